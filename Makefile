@@ -1,0 +1,56 @@
+# Everything runs in .venv, built from the hash-pinned lock in requirements/dev.txt.
+# uv is used when it is on the PATH, else venv and pip.
+#   make demo    set up, fit the bundled data set, print the table of ROAS
+#   make test    set up, run the tests        (PYTEST_ARGS="-n 2 -k adstock" to choose)
+#   make check   lint, format, types, import contracts
+#   make lock    resolve the dependencies of pyproject.toml again (needs uv)
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/dev.txt
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?= -n 2
+LOCK_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check format lock build clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+setup: $(STAMP)
+
+$(STAMP): $(LOCK) pyproject.toml requirements/setup.sh
+	@sh requirements/setup.sh $(VENV) $(LOCK)
+	@touch $@
+
+demo: setup
+	$(BIN)/mmm-bayes demo
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# --universal resolves for every platform and Python at once; no registry address enters the file.
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH (https://docs.astral.sh/uv)"; exit 1; }
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes \
+	    --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS) --output-file $(LOCK) --quiet
+
+build: setup
+	$(BIN)/python -m hatchling build
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,81 @@
+"""Bayesian marketing-mix modelling on NumPyro and JAX.
+
+The public names load on first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mmm_bayes._version import __version__
+
+if TYPE_CHECKING:
+    from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
+    from mmm_bayes.data.findings import DataError, DataWarning
+    from mmm_bayes.data.schema import MMMData
+    from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
+    from mmm_bayes.fit import MMM, FitResult, load_fit
+    from mmm_bayes.inference.mcmc import SamplerSpec
+    from mmm_bayes.inference.verdict import DiagnosticsReport
+    from mmm_bayes.model.checks import ModelDataError
+    from mmm_bayes.model.priors import PriorSpec
+    from mmm_bayes.model.spec import ChannelSpec, ModelSpec, ModelSpecError
+    from mmm_bayes.model.store import FitFileError
+
+_HOME = {
+    "MMM": "fit",
+    "FitResult": "fit",
+    "load_fit": "fit",
+    "MMMData": "data.schema",
+    "DataError": "data.findings",
+    "DataWarning": "data.findings",
+    "list_datasets": "data.datasets",
+    "load_dataset": "data.datasets",
+    "load_truth": "data.datasets",
+    "SimulatedMMM": "data.simulate",
+    "simulate_mmm": "data.simulate",
+    "ModelSpec": "model.spec",
+    "ModelSpecError": "model.spec",
+    "ChannelSpec": "model.spec",
+    "PriorSpec": "model.priors",
+    "ModelDataError": "model.checks",
+    "FitFileError": "model.store",
+    "SamplerSpec": "inference.mcmc",
+    "DiagnosticsReport": "inference.verdict",
+}
+
+__all__ = [
+    "MMM",
+    "ChannelSpec",
+    "DataError",
+    "DataWarning",
+    "DiagnosticsReport",
+    "FitFileError",
+    "FitResult",
+    "MMMData",
+    "ModelDataError",
+    "ModelSpec",
+    "ModelSpecError",
+    "PriorSpec",
+    "SamplerSpec",
+    "SimulatedMMM",
+    "__version__",
+    "list_datasets",
+    "load_dataset",
+    "load_fit",
+    "load_truth",
+    "simulate_mmm",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmm_bayes' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"mmm_bayes.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Tables in, arrays out: loading, checking, scaling, bundled and simulated data."""

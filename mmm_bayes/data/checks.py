@@ -1,0 +1,228 @@
+"""Checks of a table whose cells have been read: the panel, its length, the values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.dates import TimeStep, check_regular
+from mmm_bayes.data.findings import Finding, listing, nearest
+from mmm_bayes.data.table import Table
+
+
+def geo_order(geos: Iterable[str]) -> list[str]:
+    """Sort names with numbers inside them by number: geo_2 before geo_10."""
+    return sorted(
+        set(geos) - {""},
+        key=lambda g: [
+            (0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", g)
+        ],
+    )
+
+
+def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, list[Finding]]:
+    """Check that every geo has each date of one regular grid exactly once."""
+    dates, geos, roles = table.dates, table.geos, table.roles
+    if dates is None or geos is None:
+        return TimeStep("unknown", 1, ""), []
+    valid = np.asarray(dates.notna()) & (geos != "")
+    unique = dates[valid].unique().sort_values()
+    step, findings = check_regular(unique, roles.date, step)
+    if not valid.all():
+        # The rows without date or geo are reported already, and may be just what is absent here.
+        findings = [f for f in findings if f.check != "date_gap"]
+    keys = pd.DataFrame({"geo": geos, "date": dates})[valid]
+    repeated = keys.index[keys.duplicated(keep="first")].to_numpy()
+    if repeated.size:
+        remedy = "Sum the rows of a date into one."
+        if roles.geo is None and repeated.size >= len(unique) / 2:
+            remedy += " If each row is a different region, name its column with geo=."
+        findings.append(
+            table.cells(
+                "duplicate_date",
+                "error",
+                roles.date,
+                repeated,
+                "{count} row(s) repeat a date"
+                + ("" if roles.geo is None else " of their geo")
+                + ": {where}.",
+                remedy,
+            )
+        )
+    for name in geo_order(keys["geo"]) if valid.all() else ():
+        absent = unique.difference(pd.DatetimeIndex(keys.loc[keys["geo"] == name, "date"]))
+        if len(absent):
+            shown = listing(f"{d:%Y-%m-%d}" for d in absent)
+            findings.append(
+                Finding(
+                    "ragged_panel",
+                    "error",
+                    f"Geo {name!r} lacks {len(absent)} of the {len(unique)} dates that other geos "
+                    f"have: {shown}.",
+                    "Add the rows, or keep only the dates that all geos have.",
+                    column=roles.geo,
+                    dates=tuple(f"{d:%Y-%m-%d}" for d in absent),
+                    geo=name,
+                )
+            )
+    return step, findings
+
+
+def check_values(table: Table) -> list[Finding]:
+    """Check signs, and that spend and exposure go together."""
+    roles, numbers = table.roles, table.numbers
+    findings = []
+    for part, column in roles.numeric_columns():
+        if not part.startswith(("channel", "spend")) or column not in numbers:
+            continue
+        rows = np.flatnonzero(numbers[column] < 0)
+        if rows.size:
+            findings.append(
+                table.cells(
+                    "negative_media",
+                    "error",
+                    column,
+                    rows,
+                    f"Column {column!r} ({part}) should be 0 or more, but {{count}} cell(s) are "
+                    "negative: {where}.",
+                    "Book refunds and corrections on the date of the spend they correct.",
+                )
+            )
+    for name, units in roles.exposure.items():
+        money = roles.spend[name]
+        if money is None or money == units or not {money, units} <= numbers.keys():
+            continue
+        for positive, zero, check in (
+            (money, units, "spend_without_exposure"),
+            (units, money, "exposure_without_spend"),
+        ):
+            rows = np.flatnonzero((numbers[positive] > 0) & (numbers[zero] == 0))
+            if rows.size:
+                findings.append(
+                    table.cells(
+                        check,
+                        "warning",
+                        positive,
+                        rows,
+                        f"Channel {name!r} has {positive!r} above 0 where {zero!r} is 0 in "
+                        "{count} row(s): {where}.",
+                        "Check that both columns are dated the same way (bills often come later "
+                        "than the media).",
+                    )
+                )
+    return findings + _check_population(table) + _check_revenue(table)
+
+
+def _check_population(table: Table) -> list[Finding]:
+    population, geos = table.roles.population, table.geos
+    if population is None or geos is None:
+        return []
+    names = geo_order(geos)
+    column = population if isinstance(population, str) else "population"
+    if isinstance(population, str):
+        if population not in table.numbers:
+            return []
+        distinct = pd.DataFrame({"geo": geos, "n": table.numbers[population]}).drop_duplicates()
+        values = {g: distinct["n"].to_numpy()[distinct["geo"] == g] for g in names}
+    else:
+        values = {g: np.array([population[g]]) for g in names if g in population}
+    findings = []
+
+    def report(check: str, geo: str, message: str, remedy: str) -> None:
+        findings.append(Finding(check, "error", message, remedy, column=column, geo=geo))
+
+    for geo in names:
+        if geo not in values:
+            report(
+                "missing_population",
+                geo,
+                f"population says nothing about geo {geo!r}.{nearest(geo, population)}",
+                "Give a number for every geo.",
+            )
+            continue
+        found = values[geo][~np.isnan(values[geo])]
+        if found.size > 1:
+            report(
+                "varying_population",
+                geo,
+                f"Population of geo {geo!r} should be one number, but {column!r} runs from "
+                f"{found.min():g} to {found.max():g}.",
+                "Use one figure per geo, for example its mean.",
+            )
+        elif (
+            not (found > 0).all()
+            or not np.isfinite(found).all()
+            or (not isinstance(population, str) and not found.size)
+        ):
+            report(
+                "bad_population",
+                geo,
+                f"Population of geo {geo!r} should be above 0, but is {values[geo][0]:g}.",
+                "Give the number of people, or leave population out.",
+            )
+    return findings
+
+
+def _check_revenue(table: Table) -> list[Finding]:
+    revenue = table.roles.revenue_per_target
+    remedy = (
+        "Give the revenue of one unit of the target, or leave it out when the target is revenue."
+    )
+    if isinstance(revenue, str) and revenue in table.numbers:
+        rows = np.flatnonzero(table.numbers[revenue] <= 0)
+        if not rows.size:
+            return []
+        message = (
+            f"Column {revenue!r} (revenue_per_target) should be above 0, but {{count}} cell(s) "
+            "are not: {where}."
+        )
+        return [table.cells("bad_revenue", "error", revenue, rows, message, remedy)]
+    if isinstance(revenue, int | float) and not (np.isfinite(revenue) and revenue > 0):
+        message = f"revenue_per_target should be above 0, but is {revenue:g}."
+        return [Finding("bad_revenue", "error", message, remedy, column="revenue_per_target")]
+    return []
+
+
+def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
+    """Check that the table is long enough for the model."""
+    roles = table.roles
+    coefficients = 1 + len(roles.exposure) + len(roles.controls)
+    if min_rows is not None and table.dates is not None:
+        n_dates = len(table.dates.dropna().unique())
+        if n_dates < min_rows:
+            return [
+                Finding(
+                    "too_few_rows",
+                    "error",
+                    f"The table has {n_dates} date(s), but min_rows asks for {min_rows}.",
+                    "Bring a longer history, or lower min_rows.",
+                    column=roles.date,
+                )
+            ]
+    parts = f"an intercept, {len(roles.exposure)} channel(s), {len(roles.controls)} control(s)"
+    if table.n_rows <= coefficients and min_rows is None:
+        return [
+            Finding(
+                "too_few_rows",
+                "error",
+                f"The table has {table.n_rows} row(s) for {coefficients} coefficients ({parts}); "
+                f"at least {coefficients + 1} are expected, and 3 a coefficient are wise.",
+                "Bring a longer history, use weeks instead of months, or merge channels.",
+                column=roles.date,
+            )
+        ]
+    if table.n_rows < 3 * coefficients:
+        return [
+            Finding(
+                "few_rows",
+                "warning",
+                f"The table has {table.n_rows} rows for {coefficients} coefficients ({parts}): the "
+                "priors will decide much of the result.",
+                "Bring a longer history, merge channels, or state the priors with care.",
+                column=roles.date,
+            )
+        ]
+    return []

@@ -1,0 +1,68 @@
+"""What a person sees of the data: the summary of channels, text and HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.data.findings import Finding, numbered
+from mmm_bayes.data.identification import variance_inflation
+
+
+def summary(ds: xr.Dataset) -> pd.DataFrame:
+    """Return one row per channel; see `MMMData.summary`."""
+    spend = ds["spend"].sum(("geo", "date")).values
+    exposure, target = ds["exposure"].values, ds["target"].values
+    centred = (exposure - exposure.mean(1, keepdims=True)).reshape(-1, exposure.shape[-1])
+    y = (target - target.mean(1, keepdims=True)).ravel()
+    norms = np.sqrt((centred**2).sum(0) * (y**2).sum())
+    undefined = np.full(len(norms), np.nan)
+    total = spend.sum()
+    return pd.DataFrame(
+        {
+            "spend": spend,
+            "spend_share": spend / total if total > 0 else spend,
+            "exposure": exposure.sum((0, 1)),
+            "nonzero": (exposure > 0).sum((0, 1)),
+            "correlation": np.divide(centred.T @ y, norms, out=undefined, where=norms > 0),
+            "vif": variance_inflation(centred),
+            "paid": ds["paid"].values,
+        },
+        index=pd.Index([str(c) for c in ds["channel"].values], name="channel"),
+    )
+
+
+def as_text(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> str:
+    """Return the plain representation."""
+    return "MMMData\n" + "\n".join(f"  {n:<9}{text}" for n, text in _lines(ds, step, findings))
+
+
+def as_html(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> str:
+    """Return the representation of notebooks, with the summary of channels."""
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{name}</th>"
+        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+        for name, text in _lines(ds, step, findings)
+    )
+    table = summary(ds).to_html(float_format=lambda v: f"{v:,.3g}")
+    notes = f"<pre>{html.escape(numbered(findings))}</pre>" if findings else ""
+    return f"<b>MMMData</b><table>{rows}</table>{table}{notes}"
+
+
+def _lines(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    place = f"{ds.sizes['geo']} geos" if ds.attrs["geo"] else "national"
+    dates = pd.DatetimeIndex(ds.indexes["date"])
+    span = f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
+    lines = [
+        ("data", f"{place}, {len(dates)} dates, {span} ({step or 'one date'})"),
+        ("target", ds.attrs["target"] or "(none)"),
+        ("channels", ", ".join(map(str, ds["channel"].values))),
+        ("controls", ", ".join(map(str, ds["control"].values)) or "(none)"),
+    ]
+    if findings:
+        lines.append(("warnings", f"{len(findings)}, see .findings"))
+    return lines

@@ -1,0 +1,224 @@
+"""What the data can tell apart: columns that vary, differ, and are not sums of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.findings import Finding, Severity
+from mmm_bayes.data.table import Table
+
+# Belsley, Kuh & Welsch (1980) and most regression texts call 10 the point of concern.
+VIF_LIMIT = 10.0
+FEW_ROWS = 3
+
+
+def variance_inflation(columns: np.ndarray) -> np.ndarray:
+    r"""Return the variance inflation factor of each column, :math:`1 / (1 - R_c^2)`.
+
+    :math:`R_c^2` is the share of column ``c`` that the other columns explain linearly.
+
+    Parameters
+    ----------
+    columns : array of shape (row, column)
+        Columns already centred.
+
+    Returns
+    -------
+    array of shape (column,)
+        1 for a column orthogonal to the rest, ``inf`` for one that the others reproduce, NaN for
+        a column of zeros.
+    """
+    norms = np.sqrt((columns**2).sum(0))
+    varying = norms > 1e-12 * norms.max(initial=0.0)
+    unit = columns[:, varying] / norms[varying]
+    factors = np.full(columns.shape[1], np.nan)
+    found = np.empty(unit.shape[1])
+    for c in range(unit.shape[1]):
+        others = np.delete(unit, c, axis=1)
+        residual = unit[:, c]
+        if others.shape[1]:
+            residual = residual - others @ np.linalg.lstsq(others, unit[:, c], rcond=1e-10)[0]
+        left = float(residual @ residual)
+        # Rounding leaves about 1e-16 per row of an exact copy.
+        found[c] = 1.0 / left if left > 1e-12 else np.inf
+    factors[varying] = found
+    return factors
+
+
+def check_identification(table: Table) -> list[Finding]:
+    """Check that target, channels and controls vary, and differ from each other."""
+    roles, numbers = table.roles, table.numbers
+    findings = _check_constant(table)
+    target = None if roles.target is None else numbers.get(roles.target)
+    named = {f"channel {n!r}": numbers.get(c) for n, c in roles.exposure.items()}
+    named |= {f"control {n!r}": numbers.get(c) for n, c in roles.controls.items()}
+    series = {n: v for n, v in named.items() if v is not None and _spread(v) > 0}
+    columns = dict(zip(named, [*roles.exposure.values(), *roles.controls.values()], strict=True))
+    for name, values in series.items():
+        likeness = 0.0 if target is None else abs(_correlation(values, target))
+        # A column named for two parts has its own finding.
+        if likeness > 0.999 and columns[name] != roles.target:
+            exact = likeness > 1 - 1e-9
+            findings.append(
+                Finding(
+                    "leakage",
+                    "error" if exact else "warning",
+                    f"{_sentence(name)} is {'the target itself' if exact else 'almost the target'}"
+                    f" (correlation {likeness:.6f}), so nothing would be left to explain.",
+                    "Leave it out: it is a result, not a cause.",
+                    column=columns[name],
+                )
+            )
+    identical = []
+    for (first, a), (second, b) in combinations(series.items(), 2):
+        if columns[first] != columns[second] and abs(_correlation(a, b)) > 1 - 1e-9:
+            identical.append({first, second})
+            findings.append(
+                Finding(
+                    "same_series",
+                    "error",
+                    f"{_sentence(first)} and {second} are the same series up to a linear "
+                    "rescaling, so their effects cannot be told apart.",
+                    "Keep one of them, or add two channels together.",
+                    column=columns[second],
+                )
+            )
+    return findings + _check_collinear(table, series, identical)
+
+
+def _check_constant(table: Table) -> list[Finding]:
+    roles, numbers = table.roles, table.numbers
+    findings = []
+
+    def report(check: str, severity: Severity, column: str, message: str, remedy: str) -> None:
+        findings.append(Finding(check, severity, message, remedy, column=column))
+
+    values = None if roles.target is None else numbers.get(roles.target)
+    if roles.target and values is not None and np.isfinite(values).any() and _spread(values) == 0:
+        value = np.nanmean(values)
+        report(
+            "constant_target",
+            "error",
+            roles.target,
+            f"Target {roles.target!r} is {value:g} in every row, so there is nothing to explain.",
+            "Check that the right column is named.",
+        )
+    for name, column in roles.exposure.items():
+        values = numbers.get(column)
+        if values is None or np.isnan(values).all():
+            continue
+        active = int((values > 0).sum())
+        if active == 0:
+            if not (values < 0).any():
+                report(
+                    "zero_channel",
+                    "error",
+                    column,
+                    f"Channel {name!r} is 0 in every row.",
+                    "Leave it out of channels.",
+                )
+        elif _spread(values) == 0:
+            report(
+                "constant_channel",
+                "error",
+                column,
+                f"Channel {name!r} is {np.nanmean(values):g} in every row, so its effect cannot be "
+                "told from the intercept.",
+                "Leave it out of channels, or bring dates on which it differed.",
+            )
+        elif active < FEW_ROWS:
+            report(
+                "few_active_rows",
+                "warning",
+                column,
+                f"Channel {name!r} is above 0 in {active} row(s) only, so its effect will come "
+                "from the prior.",
+                "Merge it with a similar channel, or bring an experiment.",
+            )
+    for name, money in roles.spend.items():
+        if money is None or money == roles.exposure.get(name) or money not in numbers:
+            continue
+        if not (numbers[money] != 0).any():
+            report(
+                "zero_spend",
+                "warning",
+                money,
+                f"Channel {name!r} has no spend in any row, so it has no ROAS.",
+                f"Mark it as unpaid: spend={{..., {name!r}: None}}.",
+            )
+    for name, column in roles.controls.items():
+        values = numbers.get(column)
+        if values is not None and np.isfinite(values).any() and _spread(values) == 0:
+            report(
+                "constant_control",
+                "error",
+                column,
+                f"Control {name!r} is {np.nanmean(values):g} in every row, so its effect cannot "
+                "be told from the intercept.",
+                "Leave it out of controls.",
+            )
+    return findings
+
+
+def _check_collinear(
+    table: Table, series: Mapping[str, np.ndarray], identical: list[set[str]]
+) -> list[Finding]:
+    channels = {n: v for n, v in series.items() if n.startswith("channel")}
+    if len(channels) < 2 or table.geos is None:
+        return []
+    columns = np.stack([v for v in channels.values()], axis=1)
+    columns = columns[np.isfinite(columns).all(1)]
+    if len(columns) <= len(channels):
+        return []
+    if len(columns) == table.n_rows:
+        # Differences between geos are not what tells channels apart in a geo model.
+        columns = columns - pd.DataFrame(columns).groupby(table.geos).transform("mean").to_numpy()
+    else:
+        columns = columns - columns.mean(0)
+    factors = variance_inflation(columns)
+    names = list(channels)
+    likeness = np.nan_to_num(np.abs(np.corrcoef(columns.T)))
+    np.fill_diagonal(likeness, 0)
+    findings = []
+    for c in np.flatnonzero(factors > VIF_LIMIT):
+        partner = names[int(np.argmax(likeness[c]))]
+        if any(names[c] in pair for pair in identical):
+            continue
+        findings.append(
+            Finding(
+                "collinear_channels",
+                "warning",
+                f"{_sentence(names[c])} moves with the other channels: VIF {factors[c]:.1f} "
+                f"(above {VIF_LIMIT:g}), most with {partner} (correlation "
+                f"{likeness[c].max():.3f}).",
+                "Expect wide, trading-off intervals: merge the two, use tighter priors, or bring "
+                "an experiment on one of them.",
+                column=names[c].removeprefix("channel ").strip("'"),
+            )
+        )
+    return findings
+
+
+def _sentence(text: str) -> str:
+    # str.capitalize would lower the letters of a name.
+    return text[:1].upper() + text[1:]
+
+
+def _spread(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0
+    spread = float(finite.max() - finite.min())
+    # Rounding of a constant that was computed, e.g. 0.1 + 0.2 against 0.3.
+    return spread if spread > 1e-12 * float(np.abs(finite).max()) else 0.0
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < 3 or _spread(a[both]) == 0 or _spread(b[both]) == 0:
+        return 0.0
+    return float(np.corrcoef(a[both], b[both])[0, 1])

@@ -1,0 +1,246 @@
+"""Tables and files in, `MMMData` out; every problem is reported at once."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_order
+from mmm_bayes.data.dates import TimeStep
+from mmm_bayes.data.findings import DataError, DataWarning, Finding, listing, nearest, numbered
+from mmm_bayes.data.identification import check_identification
+from mmm_bayes.data.roles import Roles, make_roles
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.table import Table, read_cells
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+def read_table(
+    df: pd.DataFrame, *, min_rows: int | None = None, source: str = "the table", **roles: Any
+) -> MMMData:
+    """Read a wide table; see `MMMData.from_dataframe`."""
+    named, findings = make_roles(**roles)
+    _require_frame(df)
+    if len(df) == 0:
+        findings.append(_empty(source))
+    table, cell_findings = read_cells(df, named)
+    findings += cell_findings
+    step, panel = check_panel(table)
+    findings += panel + check_values(table)
+    if len(df):
+        findings += check_rows(table, min_rows) + check_identification(table)
+    _raise_or_warn(findings, source)
+    data = _assemble(table, step)
+    return replace(data, findings=tuple(findings))
+
+
+def read_future(df: pd.DataFrame, like: MMMData) -> MMMData:
+    """Read a table with the columns of ``like`` for prediction; see `MMMData.with_table`."""
+    _require_frame(df)
+    roles = like.roles
+    if like.is_national and isinstance(roles.population, dict):
+        roles = replace(roles, population=None)
+    table, findings = read_cells(df, roles, target_optional=True)
+    if len(df) == 0:
+        findings.append(_empty("the table"))
+    known = like.time_step if like.time_step.unit != "unknown" else None
+    step, panel = check_panel(table, known)
+    findings += panel + check_values(table)
+    if table.geos is not None and roles.geo is not None:
+        for severity, names, message in (
+            ("missing_geo", set(like.geos) - set(table.geos), "is absent from"),
+            ("unknown_geo", set(table.geos) - set(like.geos) - {""}, "is new in"),
+        ):
+            for name in geo_order(names):
+                findings.append(
+                    Finding(
+                        severity,
+                        "error",
+                        f"Geo {name!r} {message} the new table; the same geos are expected."
+                        f"{nearest(name, like.geos)}",
+                        f"Geos are {listing(map(repr, like.geos), 12)}.",
+                        column=roles.geo,
+                        geo=name,
+                    )
+                )
+    _raise_or_warn(findings, "the new table")
+    data = replace(_assemble(table, step), findings=tuple(findings))
+    # Same order of geos as the data of the fit, whatever their names sort to.
+    return replace(data, ds=data.ds.sel(geo=like.ds["geo"].values))
+
+
+def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -> pd.DataFrame:
+    """Turn a long table (one row per date and variable) into a wide one.
+
+    Parameters
+    ----------
+    df : pandas.DataFrame
+        Other columns (product, campaign, ...) are ignored; rows that differ only in those are
+        summed when ``value`` is a number.
+    keys : list of str
+        Date column, and geo column if there is one.
+    variable, value : str
+        Columns of variable names and of values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per key and one column per variable; cells without a row are NaN.
+    """
+    _require_frame(df)
+    absent = [c for c in (*keys, variable, value) if c not in df.columns]
+    if absent:
+        raise DataError(
+            Finding(
+                "missing_column",
+                "error",
+                f"Column {name!r} is not in the long table.{nearest(name, map(str, df.columns))}",
+                f"The table has {listing(map(repr, df.columns), 20)}.",
+                column=name,
+            )
+            for name in absent
+        )
+    groups = df.groupby([*keys, variable], sort=False, dropna=False)[value]
+    repeated = groups.size() > 1
+    numeric = pd.api.types.is_numeric_dtype(df[value].dtype)
+    if repeated.any() and not numeric:
+        first = repeated.index[repeated][0]
+        raise DataError(
+            [
+                Finding(
+                    "duplicate_variable",
+                    "error",
+                    f"{int(repeated.sum())} combination(s) of {listing([*keys, variable])} have "
+                    f"several rows, first {first}, and {value!r} is not numeric, so they cannot be "
+                    "summed.",
+                    f"Make {value!r} numeric, or keep one row of each.",
+                    column=value,
+                )
+            ]
+        )
+    # min_count keeps a missing value missing instead of turning it into 0.
+    series = groups.sum(min_count=1) if numeric else groups.first()
+    wide = series.unstack(variable)
+    wide.columns = pd.Index([str(c) for c in wide.columns])
+    return wide.reset_index()
+
+
+def read_file(
+    path: str | os.PathLike[str], format: Literal["csv", "parquet"] | None = None, **roles: Any
+) -> MMMData:
+    """Read a CSV or parquet file; the format follows the suffix when it is not given.
+
+    With ``variable`` and ``value`` among the roles the file is long (see `widen`).
+    """
+    frame = read_frame(path, format)
+    source = str(path)
+    if (variable := roles.pop("variable", None)) is not None:
+        value = roles.pop("value")
+        keys = [roles[key] for key in ("date", "geo") if roles.get(key) is not None]
+        frame = widen(frame, keys=keys, variable=variable, value=value)
+    return read_table(frame, source=source, **roles)
+
+
+def read_frame(
+    path: str | os.PathLike[str], format: Literal["csv", "parquet"] | None = None
+) -> pd.DataFrame:
+    """Read the table of a CSV or parquet file."""
+    file = Path(path)
+    if not file.is_file():
+        siblings = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+        raise FileNotFoundError(f"There is no file {str(file)!r}.{nearest(file.name, siblings)}")
+    kind = format or {".parquet": "parquet", ".pq": "parquet"}.get(file.suffix.lower(), "csv")
+    if kind == "parquet":
+        try:
+            return pd.read_parquet(file)
+        except ImportError as error:
+            raise ImportError(
+                "Reading parquet files needs pyarrow: python -m pip install pyarrow"
+            ) from error
+    try:
+        # Before pandas 3 the default parser may miss the last digit.
+        return pd.read_csv(file, float_precision="round_trip")
+    except pd.errors.EmptyDataError as error:
+        raise DataError([_empty(str(file))], str(file)) from error
+
+
+def _assemble(table: Table, step: TimeStep) -> MMMData:
+    """Put the rows of a sound table into (geo, date) order."""
+    roles, dates, geos = table.roles, table.dates, table.geos
+    if dates is None or geos is None:  # pragma: no cover - reported as a missing column
+        raise AssertionError("a sound table has dates and geos")
+    names = geo_order(geos)
+    unique = dates.unique().sort_values()
+    position = {name: g for g, name in enumerate(names)}
+    order = np.lexsort((dates.asi8, np.array([position[g] for g in geos])))
+
+    def panel(column: str) -> np.ndarray:
+        return table.numbers[column][order].reshape(len(names), len(unique))
+
+    def stack(columns: Sequence[str | None]) -> np.ndarray:
+        empty = np.zeros((len(names), len(unique)))
+        layers = [empty if c is None else panel(c) for c in columns]
+        return np.stack(layers, -1) if layers else np.zeros((*empty.shape, 0))
+
+    population, revenue = roles.population, roles.revenue_per_target
+    people = None
+    if isinstance(population, str):
+        people = panel(population)[:, 0]
+    elif population is not None:
+        people = np.array([population[g] for g in names])
+    target = np.full((len(names), len(unique)), np.nan)
+    if roles.target is not None and roles.target in table.numbers:
+        target = panel(roles.target)
+    return MMMData.from_arrays(
+        dates=unique,
+        target=target,
+        spend=stack([roles.spend[c] for c in roles.exposure]),
+        exposure=stack(list(roles.exposure.values())),
+        channels=list(roles.exposure),
+        controls=stack(list(roles.controls.values())),
+        control_names=list(roles.controls),
+        geos=names,
+        population=people,
+        revenue_per_target=panel(revenue) if isinstance(revenue, str) else revenue,
+        paid=np.array([roles.spend[c] is not None for c in roles.exposure]),
+        roles=roles,
+        step=step,
+        date_form=table.date_form,
+    )
+
+
+def _require_frame(df: object) -> None:
+    if not isinstance(df, pd.DataFrame):
+        raise TypeError(
+            f"A pandas DataFrame is expected, but a {type(df).__name__} came. For files use "
+            "MMMData.from_csv or MMMData.from_parquet; for polars call .to_pandas()."
+        )
+
+
+def _empty(source: str) -> Finding:
+    return Finding(
+        "empty_table", "error", f"There are no rows in {source}.", "Check the file or the filter."
+    )
+
+
+def _raise_or_warn(findings: Sequence[Finding], source: str) -> None:
+    if any(f.severity == "error" for f in findings):
+        raise DataError(findings, source)
+    if findings:
+        warnings.warn(
+            f"{len(findings)} thing(s) to look at in {source}:\n{numbered(findings)}",
+            DataWarning,
+            skip_file_prefixes=(_PACKAGE,),
+            stacklevel=2,
+        )
+
+
+__all__ = ["Roles", "read_file", "read_frame", "read_future", "read_table", "widen"]

@@ -1,0 +1,216 @@
+"""Which column of a table plays which part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from mmm_bayes.data.findings import Finding, listing, nearest
+
+Channels = Sequence[str] | Mapping[str, str]
+Spend = Sequence[str | None] | Mapping[str, str | None] | None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Column names by part.
+
+    Attributes
+    ----------
+    date, target, geo : str or None
+        Columns; ``target`` is None for a table of future dates only, ``geo`` for national data.
+    exposure : dict of str to str
+        Column of media units for each channel name.
+    spend : dict of str to (str or None)
+        Column of spend for each channel name; None for unpaid (organic) media.
+    controls : dict of str to str
+        Column for each control name.
+    population : str, dict of str to float, or None
+        Column, or number for each geo.
+    revenue_per_target : str, float, or None
+        Column, or one number for all rows; None when the target is revenue already.
+    """
+
+    date: str
+    target: str | None
+    exposure: dict[str, str]
+    spend: dict[str, str | None]
+    controls: dict[str, str] = field(default_factory=dict)
+    geo: str | None = None
+    population: str | dict[str, float] | None = None
+    revenue_per_target: str | float | None = None
+
+    def columns(self) -> Iterator[tuple[str, str]]:
+        """Yield ``(part, column)`` for every column named, each once per part."""
+        yield "date", self.date
+        if self.geo is not None:
+            yield "geo", self.geo
+        yield from self.numeric_columns()
+
+    def numeric_columns(self) -> Iterator[tuple[str, str]]:
+        """Yield ``(part, column)`` for the columns that hold numbers."""
+        if self.target is not None:
+            yield "target", self.target
+        for name, column in self.exposure.items():
+            yield f"channel {name!r}", column
+        for name, spend in self.spend.items():
+            if spend is not None and spend != self.exposure.get(name):
+                yield f"spend of {name!r}", spend
+        for name, column in self.controls.items():
+            yield f"control {name!r}", column
+        if isinstance(self.population, str):
+            yield "population", self.population
+        if isinstance(self.revenue_per_target, str):
+            yield "revenue_per_target", self.revenue_per_target
+
+    def to_json(self) -> str:
+        """Write as JSON text (kept in the attributes of the dataset)."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Roles:
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def make_roles(
+    *,
+    date: str,
+    target: str | None,
+    channels: Channels,
+    spend: Spend = None,
+    controls: Channels = (),
+    geo: str | None = None,
+    population: str | Mapping[str, float] | pd.Series | None = None,
+    revenue_per_target: str | float | None = None,
+) -> tuple[Roles, list[Finding]]:
+    """Bring the arguments of the loaders into one form, with findings on what does not fit."""
+    findings: list[Finding] = []
+    exposure = _named(channels, "channels", findings)
+    if not exposure and not findings:
+        findings.append(
+            Finding(
+                "no_channels",
+                "error",
+                "No media channel is named; at least one is expected.",
+                "Give channels=[...], the columns of media units or spend.",
+                column="channels",
+            )
+        )
+    people: str | dict[str, float] | None = None
+    if isinstance(population, str):
+        people = population
+    elif population is not None:
+        people = {str(k): float(v) for k, v in population.items()}
+    roles = Roles(
+        date=date,
+        target=target,
+        exposure=exposure,
+        spend=_spend(spend, exposure, findings),
+        controls=_named(controls, "controls", findings),
+        geo=geo,
+        population=people,
+        revenue_per_target=revenue_per_target,
+    )
+    shared = [name for name in roles.controls if name in roles.exposure]
+    if shared:
+        findings.append(
+            Finding(
+                "same_name",
+                "error",
+                f"{listing(map(repr, shared))} is named both as a channel and as a control.",
+                "Keep it in one of the two, or give it another name with a dict {name: column}.",
+                column=shared[0],
+            )
+        )
+    return roles, findings
+
+
+def _named(columns: Channels, argument: str, findings: list[Finding]) -> dict[str, str]:
+    if isinstance(columns, str):
+        # A lone string would be taken letter by letter.
+        columns = [columns]
+    if isinstance(columns, Mapping):
+        return {str(name): str(column) for name, column in columns.items()}
+    names = [str(column) for column in columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        findings.append(
+            Finding(
+                "named_twice",
+                "error",
+                f"{argument} names {listing(map(repr, twice))} more than once.",
+                f"Name each column once in {argument}.",
+                column=twice[0],
+            )
+        )
+    return {name: name for name in names}
+
+
+def _spend(
+    spend: Spend, exposure: Mapping[str, str], findings: list[Finding]
+) -> dict[str, str | None]:
+    if spend is None:
+        return dict(exposure)
+    if isinstance(spend, str):
+        spend = [spend]
+    if isinstance(spend, Mapping):
+        return _spend_by_name(spend, exposure, findings)
+    columns = list(spend)
+    if len(columns) != len(exposure):
+        findings.append(
+            Finding(
+                "spend_length",
+                "error",
+                f"spend names {len(columns)} column(s) for {len(exposure)} channel(s); one is "
+                "expected for each channel, in the same order.",
+                "Give a dict {channel: spend column}, with None for unpaid media.",
+                column="spend",
+            )
+        )
+    padded = columns + [None] * len(exposure)
+    return {name: _or_none(column) for name, column in zip(exposure, padded, strict=False)}
+
+
+def _spend_by_name(
+    spend: Mapping[str, str | None], exposure: Mapping[str, str], findings: list[Finding]
+) -> dict[str, str | None]:
+    # A key may be the channel's name or its exposure column: both are what a person would write.
+    named = {column: name for name, column in exposure.items()} | {name: name for name in exposure}
+    found: dict[str, str | None] = {}
+    known = len(findings)
+    for key, column in spend.items():
+        if key in named:
+            found[named[key]] = _or_none(column)
+            continue
+        findings.append(
+            Finding(
+                "unknown_channel",
+                "error",
+                f"spend names {key!r}, which is not a channel.{nearest(str(key), exposure)}",
+                f"Channels are {listing(map(repr, exposure), 12)}.",
+                column=str(key),
+            )
+        )
+    without = [name for name in exposure if name not in found]
+    # A misspelt channel is named once, not a second time as the one without spend.
+    if without and len(findings) == known:
+        findings.append(
+            Finding(
+                "no_spend",
+                "error",
+                f"spend says nothing about {listing(map(repr, without))}.",
+                "Add its spend column, or None if the channel is unpaid (organic).",
+                column=without[0],
+            )
+        )
+    return {name: found.get(name) for name in exposure}
+
+
+def _or_none(column: Any) -> str | None:
+    # TOML has no null, so an empty text stands for "unpaid" there.
+    return None if column is None or column == "" else str(column)

@@ -1,0 +1,489 @@
+"""The data of a marketing-mix model: labelled arrays in the units of the table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.data import describe
+from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
+from mmm_bayes.data.findings import DataError, DataWarning, Finding, nearest
+from mmm_bayes.data.roles import Channels, Roles, Spend
+
+__all__ = ["DataError", "DataWarning", "Finding", "MMMData"]
+
+NATIONAL = "national"
+_DIMS = {
+    "target": ("geo", "date"),
+    "spend": ("geo", "date", "channel"),
+    "exposure": ("geo", "date", "channel"),
+    "controls": ("geo", "date", "control"),
+    "population": ("geo",),
+    "revenue_per_target": ("geo", "date"),
+    "paid": ("channel",),
+}
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class MMMData:
+    """Target, media, controls and their dates, checked.
+
+    Build it with `from_dataframe`, `from_csv`, `from_parquet`, `from_long` or `from_arrays`.
+
+    Attributes
+    ----------
+    ds : xarray.Dataset
+        Dimensions ``geo, date, channel, control`` (national data have the one geo
+        ``"national"``). Variables, all float64 and in the units of the table:
+        ``target (geo, date)``, ``spend`` and ``exposure (geo, date, channel)``,
+        ``controls (geo, date, control)``, ``population (geo)`` (1 when not given),
+        ``revenue_per_target (geo, date)`` (1 when the target is revenue), and the boolean
+        ``paid (channel)``, False for organic media, whose spend is 0.
+    findings : tuple of Finding
+        Warnings of the checks.
+    """
+
+    ds: xr.Dataset
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, dims in _DIMS.items():
+            if name not in self.ds or self.ds[name].dims != dims:
+                came = f"dimensions {self.ds[name].dims}" if name in self.ds else "nothing"
+                raise ValueError(
+                    f"MMMData needs the variable {name!r} with dimensions {dims}, but found "
+                    f"{came}. Build it with MMMData.from_dataframe or MMMData.from_arrays."
+                )
+        if "roles" not in self.ds.attrs:
+            raise ValueError(
+                "MMMData needs the attribute 'roles' that its loaders write. "
+                "Build it with MMMData.from_dataframe or MMMData.from_arrays."
+            )
+
+    # ------------------------------------------------------------------ construction
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        df: pd.DataFrame,
+        *,
+        date: str,
+        target: str | None,
+        channels: Channels,
+        spend: Spend = None,
+        controls: Channels = (),
+        geo: str | None = None,
+        population: str | Mapping[str, float] | pd.Series | None = None,
+        revenue_per_target: str | float | None = None,
+        min_rows: int | None = None,
+    ) -> MMMData:
+        """Read a wide table: one row per date, or per geo and date.
+
+        Parameters
+        ----------
+        df : pandas.DataFrame
+            Rows in any order; columns that are not named are ignored.
+        date, target : str
+            Columns. Dates may be datetimes, text, ``yyyymmdd`` or plain years, daily to yearly.
+        channels : list of str, or dict of str to str
+            Columns of media units (impressions, clicks, or spend itself), or
+            ``{channel name: column}``.
+        spend : list of str, or dict of str to (str or None), optional
+            Spend columns in the order of ``channels``, or by channel; None in the dict marks
+            unpaid media. By default spend is the exposure.
+        controls : list of str, or dict of str to str
+            Numeric or true/false columns.
+        geo, population : str, optional
+            Columns; ``population`` may also be a dict or Series by geo.
+        revenue_per_target : str or float, optional
+            Column or number; None when the target is revenue.
+        min_rows : int, optional
+            Fewest dates accepted. By default the table needs more rows than the simplest model
+            has coefficients (an intercept, and one for each channel and control).
+
+        Returns
+        -------
+        MMMData
+
+        Raises
+        ------
+        DataError
+            With every problem of the table at once, in ``.findings``.
+
+        Warns
+        -----
+        DataWarning
+            Once, with everything that deserves a look.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> df = pd.DataFrame(
+        ...     {
+        ...         "week": pd.date_range("2024-01-01", periods=12, freq="W-MON"),
+        ...         "revenue": [90, 92, 97, 95, 99, 94, 96, 93, 98, 91, 97, 95],
+        ...         "tv": [0, 3, 5, 2, 4, 0, 1, 0, 5, 0, 3, 2],
+        ...     }
+        ... )
+        >>> MMMData.from_dataframe(df, date="week", target="revenue", channels=["tv"])
+        MMMData
+          data     national, 12 dates, 2024-01-01 to 2024-03-18 (W-MON)
+          target   revenue
+          channels tv
+          controls (none)
+        """
+        from mmm_bayes.data.load import read_table
+
+        return read_table(
+            df,
+            date=date,
+            target=target,
+            channels=channels,
+            spend=spend,
+            controls=controls,
+            geo=geo,
+            population=population,
+            revenue_per_target=revenue_per_target,
+            min_rows=min_rows,
+        )
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str], **roles: Any) -> MMMData:
+        """Read a CSV file; ``roles`` are the keywords of `from_dataframe`."""
+        from mmm_bayes.data.load import read_file
+
+        return read_file(path, "csv", **roles)
+
+    @classmethod
+    def from_parquet(cls, path: str | os.PathLike[str], **roles: Any) -> MMMData:
+        """Read a parquet file; ``roles`` are the keywords of `from_dataframe`."""
+        from mmm_bayes.data.load import read_file
+
+        return read_file(path, "parquet", **roles)
+
+    @classmethod
+    def from_long(cls, df: pd.DataFrame, *, variable: str, value: str, **roles: Any) -> MMMData:
+        """Read a long table, one row per date, (geo) and variable; see `load.widen`."""
+        from mmm_bayes.data.load import read_table, widen
+
+        keys = [roles[key] for key in ("date", "geo") if roles.get(key) is not None]
+        return read_table(widen(df, keys=keys, variable=variable, value=value), **roles)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        dates: pd.DatetimeIndex,
+        target: np.ndarray,
+        spend: np.ndarray,
+        channels: Sequence[str],
+        exposure: np.ndarray | None = None,
+        controls: np.ndarray | None = None,
+        control_names: Sequence[str] = (),
+        geos: Sequence[str] | None = None,
+        population: np.ndarray | None = None,
+        revenue_per_target: np.ndarray | float | None = None,
+        paid: np.ndarray | None = None,
+        roles: Roles | None = None,
+        step: TimeStep | None = None,
+        date_form: str = "datetime",
+    ) -> MMMData:
+        """Assemble arrays of shape ``(geo, date[, channel or control])`` without checks.
+
+        ``roles`` name the columns for `to_frame`; by default they carry the names given here.
+        """
+        names = [NATIONAL] if geos is None else [str(g) for g in geos]
+        dates = pd.DatetimeIndex(dates, name="date").as_unit("ns")
+        step = step or infer_step(dates)
+        shape = (len(names), len(dates))
+        if controls is None:
+            controls = np.zeros((*shape, len(control_names)))
+        paid = np.ones(len(channels), bool) if paid is None else np.asarray(paid, bool)
+        roles = roles or _default_roles(
+            channels, control_names, geos, exposure, paid, population, revenue_per_target
+        )
+        revenue = 1.0 if revenue_per_target is None else revenue_per_target
+        people = np.ones(len(names)) if population is None else population
+        spend = np.asarray(spend, "float64")
+        values = {
+            "target": target,
+            "spend": spend,
+            "exposure": spend if exposure is None else exposure,
+            "controls": controls,
+            "population": people,
+            "revenue_per_target": np.broadcast_to(np.asarray(revenue, "float64"), shape),
+        }
+        variables = {k: (_DIMS[k], np.array(v, dtype="float64")) for k, v in values.items()}
+        ds = xr.Dataset(
+            variables | {"paid": (_DIMS["paid"], paid)},
+            coords={
+                "geo": np.array(names, dtype=str),
+                "date": dates,
+                "channel": np.array(list(channels), dtype=str),
+                "control": np.array(list(control_names), dtype=str),
+            },
+            attrs={
+                "target": roles.target or "",
+                "date": roles.date,
+                "geo": roles.geo or "",
+                "time_step": step.alias,
+                "time_step_unit": step.unit,
+                "time_step_n": step.n,
+                "has_population": int(population is not None),
+                "date_form": date_form,
+                "roles": roles.to_json(),
+            },
+        )
+        return cls(ds)
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def channels(self) -> list[str]:
+        """Channel names."""
+        return [str(c) for c in self.ds["channel"].values]
+
+    @property
+    def controls(self) -> list[str]:
+        """Control names."""
+        return [str(c) for c in self.ds["control"].values]
+
+    @property
+    def geos(self) -> list[str]:
+        """Geo names; ``["national"]`` for national data."""
+        return [str(g) for g in self.ds["geo"].values]
+
+    @property
+    def dates(self) -> pd.DatetimeIndex:
+        """Dates, sorted."""
+        return pd.DatetimeIndex(self.ds.indexes["date"])
+
+    @property
+    def n_geos(self) -> int:
+        """Number of geos."""
+        return int(self.ds.sizes["geo"])
+
+    @property
+    def n_dates(self) -> int:
+        """Number of dates."""
+        return int(self.ds.sizes["date"])
+
+    @property
+    def is_national(self) -> bool:
+        """True for a table without a geo column."""
+        return self.roles.geo is None
+
+    @property
+    def has_population(self) -> bool:
+        """True when the table gave populations."""
+        return bool(self.ds.attrs["has_population"])
+
+    @property
+    def has_target(self) -> bool:
+        """False for a table of future dates whose target is unknown (NaN)."""
+        return bool(self.ds["target"].notnull().all())
+
+    @property
+    def roles(self) -> Roles:
+        """Column names by part."""
+        return Roles.from_json(self.ds.attrs["roles"])
+
+    @property
+    def time_step(self) -> TimeStep:
+        """The regular step between dates."""
+        attrs = self.ds.attrs
+        return TimeStep(attrs["time_step_unit"], int(attrs["time_step_n"]), attrs["time_step"])
+
+    def future_dates(self, periods: int) -> pd.DatetimeIndex:
+        """Return the ``periods`` dates that follow the last one."""
+        return self.time_step.after(self.dates[-1], periods)
+
+    def equals(self, other: MMMData) -> bool:
+        """Return whether both hold the same values, labels and column names."""
+        return bool(self.ds.identical(other.ds))
+
+    # ------------------------------------------------------------------ derived data
+
+    def subset(self, dates: slice | Sequence[Any]) -> MMMData:
+        """Keep some dates: a slice of labels, e.g. ``slice("2021", "2022-06")``, or a list.
+
+        Raises
+        ------
+        ValueError
+            If no date is left.
+        """
+        chosen = dates if isinstance(dates, slice) else pd.DatetimeIndex(list(dates))
+        ds = self.ds.sel(date=chosen)
+        if ds.sizes["date"] == 0:
+            raise ValueError(
+                f"No date is left by {dates!r}; the data run from {self.dates[0]:%Y-%m-%d} to "
+                f"{self.dates[-1]:%Y-%m-%d}."
+            )
+        return replace(self, ds=ds)
+
+    def with_spend(
+        self,
+        channel: str,
+        *,
+        scale: float | None = None,
+        value: float | np.ndarray | None = None,
+        dates: slice | Sequence[Any] | None = None,
+    ) -> MMMData:
+        """Change a channel's spend over chosen dates; exposure moves in proportion.
+
+        Parameters
+        ----------
+        channel : str
+            Channel name.
+        scale : float, optional
+            Factor on spend and exposure (0 switches the channel off).
+        value : float or array broadcastable to (geo, chosen dates), optional
+            New spend in the currency of the table. Where nothing was spent before, exposure is
+            bought at the channel's mean price in that geo.
+        dates : slice or list of dates, optional
+            All dates by default.
+
+        Returns
+        -------
+        MMMData
+            A copy; the data themselves are unchanged.
+        """
+        if channel not in self.channels:
+            raise ValueError(
+                f"{channel!r} is not a channel.{nearest(channel, self.channels)} "
+                f"Channels are {self.channels}."
+            )
+        if (scale is None) == (value is None):
+            raise ValueError("Give exactly one of scale= (a factor) and value= (a new spend).")
+        change = np.asarray(scale if value is None else value, "float64")
+        if not np.isfinite(change).all() or (change < 0).any():
+            raise ValueError(
+                f"Spend cannot be negative or infinite, but came as {change.min():g} at the least. "
+                "Give numbers of 0 or more."
+            )
+        c, rows = self.channels.index(channel), self._positions(dates)
+        spend, exposure = self.ds["spend"].values.copy(), self.ds["exposure"].values.copy()
+        if value is None:
+            spend[:, rows, c] *= change
+            exposure[:, rows, c] *= change
+        elif not bool(self.ds["paid"].values[c]):
+            raise ValueError(
+                f"{channel!r} is unpaid media, so its spend cannot be set. Use scale=."
+            )
+        else:
+            bought = units_per_money(exposure[..., c], spend[..., c])[:, rows]
+            spend[:, rows, c] = change
+            exposure[:, rows, c] = change * bought
+        ds = self.ds.assign(
+            spend=self.ds["spend"].copy(data=spend),
+            exposure=self.ds["exposure"].copy(data=exposure),
+        )
+        return replace(self, ds=ds)
+
+    def with_table(self, df: pd.DataFrame) -> MMMData:
+        """Read another table with the same columns, for prediction.
+
+        The target may be absent or empty (it becomes NaN), and what only matters for fitting
+        (number of rows, constant columns, collinearity) is not checked. Geos must be the same;
+        where population was given by number it is taken over.
+        """
+        from mmm_bayes.data.load import read_future
+
+        return read_future(df, self)
+
+    def _positions(self, dates: slice | Sequence[Any] | None) -> np.ndarray:
+        positions = xr.DataArray(np.arange(self.n_dates), coords={"date": self.dates}, dims="date")
+        if dates is None:
+            return positions.values
+        chosen = dates if isinstance(dates, slice) else pd.DatetimeIndex(list(dates))
+        return positions.sel(date=chosen).values
+
+    # ------------------------------------------------------------------ writing
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the wide table in its own column names, sorted by geo and date.
+
+        `from_dataframe` with the same roles gives these data back exactly.
+        """
+        roles, ds = self.roles, self.ds
+        dates = format_dates(self.dates, ds.attrs["date_form"])
+        columns: dict[str, Any] = {}
+        if roles.geo is not None:
+            columns[roles.geo] = np.repeat(self.geos, self.n_dates)
+        columns[roles.date] = dates.repeat(1).append([dates] * (self.n_geos - 1))
+        if roles.target is not None:
+            columns[roles.target] = ds["target"].values.ravel()
+        for c, name in enumerate(self.channels):
+            columns[roles.exposure[name]] = ds["exposure"].values[..., c].ravel()
+            spend = roles.spend[name]
+            if spend is not None:
+                columns[spend] = ds["spend"].values[..., c].ravel()
+        for k, name in enumerate(self.controls):
+            columns[roles.controls[name]] = ds["controls"].values[..., k].ravel()
+        if isinstance(roles.population, str):
+            columns[roles.population] = np.repeat(ds["population"].values, self.n_dates)
+        if isinstance(roles.revenue_per_target, str):
+            columns[roles.revenue_per_target] = ds["revenue_per_target"].values.ravel()
+        return pd.DataFrame(columns)
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per channel.
+
+        Columns: ``spend`` (total), ``spend_share``, ``exposure`` (total), ``nonzero`` (rows with
+        any exposure), ``correlation`` (exposure with target, both less their geo means), ``vif``
+        (variance inflation factor of the exposure among channels) and ``paid``.
+        """
+        return describe.summary(self.ds)
+
+    # ------------------------------------------------------------------ showing
+
+    def __repr__(self) -> str:
+        return describe.as_text(self.ds, self.time_step.alias, self.findings)
+
+    def _repr_html_(self) -> str:
+        return describe.as_html(self.ds, self.time_step.alias, self.findings)
+
+
+def units_per_money(exposure: np.ndarray, spend: np.ndarray) -> np.ndarray:
+    """Return media units bought per unit of money, of arrays (geo, date).
+
+    Where nothing was spent it is the mean of the geo, or of all geos if the geo spent nothing.
+    """
+    total = spend.sum(1)
+    overall = exposure.sum() / total.sum() if total.sum() > 0 else 1.0
+    mean = np.divide(exposure.sum(1), total, out=np.full(len(total), overall), where=total > 0)
+    rates = np.repeat(mean[:, None], spend.shape[1], axis=1)
+    return np.divide(exposure, spend, out=rates, where=spend > 0)
+
+
+def _default_roles(
+    channels: Sequence[str],
+    control_names: Sequence[str],
+    geos: Sequence[str] | None,
+    exposure: np.ndarray | None,
+    paid: np.ndarray,
+    population: np.ndarray | None,
+    revenue_per_target: np.ndarray | float | None,
+) -> Roles:
+    units = {c: c if exposure is None else f"{c}_exposure" for c in channels}
+    bought = {c: c if exposure is None else f"{c}_spend" for c in channels}
+    revenue: str | float | None = "revenue_per_target"
+    if revenue_per_target is None or isinstance(revenue_per_target, int | float):
+        revenue = revenue_per_target
+    return Roles(
+        date="date",
+        target="target",
+        exposure=units,
+        spend={c: bought[c] if p else None for c, p in zip(channels, paid, strict=True)},
+        controls={c: c for c in control_names},
+        geo=None if geos is None else "geo",
+        population=None if population is None else "population",
+        revenue_per_target=revenue,
+    )

@@ -1,0 +1,281 @@
+"""Cells of a table as numbers, dates and geo names, with findings on every cell that is neither."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.findings import Finding, Severity, listing, nearest
+from mmm_bayes.data.roles import Roles
+
+# Rows named in one finding: enough to see the pattern.
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns that could be read, row by row as given.
+
+    ``dates`` and ``geos`` are None when their column is absent; a cell that could not be read is
+    ``NaT``, ``""`` or NaN.
+    """
+
+    roles: Roles
+    n_rows: int
+    dates: pd.DatetimeIndex | None
+    date_form: str
+    geos: np.ndarray | None
+    numbers: dict[str, np.ndarray]
+
+    def place(self, row: int) -> str:
+        """Name a row by position, geo and date."""
+        notes = []
+        if self.geos is not None and self.roles.geo is not None:
+            notes.append(str(self.geos[row]))
+        if self.dates is not None and not pd.isna(self.dates[row]):
+            notes.append(f"{self.dates[row]:%Y-%m-%d}")
+        return f"row {row}" + (f" ({', '.join(notes)})" if notes else "")
+
+    def dates_of(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """ISO dates of rows."""
+        if self.dates is None:
+            return ()
+        return tuple(f"{self.dates[r]:%Y-%m-%d}" for r in rows if not pd.isna(self.dates[r]))
+
+    def cells(
+        self,
+        check: str,
+        severity: Severity,
+        column: str,
+        rows: np.ndarray,
+        message: str,
+        remedy: str,
+    ) -> Finding:
+        """Make a finding about some cells of a column; ``{where}`` in the message lists them."""
+        positions = tuple(int(r) for r in rows)
+        where = listing((self.place(r) for r in positions), SHOWN)
+        return Finding(
+            check,
+            severity,
+            message.format(where=where, count=len(positions)),
+            remedy,
+            column=column,
+            rows=positions,
+            dates=self.dates_of(positions),
+        )
+
+
+def read_cells(
+    df: pd.DataFrame, roles: Roles, *, target_optional: bool = False
+) -> tuple[Table, list[Finding]]:
+    """Read every column that has a role.
+
+    ``target_optional`` lets the target be absent or empty, as in a table of future dates.
+    """
+    frame = _flat(df, roles)
+    findings = _column_findings(frame, roles, target_optional)
+    usable = [c for c in frame.columns if (frame.columns == c).sum() == 1]
+    dates, form, geos = None, "datetime", None
+    if roles.date in usable:
+        parsed = parse_dates(frame[roles.date], roles.date)
+        dates, form = parsed.values, parsed.form
+        findings += parsed.findings
+    if roles.geo is None:
+        geos = np.full(len(frame), "national", dtype=object)
+    elif roles.geo in usable:
+        geos, geo_findings = _read_geos(frame[roles.geo], roles.geo)
+        findings += geo_findings
+    table = Table(roles, len(frame), dates, form, geos, {})
+    for part, column in roles.numeric_columns():
+        if column not in usable or column in table.numbers:
+            continue
+        empty_ok = target_optional and part == "target"
+        values, cell_findings = _read_numbers(frame[column], column, part, table, empty_ok)
+        table.numbers[column] = values
+        findings += cell_findings
+    return table, findings
+
+
+def _flat(df: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """Bring dates and geos kept in the index into columns, and make labels text."""
+    wanted = {roles.date, roles.geo} - set(map(str, df.columns))
+    if any(str(name) in wanted for name in df.index.names if name is not None):
+        df = df.reset_index()
+    return df.set_axis([str(c) for c in df.columns], axis=1).reset_index(drop=True)
+
+
+def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -> list[Finding]:
+    findings = []
+    present = list(frame.columns)
+    parts: dict[str, list[str]] = {}
+    for part, column in roles.columns():
+        parts.setdefault(column, []).append(part)
+    for column, names in parts.items():
+        if len(names) > 1:
+            findings.append(
+                Finding(
+                    "two_roles",
+                    "error",
+                    f"Column {column!r} is given {len(names)} parts: {listing(names)}.",
+                    "Give each column one part.",
+                    column=column,
+                )
+            )
+        count = present.count(column)
+        if count == 0 and not (target_optional and names == ["target"]):
+            free = [c for c in present if c not in parts]
+            hint = nearest(column, free) or nearest(column, present)
+            findings.append(
+                Finding(
+                    "missing_column",
+                    "error",
+                    f"Column {column!r} ({listing(names)}) is not in the table.{hint}",
+                    f"The table has {listing(map(repr, present), 20)}."
+                    if present
+                    else "The table has no columns.",
+                    column=column,
+                )
+            )
+        elif count > 1:
+            findings.append(
+                Finding(
+                    "duplicate_column",
+                    "error",
+                    f"The table has {count} columns named {column!r}, so {listing(names)} is not "
+                    "clear.",
+                    "Rename or drop all but one.",
+                    column=column,
+                )
+            )
+    return findings
+
+
+def _read_geos(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
+    blank = (column.isna() | column.astype("object").map(lambda v: str(v).strip() == "")).to_numpy()
+    values = column.astype("object").map(_geo_name).to_numpy(dtype=object)
+    values[blank] = ""
+    if not blank.any():
+        return values, []
+    rows = tuple(int(i) for i in np.flatnonzero(blank))
+    finding = Finding(
+        "missing_geo",
+        "error",
+        f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)}); every row needs a "
+        "geo.",
+        "Fill the geo in or drop these rows.",
+        column=name,
+        rows=rows,
+    )
+    return values, [finding]
+
+
+def _geo_name(value: object) -> str:
+    # A missing cell turns a column of integer codes into floats: 12.0 is still geo 12.
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _read_numbers(
+    series: pd.Series, column: str, part: str, table: Table, empty_ok: bool
+) -> tuple[np.ndarray, list[Finding]]:
+    values, text = _to_float(series)
+    missing = series.isna().to_numpy() | (np.isnan(values) & ~text)
+    infinite = np.isinf(values)
+    findings = []
+    if text.any():
+        findings.append(_text_finding(series, column, part, table, np.flatnonzero(text)))
+    if missing.any() and not empty_ok:
+        remedy = "Drop these rows at the ends of the table, or fill the cells in"
+        remedy += (
+            " (0 where nothing was spent or shown)."
+            if part.startswith(("channel", "spend"))
+            else "; a model cannot guess them."
+        )
+        findings.append(
+            table.cells(
+                "missing_value",
+                "error",
+                column,
+                np.flatnonzero(missing),
+                f"Column {column!r} ({part}) has {{count}} empty cell(s): {{where}}.",
+                remedy,
+            )
+        )
+    if infinite.any():
+        findings.append(
+            table.cells(
+                "infinite_value",
+                "error",
+                column,
+                np.flatnonzero(infinite),
+                f"Column {column!r} ({part}) has {{count}} infinite cell(s): {{where}}.",
+                "Look for a division by zero where the table was made.",
+            )
+        )
+    return np.where(infinite, np.nan, values), findings
+
+
+def _to_float(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells as floats and a mask of those that are present but not a number."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype("object")
+    blank = series.isna().to_numpy()
+    numeric = pd.api.types.is_numeric_dtype(series.dtype)
+    if numeric and not pd.api.types.is_complex_dtype(series.dtype):
+        return series.to_numpy(dtype="float64", na_value=np.nan), np.zeros(len(series), bool)
+    if not (series.dtype == object or pd.api.types.is_string_dtype(series.dtype)):
+        # Dates, durations and complex numbers would pass pd.to_numeric.
+        return np.full(len(series), np.nan), ~blank
+    values = np.full(len(series), np.nan)
+    for row in np.flatnonzero(~blank):
+        values[row] = _cell(series.iloc[row])
+    text = ~blank & np.isnan(values)
+    return values, text
+
+
+def _cell(value: object) -> float:
+    # float() reads digits with underscores, which no table means as a number.
+    if isinstance(value, str) and "_" in value:
+        return np.nan
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def _text_finding(
+    series: pd.Series, column: str, part: str, table: Table, rows: np.ndarray
+) -> Finding:
+    shown = listing((f"{table.place(int(r))}: {series.iloc[int(r)]!r}" for r in rows), SHOWN)
+    cells = [str(series.iloc[int(r)]) for r in rows]
+    remedy = "Correct these cells, or leave them out with pd.read_csv(..., na_values=[...])."
+    if all(re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", c.strip()) for c in cells):
+        remedy = "Read the file with pd.read_csv(..., thousands=',')."
+    elif all(re.fullmatch(r"[-+]?\d+,\d+", c.strip()) for c in cells):
+        remedy = "Read the file with pd.read_csv(..., decimal=',')."
+    elif all(re.search(r"[$€£¥%]", c) for c in cells):
+        remedy = (
+            f"Take the signs off: df[{column!r}].str.replace(r'[$€£¥%,]', '', regex=True)"
+            ".astype(float)."
+        )
+    elif part.startswith("control") and len(rows) > series.notna().sum() / 2:
+        kinds = sorted(set(cells))
+        code = f"pd.get_dummies(df, columns=[{column!r}], drop_first=True)"
+        if len(kinds) == 2:
+            code = f"(df[{column!r}] == {kinds[1]!r}).astype(float)"
+        remedy = f"Turn text into 0/1 columns ({code}) and name those as controls."
+    return Finding(
+        "not_a_number",
+        "error",
+        f"Column {column!r} ({part}) should hold numbers, but {len(rows)} cell(s) do not: {shown}.",
+        remedy,
+        column=column,
+        rows=tuple(int(r) for r in rows),
+        dates=table.dates_of(int(r) for r in rows),
+    )

@@ -1,0 +1,102 @@
+"""The ``[data]`` section of a model file: which table, and which column plays which part."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self, final
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mmm_bayes.data.findings import listing, nearest
+from mmm_bayes.data.schema import MMMData
+
+_ROLES = ("date", "target", "channels")
+
+
+@final
+class TableSpec(BaseModel):
+    """A table and the parts of its columns; frozen, unknown keys refused.
+
+    Attributes
+    ----------
+    dataset : str, optional
+        Name of a bundled data set, which brings its own column parts. Give this or ``file``.
+    file : str, optional
+        CSV or parquet file, relative to the model file.
+    date, target, channels, spend, controls, geo, population, revenue_per_target, min_rows
+        As in `MMMData.from_dataframe`. In a ``spend`` table ``""`` marks unpaid media.
+    variable, value : str, optional
+        Columns of names and values, for a long table (one row per date and variable).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str | None = None
+    file: str | None = None
+    format: Literal["csv", "parquet"] | None = None
+    date: str | None = None
+    target: str | None = None
+    channels: tuple[str, ...] | dict[str, str] = ()
+    spend: tuple[str, ...] | dict[str, str] | None = None
+    controls: tuple[str, ...] | dict[str, str] = ()
+    geo: str | None = None
+    population: str | dict[str, float] | None = None
+    revenue_per_target: str | float | None = None
+    min_rows: int | None = Field(default=None, ge=1)
+    variable: str | None = None
+    value: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            unknown = [str(key) for key in values if key not in cls.model_fields]
+            if unknown:
+                hints = listing(f"{key!r}.{nearest(key, cls.model_fields)}" for key in unknown)
+                raise ValueError(
+                    f"unknown key(s) in the data section: {hints} Known keys are "
+                    f"{listing(cls.model_fields, 20)}."
+                )
+        return values
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if (self.dataset is None) == (self.file is None):
+            raise ValueError(
+                "the data section should name one of dataset (a bundled set) and file, but names "
+                + ("neither." if self.file is None else "both.")
+            )
+        given = sorted(self.model_fields_set - {"dataset", "file", "min_rows"})
+        if self.dataset is not None and given:
+            raise ValueError(
+                f"a bundled data set brings its own columns, but the data section also gives "
+                f"{listing(given)}. Leave them out, or use file."
+            )
+        absent = [role for role in _ROLES if not getattr(self, role)]
+        if self.file is not None and absent:
+            raise ValueError(
+                f"the data section does not say {listing(absent)}, which a file needs."
+            )
+        if (self.variable is None) != (self.value is None):
+            raise ValueError("a long table needs both variable and value; a wide one neither.")
+        return self
+
+    def load(self, base_dir: str | os.PathLike[str] = ".") -> MMMData:
+        """Load the table; a relative ``file`` is looked up in ``base_dir``.
+
+        Raises
+        ------
+        DataError
+            With every problem of the table.
+        FileNotFoundError
+            If the file is absent.
+        """
+        if self.dataset is not None:
+            from mmm_bayes.data.datasets import load_dataset
+
+            return load_dataset(self.dataset, min_rows=self.min_rows)
+        from mmm_bayes.data.load import read_file
+
+        roles = self.model_dump(exclude={"dataset", "file", "format"}, exclude_none=True)
+        return read_file(Path(base_dir) / str(self.file), self.format, **roles)

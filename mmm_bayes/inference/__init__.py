@@ -1,0 +1,1 @@
+"""Samplers and their diagnostics: model-agnostic, callables in, arrays or a DataTree out."""

@@ -1,0 +1,106 @@
+"""Checks of what a Hamiltonian sampler says of itself: divergences, energy, tree depth."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from mmm_bayes.inference.quantities import Quantities
+from mmm_bayes.inference.sampling_checks import listed
+from mmm_bayes.inference.thresholds import DiagnosticsThresholds
+from mmm_bayes.inference.verdict import Finding, Severity
+
+
+def check_divergences(
+    q: Quantities, t: DiagnosticsThresholds, divergent: np.ndarray
+) -> list[Finding]:
+    """Divergent trajectories, and where they gather."""
+    count = int(divergent.sum())
+    if not count:
+        return []
+    share = count / divergent.size
+    message = f"{count} divergent draws ({share:.2%} of all)."
+    by_chain = divergent.sum(axis=1)
+    top = int(by_chain.argmax())
+    if len(by_chain) > 1 and count >= 10 and by_chain[top] > 0.8 * count:
+        message = message[:-1] + f", {by_chain[top]} of them in chain {top}."
+    advice = "Raise target_accept to 0.95, then 0.99, and num_warmup."
+    subject = "all chains"
+    shift = np.where(q.usable, np.abs(q.divergent_rank - 0.5), np.nan)
+    if np.isfinite(shift).any():
+        best = int(np.nanargmax(shift))
+        # Null sd of the Mann-Whitney statistic is sqrt(1 / (12 n)); Bonferroni over quantities.
+        level = special.ndtri(1 - 0.005 / max(int(np.isfinite(shift).sum()), 1))
+        if shift[best] > level * np.sqrt(1 / (12 * count)):
+            side = "low" if q.divergent_rank[best] < 0.5 else "high"
+            name = subject = q.names[best]
+            message += (
+                f" They gather where {name} is {side} (median {q.divergent_median[best]:.3g} among "
+                f"them, {q.other_median[best]:.3g} elsewhere)."
+            )
+            advice += (
+                f" If they stay, the posterior has a narrow corner at {side} {name}: a prior that "
+                f"keeps {name} away from there, or a non-centred form of what depends on it."
+            )
+    return [
+        Finding(
+            check="divergences",
+            severity="fail" if share > t.divergence_share_fail else "review",
+            subject=subject,
+            value=share,
+            threshold=t.divergence_share_fail if share > t.divergence_share_fail else 0.0,
+            message=message,
+            advice=advice,
+        )
+    ]
+
+
+def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> list[Finding]:
+    """Low E-BFMI: the sampler cannot change energy level fast enough to reach the tails."""
+    low = np.flatnonzero(bfmi < t.bfmi_review)
+    if not len(low):
+        return []
+    worst = int(low[np.argmin(bfmi[low])])
+    severity: Severity = "fail" if bfmi[worst] < t.bfmi_fail else "review"
+    limit = t.bfmi_fail if severity == "fail" else t.bfmi_review
+    values = listed((f"chain {k} {bfmi[k]:.2f}" for k in low), len(low))
+    message = f"E-BFMI below {t.bfmi_review:g}: {values}."
+    culprit = ""
+    corr = np.where(q.usable, np.abs(q.energy_corr), np.nan)
+    if np.isfinite(corr).any():
+        best = int(np.nanargmax(corr))
+        if corr[best] > 0.5:
+            culprit = f" of {q.names[best]}"
+            message += f" The energy goes with {q.names[best]} (correlation {corr[best]:.2f})."
+    return [
+        Finding(
+            "bfmi",
+            severity,
+            f"chain {worst}",
+            float(bfmi[worst]),
+            limit,
+            message,
+            f"Tails may be missed. Tighten the prior{culprit or ' of the scale parameters'}, "
+            "or write what depends on it in non-centred form; a longer num_warmup helps sometimes.",
+        )
+    ]
+
+
+def check_tree_depth(t: DiagnosticsThresholds, reached: np.ndarray) -> list[Finding]:
+    """Trajectories cut short by the depth limit."""
+    share = float(reached.mean())
+    if share <= t.tree_depth_share_review:
+        return []
+    return [
+        Finding(
+            "tree_depth",
+            "review",
+            "all chains",
+            share,
+            t.tree_depth_share_review,
+            f"{share:.0%} of the trajectories stopped at the depth limit.",
+            "The draws are valid but cost much and mix slowly: look for near-collinear channels "
+            "and unscaled columns, tighten vague priors, use a dense mass matrix; only then raise "
+            "max_tree_depth.",
+        )
+    ]

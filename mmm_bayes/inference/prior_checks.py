@@ -1,0 +1,95 @@
+"""Checks of the posterior against the prior: in conflict with it, or no different from it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+from scipy import special
+
+from mmm_bayes.inference.quantities import Quantities
+from mmm_bayes.inference.thresholds import DiagnosticsThresholds
+from mmm_bayes.inference.verdict import Finding
+
+_SINGLY = 5  # elements of one variable that get a finding each; more are reported together
+
+
+def _per_variable(
+    q: Quantities,
+    scores: np.ndarray,
+    where: np.ndarray,
+    make: Callable[[int, list[int]], Finding],
+) -> list[Finding]:
+    """One finding per quantity, or one for a variable with many, the worst first."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index in np.flatnonzero(where):
+        groups[q.variables[index]].append(int(index))
+    findings = []
+    for members in groups.values():
+        members.sort(key=lambda index: -scores[index])
+        if len(members) > _SINGLY:
+            findings.append(make(members[0], members))
+        else:
+            findings += [make(index, [index]) for index in members]
+    return findings
+
+
+def _together(q: Quantities, members: list[int]) -> str:
+    if len(members) == 1:
+        return ""
+    size = q.variables.count(q.variables[members[0]])
+    return f" The same holds for {len(members)} of the {size} elements of this variable."
+
+
+def check_conflict(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]:
+    """Posterior in the tail of its prior."""
+    sizes = np.array([q.variables.count(name) for name in q.variables])
+    # One threshold per variable: a normal tail split over its elements.
+    limits = -special.ndtri(special.ndtr(-t.conflict_sd) / sizes)
+    distance = np.abs(q.prior_distance)
+    with np.errstate(invalid="ignore"):
+        where = q.usable & (distance > limits) & (q.prior_tail <= t.conflict_tail)
+
+    def make(index: int, members: list[int]) -> Finding:
+        name, channel = q.names[index], q.channels[index]
+        side = "above" if q.prior_distance[index] > 0 else "below"
+        data = f"the units and the column of {channel}" if channel else "the units of the data"
+        return Finding(
+            check="prior_conflict",
+            severity="review",
+            subject=name,
+            value=float(distance[index]),
+            threshold=float(limits[index]),
+            message=f"{name} (posterior median {q.median[index]:.3g}) lies {side} "
+            f"{1 - q.prior_tail[index]:.1%} of its prior (90% of it: {q.prior_low[index]:.3g} to "
+            f"{q.prior_high[index]:.3g})." + _together(q, members),
+            advice=f"Check {data} first. Then either the prior is wrong (widen it if you "
+            "would not defend it), or the model lacks something that this parameter makes up for: "
+            "a season, a promotion, a trend.",
+        )
+
+    return _per_variable(q, distance, where, make)
+
+
+def check_unidentified(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]:
+    """Posterior no different from its prior: the data say nothing."""
+    with np.errstate(invalid="ignore"):
+        where = q.usable & (q.overlap > t.overlap_review)
+
+    def make(index: int, members: list[int]) -> Finding:
+        name, channel = q.names[index], q.channels[index]
+        remedy = f"bring a lift test for {channel}" if channel else "bring data that vary more"
+        return Finding(
+            check="prior_equals_posterior",
+            severity="review",
+            subject=name,
+            value=float(q.overlap[index]),
+            threshold=t.overlap_review,
+            message=f"The data say nothing about {name}: prior and posterior overlap by "
+            f"{q.overlap[index]:.0%}." + _together(q, members),
+            advice=f"What you read of it is your prior. Fix it, choose a prior you would defend, "
+            f"or {remedy}.",
+        )
+
+    return _per_variable(q, q.overlap, where, make)

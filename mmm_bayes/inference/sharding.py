@@ -1,0 +1,16 @@
+"""Which device runs what: the sole place that asks JAX for its devices."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+
+
+def default_chain_method() -> Literal["threads", "vectorized"]:
+    """Threads on CPUs, one program for all chains on accelerators.
+
+    On two CPU cores threads are the faster by the factor that ``benchmarks/speed.py`` prints; an
+    accelerator runs one program at a time, and is filled by stepping all chains together.
+    """
+    return "threads" if jax.default_backend() == "cpu" else "vectorized"

@@ -1,0 +1,109 @@
+"""From a checked table to the arrays of the compiled programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from mmm_bayes.data.scaling import Scaling
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model import baseline, mmm
+from mmm_bayes.model.media import EffectReference
+from mmm_bayes.model.mmm import ModelArrays, Structure
+
+NDArray = np.ndarray[Any, Any]
+
+
+def scaled_media(data: MMMData, scaling: Scaling) -> NDArray:
+    """Scaled exposure with time innermost: (channel, geo, time)."""
+    exposure, population = data.ds["exposure"].values, data.ds["population"].values
+    return np.moveaxis(scaling.media(exposure, population), 2, 0)
+
+
+def lagged(media: NDArray, history: NDArray | None, max_lag: int) -> NDArray:
+    """Lag tensor (channel, geo, lag, time) in NumPy: a view over the padded series, then a copy."""
+    padded = _with_history(media, history, max_lag)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, max_lag, axis=-1)
+    return np.ascontiguousarray(np.swapaxes(windows[..., ::-1], -1, -2))
+
+
+def _with_history(media: NDArray, history: NDArray | None, max_lag: int) -> NDArray:
+    before = np.zeros((*media.shape[:-1], max_lag - 1))
+    if history is not None and max_lag > 1:
+        known = min(max_lag - 1, history.shape[-1])
+        before[..., before.shape[-1] - known :] = history[..., history.shape[-1] - known :]
+    return np.concatenate([before, media], -1)
+
+
+def log_rate(data: MMMData) -> float:
+    """Logarithm of the mean count per head, where a count model's intercept is centred."""
+    per_head = data.ds["target"].values / data.ds["population"].values[:, None]
+    mean = float(np.mean(per_head))
+    return float(np.log(mean)) if mean > 0 else 0.0
+
+
+def effect_reference(data: MMMData, scaling: Scaling) -> EffectReference:
+    """Money and target that a unit of linear predictor brings over the training window."""
+    target = data.ds["target"].values
+    if scaling.link == "identity":
+        population = data.ds["population"].values[:, None]
+        weight = np.broadcast_to(population * scaling.target_scale, target.shape)
+    else:
+        weight = target * scaling.target_scale
+    return EffectReference(
+        weight=weight * data.ds["revenue_per_target"].values,
+        target_weight=weight,
+        spend=data.ds["spend"].values.sum((0, 1)),
+        target_total=np.asarray(target.sum()),
+    )
+
+
+def training_arrays(
+    structure: Structure, data: MMMData, scaling: Scaling, frame: baseline.TimeFrame, dtype: Any
+) -> ModelArrays:
+    """Arrays of the table a model is fitted to."""
+    reference = effect_reference(data, scaling)
+    arrays = window_arrays(structure, data, scaling, frame, None, log_rate(data), reference)
+    population = data.ds["population"].values
+    target = scaling.target(data.ds["target"].values, population)
+    block = mmm.prepare_block(structure, arrays.design)
+    return cast(arrays._replace(target=target, block=block), dtype)
+
+
+def window_arrays(
+    structure: Structure,
+    data: MMMData,
+    scaling: Scaling,
+    frame: baseline.TimeFrame,
+    history: NDArray | None,
+    rate: float,
+    reference: EffectReference,
+) -> ModelArrays:
+    """Arrays of any window of dates; ``history`` (channel, geo, time) is the media before it."""
+    media = scaled_media(data, scaling)
+    max_lag = structure.media.max_lag
+    if structure.media.adstock_first:
+        media = lagged(media, history, max_lag)
+    else:
+        media = _with_history(media, history, max_lag)
+    controls = scaling.controls(data.ds["controls"].values)
+    population = data.ds["population"].values
+    shape = (data.n_geos, data.n_dates)
+    offset = np.zeros(shape)
+    if scaling.link == "count":
+        offset = np.broadcast_to(np.log(population)[:, None] + rate, shape).copy()
+    return ModelArrays(
+        media=media,
+        design=baseline.design_columns(structure.spec, frame, data.dates, controls),
+        target=np.zeros(shape),
+        log_offset=offset,
+        reference=reference,
+        block=None,
+    )
+
+
+def cast(arrays: ModelArrays, dtype: Any) -> ModelArrays:
+    """Bring every array to one floating type."""
+    return jax.tree.map(lambda x: np.asarray(x, dtype), arrays)

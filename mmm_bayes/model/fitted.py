@@ -1,0 +1,123 @@
+"""A fitted model: specification, data and draws, and what is rebuilt from them on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from mmm_bayes.data.scaling import Scaling, fit_scaling
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model import arrays as make
+from mmm_bayes.model import mmm, units
+from mmm_bayes.model.baseline import TimeFrame
+from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.spec import ModelSpec
+
+NDArray = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Everything a result is computed from.
+
+    Attributes
+    ----------
+    spec, data
+        What was fitted.
+    tree
+        Draws, in the units of the table, under ArviZ's group names.
+    """
+
+    spec: ModelSpec
+    data: MMMData
+    tree: xr.DataTree
+
+    @cached_property
+    def structure(self) -> Structure:
+        """What is fixed of the model for these columns."""
+        data = self.data
+        return mmm.structure_of(self.spec, data.channels, data.controls, data.n_geos)
+
+    @cached_property
+    def scaling(self) -> Scaling:
+        """Scales fitted on the training table."""
+        return fit_scaling(self.data, self.spec.likelihood.link)
+
+    @cached_property
+    def frame(self) -> TimeFrame:
+        """The training window."""
+        return TimeFrame.from_dates(self.data.dates)
+
+    @cached_property
+    def log_rate(self) -> float:
+        """Centre of a count model's intercept."""
+        return make.log_rate(self.data)
+
+    @property
+    def dtype(self) -> Any:
+        """Floating type of the computation."""
+        return np.dtype(self.spec.sampler.precision)
+
+    @cached_property
+    def arrays(self) -> ModelArrays:
+        """Arrays of the training window."""
+        with self.precision():
+            return make.training_arrays(
+                self.structure, self.data, self.scaling, self.frame, self.dtype
+            )
+
+    def window(self, data: MMMData, *, carry_over: bool) -> ModelArrays:
+        """Arrays of other dates or spends.
+
+        Parameters
+        ----------
+        data
+            Table with the same channels, controls and geos.
+        carry_over
+            Whether the training exposure is the history of the window (a forecast).
+        """
+        history = make.scaled_media(self.data, self.scaling) if carry_over else None
+        reference = make.effect_reference(self.data, self.scaling)
+        with self.precision():
+            arrays = make.window_arrays(
+                self.structure, data, self.scaling, self.frame, history, self.log_rate, reference
+            )
+        return make.cast(arrays, self.dtype)
+
+    def precision(self) -> Any:
+        """Context in which arrays have the fit's floating type."""
+        return jax.enable_x64(self.dtype == np.float64)
+
+    def scaled(self, group: str = "posterior", max_draws: int | None = None) -> tuple[
+        dict[str, NDArray], NDArray, NDArray
+    ]:
+        """Parameters as the model sees them, draws in one axis, with their chain and draw labels.
+
+        ``max_draws`` thins evenly within chains (at least one draw a chain).
+        """
+        ds = self.tree[group].to_dataset()
+        if max_draws is not None and ds.sizes["chain"] * ds.sizes["draw"] > max_draws:
+            keep = max(1, max_draws // ds.sizes["chain"])
+            ds = ds.isel(draw=np.linspace(0, ds.sizes["draw"] - 1, keep).round().astype(int))
+        flat = {
+            str(name): value.values.reshape(-1, *value.shape[2:])
+            for name, value in ds.data_vars.items()
+        }
+        params = units.to_scaled(self.structure, self.scaling, self.log_rate, flat)
+        params = {name: np.asarray(x, self.dtype) for name, x in params.items()}
+        return params, ds["chain"].values, ds["draw"].values
+
+
+def in_batches(params: dict[str, NDArray], size: int) -> Iterator[tuple[dict[str, NDArray], int]]:
+    """Cut draws into equal batches (the last filled up with its first row) and true lengths."""
+    count = len(next(iter(params.values())))
+    for start in range(0, count, size):
+        index = np.arange(start, start + size)
+        index = np.where(index < count, index, start)
+        yield {name: x[index] for name, x in params.items()}, min(size, count - start)

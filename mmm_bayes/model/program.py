@@ -1,0 +1,304 @@
+"""The model as programs over a flat vector: potential, starts, and what follows each draw.
+
+A :class:`Program` belongs to a structure, not to a table: data are arguments, and programs are kept
+between fits, so that another table of the same shape is fitted without compiling again.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import numpyro
+from numpyro.distributions import biject_to, constraints
+from numpyro.infer.util import potential_energy
+
+from mmm_bayes.inference.mcmc import NUTSProgram
+from mmm_bayes.inference.tracing import tracing
+from mmm_bayes.model import mmm
+from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.priors import PriorSpec
+
+Array = jax.Array
+NDArray = np.ndarray[Any, Any]
+Params = dict[str, Array]
+
+_BATCH = 100  # draws evaluated together: bounds the memory of what follows each draw
+_STANDARD = PriorSpec(dist="normal", loc=0.0, scale=1.0)
+
+
+class Site(NamedTuple):
+    """A sampled site: its place in the flat vector, its support and its independent priors."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+    support: Any
+    priors: tuple[PriorSpec, ...]
+
+    @property
+    def stop(self) -> int:
+        """First position past the site."""
+        return self.start + int(np.prod(self.shape, dtype=int))
+
+    def quantile(self, u: NDArray) -> NDArray:
+        """Prior quantiles at ``u`` (..., size), flat."""
+        if len(self.priors) == 1:
+            return self.priors[0].quantile(u)
+        columns = [prior.quantile(u[..., i]) for i, prior in enumerate(self.priors)]
+        return np.stack(columns, -1)
+
+
+class Layout(NamedTuple):
+    """Sites of the unconstrained vector."""
+
+    sites: tuple[Site, ...]
+
+    @property
+    def dim(self) -> int:
+        """Number of unconstrained parameters."""
+        return self.sites[-1].stop if self.sites else 0
+
+    def unravel(self, position: Array) -> Params:
+        """Split a flat vector into unconstrained sites."""
+        return {
+            site.name: position[site.start : site.stop].reshape(site.shape) for site in self.sites
+        }
+
+    def constrain(self, position: Array) -> Params:
+        """Split a flat vector into sites on their supports."""
+        return {
+            site.name: biject_to(site.support)(value)
+            for site, value in zip(self.sites, self.unravel(position).values(), strict=True)
+        }
+
+    def names(self) -> list[str]:
+        """Name of each coordinate of the vector, for messages."""
+        return [
+            site.name if not site.shape else f"{site.name}[{index}]"
+            for site in self.sites
+            for index in range(site.stop - site.start)
+        ]
+
+    def prior_draws(self, rng: np.random.Generator, draws: int) -> dict[str, NDArray]:
+        """Independent draws of every site from its prior."""
+        tiny = np.finfo(float).eps
+        result = {}
+        for site in self.sites:
+            u = np.clip(rng.random((draws, site.stop - site.start)), tiny, 1.0 - tiny)
+            result[site.name] = site.quantile(u).reshape(draws, *site.shape)
+        return result
+
+    def start(self, rng: np.random.Generator, spread: float) -> NDArray:
+        """An unconstrained start between the prior's 5% and 95% quantiles (at ``spread`` 1)."""
+        parts = []
+        for site in self.sites:
+            u = 0.5 + 0.45 * spread * rng.uniform(-1.0, 1.0, site.stop - site.start)
+            parts.append(_unconstrain(site.support, site.quantile(u)))
+        return np.concatenate(parts)
+
+
+def _unconstrain(support: Any, x: NDArray) -> NDArray:
+    """Inverse of ``biject_to`` in NumPy: eager JAX would compile a kernel for each operation."""
+    if support is constraints.real:
+        return x
+    if support in (constraints.positive, constraints.nonnegative):
+        return np.log(np.maximum(x, 1e-6))
+    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
+    if support is constraints.unit_interval:
+        low, high = 0.0, 1.0
+    if low is not None and high is not None:
+        share = np.clip((x - np.asarray(low)) / (np.asarray(high) - np.asarray(low)), 1e-6, 1 - 1e-6)
+        return np.log(share / (1.0 - share))
+    return np.asarray(biject_to(support).inv(x))
+
+
+class Program:
+    """Compiled parts of one model structure, in the marginal or the plain form."""
+
+    def __init__(self, structure: Structure, marginal: bool) -> None:
+        self.structure = structure
+        self.marginal = marginal and structure.is_marginal
+        self._layout: Layout | None = None
+        self._sampler: NUTSProgram | None = None
+        self._lock = threading.Lock()
+        self._compiled: dict[Any, Any] = {}
+
+    def model(self, arrays: ModelArrays) -> None:
+        """The NumPyro model that is sampled."""
+        mmm.generative(self.structure, arrays, marginal=self.marginal)
+
+    def layout(self, arrays: ModelArrays) -> Layout:
+        """Sites of the sampled vector, found by one abstract run of the model."""
+        if self._layout is None:
+            found: list[tuple[str, tuple[int, ...], Any]] = []
+
+            def visit(key: Array, arrays: ModelArrays) -> None:
+                seeded = numpyro.handlers.seed(self.model, key)
+                trace = numpyro.handlers.trace(seeded).get_trace(arrays)
+                for name, site in trace.items():
+                    if site["type"] == "sample" and not site["is_observed"]:
+                        found.append((name, tuple(site["value"].shape), site["fn"].support))
+
+            with tracing():
+                jax.eval_shape(visit, jax.random.key(0), arrays)
+            priors = site_priors(self.structure)
+            sites: list[Site] = []
+            for name, shape, support in found:
+                start = sites[-1].stop if sites else 0
+                own = tuple(priors.get(name, (_STANDARD,)))
+                own = own[:1] if len(set(own)) == 1 else own
+                base = getattr(support, "base_constraint", support)
+                sites.append(Site(name, start, shape, base, own))
+            self._layout = Layout(tuple(sites))
+        return self._layout
+
+    def potential(self, position: Array, arrays: ModelArrays) -> Array:
+        """Negative log density of an unconstrained vector."""
+        params = self.layout(arrays).unravel(position)
+        return potential_energy(self.model, (arrays,), {}, params)
+
+    def sampler(self, arrays: ModelArrays) -> NUTSProgram:
+        """The compiled sampler of this model."""
+        if self._sampler is None:
+            self._sampler = NUTSProgram(self.potential, self.layout(arrays).dim)
+        return self._sampler
+
+    def resolve(self, params: Params, arrays: ModelArrays) -> Params:
+        """Add to the sites what the model computes of them (assembled vectors, coefficients)."""
+        seeded = numpyro.handlers.seed(self.model, jax.random.key(0))
+        fixed = numpyro.handlers.substitute(seeded, data=params)
+        trace = numpyro.handlers.trace(fixed).get_trace(arrays)
+        extra = {n: site["value"] for n, site in trace.items() if site["type"] == "deterministic"}
+        return {name: x for name, x in (params | extra).items() if not _is_internal(name)}
+
+    def _from_position(self, rng_key: Array, position: Array, arrays: ModelArrays) -> Params:
+        params = self.resolve(self.layout(arrays).constrain(position), arrays)
+        if self.marginal:
+            params = mmm.complete(self.structure, rng_key, params, arrays)
+        return params
+
+    def parameters(
+        self, rng_key: Array, positions: NDArray, arrays: ModelArrays
+    ) -> dict[str, NDArray]:
+        """All parameters (scaled) of unconstrained draws (n, dim), linear block drawn back."""
+        return self._batched("parameters", self._from_position, arrays, rng_key, positions)
+
+    def prior(self, rng_key: Array, arrays: ModelArrays, draws: int) -> dict[str, NDArray]:
+        """Draws of all parameters (scaled) from the prior. The program must be the plain one."""
+        seed = np.asarray(jax.random.bits(rng_key, (4,), "uint32"))
+        sites = self.layout(arrays).prior_draws(np.random.default_rng(seed), draws)
+        dtype = arrays.target.dtype
+        sites = {name: value.astype(dtype) for name, value in sites.items()}
+        run = lambda key, sites, arrays: self.resolve(sites, arrays)  # noqa: E731
+        return self._batched("prior", run, arrays, rng_key, sites)
+
+    def _outcome(
+        self, rng_key: Array, params: Params, arrays: ModelArrays
+    ) -> tuple[Array, Array]:
+        eta = mmm.linear_predictor(self.structure, params, arrays)
+        outcome = mmm.observation(self.structure, params, eta, arrays.log_offset)
+        return outcome.sample(rng_key), outcome.log_prob(arrays.target)
+
+    def outcomes(
+        self,
+        rng_key: Array,
+        params: dict[str, NDArray],
+        arrays: ModelArrays,
+        keep: Callable[[NDArray, NDArray], Any],
+    ) -> Any:
+        """Replicated targets (scaled) and log likelihoods of parameter draws, batch by batch.
+
+        ``keep`` turns a batch of both (n, geo, time) into what is to be kept of them.
+        """
+        arrays = arrays._replace(block=None)
+        return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep)
+
+    def compile_ahead(self, arrays: ModelArrays) -> None:
+        """Compile what follows the sampler, while it runs."""
+        positions = np.zeros((1, self.layout(arrays).dim), arrays.target.dtype)
+        key = jax.random.key(0)
+        params = self.parameters(key, positions, arrays)
+        self.outcomes(key, params, arrays, lambda *both: both)
+
+    def _batched(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        arrays: ModelArrays,
+        rng_key: Array,
+        draws: Any,
+        keep: Callable[..., Any] | None = None,
+    ) -> Any:
+        """Evaluate ``function(key, draw, arrays)`` over leading axes, a batch at a time."""
+        count = len(jax.tree.leaves(draws)[0])
+        keys = jax.random.split(rng_key, count)
+        pieces = []
+        for start in range(0, count, _BATCH):
+            # The last batch is filled up with its own first row, so that one program serves all.
+            index = np.arange(start, start + _BATCH)
+            index = np.where(index < count, index, start)
+            batch = jax.tree.map(lambda x, index=index: x[index], draws)
+            piece = self._compile(name, function, arrays, batch)(keys[index], batch, arrays)
+            size = min(_BATCH, count - start)
+            piece = jax.tree.map(lambda x, size=size: np.asarray(x)[:size], piece)
+            pieces.append(piece if keep is None else keep(*piece))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+
+    def _compile(
+        self, name: str, function: Callable[..., Any], arrays: ModelArrays, batch: Any
+    ) -> Any:
+        key = (name, _shapes(arrays), _shapes(batch))
+        with self._lock:
+            if key not in self._compiled:
+                keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _BATCH))
+                run = jax.jit(jax.vmap(function, in_axes=(0, 0, None)))
+                with tracing():
+                    lowered = run.lower(keys, batch, arrays)
+                self._compiled[key] = lowered.compile()
+            return self._compiled[key]
+
+
+@functools.lru_cache(maxsize=32)
+def program_for(structure: Structure, marginal: bool, precision: str) -> Program:
+    """The program of a structure, kept between fits (one a precision)."""
+    return Program(structure, marginal)
+
+
+def site_priors(structure: Structure) -> dict[str, Sequence[PriorSpec]]:
+    """Priors of every site by its name; sites not named are standard normal.
+
+    All sites are independent a priori: dependence (geo, process) enters by deterministic scaling.
+    """
+    spec = structure.spec
+    named: dict[str, Sequence[PriorSpec]] = {
+        "sigma": [spec.likelihood.sigma],
+        "nu": [spec.likelihood.nu],
+        "dispersion": [spec.likelihood.dispersion],
+        "trend_amplitude": [spec.trend.amplitude],
+        "trend_length": [spec.trend.length],
+        "intercept_geo_scale": [spec.geo.intercept_scale],
+        "control_geo_scale": [spec.geo.control_scale],
+        "media_geo_scale": [spec.geo.media_scale],
+    }
+    vectors = [(p.site, p.priors) for p in structure.media.parameters]
+    vectors += [(t.site, t.priors) for t in structure.terms if not t.scaled_by_process]
+    for site, priors in vectors:
+        named[site] = priors
+        for family in {prior.dist for prior in priors}:
+            named[f"{site}__{family}"] = [prior for prior in priors if prior.dist == family]
+    return named
+
+
+def _is_internal(name: str) -> bool:
+    """Parts of a vector whose priors are of several families, and standardised coefficients."""
+    return "__" in name and name != "coefficient__geo"
+
+
+def _shapes(tree: Any) -> tuple[Any, ...]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple((np.shape(x), str(x.dtype)) for x in leaves)

@@ -1,0 +1,369 @@
+"""The specification of a model: everything that stays fixed in a fit, in one frozen object."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from mmm_bayes.data.table_spec import TableSpec
+from mmm_bayes.inference.mcmc import SamplerSpec
+from mmm_bayes.model.frozen import Frozen, nearest
+from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
+
+AdstockName = Literal["geometric", "delayed", "binomial", "weibull_pdf", "weibull_cdf", "none"]
+SaturationName = Literal[
+    "hill", "logistic", "michaelis_menten", "tanh", "root", "exponential", "none"
+]
+EffectPrior = Literal["coefficient", "roas", "marginal_roas", "contribution_share"]
+Family = Literal["normal", "student_t", "log_normal", "poisson", "negative_binomial"]
+
+
+def _normal(scale: float, loc: float = 0.0) -> PriorSpec:
+    return PriorSpec(dist="normal", loc=loc, scale=scale)
+
+
+def _half_normal(scale: float) -> PriorSpec:
+    return PriorSpec(dist="half_normal", scale=scale)
+
+
+MEDIA_PRIORS: dict[str, PriorSpec] = {
+    "alpha": PriorSpec(dist="beta", a=2.0, b=2.0),
+    "theta": PriorSpec(dist="half_normal", scale=2.0),
+    "shape": PriorSpec(dist="log_normal", loc=0.3, scale=0.4),
+    "scale": PriorSpec(dist="log_normal", loc=0.7, scale=0.5),
+    "ec": PriorSpec(dist="log_normal", loc=0.0, scale=0.6),
+    "slope": PriorSpec(dist="log_normal", loc=0.2, scale=0.4),
+    "lam": PriorSpec(dist="log_normal", loc=0.3, scale=0.6),
+    "saturation_scale": PriorSpec(dist="log_normal", loc=0.4, scale=0.6),
+    "exponent": PriorSpec(dist="beta", a=3.0, b=2.0),
+    "rate": PriorSpec(dist="log_normal", loc=0.0, scale=0.6),
+    "beta": _half_normal(1.0),
+    "roas": PriorSpec(dist="log_normal", loc=0.2, scale=0.9),
+    "marginal_roas": PriorSpec(dist="log_normal", loc=-0.2, scale=0.9),
+    "contribution_share": PriorSpec(dist="beta", a=1.0, b=12.0),
+}
+"""Default priors of the media part. Saturation acts on exposure over the channel's mean positive
+exposure (per head where there is a population); ``beta`` is in standard deviations of the target."""
+
+EFFECT_SITE: dict[str, str] = {
+    "coefficient": "beta",
+    "roas": "roas",
+    "marginal_roas": "marginal_roas",
+    "contribution_share": "contribution_share",
+}
+
+
+class ChannelSpec(Frozen):
+    """What one channel has of its own; what is not given comes from ``media``."""
+
+    adstock: AdstockName | None = None
+    saturation: SaturationName | None = None
+    effect: EffectPrior | None = None
+    priors: dict[str, PriorSpec] = {}
+
+    @field_validator("priors")
+    @classmethod
+    def _known(cls, priors: dict[str, PriorSpec]) -> dict[str, PriorSpec]:
+        return _known_names(priors, MEDIA_PRIORS, "media parameter")
+
+
+class MediaSpec(Frozen):
+    """Adstock, saturation and effect of every channel.
+
+    Attributes
+    ----------
+    adstock, saturation
+        Names of the transforms; ``"none"`` leaves the step out.
+    max_lag
+        Number of periods the effect of one period's exposure is followed, its own included.
+    normalise
+        Whether adstock weights sum to one.
+    order
+        ``"adstock_first"`` or ``"saturation_first"``.
+    effect
+        What the effect's prior is on: the ``"coefficient"`` (in standard deviations of the
+        target at full saturation), the ``"roas"``, the ``"marginal_roas"`` (+1%) or the
+        ``"contribution_share"`` of the summed target.
+    priors
+        By name; see ``MEDIA_PRIORS`` for names and defaults.
+    """
+
+    adstock: AdstockName = "geometric"
+    saturation: SaturationName = "hill"
+    max_lag: int = Field(8, ge=1, le=400)
+    normalise: bool = True
+    order: Literal["adstock_first", "saturation_first"] = "adstock_first"
+    effect: EffectPrior = "coefficient"
+    priors: dict[str, PriorSpec] = {}
+
+    @field_validator("priors")
+    @classmethod
+    def _known(cls, priors: dict[str, PriorSpec]) -> dict[str, PriorSpec]:
+        return _known_names(priors, MEDIA_PRIORS, "media parameter")
+
+
+class TrendSpec(Frozen):
+    """Slow movement of the baseline.
+
+    Attributes
+    ----------
+    kind
+        ``"none"``; ``"linear"``; ``"knots"``, a piecewise-linear random walk over ``n_knots``
+        equally spaced knots; ``"hsgp"``, a Gaussian process of squared-exponential kernel in
+        ``n_basis`` basis functions, whose amplitude and length scale are learned.
+    scale
+        Prior standard deviation of the total linear rise, or of one step of the walk, in standard
+        deviations of the target.
+    amplitude, length
+        Priors of the Gaussian process; the length is in fractions of the training window.
+    """
+
+    kind: Literal["none", "linear", "knots", "hsgp"] = "linear"
+    scale: float = Field(1.0, gt=0)
+    n_knots: int = Field(6, ge=2)
+    n_basis: int = Field(12, ge=2)
+    amplitude: PriorSpec = _half_normal(1.0)
+    length: PriorSpec = PriorSpec(dist="inverse_gamma", concentration=5.0, rate=2.0)
+
+
+class SeasonalitySpec(Frozen):
+    """Fourier terms of one period: ``order`` sines and cosines.
+
+    ``period`` is in days, or one of ``"year"`` (365.25), ``"quarter"``, ``"month"``, ``"week"``.
+    """
+
+    period: float | Literal["year", "quarter", "month", "week"] = "year"
+    order: int = Field(2, ge=1, le=50)
+    scale: float = Field(0.5, gt=0)
+
+    @property
+    def days(self) -> float:
+        """Length of the period in days."""
+        if not isinstance(self.period, str):
+            return float(self.period)
+        return {"year": 365.25, "quarter": 365.25 / 4, "month": 365.25 / 12, "week": 7.0}[
+            self.period
+        ]
+
+
+class EventSpec(Frozen):
+    """An event: a name, its dates (ISO), and how many days it is felt before and after.
+
+    A period takes part where its interval touches the event's. ``yearly`` repeats month and day
+    in every year.
+    """
+
+    name: str
+    dates: tuple[str, ...]
+    days_before: int = Field(0, ge=0)
+    days_after: int = Field(0, ge=0)
+    yearly: bool = False
+    prior: PriorSpec = _normal(1.0)
+
+
+class ControlsSpec(Frozen):
+    """Coefficients of the controls, per standard deviation of a control (binary ones: per unit)."""
+
+    prior: PriorSpec = _normal(1.0)
+    priors: dict[str, PriorSpec] = {}
+
+
+class LikelihoodSpec(Frozen):
+    """Distribution of the target around its mean.
+
+    ``"normal"`` and ``"student_t"`` are additive (targets may be negative); ``"log_normal"`` is
+    multiplicative; ``"poisson"`` and ``"negative_binomial"`` are for counts, with a log link.
+    """
+
+    family: Family = "normal"
+    sigma: PriorSpec = _half_normal(1.0)
+    nu: PriorSpec = PriorSpec(dist="gamma", concentration=2.0, rate=0.1)
+    dispersion: PriorSpec = PriorSpec(dist="half_normal", scale=0.5)
+
+    @property
+    def link(self) -> Literal["identity", "log", "count"]:
+        """How the linear predictor relates to the target."""
+        if self.family in ("normal", "student_t"):
+            return "identity"
+        return "log" if self.family == "log_normal" else "count"
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether the linear block can be integrated out."""
+        return self.family in ("normal", "log_normal")
+
+
+class GeoSpec(Frozen):
+    """Partial pooling over geos (no effect on national data).
+
+    Attributes
+    ----------
+    media
+        ``"log_normal"``: a geo's coefficient is ``beta * exp(tau z)``, always of the sign of
+        ``beta``; ``"normal"``: ``beta * (1 + tau z)``; ``"pooled"``: the same in every geo.
+    controls
+        ``"normal"``: a control's coefficient differs by geo; ``"pooled"``: it does not.
+    media_scale, intercept_scale, control_scale
+        Priors of the between-geo standard deviations.
+    """
+
+    media: Literal["log_normal", "normal", "pooled"] = "log_normal"
+    controls: Literal["normal", "pooled"] = "normal"
+    media_scale: PriorSpec = _half_normal(0.3)
+    intercept_scale: PriorSpec = _half_normal(1.0)
+    control_scale: PriorSpec = _half_normal(0.3)
+
+
+class ModelSpec(Frozen):
+    """Everything that defines a model; reads and writes TOML.
+
+    Attributes
+    ----------
+    name, description
+        What the model is called, and for what.
+    data
+        Which table, and the parts of its columns (optional: a spec may be used with any data).
+    media, channels
+        Defaults of all channels, and what single channels have of their own.
+    intercept
+        Prior in standard deviations of the target around its mean.
+    trend, seasonality, events, controls, likelihood, geo, sampler
+        Their sections.
+
+    Examples
+    --------
+    >>> spec = ModelSpec(seasonality=[{"period": "year", "order": 3}])
+    >>> ModelSpec.from_toml(spec.to_toml()) == spec
+    True
+    """
+
+    name: str = "model"
+    description: str = ""
+    data: TableSpec | None = None
+    media: MediaSpec = MediaSpec()
+    channels: dict[str, ChannelSpec] = {}
+    intercept: PriorSpec = _normal(2.0)
+    trend: TrendSpec = TrendSpec()
+    seasonality: tuple[SeasonalitySpec, ...] = ()
+    events: tuple[EventSpec, ...] = ()
+    controls: ControlsSpec = ControlsSpec()
+    likelihood: LikelihoodSpec = LikelihoodSpec()
+    geo: GeoSpec = GeoSpec()
+    sampler: SamplerSpec = SamplerSpec()
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        periods = [season.days for season in self.seasonality]
+        names = [event.name for event in self.events]
+        for what, values in (("seasonality period", periods), ("event name", names)):
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(f"{what} given twice: {sorted(twice)}.")
+        return self
+
+    @classmethod
+    def from_toml(cls, source: str | os.PathLike[str]) -> Self:
+        """Read a model file, or the text of one.
+
+        Raises
+        ------
+        ModelSpecError
+            With every problem of the file: its place, what was expected and the nearest name.
+        """
+        text, where = _read(source)
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ModelSpecError(f"{where} is not valid TOML: {error}") from error
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ModelSpecError(_explain(error, where)) from None
+
+    def to_toml(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the model as TOML (what differs from the defaults); write it too if given a path."""
+        import tomli_w
+
+        values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        text = tomli_w.dumps(values)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked anew."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self).model_validate(values | changes)
+
+    def channel_transforms(self, channel: str) -> tuple[str, str, str]:
+        """Adstock, saturation and kind of effect prior of a channel."""
+        own = self.channels.get(channel, ChannelSpec())
+        return (
+            own.adstock or self.media.adstock,
+            own.saturation or self.media.saturation,
+            own.effect or self.media.effect,
+        )
+
+    def media_prior(self, channel: str, parameter: str) -> PriorSpec:
+        """Prior of a channel's parameter: its own, else of all media, else the default."""
+        own = self.channels.get(channel, ChannelSpec())
+        for priors in (own.priors, self.media.priors, MEDIA_PRIORS):
+            if parameter in priors:
+                return priors[parameter]
+        raise KeyError(parameter)
+
+    def control_prior(self, control: str) -> PriorSpec:
+        """Prior of a control's coefficient."""
+        return self.controls.priors.get(control, self.controls.prior)
+
+
+class ModelSpecError(ValueError):
+    """A model file that cannot be used: every problem, and the remedy."""
+
+
+def transform_parameters(adstock: str, saturation: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the parameters of both transforms as they appear in specs and results.
+
+    The scale of a tanh saturation is ``saturation_scale``: ``scale`` is the Weibull adstock's.
+    """
+    kernel = () if adstock == "none" else ADSTOCKS[adstock].parameters
+    curve = () if saturation == "none" else SATURATIONS[saturation].parameters
+    return kernel, tuple("saturation_scale" if name == "scale" else name for name in curve)
+
+
+def _known_names(
+    priors: dict[str, PriorSpec], known: dict[str, PriorSpec], what: str
+) -> dict[str, PriorSpec]:
+    wrong = [name for name in priors if name not in known]
+    if wrong:
+        hints = (f"unknown {what} {name!r}: {nearest(name, sorted(known))}" for name in wrong)
+        raise ValueError(" ".join(hints))
+    return priors
+
+
+def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
+    if isinstance(source, str) and ("\n" in source or "=" in source or source == ""):
+        return source, "The model text"
+    path = Path(source)
+    if not path.exists():
+        beside = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        there = f" In {path.parent} there are: {', '.join(beside)}." if beside else ""
+        raise FileNotFoundError(f"No model file {path}.{there}")
+    return path.read_text(encoding="utf-8"), str(path)
+
+
+def _explain(error: ValidationError, where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"]) or "top level"
+        text = problem["msg"].removeprefix("Value error, ")
+        came = problem.get("input")
+        shown = "" if isinstance(came, dict) else f" (got {came!r})"
+        lines.append(f"  [{place}] {text}{shown}")
+    plural = "s" if len(lines) > 1 else ""
+    return f"{where} has {len(lines)} problem{plural}:\n" + "\n".join(lines)

@@ -7,21 +7,31 @@ slows all of them alike; the ratio to the fastest is the figure to read.
 """
 
 import argparse
+import math
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from mmm_bayes.transforms import causal_convolution, convolve_lags, geometric_kernel, hill
-from mmm_bayes.transforms.adstock import lag_tensor
+from mmm_bayes.transforms import (
+    PreparedConvolution,
+    causal_convolution,
+    convolve_lags,
+    geometric_kernel,
+    hill,
+    lag_tensor,
+    prepare_convolution,
+)
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "adstock.md"
 
@@ -49,7 +59,7 @@ CASES = [
     Case("daily", 5, 1, 1095, 90),
 ]
 
-Way = Callable[[Array, Array], Array]
+Way = Callable[[Any, Array], Array]
 
 
 def shift_and_add(x: Array, kernel: Array) -> Array:
@@ -78,7 +88,7 @@ def toeplitz_product(x: Array, kernel: Array) -> Array:
     return jnp.einsum("cgs,cst->cgt", x, matrix[:, 0])
 
 
-def fixed_data_ways(x: Array, max_lag: int) -> dict[str, tuple[Way, Array]]:
+def fixed_data_ways(x: Array, max_lag: int) -> dict[str, tuple[Way, Any]]:
     """Ways that prepare the data outside the gradient: name -> (function, prepared data)."""
     lags = lag_tensor(x, max_lag)
     time_lag = jnp.swapaxes(lags, -1, -2)
@@ -88,14 +98,31 @@ def fixed_data_ways(x: Array, max_lag: int) -> dict[str, tuple[Way, Array]]:
     def from_rows(rows: Array, kernel: Array) -> Array:
         return jnp.einsum("cln,cl->cn", rows, kernel[:, 0]).reshape(x.shape)
 
+    def repeated(data: Array, kernel: Array) -> Array:
+        kernel = jnp.broadcast_to(kernel, (*data.shape[:-2], max_lag))
+        return jnp.einsum("...tl,...l->...t", data, kernel)
+
     return {
-        "convolve_lags (package)": (convolve_lags, lags),
-        "(lag, time), dot": (lambda d, k: jnp.einsum("...lt,...l->...t", d, k), lags),
+        "convolve_lags: (lag, time), kernel repeated by geo": (convolve_lags, lags),
+        "(lag, time), one kernel for all geos": (
+            lambda d, k: jnp.einsum("...lt,...l->...t", d, k),
+            lags,
+        ),
         "(lag, time), multiply and sum": (lambda d, k: (d * k[..., None]).sum(-2), lags),
-        "(time, lag), dot": (lambda d, k: jnp.einsum("...tl,...l->...t", d, k), time_lag),
+        "(time, lag), kernel repeated by geo": (repeated, time_lag),
+        "(time, lag), one kernel for all geos": (
+            lambda d, k: jnp.einsum("...tl,...l->...t", d, k),
+            time_lag,
+        ),
         "(time, lag), multiply and sum": (lambda d, k: (d * k[..., None, :]).sum(-1), time_lag),
-        "(lag, geo x time), dot": (from_rows, by_channel),
+        "(lag, geo x time), matrix product": (from_rows, by_channel),
+        "FFT, spectrum prepared": (_call, prepare_convolution(x, max_lag, method="fft")),
+        "prepare_convolution, auto": (_call, prepare_convolution(x, max_lag)),
     }
+
+
+def _call(prepared: PreparedConvolution, kernel: Array) -> Array:
+    return prepared(kernel)
 
 
 # Ways that start from the series itself, which may move with the parameters.
@@ -206,16 +233,53 @@ def table(timings: dict[str, Timing]) -> list[str]:
     return lines
 
 
+# Shapes and windows around the place where the FFT becomes the cheaper way.
+CROSSOVER = [
+    Case("", channels, geos, times, max_lag)
+    for channels, geos, times in [(5, 1, 156), (5, 40, 156), (5, 1, 1095), (5, 20, 1095)]
+    for max_lag in (4, 13, 26, 52, 90)
+    if channels * geos * times * max_lag < 4e6
+]
+
+
+def crossover(rounds: int) -> list[str]:
+    """Rows of least milliseconds by lag tensor and FFT, for the two constants of the package."""
+    lines = [
+        "| media | lags | elements | prepared: lags | prepared: FFT | moving: lags | moving: FFT |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for case in CROSSOVER:
+        x = jnp.asarray(case.media())
+        prepared = {
+            m: (adstock_first(case, _call), prepare_convolution(x, case.max_lag, method=m))
+            for m in ("lags", "fft")
+        }
+        moving = {
+            m: (saturation_first(case, partial(causal_convolution, method=m)), x)
+            for m in ("lags", "fft")
+        }
+        cells = [
+            f"{1e3 * timing.least:.3f}"
+            for jobs in (prepared, moving)
+            for timing in measure(jobs, case.channels, rounds).values()
+        ]
+        media = f"{case.channels} x {case.geos} x {case.times}"
+        elements = math.prod((case.channels, case.geos, case.times, case.max_lag))
+        lines.append(f"| {media} | {case.max_lag} | {elements:,} | {' | '.join(cells)} |")
+    return lines
+
+
 def run(rounds: int) -> str:
     lines = [
         "# Gradient of adstock and saturation",
         "",
         "Written by `python benchmarks/adstock.py --write`. Value and gradient in adstock `alpha`,",
-        "Hill `ec` and `slope` of one channel each, float64, compiled; all ways are checked to give",
-        "the same value and gradient, and timed in turn.",
+        "Hill `ec` and `slope`, one of each a channel, float64, compiled. All ways are checked to",
+        "give the same value and gradient, and are timed in turn: read the ratio to the best.",
         "",
         f"JAX {jax.__version__} on {jax.default_backend()}, {os.cpu_count()} cores, "
-        f"{platform.machine()}; {rounds} rounds of 5 calls.",
+        f"{platform.machine()}, load average {os.getloadavg()[0]:.1f} at the start; "
+        f"{rounds} rounds of 5 calls.",
     ]
     for case in CASES:
         x = jnp.asarray(case.media())
@@ -231,6 +295,13 @@ def run(rounds: int) -> str:
         lines += table(measure(fixed, case.channels, rounds))
         lines += ["", "Saturation, then adstock (the series moves):", ""]
         lines += table(measure(moving, case.channels, rounds))
+    lines += ["", "## Where the FFT takes over", ""]
+    lines += [
+        "Least milliseconds of a gradient. `prepare_convolution` takes the lag tensor up to 2**19",
+        "= 524,288 elements, `causal_convolution`, which builds it in every call, up to 2**17.",
+        "",
+    ]
+    lines += crossover(max(rounds // 2, 1))
     geo = CASES[1]
     lags = lag_tensor(jnp.asarray(geo.media()), geo.max_lag)
     hills = {

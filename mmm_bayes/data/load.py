@@ -166,8 +166,10 @@ def read_frame(
                 "Reading parquet files needs pyarrow: python -m pip install pyarrow"
             ) from error
     try:
-        # Before pandas 3 the default parser may miss the last digit.
-        return pd.read_csv(file, float_precision="round_trip")
+        # Before pandas 3 the default parser may miss the last digit; since then the option is
+        # deprecated.
+        exact = {"float_precision": "round_trip"} if pd.__version__.startswith("2.") else {}
+        return pd.read_csv(file, **exact)  # type: ignore[call-overload]
     except pd.errors.EmptyDataError as error:
         raise DataError([_empty(str(file))], str(file)) from error
 

@@ -47,10 +47,9 @@ class RotatedBlock(NamedTuple):
 
 
 class GroupedBlock(NamedTuple):
-    """Designs ``shared`` (G, T, K) and ``group`` (G, T, p), and their cross products over time."""
+    """Columns (G, K + p, T), shared then group ones, time innermost, and their cross products."""
 
-    shared: Array
-    group: Array
+    columns: Array
     shared_shared: Array
     shared_group: Array
     group_group: Array
@@ -65,8 +64,7 @@ def rotate(design: NDArray, scale: NDArray) -> RotatedBlock:
 def group(shared: NDArray, group: NDArray) -> GroupedBlock:
     """Build the grouped form from the designs (G, T, K) and (G, T, p)."""
     return GroupedBlock(
-        shared,
-        group,
+        np.ascontiguousarray(np.swapaxes(np.concatenate([shared, group], 2), 1, 2)),
         np.einsum("gtk,gtj->gkj", shared, shared),
         np.einsum("gtk,gtp->gkp", shared, group),
         np.einsum("gtp,gtq->gpq", group, group),
@@ -105,37 +103,55 @@ class _Solved(NamedTuple):
     """Factors of the grouped posterior: per group (G, p, p) and shared (K, K)."""
 
     group_factor: Array
-    group_moment: Array
     whitened_cross: Array
     whitened_moment: Array
     factor: Array
     moment: Array
+    squares: Array
 
 
 def _solve(
-    block: GroupedBlock, residual: Array, sigma: Array, scale: Array, group_scale: Array
+    block: GroupedBlock,
+    residual: Array,
+    sigma: Array,
+    scale: Array,
+    group_scale: Array,
+    extra: Array | None,
 ) -> _Solved:
     """Condition on the residual (G, T), in units where every coefficient is standard normal."""
+    k, p = block.shared_group.shape[1:]
+    shared_group, group_group = block.shared_group, block.group_group
+    # All products that depend on parameters come from one contraction over time.
+    new = residual[:, None, :]
+    if extra is not None:
+        new = jnp.concatenate([extra, new], 1)
+    q = new.shape[1] - 1
+    cross = jnp.einsum("gat,gbt->gab", new, block.columns)
+    inner = jnp.einsum("gat,gbt->gab", new, new)
+    if extra is not None:
+        with_shared, with_group = cross[:, :q, :k], cross[:, :q, k:]
+        shared_group = jnp.concatenate([shared_group, jnp.swapaxes(with_shared, 1, 2)], 2)
+        upper = jnp.concatenate([group_group, jnp.swapaxes(with_group, 1, 2)], 2)
+        lower = jnp.concatenate([with_group, inner[:, :q, :q]], 2)
+        group_group = jnp.concatenate([upper, lower], 1)
+        p += q
     precision = 1.0 / sigma**2
-    p, k = block.group.shape[-1], block.shared.shape[-1]
-    group_moment = precision * group_scale * jnp.einsum("gt,gtp->gp", residual, block.group)
-    moment = precision * scale * jnp.einsum("gt,gtk->k", residual, block.shared)
-    cross = precision * scale[:, None] * group_scale * block.shared_group
-    inner = precision * group_scale[:, None] * group_scale * block.group_group
-    group_factor = _cholesky(jnp.eye(p, dtype=residual.dtype) + inner)
-    whitened = _solve_lower(
-        group_factor, jnp.concatenate([jnp.swapaxes(cross, 1, 2), group_moment[..., None]], -1)
+    group_moment = jnp.concatenate([cross[:, q, k:], inner[:, :q, q]], 1)
+    right = jnp.concatenate(
+        [jnp.swapaxes(shared_group, 1, 2) * scale, group_moment[:, :, None]], 2
     )
+    right = precision * group_scale[:, None] * right
+    matrix = precision * group_scale[:, None] * group_scale * group_group
+    group_factor = _cholesky(jnp.eye(p, dtype=residual.dtype) + matrix)
+    whitened = _solve_lower(group_factor, right)
     whitened_cross, whitened_moment = whitened[..., :k], whitened[..., k]
+    explained = jnp.einsum("gpa,gpb->ab", whitened_cross, whitened)
     shared = precision * scale[:, None] * scale * jnp.sum(block.shared_shared, 0)
-    matrix = (
-        jnp.eye(k, dtype=residual.dtype)
-        + shared
-        - jnp.einsum("gpk,gpj->kj", whitened_cross, whitened_cross)
-    )
-    moment = moment - jnp.einsum("gpk,gp->k", whitened_cross, whitened_moment)
+    shared = jnp.eye(k, dtype=residual.dtype) + shared - explained[:, :k]
+    moment = precision * scale * jnp.sum(cross[:, q, :k], 0) - explained[:, k]
+    squares = precision * jnp.sum(inner[:, q, q]) - jnp.sum(whitened_moment**2)
     return _Solved(
-        group_factor, group_moment, whitened_cross, whitened_moment, _cholesky(matrix), moment
+        group_factor, whitened_cross, whitened_moment, jnp.linalg.cholesky(shared), moment, squares
     )
 
 
@@ -151,7 +167,12 @@ def _solve_lower(factor: Array, right: Array) -> Array:
 
 
 def grouped_log_density(
-    block: GroupedBlock, residual: Array, sigma: Array, scale: Array, group_scale: Array
+    block: GroupedBlock,
+    residual: Array,
+    sigma: Array,
+    scale: Array,
+    group_scale: Array,
+    extra: Array | None = None,
 ) -> Array:
     r"""Log marginal density of the residual (G, T), by Woodbury within and across groups.
 
@@ -160,19 +181,24 @@ def grouped_log_density(
 
     .. math:: \log p = -\tfrac12 \Big[\sum_g (r_g' V_g^{-1} r_g + \log|V_g|) - h' P^{-1} h + \log|P|
               \Big] - \tfrac N2 \log 2\pi.
+
+    Parameters
+    ----------
+    block, residual, sigma
+        The designs, what the nonlinear part leaves (G, T), and the noise scale.
+    scale, group_scale
+        Prior scales (K,) of the shared and (p + q,) of the group coefficients.
+    extra
+        Further group columns (G, q, T) that depend on parameters themselves.
     """
-    solved = _solve(block, residual, sigma, scale, group_scale)
+    solved = _solve(block, residual, sigma, scale, group_scale, extra)
     half = solve_triangular(solved.factor, solved.moment, lower=True)
-    quadratic = (
-        jnp.sum(residual * residual) / sigma**2
-        - jnp.sum(solved.whitened_moment**2)
-        - jnp.sum(half * half)
-    )
     log_det = (
         jnp.sum(jnp.log(_diagonal(solved.group_factor)))
         + jnp.sum(jnp.log(_diagonal(solved.factor)))
         + residual.size * jnp.log(sigma)
     )
+    quadratic = solved.squares - jnp.sum(half * half)
     return -0.5 * quadratic - log_det - 0.5 * residual.size * _LOG_2PI
 
 
@@ -183,19 +209,18 @@ def grouped_draw(
     sigma: Array,
     scale: Array,
     group_scale: Array,
+    extra: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Draw ``b`` (K,) and the group coefficients ``u`` (G, p) from their joint conditional."""
+    """Draw ``b`` (K,) and the group coefficients ``u`` (G, p + q) from their joint conditional."""
     key_shared, key_group = jax.random.split(rng_key)
-    solved = _solve(block, residual, sigma, scale, group_scale)
+    solved = _solve(block, residual, sigma, scale, group_scale, extra)
     noise = jax.random.normal(key_shared, solved.moment.shape, residual.dtype)
     standard = cho_solve((solved.factor, True), solved.moment) + solve_triangular(
         solved.factor, noise, lower=True, trans=1
     )
     # Given b, the groups are independent: mean and noise share one triangular solve.
-    noise = jax.random.normal(key_group, solved.group_moment.shape, residual.dtype)
-    right = (
-        solved.whitened_moment - jnp.einsum("gpk,k->gp", solved.whitened_cross, standard) + noise
-    )
+    whitened = solved.whitened_moment - jnp.einsum("gpk,k->gp", solved.whitened_cross, standard)
+    right = whitened + jax.random.normal(key_group, whitened.shape, residual.dtype)
     factor = solved.group_factor
     if factor.shape[-1] <= 1:
         effects = right / factor[..., 0] if factor.shape[-1] == 1 else right

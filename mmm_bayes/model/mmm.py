@@ -72,6 +72,10 @@ class Structure:
         """Whether that block has fixed prior scales and no geo columns."""
         return not self.is_geo and not any(term.scaled_by_process for term in self.terms)
 
+    def integrates_media(self, marginal: bool) -> bool:
+        """Whether normal geo differences of the media coefficients are integrated out too."""
+        return marginal and self.is_marginal and self.geo_media == "normal"
+
     def columns(self, normal: bool) -> np.ndarray[Any, Any]:
         """Positions of the design columns of terms with (or without) normal priors."""
         flags = [term.is_normal for term in self.terms for _ in range(term.width)]
@@ -171,7 +175,7 @@ def _scalar(site: str, prior: PriorSpec) -> Array:
     return numpyro.sample(site, distribution([prior]))
 
 
-def _sample_media(structure: Structure) -> Params:
+def _sample_media(structure: Structure, marginal: bool) -> Params:
     params: Params = {}
     n = len(structure.channels)
     for parameter in structure.media.parameters:
@@ -181,6 +185,7 @@ def _sample_media(structure: Structure) -> Params:
     if structure.geo_media != "pooled":
         prior = structure.spec.geo.media_scale
         params["media_geo_scale"] = _vector("media_geo_scale", [prior] * n, "channel")
+    if structure.geo_media != "pooled" and not structure.integrates_media(marginal):
         with numpyro.plate("geo_channel", n, dim=-2), numpyro.plate("geo", structure.n_geos, dim=-1):
             params["media_geo__z"] = numpyro.sample("media_geo__z", dist.Normal(0.0, 1.0))
     return params
@@ -268,8 +273,8 @@ def _linear_scales(structure: Structure, params: Params) -> Array:
 
 
 def geo_multipliers(structure: Structure, params: Params) -> Array:
-    """Factors (channel, geo) of the media coefficients; ones where pooled."""
-    if structure.geo_media == "pooled":
+    """Factors (channel, geo) of the media coefficients; ones where pooled or integrated out."""
+    if "media_geo__z" not in params:
         return jnp.ones((len(structure.channels), 1))
     deviation = params["media_geo_scale"][:, None] * params["media_geo__z"]
     return jnp.exp(deviation) if structure.geo_media == "log_normal" else 1.0 + deviation
@@ -289,7 +294,8 @@ def media_coefficients(
     more = curves
     if "marginal_roas" in structure.media.effects:
         more = media.response(structure.media, params, 1.01 * arrays.media, n_dates)
-    scale = multipliers[:, :, None]
+    # Normal differences average out: priors on ROAS and shares are on the mean over geos.
+    scale = multipliers[:, :, None] if structure.geo_media == "log_normal" else 1.0
     beta = media.coefficients(
         structure.media, params, scale * curves, scale * more, arrays.reference
     )
@@ -356,15 +362,20 @@ def generative(
     observed
         Condition on the target; ``False`` draws it (plain form only).
     """
-    params = _sample_media(structure) | _sample_scales(structure) | _sample_likelihood(structure)
     marginal = marginal and structure.is_marginal
+    params = _sample_media(structure, marginal)
+    params |= _sample_scales(structure) | _sample_likelihood(structure)
     params |= _sample_linear(structure, params, marginal)
-    effect, values = _media_sum(structure, params, arrays)
-    if set(structure.media.effects) != {"coefficient"} or structure.geo_media != "pooled":
+    if marginal:
+        numpyro.factor("target", _log_marginal(structure, params, arrays))
+    if not structure.integrates_media(marginal) and (
+        set(structure.media.effects) != {"coefficient"} or structure.geo_media != "pooled"
+    ):
+        values = _media_sum(structure, params, arrays)[1]
         params["coefficient__geo"] = numpyro.deterministic("coefficient__geo", values)
     if marginal:
-        numpyro.factor("target", _log_marginal(structure, params, arrays, effect))
         return
+    effect, _ = _media_sum(structure, params, arrays)
     coefficients = linear_coefficients(structure, params)
     eta = jnp.einsum("gtk,gk->gt", arrays.design, coefficients) + effect
     with numpyro.plate("geo", structure.n_geos, dim=-2):
@@ -393,16 +404,31 @@ def _residual(structure: Structure, params: Params, arrays: ModelArrays, effect:
     return residual
 
 
-def _log_marginal(
-    structure: Structure, params: Params, arrays: ModelArrays, effect: Array
-) -> Array:
-    residual = _residual(structure, params, arrays, effect)
-    sigma = params["sigma"]
+def _linear_block(
+    structure: Structure, params: Params, arrays: ModelArrays
+) -> tuple[Array, Array, Array, Array | None]:
+    """What media leave of the target, scales of shared and group columns, and media columns."""
+    curves = media.response(structure.media, params, arrays.media, arrays.target.shape[-1])
+    values = media_coefficients(structure, params, arrays, curves)
+    values = jnp.broadcast_to(values, curves.shape[:2])
+    residual = _residual(structure, params, arrays, jnp.einsum("cgt,cg->gt", curves, values))
     if structure.is_rotated:
-        return lg.rotated_log_density(arrays.block, residual[0], sigma)
-    scale = _linear_scales(structure, params)
-    group_scale = _geo_scales(structure, params) if structure.is_geo else jnp.zeros(0)
-    return lg.grouped_log_density(arrays.block, residual, sigma, scale, group_scale)
+        return residual, jnp.zeros(0), jnp.zeros(0), None
+    scale, group_scale, extra = _linear_scales(structure, params), jnp.zeros(0), None
+    if structure.is_geo:
+        group_scale = _geo_scales(structure, params)
+    if structure.integrates_media(True):
+        extra = jnp.swapaxes(curves, 0, 1)
+        spread = values[:, 0] * params["media_geo_scale"]
+        group_scale = jnp.concatenate([group_scale, spread])
+    return residual, scale, group_scale, extra
+
+
+def _log_marginal(structure: Structure, params: Params, arrays: ModelArrays) -> Array:
+    residual, *scales = _linear_block(structure, params, arrays)
+    if structure.is_rotated:
+        return lg.rotated_log_density(arrays.block, residual[0], params["sigma"])
+    return lg.grouped_log_density(arrays.block, residual, params["sigma"], *scales)
 
 
 def complete(
@@ -411,20 +437,19 @@ def complete(
     """Draw the integrated coefficients back from their conditional, given all other parameters."""
     if not structure.is_marginal:
         return params
-    effect, _ = _media_sum(structure, params, arrays)
-    residual = _residual(structure, params, arrays, effect)
-    sigma = params["sigma"]
+    residual, *scales = _linear_block(structure, params, arrays)
+    block, sigma = arrays.block, params["sigma"]
     result = dict(params)
     if structure.is_rotated:
-        drawn = lg.rotated_draw(rng_key, arrays.block, residual[0], sigma)
+        drawn = lg.rotated_draw(rng_key, block, residual[0], sigma)
     else:
-        scale = _linear_scales(structure, params)
-        group_scale = _geo_scales(structure, params) if structure.is_geo else jnp.zeros(0)
-        drawn, by_geo = lg.grouped_draw(
-            rng_key, arrays.block, residual, sigma, scale, group_scale
-        )
+        drawn, by_geo = lg.grouped_draw(rng_key, block, residual, sigma, *scales)
+        width = len(structure.geo_columns)
         if structure.is_geo:
-            result["linear_geo"] = by_geo
+            result["linear_geo"] = by_geo[:, :width]
+        if structure.integrates_media(True):
+            pooled = _media_sum(structure, params, arrays)[1]
+            result["coefficient__geo"] = pooled + by_geo[:, width:].T
     drawn = drawn + jnp.asarray(_normal_locs(structure))
     start = 0
     for term in structure.terms:

@@ -41,9 +41,9 @@ __all__ = [
 
 ConvolutionMethod = Literal["auto", "lags", "scan", "fft"]
 
-# Elements (batch x lags x times) up to which a lag tensor beats the FFT in a gradient, from
-# benchmarks/adstock.py: a prepared one as long as it stays in the cache (4 MiB in float64), one
-# built in every call by a quarter of that, for its gather and the scatter of its gradient.
+# Elements (batch x lags x times) up to which a lag tensor beats the FFT in a gradient on a CPU: see
+# "Where the FFT takes over" in docs/results/adstock.md. One that is built in every call pays for
+# its gather and for the scatter of its gradient, and gives way earlier.
 LARGEST_PREPARED_LAG_TENSOR = 2**19
 LARGEST_TEMPORARY_LAG_TENSOR = 2**17
 
@@ -100,7 +100,7 @@ def convolve_lags(lags: LagTensorLike, kernel: KernelLike) -> Response:
     _require_lags(lags.shape[-2], kernel)
     # The kernel is repeated for every geo, the lag tensor never: with one kernel for many geos XLA
     # would make one large matrix product and transpose the lag tensor for it in every call, which
-    # takes 1.7 times as long (benchmarks/adstock.py).
+    # takes 1.3 to 1.7 times as long (docs/results/adstock.md).
     batch = jnp.broadcast_shapes(lags.shape[:-2], kernel.shape[:-1])
     kernel = jnp.broadcast_to(kernel, (*batch, kernel.shape[-1]))
     return jnp.einsum("...lt,...l->...t", lags, kernel)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from mmm_bayes.transforms.saturation import SATURATIONS, hill, michaelis_menten, root
+from mmm_bayes.transforms.saturation import SATURATIONS, hill
 
 INTERIOR = {
     "hill": (0.7, 1.6),
@@ -56,9 +56,9 @@ def test_follows_its_formula(name, x64):
 @family
 @precision
 def test_zero_maps_to_zero_and_the_curve_rises_below_one(name, dtype, x64):
-    x = jnp.concatenate([jnp.zeros(1, dtype), jnp.logspace(-12, 3, 200, dtype=dtype)])
+    x = np.concatenate([[0.0], np.logspace(-12, 3, 200)]).astype(dtype)
     with jax.numpy_dtype_promotion("strict"):
-        values = COMPILED[name](x, *INTERIOR[name])
+        values = np.asarray(COMPILED[name](x, *INTERIOR[name]))
     assert values.dtype == dtype
     assert values[0] == 0
     assert np.all(np.diff(values) >= 0)
@@ -70,8 +70,8 @@ def test_zero_maps_to_zero_and_the_curve_rises_below_one(name, dtype, x64):
 @family
 def test_vmap_grad_and_leading_axes(name, x64):
     function = COMPILED[name]
-    x = jnp.asarray(np.random.default_rng(0).gamma(2.0, size=(2, 3, 4)))
-    parameters = tuple(jnp.array([p, 1.2 * p])[:, None, None] for p in INTERIOR[name])
+    x = np.asarray(np.random.default_rng(0).gamma(2.0, size=(2, 3, 4)))
+    parameters = tuple(np.array([p, 1.2 * p])[:, None, None] for p in INTERIOR[name])
     expected = [FORMULA[name](x[c], *(p[c] for p in parameters)) for c in range(2)]
     np.testing.assert_allclose(function(x, *parameters), expected, rtol=1e-12)
     np.testing.assert_allclose(jax.vmap(function)(x, *parameters), expected, rtol=1e-12)
@@ -81,8 +81,8 @@ def test_vmap_grad_and_leading_axes(name, x64):
 @family
 @precision
 def test_gradients_are_finite_at_zero(name, dtype, x64):
-    x = jnp.array([0.0, 1e-30, 1e-7, 1.0, 1e4], dtype)
-    arguments = tuple(jnp.full(x.shape, p, dtype) for p in INTERIOR[name])
+    x = np.array([0.0, 1e-30, 1e-7, 1.0, 1e4], dtype)
+    arguments = tuple(np.full(x.shape, p, dtype) for p in INTERIOR[name])
     for part in GRADIENT[name](x, *arguments):
         assert part.dtype == dtype
         assert np.all(np.isfinite(part))
@@ -92,8 +92,8 @@ def test_gradients_are_finite_at_zero(name, dtype, x64):
 @pytest.mark.parametrize("slope", SLOPES)
 def test_hill_at_and_near_zero_for_every_slope(dtype, slope, x64):
     eps, ec = float(jnp.finfo(dtype).eps), 0.7
-    x = jnp.array([0.0, 0.1 * ec * eps, 0.99 * ec * eps, 1.01 * ec * eps, 1e-3, 0.7], dtype)
-    values = COMPILED["hill"](x, ec, slope)
+    x = np.array([0.0, 0.1 * ec * eps, 0.99 * ec * eps, 1.01 * ec * eps, 1e-3, 0.7], dtype)
+    values = np.asarray(COMPILED["hill"](x, ec, slope))
     assert values[0] == 0
     assert values[5] == pytest.approx(0.5, rel=10 * eps)
     assert np.all(np.diff(values) >= 0)
@@ -103,7 +103,7 @@ def test_hill_at_and_near_zero_for_every_slope(dtype, slope, x64):
         values[3:], FORMULA["hill"](above, ec, slope), rtol=300 * eps, atol=jnp.finfo(dtype).tiny
     )
     assert values[2] == pytest.approx(float(values[3]), rel=0.03 * max(slope, 1), abs=1e-30)
-    parts = GRADIENT["hill"](x, jnp.full_like(x, ec), jnp.full_like(x, slope))
+    parts = GRADIENT["hill"](x, np.full_like(x, ec), np.full_like(x, slope))
     assert all(np.all(np.isfinite(part)) for part in parts)
     at_zero = float(parts[0][0])
     if slope == 1:
@@ -118,15 +118,16 @@ def test_hill_at_and_near_zero_for_every_slope(dtype, slope, x64):
 
 
 def test_hill_does_not_depend_on_the_unit_of_spend(x64):
-    x = jnp.array([0.0, 1e-17, 1e-12, 1e-3, 1.0, 30.0])
+    x = np.array([0.0, 1e-17, 1e-12, 1e-3, 1.0, 30.0])
     for unit in (1e-9, 1e6):
         rescaled = COMPILED["hill"](unit * x, unit * 0.7, 1.4)
         np.testing.assert_allclose(rescaled, COMPILED["hill"](x, 0.7, 1.4), rtol=1e-11)
 
 
 def test_hill_of_slope_one_is_michaelis_menten(x64):
-    x = jnp.concatenate([jnp.zeros(1), jnp.logspace(-20, 4, 100)])
-    np.testing.assert_allclose(hill(x, 0.4, 1.0), michaelis_menten(x, 0.4), rtol=1e-12)
+    x = np.concatenate([[0.0], np.logspace(-20, 4, 100)])
+    expected = COMPILED["michaelis_menten"](x, 0.4)
+    np.testing.assert_allclose(COMPILED["hill"](x, 0.4, 1.0), expected, rtol=1e-12)
 
 
 def test_hill_costs_one_logarithm_and_one_exponential_an_element():
@@ -150,9 +151,9 @@ def test_hill_costs_one_logarithm_and_one_exponential_an_element():
 @pytest.mark.parametrize("exponent", [0.3, 1.0])
 def test_root_is_continuous_with_finite_slope_at_zero(dtype, exponent, x64):
     eps = float(jnp.finfo(dtype).eps)
-    x = jnp.array([0.0, 0.999 * eps, 1.001 * eps], dtype)
-    values = root(x, exponent)
+    x = np.array([0.0, 0.999 * eps, 1.001 * eps], dtype)
+    values = np.asarray(COMPILED["root"](x, exponent))
     assert values[0] == 0
     np.testing.assert_allclose(values[1:], eps**exponent, rtol=2e-3)
-    slope = jax.grad(root)(x[0], jnp.asarray(exponent, dtype))
-    assert float(slope) == pytest.approx(eps ** (exponent - 1), rel=1e-4)
+    slope = GRADIENT["root"](x, np.full_like(x, exponent))[0]
+    np.testing.assert_allclose(slope[0], eps ** (exponent - 1), rtol=1e-4)

@@ -1,0 +1,380 @@
+"""Time to a posterior of a national model: the package, plain NumPyro, and the steps between.
+
+Meridian's national table (156 weeks, 5 channels, 3 controls), geometric adstock, Hill with a free
+slope, two Fourier modes, linear trend; 4 chains of 1000 + 1000, float64. Four ways:
+
+A. the package: linear block integrated out, own sampler;
+B. the same model written by hand in NumPyro (`plain_model.py`), NUTS as it comes, chains parallel;
+C. the package's sampler on the model that is not marginalised;
+D. NumPyro's NUTS on the marginalised model.
+
+Every run is a process of its own, so that cold times are those a user meets. The figure to reach is
+the least bulk ESS over all parameters (linear coefficients included) per CPU second of sampling,
+compilation apart, and the cold time from the table to the full posterior.
+"""
+
+from __future__ import annotations
+
+import time
+
+_BEGAN = time.perf_counter()
+
+import argparse
+import functools
+import itertools
+import os
+import resource
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import record
+
+CHAINS = 4
+NAMES = {
+    "A": "A: package",
+    "B": "B: plain NumPyro",
+    "C": "C: own sampler, plain model",
+    "D": "D: NumPyro's NUTS, marginal model",
+}
+COMMON = (
+    "alpha",
+    "ec",
+    "slope",
+    "beta",
+    "sigma",
+    "intercept",
+    "trend_coef",
+    "seasonality_coef",
+    "control_coef",
+)
+Outcome = tuple[dict[str, float], dict[str, np.ndarray]]
+
+
+def _cpu(run: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Result, wall seconds and CPU seconds of all threads."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = run()
+    return result, time.perf_counter() - wall, time.process_time() - cpu
+
+
+# --- The package ---------------------------------------------------------------------------------
+
+
+def _package_model(num_warmup: int, num_samples: int) -> Any:
+    import shared_tables
+
+    import mmm_bayes as mb
+
+    spec = mb.ModelSpec(
+        seasonality=[{"period": "year", "order": 2}],
+        sampler={"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": CHAINS},
+    )
+    return mb.MMM(shared_tables.load_reference(), spec)
+
+
+class _Stopwatch:
+    """A progress reporter that notes when sampling was done."""
+
+    def __init__(self) -> None:
+        self.sampled = 0.0
+
+    def __enter__(self) -> _Stopwatch:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+    def start(self, num_chains: int, total: int) -> None: ...
+    def update(self, chain: int, done: int, phase: str, divergences: int) -> None: ...
+
+    def message(self, text: str) -> None:
+        if text == "drawing predictions":
+            self.sampled = time.perf_counter()
+
+
+def _by_chain(params: dict[str, np.ndarray], num_samples: int) -> dict[str, np.ndarray]:
+    return {
+        name: np.asarray(params[name]).reshape(CHAINS, num_samples, *params[name].shape[1:])
+        for name in COMMON
+    }
+
+
+def run_package(seed: int, num_warmup: int, num_samples: int, marginal: bool) -> Outcome:
+    """Ways A and C: a cold fit, then a warm one that is timed and judged."""
+    import jax
+
+    import mmm_bayes
+
+    _ = mmm_bayes.MMM
+    figures = {"import": time.perf_counter() - _BEGAN}
+    model = _package_model(num_warmup, num_samples)
+    figures["table"] = time.perf_counter() - _BEGAN - figures["import"]
+
+    began, watch = time.perf_counter(), _Stopwatch()
+    cold = model.fit(jax.random.key(seed), progress=watch, marginal=marginal)
+    figures["cold_all"] = time.perf_counter() - began
+    figures["cold_draws"] = watch.sampled - began
+    figures["process"] = time.perf_counter() - _BEGAN
+    figures["compile"] = cold.tree["posterior"].attrs["seconds_compile_wall"]
+
+    # Programs of predictions compile beside the first run's chains: CPU is taken from the second.
+    fit, figures["warm_all"], _ = _cpu(
+        lambda: model.fit(jax.random.key(seed + 1000), progress=False, marginal=marginal)
+    )
+    attrs, stats = fit.tree["posterior"].attrs, fit.tree["sample_stats"]
+    figures["warmup_cpu"] = attrs["seconds_warmup_cpu"]
+    figures["sampling_cpu"] = attrs["seconds_sampling_cpu"]
+    figures["sampling_wall"] = attrs["seconds_sampling_wall"]
+    if marginal:
+        figures["sampling_cpu"] += _draw_back_cpu(model, CHAINS * num_samples)
+    figures["steps"] = float(stats["n_steps"].mean())
+    figures["divergences"] = float(stats["diverging"].sum())
+    scaled, _, _ = fit._fitted.scaled()
+    return figures, _by_chain(scaled, num_samples)
+
+
+def _draw_back_cpu(model: Any, count: int) -> float:
+    """CPU seconds of the linear block's draws, part of the price of integrating it out."""
+    import jax
+
+    with jax.enable_x64(True):
+        arrays, program = model._arrays(), model._program(True)
+        positions = np.zeros((count, program.layout(arrays).dim))
+        return _cpu(lambda: program.parameters(jax.random.key(0), positions, arrays))[2]
+
+
+# --- NumPyro -------------------------------------------------------------------------------------
+
+
+def run_numpyro(seed: int, num_warmup: int, num_samples: int, marginal: bool) -> Outcome:
+    """Ways B and D: a cold run as a user makes it, then the sampling phase by itself."""
+    import numpyro
+
+    numpyro.set_host_device_count(CHAINS)
+    import jax
+
+    numpyro.enable_x64()
+    figures: dict[str, float] = {}
+    if marginal:
+        from mmm_bayes.model import mmm
+
+        package = _package_model(num_warmup, num_samples)
+        arrays = package._arrays()
+        model = functools.partial(mmm.generative, package._structure, arrays, marginal=True)
+        arguments: tuple[Any, ...] = ()
+    else:
+        import arviz  # noqa: F401
+        import plain_model
+        import shared_tables
+
+        figures["import"] = time.perf_counter() - _BEGAN
+        ds = shared_tables.load_reference().ds.isel(geo=0)
+        arrays = plain_model.arrays_of(
+            ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
+        )
+        model, arguments = plain_model.model, (arrays, arrays.target)
+        figures["table"] = time.perf_counter() - _BEGAN - figures["import"]
+
+    def sampler() -> Any:
+        return numpyro.infer.MCMC(
+            numpyro.infer.NUTS(model),
+            num_warmup=num_warmup,
+            num_samples=num_samples,
+            num_chains=CHAINS,
+            chain_method="parallel",
+            progress_bar=False,
+        )
+
+    began = time.perf_counter()
+    mcmc = sampler()
+    mcmc.run(jax.random.key(seed), *arguments, extra_fields=("num_steps", "energy"))
+    jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
+    figures["cold_draws"] = time.perf_counter() - began
+    if not marginal:
+        _groups(mcmc, model, arrays, seed)
+        figures["cold_all"] = time.perf_counter() - began
+        figures["process"] = time.perf_counter() - _BEGAN
+        _, figures["warm_draws"], _ = _cpu(
+            lambda: mcmc.run(jax.random.key(seed + 500), *arguments, extra_fields=("num_steps",))
+        )
+
+    # Warm-up by itself leaves states; the sampling phase is then one compiled call of NumPyro's
+    # kernel on four devices, without MCMC's bookkeeping and without compilation.
+    mcmc = sampler()
+    mcmc.warmup(jax.random.key(seed + 1000), *arguments)
+    kernel = mcmc.sampler
+
+    def chain(state: Any) -> Any:
+        def step(state: Any, _: None) -> tuple[Any, Any]:
+            state = kernel.sample(state, arguments, {})
+            return state, (state.z, state.num_steps, state.diverging)
+
+        return jax.lax.scan(step, state, None, length=num_samples)[1]
+
+    compiled, figures["compile"], _ = _cpu(
+        lambda: jax.pmap(chain).lower(mcmc.post_warmup_state).compile()
+    )
+    (z, steps, diverging), figures["sampling_wall"], figures["sampling_cpu"] = _cpu(
+        lambda: jax.block_until_ready(compiled(mcmc.post_warmup_state))
+    )
+    figures["steps"] = float(np.mean(steps))
+    figures["divergences"] = float(np.sum(diverging))
+    if marginal:
+        program = package._program(True)
+        sites = program.layout(arrays).sites
+        parts = [np.asarray(z[site.name]).reshape(CHAINS * num_samples, -1) for site in sites]
+        positions = np.concatenate(parts, -1)
+        program.compile_ahead(arrays)
+        params, _, cpu = _cpu(lambda: program.parameters(jax.random.key(seed), positions, arrays))
+        figures["sampling_cpu"] += cpu
+        return figures, _by_chain(params, num_samples)
+    constrain = jax.vmap(jax.vmap(kernel.postprocess_fn(arguments, {})))
+    params = {name: np.asarray(x) for name, x in constrain(z).items()}
+    return figures, {name: params[name] for name in COMMON}
+
+
+def _groups(mcmc: Any, model: Callable[..., None], arrays: Any, seed: int) -> None:
+    """The groups that the package's fit holds, by NumPyro's and ArviZ's own means."""
+    import arviz
+    import jax
+    from numpyro.infer import Predictive
+
+    key_prior, key_posterior = jax.random.split(jax.random.key(seed))
+    prior = Predictive(model, num_samples=500)(key_prior, arrays)
+    posterior = Predictive(model, mcmc.get_samples())(key_posterior, arrays)
+    replicated = {"target": posterior["target"]}
+    jax.block_until_ready((prior, replicated))
+    arviz.from_numpyro(
+        mcmc, prior=prior, posterior_predictive=replicated, log_likelihood=True
+    )
+
+
+# --- Comparison ----------------------------------------------------------------------------------
+
+
+def child(given: argparse.Namespace) -> None:
+    """One way, one seed, in this process."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    run = run_package if given.way in "AC" else run_numpyro
+    figures, draws = run(given.seed, given.warmup, given.samples, given.way in "AD")
+    figures["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    record.leave(given.child, figures, draws)
+
+
+ROWS = {
+    "import": "imports, s",
+    "table": "reading the table, s",
+    "cold_draws": "cold: table to draws of all sampled parameters, s",
+    "cold_all": "cold: table to draws, predictions, log likelihood and prior groups, s",
+    "process": "the same from the start of Python, s",
+    "compile": "of which tracing and compiling the sampler, s",
+    "warm_draws": "second run in the process: draws, s",
+    "warm_all": "second run in the process: all groups, s",
+    "warmup_cpu": "warm-up, CPU s",
+    "sampling_wall": "sampling phase, wall s",
+    "sampling_cpu": "sampling phase, CPU s",
+    "steps": "leapfrog steps a draw",
+    "divergences": "divergent draws",
+    "ess_bulk": "least bulk ESS over all parameters",
+    "ess_per_cpu": "least bulk ESS per CPU second of sampling",
+    "ess_tail": "least tail ESS",
+    "rhat": "greatest R-hat",
+    "peak_mib": "peak memory, MiB",
+}
+
+
+def main() -> None:
+    """Run the ways in turn and print medians, ratios and the agreement of posteriors."""
+    options = record.parser("Speed of the national model against plain NumPyro.")
+    options.add_argument("--repetitions", type=int, default=3, help="processes a way")
+    options.add_argument("--ways", default="ABCD", help="which of A, B, C, D")
+    options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations a chain")
+    options.add_argument("--samples", type=int, default=1000, help="draws a chain")
+    options.add_argument("--way", help=argparse.SUPPRESS)
+    options.add_argument("--seed", type=int, default=0, help="first seed")
+    options.add_argument("--child", help=argparse.SUPPRESS)
+    given = options.parse_args()
+    record.require_tables()
+    if given.child:
+        child(given)
+        return
+
+    runs: dict[str, list[dict[str, float]]] = {way: [] for way in given.ways}
+    draws: dict[str, list[Any]] = {way: [] for way in given.ways}
+    settings = ["--warmup", str(given.warmup), "--samples", str(given.samples)]
+    # Ways take turns, so that another process on the machine slows all of them alike.
+    for repetition, way in itertools.product(range(given.repetitions), given.ways):
+        seed = str(given.seed + repetition)
+        figures, arrays = record.fresh_process(["--way", way, "--seed", seed, *settings])
+        ds = record.as_dataset(arrays)
+        quality = record.worst(ds)
+        figures |= {key: quality[key] for key in ("ess_bulk", "ess_tail", "rhat")}
+        figures["ess_per_cpu"] = figures["ess_bulk"] / figures["sampling_cpu"]
+        runs[way].append(figures)
+        draws[way].append(ds)
+        print(
+            f"{way}, seed {seed}: ESS/CPU s {figures['ess_per_cpu']:.0f} (least: "
+            f"{quality['ess_bulk_of']}), cold {figures['cold_draws']:.1f} s",
+            flush=True,
+        )
+    report(given, runs, draws)
+
+
+def report(
+    given: argparse.Namespace, runs: dict[str, list[dict[str, float]]], draws: dict[str, list[Any]]
+) -> None:
+    """Print and keep the tables."""
+    middle = {way: record.medians(own) for way, own in runs.items()}
+    rows = [
+        [label, *(middle[way].get(name, np.nan) for way in middle)]
+        for name, label in ROWS.items()
+        if any(name in figures for figures in middle.values())
+    ]
+    parts = [
+        "Meridian's national table: 156 weeks, 5 channels, 3 controls. Geometric adstock over 8 "
+        "weeks, Hill with free slope, 2 Fourier modes of the year, linear trend, normal noise; the "
+        f"same priors throughout. {CHAINS} chains of {given.warmup} + {given.samples}, float64. "
+        f"Medians over {given.repetitions} seeds, a fresh process each, without a compilation "
+        "cache. The sampling phase excludes warm-up and compilation; for A and D it includes "
+        "drawing the linear block back. For B and D it is one compiled call of NumPyro's kernel "
+        "on four devices.",
+        record.table(["median", *(NAMES[way] for way in middle)], rows),
+    ]
+    if {"A", "B"} <= set(middle):
+        a, b = middle["A"], middle["B"]
+        ratios = [
+            ["least bulk ESS per CPU second, A over B", a["ess_per_cpu"] / b["ess_per_cpu"], "4"],
+            ["cold to draws, B over A", b["cold_draws"] / a["cold_draws"], ""],
+            ["cold to all groups, B over A", b["cold_all"] / a["cold_all"], "2.2"],
+            ["cold seconds to all groups, A", a["cold_all"], "at most 6"],
+        ]
+        parts.append(record.table(["figure", "measured", "wanted"], ratios))
+    every = [
+        [
+            f"{way}, {number + 1}",
+            *(run[key] for key in ("ess_bulk", "sampling_cpu", "ess_per_cpu")),
+            *(run.get(key, np.nan) for key in ("cold_draws", "cold_all")),
+        ]
+        for way, own in runs.items()
+        for number, run in enumerate(own)
+    ]
+    header = ["run", "least ESS", "sampling CPU s", "ESS per CPU s", "cold, draws", "cold, all"]
+    parts.append("Single runs:\n\n" + record.table(header, every))
+    gaps = []
+    for one, other in itertools.combinations(draws, 2):
+        each = [record.disagreement(x, y) for x, y in zip(draws[one], draws[other], strict=True)]
+        z, name = max(each)
+        gaps.append([f"{one} and {other}", z, name])
+    if gaps:
+        parts.append(
+            "Agreement of the posteriors: greatest difference of a mean or standard deviation "
+            "over its Monte Carlo error, over all parameters and repetitions (below 4 where they "
+            "are the same):\n\n" + record.table(["ways", "greatest z", "where"], gaps)
+        )
+    record.publish("speed_national", "Speed, national model", parts, given.write)
+    wrong = [f"{ways} at {name} (z = {z:.1f})" for ways, z, name in gaps if z >= 5]
+    if wrong:
+        raise SystemExit("The posteriors differ: " + "; ".join(wrong))
+
+
+if __name__ == "__main__":
+    main()

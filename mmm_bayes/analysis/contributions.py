@@ -1,0 +1,322 @@
+"""What each part of the model brought, and what a unit of money brought back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+
+from mmm_bayes.analysis import decomposition as parts
+from mmm_bayes.analysis.cells import Cells, TimeMode, cells_of, total
+from mmm_bayes.analysis.decomposition import Method, Units
+from mmm_bayes.analysis.draws import compiled, over_draws
+from mmm_bayes.analysis.window import Window, window_of
+from mmm_bayes.data.findings import nearest
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model import mmm
+from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.mmm import ModelArrays, Params, Structure
+
+NDArray = np.ndarray[Any, Any]
+By = Sequence[str] | str
+Unit = Literal["target", "revenue"]
+_Mode = tuple[bool, TimeMode]
+
+
+@functools.lru_cache(maxsize=64)
+def _decomposition(structure: Structure, method: Method, mode: _Mode) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any) -> Any:
+        return total(parts.decompose(structure, method, params, arrays, units), groups, mode)
+
+    return compiled(run)
+
+
+@functools.lru_cache(maxsize=64)
+def _mean(structure: Structure, mode: _Mode) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any) -> Any:
+        eta = mmm.linear_predictor(structure, params, arrays)
+        return total(parts.mean(structure, params, eta, arrays, units), groups, mode)
+
+    return compiled(run)
+
+
+@functools.lru_cache(maxsize=64)
+def _media(structure: Structure, mode: _Mode) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any) -> Any:
+        return total(parts.media_parts(structure, params, arrays, units), groups, mode)
+
+    return compiled(run)
+
+
+@functools.lru_cache(maxsize=64)
+def _increase(structure: Structure, mode: _Mode) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any, factor: Any) -> Any:
+        rise = parts.media_increase(structure, params, arrays, units, factor)
+        return total(rise, groups, mode)
+
+    return compiled(run)
+
+
+def contributions(
+    fitted: Fitted,
+    by: By = (),
+    *,
+    group: str = "posterior",
+    method: Method = "counterfactual",
+    unit: Unit = "target",
+    max_draws: int | None = None,
+    data: MMMData | None = None,
+) -> xr.DataArray:
+    r"""What the intercept, trend, seasonality, events, each control and each channel brought.
+
+    A channel's contribution is the fitted mean less the mean with the channel off: carry-over
+    counted, and that beyond the window not. All components sum to :func:`fitted_mean`. Controls
+    count relative to their mean (those of only 0 and 1 relative to 0).
+
+    With a logarithmic link, :math:`\mu = \exp(a + \sum_j d_j + \sum_c e_c)`, a channel brings
+    :math:`\mu (1 - e^{-e_c})`; what the channels bring only together is the component
+    ``interaction``; the mean without media is shared out between intercept, :math:`e^a`, and the
+    other terms, :math:`d_j L`, with the logarithmic mean :math:`L` of it and :math:`e^a`. With
+    ``method="shapley"`` a channel has :math:`e_c L(\mu, \mu_{\text{no media}})`, which leaves no
+    interaction (Aumann-Shapley). With an identity link both methods are the same.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    by
+        What not to sum over: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
+        ``"month"``.
+    group
+        ``"posterior"`` or ``"prior"``.
+    method
+        ``"counterfactual"`` or ``"shapley"``.
+    unit
+        ``"target"``, or ``"revenue"`` (target times ``revenue_per_target``).
+    max_draws
+        Thin evenly to so many draws.
+    data
+        Another table of the same columns (other spends, later dates); by default the training
+        table. Exposure before its first date carries over into it.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, component, *by)`` in units of the target or of money; the coordinate
+        ``kind`` of ``component`` is ``"baseline"``, ``"control"``, ``"media"`` or
+        ``"interaction"``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not one of the choices, or dates leave a gap.
+    """
+    _choice("method", method, get_args(Method))
+    window = _window(fitted, data, unit)
+    found = parts.components(fitted.structure, method)
+    result = _over_cells(
+        fitted,
+        window,
+        cells_of(by, window.data),
+        functools.partial(_decomposition, fitted.structure, method),
+        ("component", [part.label for part in found]),
+        group=group,
+        max_draws=max_draws,
+        width=len(found),
+    )
+    kinds = ("component", [part.kind for part in found])
+    return result.assign_coords(kind=kinds).rename("contribution").assign_attrs(unit=unit)
+
+
+def fitted_mean(
+    fitted: Fitted,
+    by: By = ("geo", "date"),
+    *,
+    group: str = "posterior",
+    unit: Unit = "target",
+    max_draws: int | None = None,
+    data: MMMData | None = None,
+) -> xr.DataArray:
+    """Expected target given the parameters; see :func:`contributions` for the arguments.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, *by)``.
+    """
+    window = _window(fitted, data, unit)
+    result = _over_cells(
+        fitted,
+        window,
+        cells_of(by, window.data),
+        functools.partial(_mean, fitted.structure),
+        None,
+        group=group,
+        max_draws=max_draws,
+    )
+    return result.rename("mean").assign_attrs(unit=unit)
+
+
+def media_contributions(
+    fitted: Fitted,
+    by: By = (),
+    *,
+    group: str = "posterior",
+    unit: Unit = "target",
+    max_draws: int | None = None,
+    data: MMMData | None = None,
+) -> xr.DataArray:
+    """Counterfactual contributions of the channels alone; see :func:`contributions`.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, channel, *by)``.
+    """
+    window = _window(fitted, data, unit)
+    result = _over_cells(
+        fitted,
+        window,
+        cells_of(by, window.data),
+        functools.partial(_media, fitted.structure),
+        ("channel", window.data.channels),
+        group=group,
+        max_draws=max_draws,
+        width=len(window.data.channels),
+    )
+    return result.rename("contribution").assign_attrs(unit=unit)
+
+
+def roas(
+    fitted: Fitted, by: By = (), *, group: str = "posterior", max_draws: int | None = None
+) -> xr.DataArray:
+    """Return on ad spend: revenue a channel brought over its spend in the same cells.
+
+    Within short periods carry-over makes it lag: revenue of a period is partly due to the spend
+    before it.
+
+    Parameters
+    ----------
+    fitted, by, group, max_draws
+        As in :func:`contributions`.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, channel, *by)``, revenue per unit of money; NaN where nothing was spent.
+    """
+    brought = media_contributions(fitted, by, group=group, unit="revenue", max_draws=max_draws)
+    return (brought / spend(fitted.data, by)).rename("roas")
+
+
+def marginal_roas(
+    fitted: Fitted,
+    by: By = (),
+    *,
+    increase: float = 0.01,
+    group: str = "posterior",
+    max_draws: int | None = None,
+) -> xr.DataArray:
+    """Extra revenue over extra spend, were a channel's exposure raised by 1% on every date.
+
+    Parameters
+    ----------
+    fitted, by, group, max_draws
+        As in :func:`contributions`.
+    increase
+        Share by which exposure and spend rise.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, channel, *by)``, revenue per unit of money; NaN where nothing was spent.
+    """
+    if not increase > 0:
+        raise ValueError(f"increase should be above 0 (0.01 is 1%), but is {increase}.")
+    window = _window(fitted, None, "revenue")
+    rise = _over_cells(
+        fitted,
+        window,
+        cells_of(by, window.data),
+        functools.partial(_increase, fitted.structure),
+        ("channel", window.data.channels),
+        group=group,
+        max_draws=max_draws,
+        width=len(window.data.channels),
+        extra=(np.asarray(1.0 + increase, fitted.dtype),),
+    )
+    extra = increase * spend(fitted.data, by)
+    return (rise / extra).rename("marginal_roas").assign_attrs(increase=increase)
+
+
+def contribution_share(
+    fitted: Fitted, by: By = (), *, group: str = "posterior", max_draws: int | None = None
+) -> xr.DataArray:
+    """Contribution of a channel as a share of the observed target in the same cells.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, channel, *by)``; NaN where the target sums to zero.
+    """
+    brought = media_contributions(fitted, by, group=group, max_draws=max_draws)
+    cells = cells_of(by, fitted.data)
+    target = _labelled(cells.of(fitted.data.ds["target"].values), cells, ())
+    return (brought / target.where(target != 0)).rename("contribution_share")
+
+
+def spend(data: MMMData, by: By = ()) -> xr.DataArray:
+    """Spend of each channel ``(channel, *by)``; NaN where nothing was spent."""
+    cells = cells_of(by, data)
+    values = cells.of(np.moveaxis(data.ds["spend"].values, 2, 0))
+    found = _labelled(values, cells, ("channel",)).assign_coords(channel=data.channels)
+    return found.where(found > 0)
+
+
+def _labelled(values: NDArray, cells: Cells, lead: tuple[str, ...]) -> xr.DataArray:
+    array = xr.DataArray(values, cells.coords, (*lead, *cells.dims))
+    return array.transpose(*lead, *cells.by)
+
+
+def _over_cells(
+    fitted: Fitted,
+    window: Window,
+    cells: Cells,
+    program: Any,
+    first: tuple[str, list[str]] | None,
+    *,
+    group: str,
+    max_draws: int | None,
+    width: int = 1,
+    extra: tuple[Any, ...] = (),
+) -> xr.DataArray:
+    """Run ``program(mode)`` over the draws; ``first`` is the dimension before the cells."""
+    lead = {} if first is None else dict([first])
+    groups = None if cells.groups is None else cells.groups.astype(fitted.dtype)
+    result = over_draws(
+        fitted,
+        program(cells.mode),
+        (window.arrays, window.units, groups, *extra),
+        dims=(*lead, *cells.dims),
+        coords=lead | cells.coords,
+        group=group,
+        max_draws=max_draws,
+        elements=window.arrays.target.size * max(width, window.arrays.design.shape[-1]),
+    )
+    return result.transpose("chain", "draw", *lead, *cells.by)
+
+
+def _window(fitted: Fitted, data: MMMData | None, unit: str) -> Window:
+    _choice("unit", unit, get_args(Unit))
+    return window_of(fitted, data, revenue=unit == "revenue")
+
+
+def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(
+            f"{name} should be one of {', '.join(map(repr, known))}, but is {value!r}."
+            f"{nearest(str(value), known)}"
+        )

@@ -1,0 +1,206 @@
+r"""Taking the fitted mean apart: array functions of one draw, in the units of the table.
+
+With an identity link the mean is a sum of parts already. With a logarithmic link,
+:math:`\mu = \exp(a + \sum_j d_j + \sum_c e_c)` with intercept :math:`a`, other baseline terms
+:math:`d_j` and channels :math:`e_c`. Differences of exponentials are shared out by the logarithmic
+mean :math:`L(x, y) = (x - y) / (\log x - \log y)`: part ``j`` of a sum :math:`\sum_j d_j = \log(x/y)`
+receives :math:`d_j L(x, y)`, its effect averaged along the straight path on which all parts grow
+together, and the parts add up to :math:`x - y` exactly.
+
+References
+----------
+Ang (2004), Decomposition analysis for policymaking in energy (logarithmic mean Divisia index),
+Energy Policy 32; Aumann and Shapley (1974), Values of Non-Atomic Games.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmm_bayes.model import media, mmm
+from mmm_bayes.model.mmm import ModelArrays, Params, Structure
+from mmm_bayes.transforms import convolve_lags
+
+Array = jax.Array
+Method = Literal["counterfactual", "shapley"]
+Kind = Literal["baseline", "control", "media", "interaction"]
+
+
+class Units(NamedTuple):
+    """From the linear predictor to the table.
+
+    Attributes
+    ----------
+    center, scale
+        Of the target (per head), or of its logarithm.
+    heads
+        Population (geo,).
+    weight
+        What a unit of target counts (geo, time): one, or the revenue it brings.
+    """
+
+    center: Any
+    scale: Any
+    heads: Any
+    weight: Any
+
+
+class Component(NamedTuple):
+    """A part of the mean: its label, and what kind of part it is."""
+
+    label: str
+    kind: Kind
+
+
+def components(structure: Structure, method: Method) -> list[Component]:
+    """List the parts of the mean, in the order of :func:`decompose`; labels are distinct."""
+    found: list[Component] = []
+    for term in structure.terms:
+        if term.component == "controls":
+            found += [Component(str(label), "control") for label in term.labels]
+        else:
+            found.append(Component(term.component, "baseline"))
+    found += [Component(channel, "media") for channel in structure.channels]
+    if is_log(structure) and method == "counterfactual":
+        found.append(Component("interaction", "interaction"))
+    taken: set[str] = set()
+    distinct = []
+    for part in found:
+        # A column may be called like a term of the model.
+        label = part.label if part.label not in taken else f"{part.label} ({part.kind})"
+        taken.add(label)
+        distinct.append(Component(label, part.kind))
+    return distinct
+
+
+def is_log(structure: Structure) -> bool:
+    """Whether the linear predictor is the logarithm of the mean."""
+    return structure.spec.likelihood.link != "identity"
+
+
+def baseline_parts(structure: Structure, params: Params, arrays: ModelArrays) -> Array:
+    """Baseline terms, each control for itself, on the predictor's scale (part, geo, time)."""
+    owners: list[int] = []
+    for term in structure.terms:
+        first = owners[-1] + 1 if owners else 0
+        separate = term.component == "controls"
+        owners += [first + i for i in range(term.width)] if separate else [first] * term.width
+    member = np.equal.outer(np.array(owners), np.arange(owners[-1] + 1))
+    columns = arrays.design * mmm.linear_coefficients(structure, params)[:, None, :]
+    return jnp.einsum("gtk,kj->jgt", columns, jnp.asarray(member, columns.dtype))
+
+
+def log_mean(
+    structure: Structure, params: Params, eta: Array, arrays: ModelArrays, units: Units
+) -> Array:
+    """Logarithm of the expected target (geo, time), for logarithmic links."""
+    if structure.spec.likelihood.link == "count":
+        return eta + arrays.log_offset
+    # The mean of a log-normal lies above its median.
+    lift = 0.5 * (units.scale * params["sigma"]) ** 2
+    return jnp.log(units.heads)[:, None] + units.center + units.scale * eta + lift
+
+
+def mean(
+    structure: Structure, params: Params, eta: Array, arrays: ModelArrays, units: Units
+) -> Array:
+    """Expected target (geo, time) of a linear predictor, times its weight."""
+    if is_log(structure):
+        return units.weight * jnp.exp(log_mean(structure, params, eta, arrays, units))
+    return units.weight * units.heads[:, None] * (units.center + units.scale * eta)
+
+
+def decompose(
+    structure: Structure, method: Method, params: Params, arrays: ModelArrays, units: Units
+) -> Array:
+    """Parts of the expected target, weighted, (component, geo, time); they sum to the mean."""
+    baseline = baseline_parts(structure, params, arrays)
+    effects = mmm.media_effects(structure, params, arrays)
+    if not is_log(structure):
+        parts = jnp.concatenate([baseline, effects]) * (units.scale * units.heads[:, None])
+        return units.weight * parts.at[0].add(units.center * units.heads[:, None])
+    rest, effects = units.scale * baseline[1:], units.scale * effects
+    start = log_mean(structure, params, baseline[0], arrays, units)
+    alone = jnp.exp(start)
+    rise, lift = rest.sum(0), effects.sum(0)
+    without = jnp.exp(start + rise)
+    full = jnp.exp(start + rise + lift)
+    shares = rest * (alone * _relative(rise))
+    if method == "shapley":
+        brought = [effects * (without * _relative(lift))]
+    else:
+        off = full * -jnp.expm1(-effects)
+        brought = [off, (full - without - off.sum(0))[None]]
+    return units.weight * jnp.concatenate([alone[None], shares, *brought])
+
+
+def media_parts(
+    structure: Structure, params: Params, arrays: ModelArrays, units: Units
+) -> Array:
+    """Counterfactual contributions of the channels alone (channel, geo, time), weighted."""
+    effects = mmm.media_effects(structure, params, arrays)
+    if not is_log(structure):
+        return effects * (units.weight * units.scale * units.heads[:, None])
+    full = _mean_with(structure, params, arrays, units, effects)
+    return full * -jnp.expm1(-units.scale * effects)
+
+
+def media_increase(
+    structure: Structure, params: Params, arrays: ModelArrays, units: Units, factor: Any
+) -> Array:
+    """Rise of the mean (channel, geo, time), weighted, were one channel's exposure ``factor`` fold."""
+    effects = mmm.media_effects(structure, params, arrays)
+    more = mmm.media_effects(structure, params, arrays._replace(media=factor * arrays.media))
+    if not is_log(structure):
+        return (more - effects) * (units.weight * units.scale * units.heads[:, None])
+    full = _mean_with(structure, params, arrays, units, effects)
+    return full * jnp.expm1(units.scale * (more - effects))
+
+
+def response_totals(
+    structure: Structure, params: Params, arrays: ModelArrays, units: Units, factors: Array
+) -> Array:
+    """Contribution of each channel with its exposure ``factors`` fold, summed: (channel, factor)."""
+    n_dates = arrays.target.shape[-1]
+    effects = mmm.media_effects(structure, params, arrays)
+    values = mmm.media_coefficients(structure, params, arrays, effects)[:, :, None]
+    if is_log(structure):
+        others = _mean_with(structure, params, arrays, units, effects) * jnp.exp(
+            -units.scale * effects
+        )
+    carried = arrays.media
+    if structure.media.adstock_first:
+        # The convolution is linear: once for all factors.
+        kernels = media.kernel_weights(structure.media, params)
+        carried = convolve_lags(arrays.media, kernels[:, None, :])
+
+    def at(factor: Array) -> Array:
+        if structure.media.adstock_first:
+            curves = media.saturate(structure.media, params, factor * carried)
+        else:
+            curves = media.response(structure.media, params, factor * carried, n_dates)
+        effect = values * curves
+        if is_log(structure):
+            return jnp.sum(others * jnp.expm1(units.scale * effect), (1, 2))
+        return jnp.sum(effect * (units.weight * units.scale * units.heads[:, None]), (1, 2))
+
+    return jax.lax.map(at, factors).T
+
+
+def _mean_with(
+    structure: Structure, params: Params, arrays: ModelArrays, units: Units, effects: Array
+) -> Array:
+    coefficients = mmm.linear_coefficients(structure, params)
+    eta = jnp.einsum("gtk,gk->gt", arrays.design, coefficients) + effects.sum(0)
+    return mean(structure, params, eta, arrays, units)
+
+
+def _relative(x: Array) -> Array:
+    """``expm1(x) / x``: the logarithmic mean of ``exp(x)`` and 1."""
+    small = jnp.abs(x) < 1e-5  # where 1 + x/2 is exact to x^2/6, below 2e-11
+    safe = jnp.where(small, 1.0, x)
+    return jnp.where(small, 1.0 + 0.5 * x, jnp.expm1(safe) / safe)

@@ -1,0 +1,107 @@
+"""Running a compiled function over the draws of a fit, a batch at a time, and labelling the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from mmm_bayes.model.fitted import Fitted, in_batches
+
+NDArray = np.ndarray[Any, Any]
+
+_KEY = "__rng_key"
+_BATCH = 100
+_BATCH_ELEMENTS = 4_000_000  # of an intermediate array: 32 MB in double precision
+_RESULT_BYTES = 2 * 1024**3
+
+
+def own_key(params: dict[str, Any]) -> tuple[dict[str, Any], jax.Array]:
+    """Part a draw's parameters from its random key."""
+    rest = {name: value for name, value in params.items() if name != _KEY}
+    return rest, jax.random.wrap_key_data(params[_KEY], impl="threefry2x32")
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile ``function(params, *arguments)`` of one draw for a batch of draws."""
+
+    def batch(params: dict[str, Any], *arguments: Any) -> Any:
+        return jax.vmap(lambda own: function(own, *arguments))(params)
+
+    return jax.jit(batch)
+
+
+def over_draws(
+    fitted: Fitted,
+    program: Callable[..., Any],
+    arguments: Sequence[Any],
+    *,
+    dims: Sequence[str],
+    coords: Mapping[str, Any],
+    group: str = "posterior",
+    max_draws: int | None = None,
+    elements: int = 1,
+    rng_key: jax.Array | None = None,
+) -> xr.DataArray:
+    """Evaluate a compiled program for every draw.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    program
+        Of :func:`compiled`: gives an array (draw, *dims).
+    arguments
+        Its arguments after the parameters.
+    dims, coords
+        Names and labels of the result's dimensions after ``chain`` and ``draw``.
+    group
+        ``"posterior"`` or ``"prior"``.
+    max_draws
+        Thin evenly to so many draws.
+    elements
+        Size of the largest intermediate array of one draw: it decides how many go together.
+    rng_key
+        If given, every draw has a key of its own: see :func:`own_key`.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(chain, draw, *dims)``.
+
+    Raises
+    ------
+    ValueError
+        If the group is absent, or the result would not fit in memory.
+    """
+    if group not in fitted.tree.children:
+        raise ValueError(
+            f"This fit has no group {group!r}; it has {sorted(fitted.tree.children)}. Fit with "
+            "prior_draws above zero to keep draws of the prior."
+        )
+    params, chains, draws = fitted.scaled(group, max_draws)
+    count = len(chains) * len(draws)
+    if rng_key is not None:
+        params = params | {_KEY: np.asarray(jax.random.bits(rng_key, (count, 2), "uint32"))}
+    shape = tuple(len(coords[dim]) for dim in dims)
+    each = int(np.prod(shape, dtype=int)) * fitted.dtype.itemsize
+    if each * count > _RESULT_BYTES:
+        raise ValueError(
+            f"The result would take {each * count / 1e9:.1f} GB: {count} draws of {shape} numbers. "
+            f"Ask for fewer dimensions in by=, or set max_draws={_RESULT_BYTES // each} or fewer."
+        )
+    result = np.empty((count, *shape), fitted.dtype)
+    size = int(np.clip(_BATCH_ELEMENTS // max(elements, 1), 1, _BATCH))
+    with fitted.precision():
+        start = 0
+        for batch, true in in_batches(params, size):
+            result[start : start + true] = np.asarray(program(batch, *arguments))[:true]
+            start += true
+    return xr.DataArray(
+        result.reshape(len(chains), len(draws), *shape),
+        {"chain": chains, "draw": draws, **{dim: coords[dim] for dim in dims}},
+        ("chain", "draw", *dims),
+    )

@@ -1,0 +1,129 @@
+"""Tables of a fit: one row a channel, or one a parameter."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.analysis.contributions import (
+    contribution_share,
+    marginal_roas,
+    media_contributions,
+    roas,
+)
+from mmm_bayes.model.fitted import Fitted
+
+CiKind = Literal["eti", "hdi"]
+
+_DRAWS = ("chain", "draw")
+
+
+def interval(values: xr.DataArray, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> xr.DataArray:
+    """Credible interval over the draws.
+
+    Parameters
+    ----------
+    values
+        Draws ``(chain, draw, ...)``.
+    ci_prob
+        Mass of the interval.
+    ci_kind
+        ``"eti"``, between equal tails, or ``"hdi"``, the shortest.
+
+    Returns
+    -------
+    xarray.DataArray
+        ``(ci_bound, ...)`` with the labels ``"lower"`` and ``"upper"``; NaN where draws are.
+
+    Raises
+    ------
+    ValueError
+        If ``ci_prob`` is not between 0 and 1, or ``ci_kind`` is unknown.
+    """
+    if not 0.0 < ci_prob < 1.0:
+        raise ValueError(f"ci_prob should lie between 0 and 1 (0.9 is 90%), but is {ci_prob}.")
+    if ci_kind not in ("eti", "hdi"):
+        raise ValueError(f"ci_kind should be 'eti' or 'hdi', but is {ci_kind!r}.")
+    draws = values.stack(_draw=_DRAWS).transpose("_draw", ...)
+    flat = draws.values
+    if ci_kind == "eti":
+        bounds = np.quantile(flat, [0.5 * (1 - ci_prob), 0.5 * (1 + ci_prob)], axis=0)
+    else:
+        bounds = _shortest(np.sort(flat, axis=0), ci_prob)
+    rest = values.isel(chain=0, draw=0, drop=True)
+    return xr.concat(
+        [rest.copy(data=bound) for bound in bounds], pd.Index(["lower", "upper"], name="ci_bound")
+    )
+
+
+def _shortest(ordered: np.ndarray[Any, Any], prob: float) -> np.ndarray[Any, Any]:
+    """Shortest interval that holds ``prob`` of sorted draws (draw, ...)."""
+    count = len(ordered)
+    inside = min(int(np.floor(prob * count)), count - 1)
+    widths = ordered[inside:] - ordered[: count - inside]
+    first = widths.argmin(0)[None]
+    lower = np.take_along_axis(ordered, first, 0)[0]
+    return np.stack([lower, np.take_along_axis(ordered, first + inside, 0)[0]])
+
+
+def channel_summary(
+    fitted: Fitted,
+    ci_prob: float = 0.9,
+    ci_kind: CiKind = "eti",
+    *,
+    max_draws: int | None = None,
+) -> pd.DataFrame:
+    """What each channel cost and brought.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    ci_prob, ci_kind
+        Mass and kind of the intervals, see :func:`interval`.
+    max_draws
+        Thin evenly to so many draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a channel: ``spend`` (currency), then posterior median, ``_mean``, ``_lower`` and
+        ``_upper`` of ``contribution`` (units of the target), ``share`` (of the observed target),
+        ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for unpaid media).
+    """
+    quantities = {
+        "contribution": media_contributions(fitted, max_draws=max_draws),
+        "share": contribution_share(fitted, max_draws=max_draws),
+        "roas": roas(fitted, max_draws=max_draws),
+        "marginal_roas": marginal_roas(fitted, max_draws=max_draws),
+    }
+    columns: dict[str, Any] = {"spend": fitted.data.ds["spend"].values.sum((0, 1))}
+    for name, draws in quantities.items():
+        bounds = interval(draws, ci_prob, ci_kind)
+        columns[name] = draws.median(_DRAWS).values
+        columns[f"{name}_mean"] = draws.mean(_DRAWS).values
+        columns[f"{name}_lower"] = bounds.sel(ci_bound="lower").values
+        columns[f"{name}_upper"] = bounds.sel(ci_bound="upper").values
+    index = pd.Index(fitted.data.channels, name="channel")
+    result = pd.DataFrame(columns, index=index)
+    result.attrs.update(ci_prob=ci_prob, ci_kind=ci_kind)
+    return result
+
+
+def parameter_summary(
+    fitted: Fitted, ci_prob: float = 0.9, ci_kind: CiKind = "eti"
+) -> pd.DataFrame:
+    """Posterior of every parameter as ArviZ summarises it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a scalar parameter, in the units of the table: mean, sd, interval, effective draws,
+        R-hat, Monte Carlo errors.
+    """
+    from arviz_stats import summary
+
+    return summary(fitted.tree, ci_prob=ci_prob, ci_kind=ci_kind)

@@ -1,0 +1,440 @@
+"""Checks that know the model: baseline, residuals, returns, fit to the data. They join the sampler's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.analysis.contributions import fitted_mean, media_contributions, roas
+from mmm_bayes.analysis.decomposition import is_log
+from mmm_bayes.analysis.pareto import pareto_k
+from mmm_bayes.inference.diagnostics import diagnose_sampling
+from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
+from mmm_bayes.model.fitted import Fitted
+
+NDArray = np.ndarray[Any, Any]
+
+_DRAWS = ("chain", "draw")
+_MAX_DRAWS = 1000  # of checks over dates: quantiles to a percent are enough
+
+
+@dataclass(frozen=True)
+class ModelThresholds:
+    """Limits of the model's checks.
+
+    Parameters
+    ----------
+    negative_review, negative_fail
+        Posterior probability that the baseline's total is below zero.
+    negative_dates
+        Share of dates whose baseline is more likely below zero than above.
+    autocorrelation
+        Smallest autocorrelation of residuals that matters in practice; one must also lie outside
+        three standard errors of white noise.
+    lags
+        Number of lags looked at.
+    roas
+        Median return on spend above which a fault in units is likelier than such a return.
+    media_share
+        Median share of the target that all channels bring.
+    roas_ratio
+        Upper over lower 90% limit of a ROAS. A half-normal prior alone has 31: as wide an interval
+        has learned next to nothing of the size.
+    pareto_k
+        Limit of a reliable leave-one-out estimate.
+    pareto_share
+        Share of observations beyond it that is let pass (one always is).
+    svi_k
+        Limit of a trustworthy variational approximation.
+    coverage
+        Allowed distance of the coverage of 90% predictive intervals from 90%; four binomial
+        standard errors are allowed always.
+    """
+
+    negative_review: float = 0.1
+    negative_fail: float = 0.5
+    negative_dates: float = 0.05
+    autocorrelation: float = 0.2
+    lags: int = 4
+    roas: float = 20.0
+    media_share: float = 0.8
+    roas_ratio: float = 30.0
+    pareto_k: float = 0.7
+    pareto_share: float = 0.01
+    svi_k: float = 0.7
+    coverage: float = 0.05
+
+
+_LIMITS = ModelThresholds()
+
+
+def diagnose(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> DiagnosticsReport:
+    """Judge a fit: its draws, and what the model says about the business.
+
+    Returns
+    -------
+    DiagnosticsReport
+        PASS, REVIEW or FAIL, with reasons and what to do.
+    """
+    return combine(diagnose_sampling(fitted.tree), check_model(fitted, thresholds))
+
+
+def check_model(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Make every check that knows the model; an empty list is good news."""
+    return [
+        *check_baseline(fitted, thresholds),
+        *check_residuals(fitted, thresholds),
+        *check_returns(fitted, thresholds),
+        *check_influence(fitted, thresholds),
+        *check_approximation(fitted, thresholds),
+        *check_coverage(fitted, thresholds),
+    ]
+
+
+def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Find a baseline (all but media) below zero, where the target never is."""
+    if is_log(fitted.structure) or (fitted.data.ds["target"].values < 0).any():
+        return []
+    mean = fitted_mean(fitted, "date", max_draws=_MAX_DRAWS)
+    media = media_contributions(fitted, "date", max_draws=_MAX_DRAWS).sum("channel")
+    baseline = mean - media
+    below = float((baseline.sum("date") < 0).mean())
+    advice = (
+        "Media gets credit that belongs to the baseline: look for a missing control that moves with "
+        "spend, raise the intercept's prior, tighten the channels' effect priors (or put them on "
+        'ROAS), or use likelihood.family = "log_normal", whose baseline is never negative.'
+    )
+    if below > limits.negative_review:
+        failed = below > limits.negative_fail
+        return [
+            Finding(
+                "negative_baseline",
+                "fail" if failed else "review",
+                "baseline",
+                below,
+                limits.negative_fail if failed else limits.negative_review,
+                f"The baseline (what would be sold without media) is negative in total with "
+                f"probability {below:.0%}.",
+                advice,
+            )
+        ]
+    dates = np.asarray((baseline < 0).mean(_DRAWS) > 0.5)
+    share = float(dates.mean())
+    if share <= limits.negative_dates:
+        return []
+    which = _listing([f"{date:%Y-%m-%d}" for date in fitted.data.dates[dates]])
+    return [
+        Finding(
+            "negative_baseline",
+            "review",
+            "baseline",
+            share,
+            limits.negative_dates,
+            f"The baseline (what would be sold without media) is more likely negative than not on "
+            f"{share:.0%} of dates ({which}).",
+            advice,
+        )
+    ]
+
+
+def residuals(fitted: Fitted) -> xr.DataArray:
+    """Target less its posterior mean ``(geo, date)``.
+
+    In units of the target with an identity link, in logarithms for a log-normal likelihood, in
+    standard deviations (Pearson) for counts.
+    """
+    mean = fitted_mean(fitted, max_draws=_MAX_DRAWS)
+    target = fitted.data.ds["target"]
+    link, family = fitted.spec.likelihood.link, fitted.spec.likelihood.family
+    if link == "identity":
+        found = target - mean.mean(_DRAWS)
+    elif link == "log":
+        # The mean is the median times exp(sigma^2 / 2), the same on every date.
+        found = np.log(target) - np.log(mean).mean(_DRAWS)
+        found = found - found.mean()
+    else:
+        centre = mean.mean(_DRAWS)
+        spread = centre
+        if family == "negative_binomial":
+            dispersion = fitted.tree["posterior"]["dispersion"].mean().item()
+            spread = centre + dispersion**2 * centre**2
+        found = (target - centre) / np.sqrt(spread)
+    return found.rename("residual")
+
+
+def autocorrelation(values: NDArray, lags: int) -> NDArray:
+    """Autocorrelations (..., lag) at lags 1 to ``lags`` of series along the last axis."""
+    centred = values - values.mean(-1, keepdims=True)
+    power = np.maximum((centred**2).sum(-1), np.finfo(float).tiny)
+    products = [(centred[..., k:] * centred[..., :-k]).sum(-1) for k in range(1, lags + 1)]
+    return np.stack(products, -1) / power[..., None]
+
+
+def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Find autocorrelated residuals (averaged over geos)."""
+    found = residuals(fitted).values
+    lags = min(limits.lags, found.shape[-1] // 4)
+    if lags < 1:
+        return []
+    values = autocorrelation(found, lags).mean(0)
+    worst = int(np.abs(values).argmax())
+    value = float(values[worst])
+    bound = max(limits.autocorrelation, 3.0 / np.sqrt(found.size))
+    if abs(value) <= bound:
+        return []
+    if value > 0:
+        advice = (
+            "Something slow is missing, and intervals are too narrow: add trend knots "
+            '(trend.kind = "knots" or "hsgp"), a seasonality, or a control for what moves the '
+            "target (price, promotion, distribution); look at a plot of the residuals over time."
+        )
+    else:
+        advice = (
+            "The baseline follows the noise, or sales shift between neighbouring periods: use "
+            "fewer trend knots or Fourier terms, or longer periods."
+        )
+    return [
+        Finding(
+            "residual_autocorrelation",
+            "review",
+            "residuals",
+            value,
+            bound,
+            f"Residuals {worst + 1} period{'s' if worst else ''} apart are correlated: {value:.2f} "
+            f"(white noise stays within {bound:.2f}).",
+            advice,
+        )
+    ]
+
+
+def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Find implausible or unidentified returns on spend, and media that explain nearly all."""
+    findings = []
+    spent = fitted.data.ds["spend"].sum(("geo", "date"))
+    returns = roas(fitted)
+    low, median, high = returns.quantile([0.05, 0.5, 0.95], _DRAWS).values
+    brought = media_contributions(fitted)
+    money = (returns * spent).sum("channel")
+    average = float(money.median() / max(float(spent.sum()), np.finfo(float).tiny))
+    for index, channel in enumerate(fitted.data.channels):
+        if not np.isfinite(median[index]):
+            continue
+        if median[index] > limits.roas:
+            findings.append(
+                Finding(
+                    "implausible_roas",
+                    "review",
+                    channel,
+                    float(median[index]),
+                    limits.roas,
+                    f"The ROAS of {channel!r} has a posterior median of {median[index]:.3g}.",
+                    "Check that spend and revenue are in the same currency and unit "
+                    "(revenue_per_target for a target in units), and that the spend column holds all "
+                    "of the channel's cost; else put a prior on the ROAS: "
+                    f'channels.{channel}.effect = "roas".',
+                )
+            )
+        elif low[index] * limits.roas_ratio < high[index] and high[index] > average:
+            findings.append(
+                Finding(
+                    "uncertain_roas",
+                    "review",
+                    channel,
+                    float(high[index] / low[index]) if low[index] > 0 else np.inf,
+                    limits.roas_ratio,
+                    f"The ROAS of {channel!r} could be anything from {low[index]:.2g} to "
+                    f"{high[index]:.2g} (90% interval): the data hardly say what this channel brings.",
+                    "Do not act on this channel's median. Run a lift test, vary its spend more or "
+                    f"apart from the others', or state what is known: channels.{channel}.effect = "
+                    '"roas" with a prior.',
+                )
+            )
+    target = float(fitted.data.ds["target"].sum())
+    share = float((brought.sum("channel") / target).median()) if target > 0 else 0.0
+    if share > limits.media_share:
+        findings.append(
+            Finding(
+                "media_share",
+                "review",
+                "all channels",
+                share,
+                limits.media_share,
+                f"All channels together are credited with {share:.0%} of the target.",
+                "Few businesses would lose so much without media: look for missing controls or a "
+                "trend, and tighten the priors of the effects (contribution_share, or ROAS).",
+            )
+        )
+    return findings
+
+
+def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Find observations that rule the posterior: Pareto k of leave-one-out above its limit."""
+    if "log_likelihood" not in fitted.tree.children:
+        return []
+    values = _thinned(fitted, "log_likelihood")
+    k = pareto_k(-values.T)
+    beyond = np.flatnonzero(k > limits.pareto_k)
+    if len(beyond) <= max(1, int(limits.pareto_share * len(k))) and not (k > 1.0).any():
+        return []
+    if not len(beyond):
+        return []
+    dates, geos = fitted.data.dates, fitted.data.geos
+    worst = beyond[np.argsort(-k[beyond])]
+    names = [f"{dates[i % len(dates)]:%Y-%m-%d}" for i in worst]
+    if len(geos) > 1:
+        names = [f"{geos[i // len(dates)]} {name}" for i, name in zip(worst, names, strict=True)]
+    return [
+        Finding(
+            "influential_observations",
+            "review",
+            "leave-one-out",
+            float(k.max()),
+            limits.pareto_k,
+            f"{len(beyond)} of {len(k)} observations rule parts of the posterior (Pareto k above "
+            f"{limits.pareto_k:g}): {_listing(names)}.",
+            "Look at these rows: a data error, or an event the model does not know (add it to "
+            'events). If they are genuine outliers use likelihood.family = "student_t". LOO is not '
+            "reliable for this fit.",
+        )
+    ]
+
+
+def check_approximation(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Find a variational approximation that is too far from the posterior."""
+    k = fitted.tree["posterior"].attrs.get("pareto_k")
+    if k is None or float(k) <= limits.svi_k:
+        return []
+    return [
+        Finding(
+            "variational_approximation",
+            "fail" if float(k) > 1.0 else "review",
+            "posterior",
+            float(k),
+            limits.svi_k,
+            f"The variational approximation is not close to the posterior (Pareto k {float(k):.2f}, "
+            f"reliable up to {limits.svi_k:g}).",
+            'Use it to look around only; for results fit with method="nuts".',
+        )
+    ]
+
+
+def posterior_predictive_check(fitted: Fitted, ci_prob: float = 0.9) -> pd.DataFrame:
+    """Compare the target with its replications under the model.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    ci_prob
+        Mass of the interval of the replications.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a statistic (mean, sd, minimum, maximum over geos and dates; autocorrelation at lag 1,
+        averaged over geos): ``observed``, ``replicated`` (median), ``lower``, ``upper`` and
+        ``p_value``, the share of replications at or above the observed value (near 0 or 1: the model
+        cannot reproduce it). Rows ``coverage_50`` and ``coverage_90`` have the share of observations
+        within the central predictive intervals, and what it should be under ``replicated``.
+    """
+    shape = (fitted.data.n_geos, fitted.data.n_dates)
+    replicated = _thinned(fitted, "posterior_predictive").reshape(-1, *shape)
+    target = fitted.data.ds["target"].values
+    statistics = {
+        "mean": lambda y: y.mean((-2, -1)),
+        "sd": lambda y: y.std((-2, -1)),
+        "minimum": lambda y: y.min((-2, -1)),
+        "maximum": lambda y: y.max((-2, -1)),
+        "autocorrelation": lambda y: autocorrelation(y, 1)[..., 0].mean(-1),
+    }
+    tail = 0.5 * (1.0 - ci_prob)
+    rows: dict[str, tuple[float, ...]] = {}
+    for name, statistic in statistics.items():
+        seen, drawn = float(statistic(target)), statistic(replicated)
+        low, middle, high = np.quantile(drawn, [tail, 0.5, 1.0 - tail])
+        rows[name] = (seen, middle, low, high, float((drawn >= seen).mean()))
+    ranks = _ranks(replicated, target)
+    for level in (0.5, 0.9):
+        within = float((np.abs(ranks - 0.5) < 0.5 * level).mean())
+        rows[f"coverage_{level:.0%}".rstrip("%")] = (within, level, np.nan, np.nan, np.nan)
+    columns = ["observed", "replicated", "lower", "upper", "p_value"]
+    result = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return result.rename_axis("statistic")
+
+
+def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    """Find predictive intervals that hold far fewer, or far more, observations than they should."""
+    if "posterior_predictive" not in fitted.tree.children:
+        return []
+    target = fitted.data.ds["target"].values
+    replicated = _thinned(fitted, "posterior_predictive").reshape(-1, *target.shape)
+    within = float((np.abs(_ranks(replicated, target) - 0.5) < 0.45).mean())
+    bound = max(limits.coverage, 4.0 * np.sqrt(0.9 * 0.1 / target.size))
+    if abs(within - 0.9) <= bound:
+        return []
+    if within < 0.9:
+        advice = (
+            "The noise is larger or heavier-tailed than the model allows: look at the residuals, "
+            'try likelihood.family = "student_t" (or "negative_binomial" for counts), and widen '
+            "likelihood.sigma's prior if it is narrow."
+        )
+    else:
+        advice = (
+            "A few outliers inflate the noise (try likelihood.family = "
+            '"student_t"), or the prior of the noise keeps it too large.'
+        )
+    return [
+        Finding(
+            "coverage",
+            "review",
+            "posterior predictive",
+            within,
+            bound,
+            f"90% predictive intervals hold {within:.0%} of the observations.",
+            advice,
+        )
+    ]
+
+
+def loo(fitted: Fitted, *, pointwise: bool = True) -> Any:
+    """Leave-one-out expected log predictive density by Pareto-smoothed importance sampling.
+
+    Returns
+    -------
+    arviz.ELPDData
+        ``elpd``, ``se``, ``p`` and, pointwise, ``pareto_k``; the log density is that of the target
+        in the units of the table, so that models with other likelihoods may be compared.
+
+    References
+    ----------
+    Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out
+    cross-validation and WAIC, Statistics and Computing 27.
+    """
+    from arviz_stats import loo as arviz_loo
+
+    if "log_likelihood" not in fitted.tree.children:
+        raise ValueError("This fit has no log_likelihood group, which LOO needs.")
+    return arviz_loo(fitted.tree, pointwise=pointwise, var_name="target")
+
+
+def _thinned(fitted: Fitted, group: str) -> NDArray:
+    """Values of the target's group as (draw, geo * date), evenly thinned."""
+    values = fitted.tree[group]["target"].transpose("chain", "draw", "geo", "date")
+    step = -(-values.sizes["chain"] * values.sizes["draw"] // _MAX_DRAWS)
+    kept = values.isel(draw=slice(None, None, step)).values
+    return np.asarray(kept, float).reshape(-1, kept.shape[2] * kept.shape[3])
+
+
+def _ranks(replicated: NDArray, target: NDArray) -> NDArray:
+    """Share of replications below each observation, ties counted half (counts)."""
+    return (replicated < target).mean(0) + 0.5 * (replicated == target).mean(0)
+
+
+def _listing(names: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

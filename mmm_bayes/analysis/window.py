@@ -1,0 +1,117 @@
+"""The dates a result is about: the training window, other spends in it, or what follows it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.analysis.decomposition import Units
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model import arrays as make
+from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.mmm import ModelArrays
+
+
+class Window(NamedTuple):
+    """A table, its arrays, and the units of its target."""
+
+    data: MMMData
+    arrays: ModelArrays
+    units: Units
+
+
+def window_of(
+    fitted: Fitted, data: MMMData | pd.DataFrame | None = None, *, revenue: bool = False
+) -> Window:
+    """Prepare the training window (``data=None``) or any that continues or overlaps it.
+
+    Exposure of the training table before the window's first date carries over into it.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    data
+        Table with the same columns, or a data frame of one.
+    revenue
+        Count the target in revenue.
+
+    Raises
+    ------
+    ValueError
+        If columns or geos differ, or the dates leave a gap to the training window or among
+        themselves: with the date that was expected.
+    """
+    if data is None:
+        arrays, table = fitted.arrays._replace(block=None), fitted.data
+    else:
+        table = data if isinstance(data, MMMData) else fitted.data.with_table(data)
+        _check_names(fitted.data, table)
+        start = _start(fitted.data, table.dates)
+        known = make.scaled_media(fitted.data, fitted.scaling)
+        history = known[..., :start] if start else None
+        with fitted.precision():
+            arrays = make.window_arrays(
+                fitted.structure,
+                table,
+                fitted.scaling,
+                fitted.frame,
+                history,
+                fitted.log_rate,
+                make.effect_reference(fitted.data, fitted.scaling),
+            )
+        arrays = make.cast(arrays, fitted.dtype)
+    scaling, ds = fitted.scaling, table.ds
+    weight = ds["revenue_per_target"].values if revenue else np.ones(arrays.target.shape)
+    units = Units(
+        np.asarray(scaling.target_center),
+        np.asarray(scaling.target_scale),
+        ds["population"].values,
+        weight,
+    )
+    return Window(table, arrays, Units(*(np.asarray(x, fitted.dtype) for x in units)))
+
+
+def _check_names(training: MMMData, table: MMMData) -> None:
+    for what, wanted, came in (
+        ("channels", training.channels, table.channels),
+        ("controls", training.controls, table.controls),
+        ("geos", training.geos, table.geos),
+    ):
+        if wanted != came:
+            raise ValueError(
+                f"The model was fitted with the {what} {wanted}, but the new table has {came}. "
+                "Read it with fit.data.with_table(frame), which brings the same columns in order."
+            )
+
+
+def _start(training: MMMData, dates: pd.DatetimeIndex) -> int:
+    """Number of training dates before the window; the dates must continue that grid."""
+    known = training.dates
+    first = dates[0]
+    if first in known:
+        start = int(known.get_loc(first))
+        grid = known[start:]
+        if len(dates) > len(grid):
+            grid = grid.append(training.future_dates(len(dates) - len(grid)))
+    elif first > known[-1]:
+        start, grid = len(known), training.future_dates(len(dates))
+    else:
+        raise ValueError(
+            f"New dates should start at {known[0]:%Y-%m-%d} or later, on the dates of the training "
+            f"table or just after them, but they start at {first:%Y-%m-%d}."
+        )
+    expected = grid[: len(dates)]
+    wrong = np.flatnonzero(np.asarray(dates != expected))
+    if wrong.size:
+        at = int(wrong[0])
+        before = "the training table ends at " if at == 0 else "the date before it is "
+        last = known[-1] if at == 0 else dates[at - 1]
+        raise ValueError(
+            f"Expected the date {expected[at]:%Y-%m-%d}, but {dates[at]:%Y-%m-%d} came ({before}"
+            f"{last:%Y-%m-%d}, steps are {training.time_step.alias}): carry-over needs every step. "
+            "Add the missing rows, with spend 0 where nothing was spent."
+        )
+    return start

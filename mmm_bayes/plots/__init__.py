@@ -1,0 +1,63 @@
+"""Figures: labelled arrays in, ``matplotlib`` figures out, readable without knowing the code.
+
+Every function returns a figure and leaves matplotlib's settings as they are. Where nothing shows
+windows (a notebook, a script without a display) the figure is not registered with pyplot: as the
+last value of a cell it is shown once; elsewhere use ``figure.savefig(...)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmm_bayes.plots.curves import plot_adstock_curves, plot_response_curves
+    from mmm_bayes.plots.decomposition import plot_contribution_bars, plot_contributions
+    from mmm_bayes.plots.gallery import FitPlots, save_all
+    from mmm_bayes.plots.outcome import plot_fit, plot_prior_predictive, plot_residuals
+    from mmm_bayes.plots.parameters import plot_prior_posterior, plot_ranks, plot_trace
+    from mmm_bayes.plots.returns import plot_roas
+
+_HOME = {
+    "FitPlots": "gallery",
+    "save_all": "gallery",
+    "plot_fit": "outcome",
+    "plot_prior_predictive": "outcome",
+    "plot_residuals": "outcome",
+    "plot_contributions": "decomposition",
+    "plot_contribution_bars": "decomposition",
+    "plot_roas": "returns",
+    "plot_response_curves": "curves",
+    "plot_adstock_curves": "curves",
+    "plot_prior_posterior": "parameters",
+    "plot_trace": "parameters",
+    "plot_ranks": "parameters",
+}
+
+__all__ = [
+    "FitPlots",
+    "plot_adstock_curves",
+    "plot_contribution_bars",
+    "plot_contributions",
+    "plot_fit",
+    "plot_prior_posterior",
+    "plot_prior_predictive",
+    "plot_ranks",
+    "plot_residuals",
+    "plot_response_curves",
+    "plot_roas",
+    "plot_trace",
+    "save_all",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mmm_bayes.plots' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"mmm_bayes.plots.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,14 +12,15 @@ import xarray as xr
 
 from mmm_bayes.analysis.contributions import fitted_mean, media_contributions, roas
 from mmm_bayes.analysis.decomposition import is_log
-from mmm_bayes.analysis.pareto import pareto_k
 from mmm_bayes.inference.diagnostics import diagnose_sampling
+from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
 from mmm_bayes.model.fitted import Fitted
 
 NDArray = np.ndarray[Any, Any]
 
 _DRAWS = ("chain", "draw")
+_MIN_DRAWS_FOR_TAIL = 100
 _MAX_DRAWS = 1000  # of checks over dates: quantiles to a percent are enough
 
 
@@ -277,7 +278,9 @@ def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
     if "log_likelihood" not in fitted.tree.children:
         return []
     values = _thinned(fitted, "log_likelihood")
-    k = pareto_k(-values.T)
+    if len(values) < _MIN_DRAWS_FOR_TAIL:
+        return []
+    k = np.array([smooth_weights(-row)[1] for row in values.T])
     beyond = np.flatnonzero(k > limits.pareto_k)
     if len(beyond) <= max(1, int(limits.pareto_share * len(k))) and not (k > 1.0).any():
         return []

@@ -135,7 +135,7 @@ def _descend(
     precise = dtype == np.float64
     options = {
         "maxiter": 1000, "maxfun": 2000, "maxcor": 20,
-        "ftol": 1e-13 if precise else 1e-7, "gtol": 1e-7 if precise else 1e-3,
+        "ftol": 1e-10 if precise else 1e-6, "gtol": 1e-6 if precise else 1e-3,
     }  # fmt: skip
     found = minimize(objective, best[0], jac=True, method="L-BFGS-B", options=options)
     variance = np.diag(found.hess_inv.todense())

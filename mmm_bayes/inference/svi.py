@@ -412,6 +412,7 @@ def _run(
         progress.message("compiling the approximation")
         program = _program_for(potential, dim)
         evaluate, compiled_steps = program.compile(data, dtype, shape)
+        data = jax.device_put(data)  # once, not with every evaluation
         laps.append(time.perf_counter())
         progress.message("looking for a mode")
         best = mode.find_mode(

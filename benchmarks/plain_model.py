@@ -64,7 +64,9 @@ def model(data: Arrays, target: Any = None) -> None:
     season = numpyro.sample(
         "seasonality_coef", dist.Normal(0.0, 0.5).expand([n_season]).to_event(1)
     )
-    controls = numpyro.sample("control_coef", dist.Normal(0.0, 1.0).expand([n_controls]).to_event(1))
+    controls = numpyro.sample(
+        "control_coef", dist.Normal(0.0, 1.0).expand([n_controls]).to_event(1)
+    )
     sigma = numpyro.sample("sigma", dist.HalfNormal(1.0))
 
     weights = alpha[:, None] ** jnp.arange(MAX_LAG)

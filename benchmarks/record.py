@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,8 @@ def parser(text: str) -> argparse.ArgumentParser:
         description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     result.add_argument("--write", action="store_true", help="keep the result in docs/results")
+    for name, kind in (("--child", str), ("--began", float)):
+        result.add_argument(name, type=kind, help=argparse.SUPPRESS)
     return result
 
 
@@ -48,7 +51,8 @@ def machine() -> str:
     """Say on what kind of machine, with which versions, a run was made."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    return f"{cores} cores, CPU ({platform.machine()}); Python {platform.python_version()}, {versions}"
+    python = f"Python {platform.python_version()}"
+    return f"{cores} cores, CPU ({platform.machine()}); {python}, {versions}"
 
 
 def command() -> str:
@@ -98,13 +102,15 @@ def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def fresh_process(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Run the calling script again in a new interpreter; return the figures and draws it leaves.
 
-    The child gets ``--child FOLDER`` and answers through `leave`. No compilation is carried over:
-    a persistent cache of JAX is taken out of its environment.
+    The child gets ``--child FOLDER`` and ``--began``, the time at which it was started, and answers
+    through `leave`. No compilation is carried over: a persistent cache of JAX is taken out of its
+    environment.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPIL")}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, sys.argv[0], *arguments, "--child", folder]
+        line += ["--began", repr(time.time())]
         done = subprocess.run(line, env=env, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(line)} failed:\n{done.stderr[-4000:]}")
@@ -146,7 +152,7 @@ def without_constants(ds: xr.Dataset) -> xr.Dataset:
 
 
 def worst(ds: xr.Dataset) -> dict[str, Any]:
-    """Return the least bulk and tail effective draws and the greatest R-hat, with whose they are."""
+    """Return the least bulk and tail ESS and the greatest R-hat, with whose they are."""
     import arviz_stats
 
     ds = without_constants(ds)

@@ -39,9 +39,7 @@ QUANTITIES = {
 
 def specification() -> mb.ModelSpec:
     """Default priors; only the season and the window of lags are stated."""
-    return mb.ModelSpec(
-        seasonality=[{"period": "year", "order": 2}], media={"max_lag": MAX_LAG}
-    )
+    return mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], media={"max_lag": MAX_LAG})
 
 
 def quantities(fit: mb.FitResult) -> dict[str, xr.DataArray]:
@@ -84,7 +82,10 @@ def one_set(seed: int, spec: mb.ModelSpec, sampler: dict[str, int]) -> dict[str,
         q = draws.quantile([tail, 0.5, 1.0 - tail], ("chain", "draw")).values
         row[name] = {
             "truth": np.atleast_1d(true[name].values).tolist(),
-            **{key: np.atleast_1d(x).tolist() for key, x in zip(("low", "median", "high"), q)},
+            **{
+                key: np.atleast_1d(x).tolist()
+                for key, x in zip(("low", "median", "high"), q, strict=True)
+            },
         }
     return row
 

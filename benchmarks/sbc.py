@@ -1,4 +1,4 @@
-"""Simulation-based calibration: are posteriors of data drawn from the prior calibrated?
+"""Simulation-based calibration: the rank of the truth among posterior draws is uniform.
 
 Parameters and targets are drawn from the model itself (60 weeks, 2 channels, 1 control, all else
 fixed), each target is fitted with the linear block integrated out, and the rank of every true
@@ -65,7 +65,12 @@ def from_prior(key: jax.Array, case: Problem, count: int) -> tuple[Params, np.nd
 
 
 def replicate(
-    key: jax.Array, case: Problem, true: Params, target: np.ndarray, spec: mcmc.SamplerSpec, thin: int
+    key: jax.Array,
+    case: Problem,
+    true: Params,
+    target: np.ndarray,
+    spec: mcmc.SamplerSpec,
+    thin: int,
 ) -> dict[str, Any]:
     """Fit one target; ranks of the truth among thinned draws, and how well it was sampled."""
     key_run, key_block = jax.random.split(key)
@@ -134,7 +139,9 @@ def main() -> None:
     given = options.parse_args()
     levels = given.kept + 1
     if levels % given.bins:
-        raise SystemExit(f"--kept plus one ({levels}) should be a multiple of --bins ({given.bins}).")
+        raise SystemExit(
+            f"--kept plus one ({levels}) should be a multiple of --bins ({given.bins})."
+        )
     spec = mcmc.SamplerSpec(
         num_warmup=given.warmup, num_samples=given.kept * given.thin, num_chains=1
     )
@@ -156,7 +163,8 @@ def main() -> None:
     # All p-values together: uniform themselves, apart from the dependence between parameters.
     holm = min(1.0, least * len(p_values))
     expected = given.replications / given.bins
-    header = ["parameter", f"chi-squared ({given.bins - 1} df)", "p", "z of mean rank", "bin counts"]
+    chi_squared = f"chi-squared ({given.bins - 1} df)"
+    header = ["parameter", chi_squared, "p", "z of mean rank", "bin counts"]
     parts = [
         f"{given.replications} replications (key {given.seed}), each fitted by one chain of "
         f"{given.warmup} + {given.kept * given.thin}, every {given.thin}th draw kept: ranks 0 to "

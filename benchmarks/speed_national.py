@@ -15,15 +15,12 @@ compilation apart, and the cold time from the table to the full posterior.
 
 from __future__ import annotations
 
-import time
-
-_BEGAN = time.perf_counter()
-
 import argparse
 import functools
 import itertools
 import os
 import resource
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -98,22 +95,23 @@ def _by_chain(params: dict[str, np.ndarray], num_samples: int) -> dict[str, np.n
     }
 
 
-def run_package(seed: int, num_warmup: int, num_samples: int, marginal: bool) -> Outcome:
+def run_package(began: float, seed: int, draws: tuple[int, int], marginal: bool) -> Outcome:
     """Ways A and C: a cold fit, then a warm one that is timed and judged."""
     import jax
 
     import mmm_bayes
 
     _ = mmm_bayes.MMM
-    figures = {"import": time.perf_counter() - _BEGAN}
+    num_warmup, num_samples = draws
+    figures = {"import": time.time() - began}
     model = _package_model(num_warmup, num_samples)
-    figures["table"] = time.perf_counter() - _BEGAN - figures["import"]
+    figures["table"] = time.time() - began - figures["import"]
 
-    began, watch = time.perf_counter(), _Stopwatch()
+    ready, watch = time.perf_counter(), _Stopwatch()
     cold = model.fit(jax.random.key(seed), progress=watch, marginal=marginal)
-    figures["cold_all"] = time.perf_counter() - began
-    figures["cold_draws"] = watch.sampled - began
-    figures["process"] = time.perf_counter() - _BEGAN
+    figures["cold_all"] = time.perf_counter() - ready
+    figures["cold_draws"] = watch.sampled - ready
+    figures["process"] = time.time() - began
     figures["compile"] = cold.tree["posterior"].attrs["seconds_compile_wall"]
 
     # Programs of predictions compile beside the first run's chains: CPU is taken from the second.
@@ -145,7 +143,7 @@ def _draw_back_cpu(model: Any, count: int) -> float:
 # --- NumPyro -------------------------------------------------------------------------------------
 
 
-def run_numpyro(seed: int, num_warmup: int, num_samples: int, marginal: bool) -> Outcome:
+def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool) -> Outcome:
     """Ways B and D: a cold run as a user makes it, then the sampling phase by itself."""
     import numpyro
 
@@ -153,6 +151,7 @@ def run_numpyro(seed: int, num_warmup: int, num_samples: int, marginal: bool) ->
     import jax
 
     numpyro.enable_x64()
+    num_warmup, num_samples = draws
     figures: dict[str, float] = {}
     if marginal:
         from mmm_bayes.model import mmm
@@ -166,13 +165,13 @@ def run_numpyro(seed: int, num_warmup: int, num_samples: int, marginal: bool) ->
         import plain_model
         import shared_tables
 
-        figures["import"] = time.perf_counter() - _BEGAN
+        figures["import"] = time.time() - began
         ds = shared_tables.load_reference().ds.isel(geo=0)
         arrays = plain_model.arrays_of(
             ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
         )
         model, arguments = plain_model.model, (arrays, arrays.target)
-        figures["table"] = time.perf_counter() - _BEGAN - figures["import"]
+        figures["table"] = time.time() - began - figures["import"]
 
     def sampler() -> Any:
         return numpyro.infer.MCMC(
@@ -184,15 +183,15 @@ def run_numpyro(seed: int, num_warmup: int, num_samples: int, marginal: bool) ->
             progress_bar=False,
         )
 
-    began = time.perf_counter()
+    ready = time.perf_counter()
     mcmc = sampler()
     mcmc.run(jax.random.key(seed), *arguments, extra_fields=("num_steps", "energy"))
     jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
-    figures["cold_draws"] = time.perf_counter() - began
+    figures["cold_draws"] = time.perf_counter() - ready
     if not marginal:
         _groups(mcmc, model, arrays, seed)
-        figures["cold_all"] = time.perf_counter() - began
-        figures["process"] = time.perf_counter() - _BEGAN
+        figures["cold_all"] = time.perf_counter() - ready
+        figures["process"] = time.time() - began
         _, figures["warm_draws"], _ = _cpu(
             lambda: mcmc.run(jax.random.key(seed + 500), *arguments, extra_fields=("num_steps",))
         )
@@ -243,9 +242,7 @@ def _groups(mcmc: Any, model: Callable[..., None], arrays: Any, seed: int) -> No
     posterior = Predictive(model, mcmc.get_samples())(key_posterior, arrays)
     replicated = {"target": posterior["target"]}
     jax.block_until_ready((prior, replicated))
-    arviz.from_numpyro(
-        mcmc, prior=prior, posterior_predictive=replicated, log_likelihood=True
-    )
+    arviz.from_numpyro(mcmc, prior=prior, posterior_predictive=replicated, log_likelihood=True)
 
 
 # --- Comparison ----------------------------------------------------------------------------------
@@ -255,9 +252,10 @@ def child(given: argparse.Namespace) -> None:
     """One way, one seed, in this process."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     run = run_package if given.way in "AC" else run_numpyro
-    figures, draws = run(given.seed, given.warmup, given.samples, given.way in "AD")
+    draws = given.warmup, given.samples
+    figures, found = run(given.began, given.seed, draws, given.way in "AD")
     figures["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    record.leave(given.child, figures, draws)
+    record.leave(given.child, figures, found)
 
 
 ROWS = {
@@ -291,7 +289,6 @@ def main() -> None:
     options.add_argument("--samples", type=int, default=1000, help="draws a chain")
     options.add_argument("--way", help=argparse.SUPPRESS)
     options.add_argument("--seed", type=int, default=0, help="first seed")
-    options.add_argument("--child", help=argparse.SUPPRESS)
     given = options.parse_args()
     record.require_tables()
     if given.child:

@@ -328,7 +328,7 @@ class FitResult:
         data, posterior = self.data, self.tree["posterior"]
         sizes, attrs = posterior.sizes, posterior.attrs
         where = "national" if data.is_national else f"{data.n_geos} geos"
-        verdict = "not judged yet: call diagnose()" if self._report is None else self._report.verdict
+        verdict = self._report.verdict if self._report else "not judged yet: call diagnose()"
         return [
             ("FitResult", self.spec.name),
             ("data", f"{where}, {data.n_dates} dates, {data.dates[0]:%Y-%m-%d} to "
@@ -396,7 +396,7 @@ class FitResult:
         Returns
         -------
         pandas.DataFrame
-            A row a scalar parameter: mean, sd, interval, effective draws, R-hat, Monte Carlo errors.
+            A row a scalar parameter: mean, sd, interval, effective draws, R-hat, their errors.
         """
         from mmm_bayes.analysis.summary import parameter_summary
 
@@ -537,19 +537,19 @@ class FitResult:
 
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
         """Statistics of the target beside those of its replications; a row a statistic."""
-        from mmm_bayes.analysis.validation import posterior_predictive_check
+        from mmm_bayes.analysis.predictive import posterior_predictive_check
 
         return posterior_predictive_check(self._fitted, ci_prob)
 
     def residuals(self) -> xr.DataArray:
-        """Target less its posterior mean ``(geo, date)``; see ``analysis.validation.residuals``."""
-        from mmm_bayes.analysis.validation import residuals
+        """Target less its posterior mean ``(geo, date)``; see ``analysis.predictive.residuals``."""
+        from mmm_bayes.analysis.predictive import residuals
 
         return residuals(self._fitted)
 
     def loo(self) -> Any:
         """Leave-one-out predictive density (``arviz.ELPDData``), to compare models."""
-        from mmm_bayes.analysis.validation import loo
+        from mmm_bayes.analysis.predictive import loo
 
         return loo(self._fitted)
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    from mmm_bayes import FitResult, MMMData, SimulatedMMM
 
 # Tolerances are those of the CPU; set JAX_PLATFORMS=cuda to run the same tests on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -30,3 +34,69 @@ def shared_dir(repo_root: Path) -> Path:
     if not path.is_dir():
         pytest.skip(f"no folder of public tables at {path}; point MMM_BAYES_SHARED_DIR at one")
     return path
+
+
+# One fit a kind of table for the whole session: compiling a sampler takes seconds. Few draws are
+# enough for arithmetic, labels and figures; what needs many draws makes its own.
+QUICK = {"num_warmup": 150, "num_samples": 150, "num_chains": 2, "block": 50}
+
+
+@pytest.fixture(scope="session")
+def national_simulated() -> SimulatedMMM:
+    """National weekly data of 112 weeks, three channels and two controls, with the truth."""
+    import jax
+
+    from mmm_bayes import simulate_mmm
+
+    return simulate_mmm(jax.random.key(1), n_dates=112, n_channels=3, n_controls=2)
+
+
+@pytest.fixture(scope="session")
+def national_data(national_simulated: SimulatedMMM) -> MMMData:
+    """The first 104 weeks: what models are fitted to."""
+    data = national_simulated.data
+    return data.subset(slice(None, data.dates[103]))
+
+
+@pytest.fixture(scope="session")
+def national_future(national_simulated: SimulatedMMM) -> MMMData:
+    """The 8 weeks that follow them."""
+    data = national_simulated.data
+    return data.subset(slice(data.dates[104], None))
+
+
+@pytest.fixture(scope="session")
+def national_fit(national_data: MMMData) -> FitResult:
+    """NUTS fit of the national data; do not change it."""
+    import jax
+
+    from mmm_bayes import MMM, ModelSpec
+
+    spec = ModelSpec(
+        name="national_test",
+        media={"max_lag": 6},
+        seasonality=[{"period": "year", "order": 1}],
+        sampler=QUICK,
+    )
+    return MMM(national_data, spec).fit(jax.random.key(2), progress=False)
+
+
+@pytest.fixture(scope="session")
+def geo_data() -> MMMData:
+    """Weekly data of four geos with population: 80 weeks, three channels, one control."""
+    import jax
+
+    from mmm_bayes import simulate_mmm
+
+    return simulate_mmm(jax.random.key(3), n_dates=80, n_geos=4, n_channels=3, n_controls=1).data
+
+
+@pytest.fixture(scope="session")
+def geo_fit(geo_data: MMMData) -> FitResult:
+    """NUTS fit of the geo data with priors on ROAS; do not change it."""
+    import jax
+
+    from mmm_bayes import MMM, ModelSpec
+
+    spec = ModelSpec(name="geo_test", media={"max_lag": 6, "effect": "roas"}, sampler=QUICK)
+    return MMM(geo_data, spec).fit(jax.random.key(4), progress=False)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -56,7 +55,7 @@ class Cells:
 
     def of(self, values: NDArray) -> NDArray:
         """Sum an array of the table (..., geo, date) over what is not kept."""
-        return np.asarray(total(values, self.groups, self.mode, np))
+        return np.asarray(total(values, self.groups, self.mode))
 
 
 def cells_of(by: Sequence[str] | str, data: MMMData) -> Cells:
@@ -102,11 +101,11 @@ def _periods(dates: pd.DatetimeIndex, kind: str) -> NDArray:
     return np.array([f"{date.year}-{date.month:02d}" for date in dates])
 
 
-def total(values: Any, groups: Any, mode: tuple[bool, TimeMode], xp: Any = jnp) -> Any:
-    """Sum (..., geo, date) to the cells: (..., [geo], [date or period])."""
+def total(values: Any, groups: Any, mode: tuple[bool, TimeMode]) -> Any:
+    """Sum (..., geo, date), of NumPy or JAX, to the cells: (..., [geo], [date or period])."""
     keep_geo, time = mode
     if not keep_geo:
-        values = xp.sum(values, axis=-2)
+        values = values.sum(-2)
     if time == "period":
         return values @ groups
-    return values if time == "date" else xp.sum(values, axis=-1)
+    return values if time == "date" else values.sum(-1)

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import jax
 import numpy as np
 import xarray as xr
 
 from mmm_bayes.analysis import decomposition as parts
-from mmm_bayes.analysis.cells import Cells, TimeMode, cells_of, total
+from mmm_bayes.analysis.cells import Cells, cells_of, total
 from mmm_bayes.analysis.decomposition import Method, Units
 from mmm_bayes.analysis.draws import compiled, over_draws
 from mmm_bayes.analysis.window import Window, window_of
@@ -18,46 +19,49 @@ from mmm_bayes.data.findings import nearest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays, Params, Structure
+from mmm_bayes.model.media import Params
+from mmm_bayes.model.mmm import ModelArrays, Structure
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
 Unit = Literal["target", "revenue"]
-_Mode = tuple[bool, TimeMode]
 
 
 @functools.lru_cache(maxsize=64)
-def _decomposition(structure: Structure, method: Method, mode: _Mode) -> Any:
-    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any) -> Any:
-        return total(parts.decompose(structure, method, params, arrays, units), groups, mode)
+def _decomposition(structure: Structure, method: Method) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units) -> Any:
+        return parts.decompose(structure, method, params, arrays, units)
 
     return compiled(run)
 
 
 @functools.lru_cache(maxsize=64)
-def _mean(structure: Structure, mode: _Mode) -> Any:
-    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any) -> Any:
+def _mean(structure: Structure) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units) -> Any:
         eta = mmm.linear_predictor(structure, params, arrays)
-        return total(parts.mean(structure, params, eta, arrays, units), groups, mode)
+        return parts.mean(structure, params, eta, arrays, units)
 
     return compiled(run)
 
 
 @functools.lru_cache(maxsize=64)
-def _media(structure: Structure, mode: _Mode) -> Any:
-    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any) -> Any:
-        return total(parts.media_parts(structure, params, arrays, units), groups, mode)
+def _media(structure: Structure) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units) -> Any:
+        return parts.media_parts(structure, params, arrays, units)
 
     return compiled(run)
 
 
 @functools.lru_cache(maxsize=64)
-def _increase(structure: Structure, mode: _Mode) -> Any:
-    def run(params: Params, arrays: ModelArrays, units: Units, groups: Any, factor: Any) -> Any:
-        rise = parts.media_increase(structure, params, arrays, units, factor)
-        return total(rise, groups, mode)
+def _increase(structure: Structure) -> Any:
+    def run(params: Params, arrays: ModelArrays, units: Units, factor: Any) -> Any:
+        return parts.media_increase(structure, params, arrays, units, factor)
 
     return compiled(run)
+
+
+# A program of its own: the costly ones above then serve every by=.
+_total = jax.jit(total, static_argnums=2)
 
 
 def contributions(
@@ -121,7 +125,7 @@ def contributions(
         fitted,
         window,
         cells_of(by, window.data),
-        functools.partial(_decomposition, fitted.structure, method),
+        _decomposition(fitted.structure, method),
         ("component", [part.label for part in found]),
         group=group,
         max_draws=max_draws,
@@ -152,7 +156,7 @@ def fitted_mean(
         fitted,
         window,
         cells_of(by, window.data),
-        functools.partial(_mean, fitted.structure),
+        _mean(fitted.structure),
         None,
         group=group,
         max_draws=max_draws,
@@ -181,7 +185,7 @@ def media_contributions(
         fitted,
         window,
         cells_of(by, window.data),
-        functools.partial(_media, fitted.structure),
+        _media(fitted.structure),
         ("channel", window.data.channels),
         group=group,
         max_draws=max_draws,
@@ -241,7 +245,7 @@ def marginal_roas(
         fitted,
         window,
         cells_of(by, window.data),
-        functools.partial(_increase, fitted.structure),
+        _increase(fitted.structure),
         ("channel", window.data.channels),
         group=group,
         max_draws=max_draws,
@@ -293,13 +297,17 @@ def _over_cells(
     width: int = 1,
     extra: tuple[Any, ...] = (),
 ) -> xr.DataArray:
-    """Run ``program(mode)`` over the draws; ``first`` is the dimension before the cells."""
+    """Run a program over the draws and sum; ``first`` is the dimension before the cells."""
     lead = {} if first is None else dict([first])
     groups = None if cells.groups is None else cells.groups.astype(fitted.dtype)
+
+    def summed(*arguments: Any) -> Any:
+        return _total(program(*arguments), groups, cells.mode)
+
     result = over_draws(
         fitted,
-        program(cells.mode),
-        (window.arrays, window.units, groups, *extra),
+        summed,
+        (window.arrays, window.units, *extra),
         dims=(*lead, *cells.dims),
         coords=lead | cells.coords,
         group=group,

@@ -3,7 +3,7 @@ r"""Taking the fitted mean apart: array functions of one draw, in the units of t
 With an identity link the mean is a sum of parts already. With a logarithmic link,
 :math:`\mu = \exp(a + \sum_j d_j + \sum_c e_c)` with intercept :math:`a`, other baseline terms
 :math:`d_j` and channels :math:`e_c`. Differences of exponentials are shared out by the logarithmic
-mean :math:`L(x, y) = (x - y) / (\log x - \log y)`: part ``j`` of a sum :math:`\sum_j d_j = \log(x/y)`
+mean :math:`L(x, y) = (x - y) / (\log x - \log y)`: part ``j`` of :math:`\log(x/y) = \sum_j d_j`
 receives :math:`d_j L(x, y)`, its effect averaged along the straight path on which all parts grow
 together, and the parts add up to :math:`x - y` exactly.
 
@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmm_bayes.model import media, mmm
-from mmm_bayes.model.mmm import ModelArrays, Params, Structure
+from mmm_bayes.model.media import Params
+from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.transforms import convolve_lags
 
 Array = jax.Array
@@ -138,9 +139,7 @@ def decompose(
     return units.weight * jnp.concatenate([alone[None], shares, *brought])
 
 
-def media_parts(
-    structure: Structure, params: Params, arrays: ModelArrays, units: Units
-) -> Array:
+def media_parts(structure: Structure, params: Params, arrays: ModelArrays, units: Units) -> Array:
     """Counterfactual contributions of the channels alone (channel, geo, time), weighted."""
     effects = mmm.media_effects(structure, params, arrays)
     if not is_log(structure):
@@ -152,7 +151,7 @@ def media_parts(
 def media_increase(
     structure: Structure, params: Params, arrays: ModelArrays, units: Units, factor: Any
 ) -> Array:
-    """Rise of the mean (channel, geo, time), weighted, were one channel's exposure ``factor`` fold."""
+    """Rise of the weighted mean (channel, geo, time) of ``factor`` fold exposure of a channel."""
     effects = mmm.media_effects(structure, params, arrays)
     more = mmm.media_effects(structure, params, arrays._replace(media=factor * arrays.media))
     if not is_log(structure):
@@ -164,7 +163,7 @@ def media_increase(
 def response_totals(
     structure: Structure, params: Params, arrays: ModelArrays, units: Units, factors: Array
 ) -> Array:
-    """Contribution of each channel with its exposure ``factors`` fold, summed: (channel, factor)."""
+    """Total contribution of each channel, its exposure ``factors`` fold: (channel, factor)."""
     n_dates = arrays.target.shape[-1]
     effects = mmm.media_effects(structure, params, arrays)
     values = mmm.media_coefficients(structure, params, arrays, effects)[:, :, None]

@@ -1,4 +1,4 @@
-"""Running a compiled function over the draws of a fit, a batch at a time, and labelling the result."""
+"""Running a compiled function over the draws of a fit, a batch at a time; labelling the result."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ from mmm_bayes.analysis.window import window_of
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays, Params, Structure
+from mmm_bayes.model.media import Params
+from mmm_bayes.model.mmm import ModelArrays, Structure
+
 
 @functools.lru_cache(maxsize=32)
 def _prediction(structure: Structure) -> Any:

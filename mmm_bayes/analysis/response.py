@@ -17,7 +17,8 @@ from mmm_bayes.analysis.window import window_of
 from mmm_bayes.data.findings import nearest
 from mmm_bayes.model import media
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays, Params, Structure
+from mmm_bayes.model.media import Params
+from mmm_bayes.model.mmm import ModelArrays, Structure
 
 NDArray = np.ndarray[Any, Any]
 

@@ -124,6 +124,6 @@ def parameter_summary(
         A row a scalar parameter, in the units of the table: mean, sd, interval, effective draws,
         R-hat, Monte Carlo errors.
     """
-    from arviz_stats import summary
+    from arviz import summary
 
     return summary(fitted.tree, ci_prob=ci_prob, ci_kind=ci_kind)

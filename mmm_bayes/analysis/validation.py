@@ -1,21 +1,21 @@
-"""Checks that know the model: baseline, residuals, returns, fit to the data. They join the sampler's."""
+"""Checks that know the model: baseline, residuals, returns, fit to the data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from mmm_bayes.analysis.contributions import fitted_mean, media_contributions, roas
 from mmm_bayes.analysis.decomposition import is_log
+from mmm_bayes.analysis.predictive import autocorrelation, ranks, residuals, thinned
 from mmm_bayes.inference.diagnostics import diagnose_sampling
 from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.spec import EFFECT_SITE
 
 NDArray = np.ndarray[Any, Any]
 
@@ -82,7 +82,40 @@ def diagnose(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> Diagnosti
     DiagnosticsReport
         PASS, REVIEW or FAIL, with reasons and what to do.
     """
-    return combine(diagnose_sampling(fitted.tree), check_model(fitted, thresholds))
+    sampling = diagnose_sampling(fitted.tree)
+    about_shapes, others = _part_shapes(fitted, sampling.findings)
+    findings = [*others, *about_shapes, *check_model(fitted, thresholds)]
+    return combine(replace(sampling, findings=()), findings)
+
+
+def _part_shapes(
+    fitted: Fitted, findings: Sequence[Finding]
+) -> tuple[list[Finding], list[Finding]]:
+    """Join what is said of curve parameters that the data know nothing of: one thing to act on."""
+    shapes = {p.site for p in fitted.structure.media.parameters} - set(EFFECT_SITE.values())
+    joined: list[Finding] = []
+    others: list[Finding] = []
+    for finding in findings:
+        name = finding.subject.partition("[")[0]
+        about = finding.check == "prior_equals_posterior" and name in shapes
+        (joined if about else others).append(finding)
+    if len(joined) < 2:
+        return joined, others
+    least = min(finding.value for finding in joined)
+    names = ", ".join(finding.subject for finding in joined)
+    together = Finding(
+        "prior_equals_posterior",
+        "review",
+        names,
+        least,
+        joined[0].threshold,
+        f"The data say nothing about the shape of some curves: {names} (prior and posterior "
+        f"overlap by {least:.0%} or more).",
+        "Contributions at past spend stand, but what these channels' carry-over and response "
+        "curves say of other levels of spend is largely the prior: choose priors you would defend, "
+        "and move budgets in steps, or test other levels first.",
+    )
+    return [together], others
 
 
 def check_model(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> list[Finding]:
@@ -106,9 +139,9 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
     baseline = mean - media
     below = float((baseline.sum("date") < 0).mean())
     advice = (
-        "Media gets credit that belongs to the baseline: look for a missing control that moves with "
-        "spend, raise the intercept's prior, tighten the channels' effect priors (or put them on "
-        'ROAS), or use likelihood.family = "log_normal", whose baseline is never negative.'
+        "Media gets credit that belongs to the baseline: look for a missing control that moves "
+        "with spend, raise the intercept's prior, tighten the channels' effect priors (or put them "
+        'on ROAS), or use likelihood.family = "log_normal", whose baseline is never negative.'
     )
     if below > limits.negative_review:
         failed = below > limits.negative_fail
@@ -141,39 +174,6 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
             advice,
         )
     ]
-
-
-def residuals(fitted: Fitted) -> xr.DataArray:
-    """Target less its posterior mean ``(geo, date)``.
-
-    In units of the target with an identity link, in logarithms for a log-normal likelihood, in
-    standard deviations (Pearson) for counts.
-    """
-    mean = fitted_mean(fitted, max_draws=_MAX_DRAWS)
-    target = fitted.data.ds["target"]
-    link, family = fitted.spec.likelihood.link, fitted.spec.likelihood.family
-    if link == "identity":
-        found = target - mean.mean(_DRAWS)
-    elif link == "log":
-        # The mean is the median times exp(sigma^2 / 2), the same on every date.
-        found = np.log(target) - np.log(mean).mean(_DRAWS)
-        found = found - found.mean()
-    else:
-        centre = mean.mean(_DRAWS)
-        spread = centre
-        if family == "negative_binomial":
-            dispersion = fitted.tree["posterior"]["dispersion"].mean().item()
-            spread = centre + dispersion**2 * centre**2
-        found = (target - centre) / np.sqrt(spread)
-    return found.rename("residual")
-
-
-def autocorrelation(values: NDArray, lags: int) -> NDArray:
-    """Autocorrelations (..., lag) at lags 1 to ``lags`` of series along the last axis."""
-    centred = values - values.mean(-1, keepdims=True)
-    power = np.maximum((centred**2).sum(-1), np.finfo(float).tiny)
-    products = [(centred[..., k:] * centred[..., :-k]).sum(-1) for k in range(1, lags + 1)]
-    return np.stack(products, -1) / power[..., None]
 
 
 def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
@@ -235,8 +235,8 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
                     limits.roas,
                     f"The ROAS of {channel!r} has a posterior median of {median[index]:.3g}.",
                     "Check that spend and revenue are in the same currency and unit "
-                    "(revenue_per_target for a target in units), and that the spend column holds all "
-                    "of the channel's cost; else put a prior on the ROAS: "
+                    "(revenue_per_target for a target in units), and that the spend column holds "
+                    "all of the channel's cost; else put a prior on the ROAS: "
                     f'channels.{channel}.effect = "roas".',
                 )
             )
@@ -249,7 +249,7 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
                     float(high[index] / low[index]) if low[index] > 0 else np.inf,
                     limits.roas_ratio,
                     f"The ROAS of {channel!r} could be anything from {low[index]:.2g} to "
-                    f"{high[index]:.2g} (90% interval): the data hardly say what this channel brings.",
+                    f"{high[index]:.2g} (90% interval): the data hardly say what it brings.",
                     "Do not act on this channel's median. Run a lift test, vary its spend more or "
                     f"apart from the others', or state what is known: channels.{channel}.effect = "
                     '"roas" with a prior.',
@@ -277,7 +277,7 @@ def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
     """Find observations that rule the posterior: Pareto k of leave-one-out above its limit."""
     if "log_likelihood" not in fitted.tree.children:
         return []
-    values = _thinned(fitted, "log_likelihood")
+    values = thinned(fitted, "log_likelihood")
     if len(values) < _MIN_DRAWS_FOR_TAIL:
         return []
     k = np.array([smooth_weights(-row)[1] for row in values.T])
@@ -319,55 +319,11 @@ def check_approximation(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> li
             "posterior",
             float(k),
             limits.svi_k,
-            f"The variational approximation is not close to the posterior (Pareto k {float(k):.2f}, "
-            f"reliable up to {limits.svi_k:g}).",
+            "The variational approximation is not close to the posterior (Pareto k "
+            f"{float(k):.2f}, reliable up to {limits.svi_k:g}).",
             'Use it to look around only; for results fit with method="nuts".',
         )
     ]
-
-
-def posterior_predictive_check(fitted: Fitted, ci_prob: float = 0.9) -> pd.DataFrame:
-    """Compare the target with its replications under the model.
-
-    Parameters
-    ----------
-    fitted
-        A fit.
-    ci_prob
-        Mass of the interval of the replications.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a statistic (mean, sd, minimum, maximum over geos and dates; autocorrelation at lag 1,
-        averaged over geos): ``observed``, ``replicated`` (median), ``lower``, ``upper`` and
-        ``p_value``, the share of replications at or above the observed value (near 0 or 1: the model
-        cannot reproduce it). Rows ``coverage_50`` and ``coverage_90`` have the share of observations
-        within the central predictive intervals, and what it should be under ``replicated``.
-    """
-    shape = (fitted.data.n_geos, fitted.data.n_dates)
-    replicated = _thinned(fitted, "posterior_predictive").reshape(-1, *shape)
-    target = fitted.data.ds["target"].values
-    statistics = {
-        "mean": lambda y: y.mean((-2, -1)),
-        "sd": lambda y: y.std((-2, -1)),
-        "minimum": lambda y: y.min((-2, -1)),
-        "maximum": lambda y: y.max((-2, -1)),
-        "autocorrelation": lambda y: autocorrelation(y, 1)[..., 0].mean(-1),
-    }
-    tail = 0.5 * (1.0 - ci_prob)
-    rows: dict[str, tuple[float, ...]] = {}
-    for name, statistic in statistics.items():
-        seen, drawn = float(statistic(target)), statistic(replicated)
-        low, middle, high = np.quantile(drawn, [tail, 0.5, 1.0 - tail])
-        rows[name] = (seen, middle, low, high, float((drawn >= seen).mean()))
-    ranks = _ranks(replicated, target)
-    for level in (0.5, 0.9):
-        within = float((np.abs(ranks - 0.5) < 0.5 * level).mean())
-        rows[f"coverage_{level:.0%}".rstrip("%")] = (within, level, np.nan, np.nan, np.nan)
-    columns = ["observed", "replicated", "lower", "upper", "p_value"]
-    result = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    return result.rename_axis("statistic")
 
 
 def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
@@ -375,8 +331,8 @@ def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
     if "posterior_predictive" not in fitted.tree.children:
         return []
     target = fitted.data.ds["target"].values
-    replicated = _thinned(fitted, "posterior_predictive").reshape(-1, *target.shape)
-    within = float((np.abs(_ranks(replicated, target) - 0.5) < 0.45).mean())
+    replicated = thinned(fitted, "posterior_predictive").reshape(-1, *target.shape)
+    within = float((np.abs(ranks(replicated, target) - 0.5) < 0.45).mean())
     bound = max(limits.coverage, 4.0 * np.sqrt(0.9 * 0.1 / target.size))
     if abs(within - 0.9) <= bound:
         return []
@@ -402,40 +358,6 @@ def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
             advice,
         )
     ]
-
-
-def loo(fitted: Fitted, *, pointwise: bool = True) -> Any:
-    """Leave-one-out expected log predictive density by Pareto-smoothed importance sampling.
-
-    Returns
-    -------
-    arviz.ELPDData
-        ``elpd``, ``se``, ``p`` and, pointwise, ``pareto_k``; the log density is that of the target
-        in the units of the table, so that models with other likelihoods may be compared.
-
-    References
-    ----------
-    Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out
-    cross-validation and WAIC, Statistics and Computing 27.
-    """
-    from arviz_stats import loo as arviz_loo
-
-    if "log_likelihood" not in fitted.tree.children:
-        raise ValueError("This fit has no log_likelihood group, which LOO needs.")
-    return arviz_loo(fitted.tree, pointwise=pointwise, var_name="target")
-
-
-def _thinned(fitted: Fitted, group: str) -> NDArray:
-    """Values of the target's group as (draw, geo * date), evenly thinned."""
-    values = fitted.tree[group]["target"].transpose("chain", "draw", "geo", "date")
-    step = -(-values.sizes["chain"] * values.sizes["draw"] // _MAX_DRAWS)
-    kept = values.isel(draw=slice(None, None, step)).values
-    return np.asarray(kept, float).reshape(-1, kept.shape[2] * kept.shape[3])
-
-
-def _ranks(replicated: NDArray, target: NDArray) -> NDArray:
-    """Share of replications below each observation, ties counted half (counts)."""
-    return (replicated < target).mean(0) + 0.5 * (replicated == target).mean(0)
 
 
 def _listing(names: Sequence[str], most: int = 5) -> str:

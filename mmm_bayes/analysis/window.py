@@ -92,10 +92,11 @@ def _start(training: MMMData, dates: pd.DatetimeIndex) -> int:
     known = training.dates
     first = dates[0]
     if first in known:
-        start = int(known.get_loc(first))
+        start = int(np.flatnonzero(known == first)[0])
         grid = known[start:]
         if len(dates) > len(grid):
-            grid = grid.append(training.future_dates(len(dates) - len(grid)))
+            later = training.future_dates(len(dates) - len(grid))
+            grid = pd.DatetimeIndex(grid.append(later))
     elif first > known[-1]:
         start, grid = len(known), training.future_dates(len(dates))
     else:

@@ -372,6 +372,8 @@ def generative(
         set(structure.media.effects) != {"coefficient"} or structure.geo_media != "pooled"
     ):
         values = _media_sum(structure, params, arrays)[1]
+        # One value a geo also where all geos share it: predictions index by geo.
+        values = jnp.broadcast_to(values, (len(structure.channels), structure.n_geos))
         params["coefficient__geo"] = numpyro.deterministic("coefficient__geo", values)
     if marginal:
         return

@@ -1,12 +1,13 @@
 """Time to a posterior of a national model: the package, plain NumPyro, and the steps between.
 
 Meridian's national table (156 weeks, 5 channels, 3 controls), geometric adstock, Hill with a free
-slope, two Fourier modes, linear trend; 4 chains of 1000 + 1000, float64. Four ways:
+slope, two Fourier modes, linear trend; 4 chains of 1000 + 1000, float64. Five ways:
 
 A. the package: linear block integrated out, own sampler;
 B. the same model written by hand in NumPyro (`plain_model.py`), NUTS as it comes, chains parallel;
 C. the package's sampler on the model that is not marginalised;
-D. NumPyro's NUTS on the marginalised model.
+D. NumPyro's NUTS on the marginalised model;
+E. the package with all chains in one vectorised program instead of a thread each.
 
 Every run is a process of its own, so that cold times are those a user meets. The figure to reach is
 the least bulk ESS over all parameters (linear coefficients included) per CPU second of sampling,
@@ -33,6 +34,7 @@ NAMES = {
     "B": "B: plain NumPyro",
     "C": "C: own sampler, plain model",
     "D": "D: NumPyro's NUTS, marginal model",
+    "E": "E: package, chains vectorised",
 }
 COMMON = (
     "alpha",
@@ -58,14 +60,19 @@ def _cpu(run: Callable[[], Any]) -> tuple[Any, float, float]:
 # --- The package ---------------------------------------------------------------------------------
 
 
-def _package_model(num_warmup: int, num_samples: int) -> Any:
+def _package_model(num_warmup: int, num_samples: int, chain_method: str = "threads") -> Any:
     import shared_tables
 
     import mmm_bayes as mb
 
     spec = mb.ModelSpec(
         seasonality=[{"period": "year", "order": 2}],
-        sampler={"num_warmup": num_warmup, "num_samples": num_samples, "num_chains": CHAINS},
+        sampler={
+            "num_warmup": num_warmup,
+            "num_samples": num_samples,
+            "num_chains": CHAINS,
+            "chain_method": chain_method,
+        },
     )
     return mb.MMM(shared_tables.load_reference(), spec)
 
@@ -95,8 +102,10 @@ def _by_chain(params: dict[str, np.ndarray], num_samples: int) -> dict[str, np.n
     }
 
 
-def run_package(began: float, seed: int, draws: tuple[int, int], marginal: bool) -> Outcome:
-    """Ways A and C: a cold fit, then a warm one that is timed and judged."""
+def run_package(
+    began: float, seed: int, draws: tuple[int, int], marginal: bool, chain_method: str
+) -> Outcome:
+    """Ways A, C and E: a cold fit, then a warm one that is timed and judged."""
     import jax
 
     import mmm_bayes
@@ -104,7 +113,7 @@ def run_package(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     _ = mmm_bayes.MMM
     num_warmup, num_samples = draws
     figures = {"import": time.time() - began}
-    model = _package_model(num_warmup, num_samples)
+    model = _package_model(num_warmup, num_samples, chain_method)
     figures["table"] = time.time() - began - figures["import"]
 
     ready, watch = time.perf_counter(), _Stopwatch()
@@ -251,9 +260,12 @@ def _groups(mcmc: Any, model: Callable[..., None], arrays: Any, seed: int) -> No
 def child(given: argparse.Namespace) -> None:
     """One way, one seed, in this process."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    run = run_package if given.way in "AC" else run_numpyro
     draws = given.warmup, given.samples
-    figures, found = run(given.began, given.seed, draws, given.way in "AD")
+    if given.way in "BD":
+        figures, found = run_numpyro(given.began, given.seed, draws, given.way == "D")
+    else:
+        method = "vectorized" if given.way == "E" else "threads"
+        figures, found = run_package(given.began, given.seed, draws, given.way != "C", method)
     figures["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     record.leave(given.child, figures, found)
 
@@ -284,7 +296,7 @@ def main() -> None:
     """Run the ways in turn and print medians, ratios and the agreement of posteriors."""
     options = record.parser("Speed of the national model against plain NumPyro.")
     options.add_argument("--repetitions", type=int, default=3, help="processes a way")
-    options.add_argument("--ways", default="ABCD", help="which of A, B, C, D")
+    options.add_argument("--ways", default="ABCDE", help="which of A to E")
     options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations a chain")
     options.add_argument("--samples", type=int, default=1000, help="draws a chain")
     options.add_argument("--way", help=argparse.SUPPRESS)
@@ -331,7 +343,7 @@ def report(
         "weeks, Hill with free slope, 2 Fourier modes of the year, linear trend, normal noise; the "
         f"same priors throughout. {CHAINS} chains of {given.warmup} + {given.samples}, float64. "
         f"Medians over {given.repetitions} seeds, a fresh process each, without a compilation "
-        "cache. The sampling phase excludes warm-up and compilation; for A and D it includes "
+        "cache. The sampling phase excludes warm-up and compilation; for A, D and E it includes "
         "drawing the linear block back. For B and D it is one compiled call of NumPyro's kernel "
         "on four devices.",
         record.table(["median", *(NAMES[way] for way in middle)], rows),

@@ -13,16 +13,9 @@ from mmm_bayes.model.fitted import Fitted, in_batches
 
 NDArray = np.ndarray[Any, Any]
 
-_KEY = "__rng_key"
 _BATCH = 100
 _BATCH_ELEMENTS = 4_000_000  # of an intermediate array: 32 MB in double precision
 _RESULT_BYTES = 2 * 1024**3
-
-
-def own_key(params: dict[str, Any]) -> tuple[dict[str, Any], jax.Array]:
-    """Part a draw's parameters from its random key."""
-    rest = {name: value for name, value in params.items() if name != _KEY}
-    return rest, jax.random.wrap_key_data(params[_KEY], impl="threefry2x32")
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -44,7 +37,6 @@ def over_draws(
     group: str = "posterior",
     max_draws: int | None = None,
     elements: int = 1,
-    rng_key: jax.Array | None = None,
 ) -> xr.DataArray:
     """Evaluate a compiled program for every draw.
 
@@ -64,8 +56,6 @@ def over_draws(
         Thin evenly to so many draws.
     elements
         Size of the largest intermediate array of one draw: it decides how many go together.
-    rng_key
-        If given, every draw has a key of its own: see :func:`own_key`.
 
     Returns
     -------
@@ -84,8 +74,6 @@ def over_draws(
         )
     params, chains, draws = fitted.scaled(group, max_draws)
     count = len(chains) * len(draws)
-    if rng_key is not None:
-        params = params | {_KEY: np.asarray(jax.random.bits(rng_key, (count, 2), "uint32"))}
     shape = tuple(len(coords[dim]) for dim in dims)
     each = int(np.prod(shape, dtype=int)) * fitted.dtype.itemsize
     if each * count > _RESULT_BYTES:

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.analysis import decomposition as parts
 from mmm_bayes.analysis.contributions import fitted_mean
-from mmm_bayes.analysis.decomposition import Units
-from mmm_bayes.analysis.draws import compiled, over_draws, own_key
-from mmm_bayes.analysis.window import window_of
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
 
+NDArray = np.ndarray[Any, Any]
 
-@functools.lru_cache(maxsize=32)
-def _prediction(structure: Structure) -> Any:
-    def run(params: Params, arrays: ModelArrays, units: Units) -> Any:
-        own, key = own_key(params)
-        eta = mmm.linear_predictor(structure, own, arrays)
-        scaled = mmm.observation(structure, own, eta, arrays.log_offset).sample(key)
-        mean = parts.mean(structure, own, eta, arrays, units)
-        heads = units.heads[:, None]
-        link = structure.spec.likelihood.link
-        if link == "count":
-            return jnp.stack([mean, scaled.astype(mean.dtype)])
-        natural = units.center + units.scale * scaled
-        return jnp.stack([mean, heads * (jnp.exp(natural) if link == "log" else natural)])
-
-    return compiled(run)
+_LARGEST_RATE = 1e18  # of NumPy's Poisson: counts are 64-bit integers
 
 
 def predict(
@@ -74,23 +54,58 @@ def predict(
     ValueError
         If dates leave a gap, with the date that was expected.
     """
-    window = window_of(fitted, new_data)
+    table = fitted.data.with_table(new_data) if isinstance(new_data, pd.DataFrame) else new_data
+    mean = fitted_mean(fitted, data=table, max_draws=max_draws)
+    result = mean.to_dataset(name="mean")
     if rng_key is None:
-        mean = fitted_mean(fitted, data=None if new_data is None else window.data,
-                           max_draws=max_draws)  # fmt: skip
-        return mean.to_dataset(name="mean")
-    both = over_draws(
-        fitted,
-        _prediction(fitted.structure),
-        (window.arrays, window.units),
-        dims=("variable", "geo", "date"),
-        coords={
-            "variable": ["mean", "target"],
-            "geo": window.data.geos,
-            "date": window.data.dates,
-        },
-        max_draws=max_draws,
-        elements=window.arrays.target.size * len(fitted.structure.channels),
-        rng_key=rng_key,
-    )
-    return both.to_dataset("variable")
+        return result
+    # NumPy's generators: those of JAX compile for seconds, for counts above all.
+    seed = np.asarray(jax.random.bits(rng_key, (4,), "uint32"))
+    noise = fitted.tree["posterior"].to_dataset().sel(draw=mean["draw"])
+    scales = {
+        str(name): noise[name].values[..., None, None]
+        for name in ("sigma", "nu", "dispersion")
+        if name in noise
+    }
+    heads = (fitted.data if table is None else table).ds["population"].values[:, None]
+    family = fitted.spec.likelihood.family
+    drawn = replicate(np.random.default_rng(seed), family, mean.values, scales, heads)
+    return result.assign(target=mean.copy(data=drawn.astype(fitted.dtype)))
+
+
+def replicate(
+    rng: np.random.Generator,
+    family: str,
+    mean: NDArray,
+    scales: Mapping[str, NDArray],
+    heads: NDArray,
+) -> NDArray:
+    """Draw targets (..., geo, date) about their mean.
+
+    Parameters
+    ----------
+    rng
+        Generator.
+    family
+        Likelihood of the model.
+    mean
+        Expected targets (..., geo, date).
+    scales
+        Parameters of the noise in the units of the table, broadcasting with ``mean``: ``sigma``
+        (per head; of the logarithm), ``nu``, ``dispersion``.
+    heads
+        Population (geo, 1).
+    """
+    if family == "normal":
+        return mean + heads * scales["sigma"] * rng.standard_normal(mean.shape)
+    if family == "student_t":
+        return mean + heads * scales["sigma"] * rng.standard_t(scales["nu"], mean.shape)
+    if family == "log_normal":
+        sigma = scales["sigma"]
+        return mean * np.exp(sigma * rng.standard_normal(mean.shape) - 0.5 * sigma**2)
+    rate = mean
+    if family == "negative_binomial":
+        # A Poisson whose rate is gamma with variance (dispersion * mean)^2.
+        shape = scales["dispersion"] ** -2.0
+        rate = mean * rng.standard_gamma(shape, mean.shape) / shape
+    return rng.poisson(np.minimum(rate, _LARGEST_RATE)).astype(float)

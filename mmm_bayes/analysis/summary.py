@@ -103,7 +103,7 @@ def channel_summary(
     columns: dict[str, Any] = {"spend": fitted.data.ds["spend"].values.sum((0, 1))}
     for name, draws in quantities.items():
         bounds = interval(draws, ci_prob, ci_kind)
-        columns[name] = draws.median(_DRAWS).values
+        columns[name] = draws.median(_DRAWS, skipna=False).values
         columns[f"{name}_mean"] = draws.mean(_DRAWS).values
         columns[f"{name}_lower"] = bounds.sel(ci_bound="lower").values
         columns[f"{name}_upper"] = bounds.sel(ci_bound="upper").values

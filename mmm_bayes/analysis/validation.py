@@ -218,7 +218,7 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
     findings = []
     spent = fitted.data.ds["spend"].sum(("geo", "date"))
     returns = roas(fitted)
-    low, median, high = returns.quantile([0.05, 0.5, 0.95], _DRAWS).values
+    low, median, high = returns.quantile([0.05, 0.5, 0.95], _DRAWS, skipna=False).values
     brought = media_contributions(fitted)
     money = (returns * spent).sum("channel")
     average = float(money.median() / max(float(spent.sum()), np.finfo(float).tiny))

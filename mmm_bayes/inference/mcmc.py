@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmm_bayes.inference import adaptation, nuts
 from mmm_bayes.inference.progress import Progress, Silent
 from mmm_bayes.inference.sharding import default_chain_method
-from mmm_bayes.inference.tracing import tracing
+from mmm_bayes.inference.tracing import compile_program
 
 NDArray = np.ndarray[Any, Any]
 Potential = Callable[[jax.Array, Any], jax.Array]
@@ -126,9 +126,7 @@ class NUTSProgram:
             jax.ShapeDtypeStruct((), bool),
             data,
         )
-        with tracing():
-            lowered = jax.jit(run).lower(*example)
-        return lowered.compile()
+        return compile_program(jax.jit(run), *example)
 
 
 def sample(

@@ -10,7 +10,12 @@ import jax
 def default_chain_method() -> Literal["threads", "vectorized"]:
     """Threads on CPUs, one program for all chains on accelerators.
 
-    On two CPU cores threads are the faster by the factor that ``benchmarks/speed.py`` prints; an
+    On two CPU cores threads are the faster by the factor that ``benchmarks/speed_national.py`` prints; an
     accelerator runs one program at a time, and is filled by stepping all chains together.
     """
-    return "threads" if jax.default_backend() == "cpu" else "vectorized"
+    return "threads" if runs_on_cpu() else "vectorized"
+
+
+def runs_on_cpu() -> bool:
+    """Whether programs run on the CPU by default."""
+    return jax.default_backend() == "cpu"

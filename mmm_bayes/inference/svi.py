@@ -277,7 +277,7 @@ class _Run:
         self, key: jax.Array, guide: Gaussian, metric: nuts.Metric, centre: NDArray
     ) -> tuple[nuts.Metric, NDArray]:
         """Map and centre from draws of the guide and the gradients of the potential there."""
-        draws = self._draw(key, guide, metric, centre, max(10 * self.shape.rank, 200))
+        draws = self._draw(key, guide, metric, centre, max(20 * self.shape.rank, 1000))
         finite = np.isfinite(draws.gradients).all(1)
         if finite.mean() < 0.9:  # the guide is still off: directions from it would be too
             return metric, centre

@@ -21,7 +21,7 @@ from numpyro.infer.util import log_density
 from scipy import special
 
 from mmm_bayes.inference.mcmc import NUTSProgram
-from mmm_bayes.inference.tracing import tracing
+from mmm_bayes.inference.tracing import compile_program, tracing
 from mmm_bayes.model import mmm
 from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.priors import PriorSpec
@@ -302,9 +302,7 @@ class Program:
             if key not in self._compiled:
                 keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _BATCH))
                 run = jax.jit(jax.vmap(function, in_axes=(0, 0, None)))
-                with tracing():
-                    lowered = run.lower(keys, batch, arrays)
-                self._compiled[key] = lowered.compile()
+                self._compiled[key] = compile_program(run, keys, batch, arrays)
             return self._compiled[key]
 
 

@@ -42,7 +42,7 @@ MEDIA_PRIORS: dict[str, PriorSpec] = {
     "saturation_scale": PriorSpec(dist="log_normal", loc=0.4, scale=0.6),
     "exponent": PriorSpec(dist="beta", a=3.0, b=2.0),
     "rate": PriorSpec(dist="log_normal", loc=0.0, scale=0.6),
-    "beta": _half_normal(1.0),
+    "beta": _half_normal(2.0),
     "roas": PriorSpec(dist="log_normal", loc=0.2, scale=0.9),
     "marginal_roas": PriorSpec(dist="log_normal", loc=-0.2, scale=0.9),
     "contribution_share": PriorSpec(dist="beta", a=1.0, b=12.0),

@@ -33,7 +33,7 @@ def kernel(draw: xr.Dataset, adstock: str, channel: str, max_lag: int) -> np.nda
     return weights / weights.sum()
 
 
-def _saturated(draw: xr.Dataset, saturation: str, channel: str, x: float, unit: float) -> float:
+def saturated(draw: xr.Dataset, saturation: str, channel: str, x: float, unit: float) -> float:
     """Saturation of exposure per head ``x``; ``unit`` is the channel's mean positive exposure."""
     if saturation == "hill":
         slope, ec = _value(draw, "slope", channel), _value(draw, "ec", channel)
@@ -62,11 +62,11 @@ def effect(
             lags = range(min(len(weights), t + 1))
             if spec.media.order == "adstock_first":
                 carried = sum(weights[lag] * factor * x[g, t - lag] for lag in lags)
-                curve[g, t] = _saturated(draw, saturation, channel, carried, unit)
+                curve[g, t] = saturated(draw, saturation, channel, carried, unit)
             else:
                 curve[g, t] = sum(
                     weights[lag]
-                    * _saturated(draw, saturation, channel, factor * x[g, t - lag], unit)
+                    * saturated(draw, saturation, channel, factor * x[g, t - lag], unit)
                     for lag in lags
                 )
     if "beta_geo" in draw:

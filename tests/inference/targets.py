@@ -20,7 +20,7 @@ def _normal(x: jax.Array, data: dict[str, Any]) -> jax.Array:
     return 0.5 * r @ data["precision"] @ r
 
 
-def _log_gamma(x: jax.Array, data: dict[str, Any]) -> jax.Array:
+def log_gamma_potential(x: jax.Array, data: dict[str, Any]) -> jax.Array:
     """Logarithms of independent Gamma variables of unit rate."""
     return jnp.sum(jnp.exp(x) - data["shape"] * x)
 
@@ -30,7 +30,7 @@ def _funnel(x: jax.Array, data: dict[str, Any]) -> jax.Array:
 
 
 def _banana(x: jax.Array, data: dict[str, Any]) -> jax.Array:
-    return 0.5 * (x[0] ** 2 + ((x[1] - x[0] ** 2) / 0.2) ** 2 + x[2] ** 2)
+    return 0.5 * (x[0] ** 2 + ((x[1] - x[0] ** 2) / 0.3) ** 2 + x[2] ** 2)
 
 
 def _logistic(x: jax.Array, data: dict[str, Any]) -> jax.Array:
@@ -44,7 +44,7 @@ def _impossible(x: jax.Array, data: dict[str, Any]) -> jax.Array:
 
 _KINDS = {
     "normal": _normal,
-    "log_gamma": _log_gamma,
+    "log_gamma": log_gamma_potential,
     "funnel": _funnel,
     "banana": _banana,
     "logistic": _logistic,

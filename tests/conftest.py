@@ -75,7 +75,7 @@ def national_fit(national_data: MMMData) -> FitResult:
     spec = ModelSpec(
         name="national_test",
         media={"max_lag": 6},
-        seasonality=[{"period": "year", "order": 1}],
+        seasonality=[{"period": "year", "order": 2}],
         sampler=QUICK,
     )
     return MMM(national_data, spec).fit(jax.random.key(2), progress=False)

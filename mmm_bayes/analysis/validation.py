@@ -92,20 +92,24 @@ def _part_shapes(
     fitted: Fitted, findings: Sequence[Finding]
 ) -> tuple[list[Finding], list[Finding]]:
     """Join what is said of curve parameters that the data know nothing of: one thing to act on."""
-    shapes = {p.site for p in fitted.structure.media.parameters} - set(EFFECT_SITE.values())
+    # A coefficient is one of them: it trades off against the half-saturation point, and what is
+    # known of a channel's effect shows in its ROAS, which is checked by itself.
+    stated = set(EFFECT_SITE.values()) - {"beta"}
+    shapes = {p.site for p in fitted.structure.media.parameters} - stated
+    shapes |= {"media_geo_scale"}
     joined: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
         name = finding.subject.partition("[")[0]
         about = finding.check == "prior_equals_posterior" and name in shapes
         (joined if about else others).append(finding)
-    if len(joined) < 2:
-        return joined, others
+    if not joined:
+        return [], others
     least = min(finding.value for finding in joined)
     names = ", ".join(finding.subject for finding in joined)
     together = Finding(
         "prior_equals_posterior",
-        "review",
+        "note",
         names,
         least,
         joined[0].threshold,

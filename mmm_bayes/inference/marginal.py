@@ -229,5 +229,37 @@ def grouped_draw(
     return scale * standard, group_scale * effects
 
 
+def transport(
+    block: GroupedBlock,
+    residual: Array,
+    sigma: Array,
+    scale: Array,
+    group_scale: Array,
+    extra: Array,
+    unit: Array,
+) -> tuple[Array, Array]:
+    r"""Place standardised coefficients where a linear model would have them.
+
+    Maps ``unit`` (G, q) to ``z = m + C unit``, with ``m`` and ``C C'`` the conditional mean and
+    covariance of the standardised coefficients of the ``extra`` columns (shared coefficients at
+    their mean). If ``z`` enters the target nearly linearly, ``unit`` is nearly standard normal a
+    posteriori, whether a group has much data (centred) or little (non-centred).
+
+    Returns
+    -------
+    tuple
+        ``z`` (G, q) and the log volume of the map.
+    """
+    solved = _solve(block, residual, sigma, scale, group_scale, extra)
+    q = unit.shape[-1]
+    shared = cho_solve((solved.factor, True), solved.moment)
+    centre = solved.whitened_moment - jnp.einsum("gpk,k->gp", solved.whitened_cross, shared)
+    # The trailing block of a Cholesky factor is that of the coefficients' own precision.
+    factor = solved.group_factor[:, -q:, -q:]
+    right = (centre[:, -q:] + unit)[..., None]
+    z = solve_triangular(factor, right, lower=True, trans=1)[..., 0]
+    return z, -jnp.sum(jnp.log(_diagonal(factor)))
+
+
 def _diagonal(matrix: Array) -> Array:
     return jnp.diagonal(matrix, axis1=-2, axis2=-1)

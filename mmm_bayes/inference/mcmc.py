@@ -18,10 +18,11 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mmm_bayes.inference import adaptation, nuts
 from mmm_bayes.inference.progress import Progress, Silent
+from mmm_bayes.inference.settings import Frozen
 from mmm_bayes.inference.sharding import default_chain_method
 from mmm_bayes.inference.tracing import compile_program
 
@@ -31,7 +32,7 @@ Potential = Callable[[jax.Array, Any], jax.Array]
 _MAX_STARTS = 50
 
 
-class SamplerSpec(BaseModel):
+class SamplerSpec(Frozen):
     """Settings of the no-U-turn sampler.
 
     Parameters
@@ -48,8 +49,6 @@ class SamplerSpec(BaseModel):
     precision
         ``"float64"`` or ``"float32"``; holds within the fit only, JAX's own setting stays as it is.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_warmup: int = Field(1000, ge=20)
     num_samples: int = Field(1000, ge=4)

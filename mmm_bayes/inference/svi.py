@@ -29,7 +29,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mmm_bayes.inference import mode, nuts
 from mmm_bayes.inference.adaptation import fisher_metric
@@ -44,6 +44,7 @@ from mmm_bayes.inference.elbo import (
 from mmm_bayes.inference.mode import Potential, ProposeStart
 from mmm_bayes.inference.progress import Progress, Silent
 from mmm_bayes.inference.psis import smooth_weights
+from mmm_bayes.inference.settings import Frozen
 
 NDArray = np.ndarray[Any, Any]
 
@@ -56,7 +57,7 @@ _LEGS = (0.2, 0.3, 0.5)  # shares of the steps between renewals of the map
 _BLOCK_NUMBERS = 2_000_000  # numbers in the largest buffer of a block of steps
 
 
-class SVISpec(BaseModel):
+class SVISpec(Frozen):
     """Settings of the Gaussian approximation.
 
     Parameters
@@ -77,8 +78,6 @@ class SVISpec(BaseModel):
     precision
         ``"float64"`` or ``"float32"``; holds within the fit only, JAX's own setting stays as it is.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_steps: int = Field(2000, ge=20)
     learning_rate: float = Field(0.02, gt=0.0, le=1.0)

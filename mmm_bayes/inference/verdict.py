@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import xarray as xr
 
-Severity = Literal["review", "fail"]
+Severity = Literal["note", "review", "fail"]
 Verdict = Literal["PASS", "REVIEW", "FAIL"]
 
-_RANK: dict[str, int] = {"fail": 0, "review": 1}
+_RANK: dict[str, int] = {"fail": 0, "review": 1, "note": 2}
 _COLOUR: dict[str, str] = {"PASS": "#2e7d32", "REVIEW": "#b26a00", "FAIL": "#b3261e"}
 
 
@@ -27,7 +27,8 @@ class Finding:
     check
         Name of the check, such as ``"rhat"`` or ``"divergences"``.
     severity
-        ``"fail"``: do not use the result; ``"review"``: look before you use it.
+        ``"fail"``: do not use the result; ``"review"``: look before you use it; ``"note"``: good
+        to know, and no reason to doubt the fit.
     subject
         The parameter (``"alpha[tv]"``), chain (``"chain 2"``) or channel concerned.
     value, threshold
@@ -40,7 +41,7 @@ class Finding:
     Raises
     ------
     ValueError
-        If the severity is neither ``"review"`` nor ``"fail"``.
+        If the severity is none of these.
     """
 
     check: str
@@ -55,7 +56,7 @@ class Finding:
         if self.severity not in _RANK:
             raise ValueError(
                 f"severity of finding {self.check!r} is {self.severity!r}; "
-                "expected 'review' or 'fail'"
+                "expected 'note', 'review' or 'fail'"
             )
 
 
@@ -64,7 +65,7 @@ def _by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def verdict_of(findings: Iterable[Finding]) -> Verdict:
-    """Return the verdict that the worst of the findings decides; none at all is a PASS."""
+    """Return the verdict that the worst of the findings decides; none, or notes only, is a PASS."""
     severities = {finding.severity for finding in findings}
     if "fail" in severities:
         return "FAIL"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.inference.settings import nearest
 from mmm_bayes.model.baseline import TimeFrame, event_indicator
-from mmm_bayes.model.frozen import nearest
 from mmm_bayes.model.spec import ModelSpec
 
 

@@ -76,6 +76,10 @@ class Structure:
         """Whether normal geo differences of the media coefficients are integrated out too."""
         return marginal and self.is_marginal and self.geo_media == "normal"
 
+    def transports_media(self, marginal: bool) -> bool:
+        """Whether log-normal geo differences are sampled around their linear conditional."""
+        return marginal and self.is_marginal and self.geo_media == "log_normal"
+
     def columns(self, normal: bool) -> np.ndarray[Any, Any]:
         """Positions of the design columns of terms with (or without) normal priors."""
         flags = [term.is_normal for term in self.terms for _ in range(term.width)]
@@ -186,8 +190,9 @@ def _sample_media(structure: Structure, marginal: bool) -> Params:
         prior = structure.spec.geo.media_scale
         params["media_geo_scale"] = _vector("media_geo_scale", [prior] * n, "channel")
     if structure.geo_media != "pooled" and not structure.integrates_media(marginal):
+        site = "media_geo__unit" if structure.transports_media(marginal) else "media_geo__z"
         with numpyro.plate("geo_channel", n, dim=-2), numpyro.plate("geo", structure.n_geos, dim=-1):
-            params["media_geo__z"] = numpyro.sample("media_geo__z", dist.Normal(0.0, 1.0))
+            params[site] = numpyro.sample(site, dist.Normal(0.0, 1.0))
     return params
 
 
@@ -366,6 +371,8 @@ def generative(
     params = _sample_media(structure, marginal)
     params |= _sample_scales(structure) | _sample_likelihood(structure)
     params |= _sample_linear(structure, params, marginal)
+    if structure.transports_media(marginal):
+        params |= _transport_media(structure, params, arrays)
     if marginal:
         numpyro.factor("target", _log_marginal(structure, params, arrays))
     if not structure.integrates_media(marginal) and (
@@ -389,6 +396,24 @@ def generative(
             )
 
 
+def _transport_media(structure: Structure, params: Params, arrays: ModelArrays) -> Params:
+    """Log-normal geo differences from standardised ones: see :func:`marginal.transport`.
+
+    ``exp(tau z)`` is nearly ``1 + tau z``, so the conditional of the normal differences says where
+    each geo's data put ``z``, and how firmly.
+    """
+    residual, scale, group_scale, curves = _linear_block(structure, params, arrays, True)
+    unit = params["media_geo__unit"]
+    z, volume = lg.transport(
+        arrays.block, residual, params["sigma"], scale, group_scale, curves, unit.T
+    )
+    # The site's own density is that of `unit`: replaced by the prior of z on the mapped scale.
+    numpyro.factor(
+        "media_geo__volume", volume - 0.5 * jnp.sum(z * z) + 0.5 * jnp.sum(unit * unit)
+    )
+    return {"media_geo__z": z.T}
+
+
 def _residual(structure: Structure, params: Params, arrays: ModelArrays, effect: Array) -> Array:
     """Target less media, less the prior means and the terms that are not integrated out."""
     locs = np.zeros(arrays.design.shape[-1])
@@ -407,7 +432,7 @@ def _residual(structure: Structure, params: Params, arrays: ModelArrays, effect:
 
 
 def _linear_block(
-    structure: Structure, params: Params, arrays: ModelArrays
+    structure: Structure, params: Params, arrays: ModelArrays, media_columns: bool
 ) -> tuple[Array, Array, Array, Array | None]:
     """What media leave of the target, scales of shared and group columns, and media columns."""
     curves = media.response(structure.media, params, arrays.media, arrays.target.shape[-1])
@@ -419,7 +444,7 @@ def _linear_block(
     scale, group_scale, extra = _linear_scales(structure, params), jnp.zeros(0), None
     if structure.is_geo:
         group_scale = _geo_scales(structure, params)
-    if structure.integrates_media(True):
+    if media_columns:
         extra = jnp.swapaxes(curves, 0, 1)
         spread = values[:, 0] * params["media_geo_scale"]
         group_scale = jnp.concatenate([group_scale, spread])
@@ -427,7 +452,8 @@ def _linear_block(
 
 
 def _log_marginal(structure: Structure, params: Params, arrays: ModelArrays) -> Array:
-    residual, *scales = _linear_block(structure, params, arrays)
+    columns = structure.integrates_media(True)
+    residual, *scales = _linear_block(structure, params, arrays, columns)
     if structure.is_rotated:
         return lg.rotated_log_density(arrays.block, residual[0], params["sigma"])
     return lg.grouped_log_density(arrays.block, residual, params["sigma"], *scales)
@@ -439,7 +465,8 @@ def complete(
     """Draw the integrated coefficients back from their conditional, given all other parameters."""
     if not structure.is_marginal:
         return params
-    residual, *scales = _linear_block(structure, params, arrays)
+    columns = structure.integrates_media(True)
+    residual, *scales = _linear_block(structure, params, arrays, columns)
     block, sigma = arrays.block, params["sigma"]
     result = dict(params)
     if structure.is_rotated:
@@ -449,7 +476,7 @@ def complete(
         width = len(structure.geo_columns)
         if structure.is_geo:
             result["linear_geo"] = by_geo[:, :width]
-        if structure.integrates_media(True):
+        if columns:
             pooled = _media_sum(structure, params, arrays)[1]
             result["coefficient__geo"] = pooled + by_geo[:, width:].T
     drawn = drawn + jnp.asarray(_normal_locs(structure))

@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 from pydantic import model_validator
 from scipy import special
 
-from mmm_bayes.model.frozen import Frozen
+from mmm_bayes.inference.settings import Frozen
 
 Family = Literal[
     "normal",

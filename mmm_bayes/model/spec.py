@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
-from mmm_bayes.model.frozen import Frozen, nearest
+from mmm_bayes.inference.settings import Frozen, nearest
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 

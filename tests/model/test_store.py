@@ -1,0 +1,104 @@
+"""One file a fit: it comes back whole, or is refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5netcdf
+import numpy as np
+import pytest
+import xarray as xr
+
+from mmm_bayes import FitFileError, FitResult, load_fit
+from mmm_bayes.model import store
+
+
+@pytest.fixture(scope="module")
+def saved(national_fit: FitResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return national_fit.save(tmp_path_factory.mktemp("fits") / "deep" / "fit.nc")
+
+
+def test_a_fit_comes_back_whole(national_fit: FitResult, saved: Path) -> None:
+    again = load_fit(saved)
+    assert again.spec == national_fit.spec
+    assert again.data.equals(national_fit.data)
+    assert set(again.tree.children) == set(national_fit.tree.children)
+    for name, group in national_fit.tree.children.items():
+        xr.testing.assert_identical(again.tree[name].to_dataset(), group.to_dataset())
+    xr.testing.assert_identical(again.roas(), national_fit.roas())
+    xr.testing.assert_identical(again.contributions("month"), national_fit.contributions("month"))
+    assert again.summary().equals(national_fit.summary())
+
+
+def test_a_geo_fit_comes_back_whole(geo_fit: FitResult, tmp_path: Path) -> None:
+    again = load_fit(geo_fit.save(tmp_path / "geo.nc"))
+    assert again.data.equals(geo_fit.data)
+    xr.testing.assert_identical(again.roas("geo"), geo_fit.roas("geo"))
+
+
+def test_saving_twice_replaces_and_leaves_nothing_beside(
+    national_fit: FitResult, tmp_path: Path
+) -> None:
+    path = tmp_path / "fit.nc"
+    for _ in range(2):
+        assert national_fit.save(path) == path
+    assert [file.name for file in tmp_path.iterdir()] == ["fit.nc"]
+    # As any other file of the user, not only theirs as temporary files are.
+    fresh = tmp_path / "other"
+    fresh.touch()
+    assert path.stat().st_mode == fresh.stat().st_mode
+
+
+def test_a_failing_write_leaves_the_old_file(
+    national_fit: FitResult, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fit.nc"
+    path.write_bytes(saved.read_bytes())
+
+    def half(self: xr.DataTree, target: str, **options: object) -> None:
+        Path(target).write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", half)
+    with pytest.raises(OSError, match="No space"):
+        national_fit.save(path)
+    assert path.read_bytes() == saved.read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == ["fit.nc"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(saved: Path, tmp_path: Path, share: float) -> None:
+    whole = saved.read_bytes()
+    cut = tmp_path / "cut.nc"
+    cut.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(FitFileError, match=r"cut short or not a fit.*Fit again, or copy"):
+        load_fit(cut)
+
+
+def test_a_file_of_a_newer_version_is_refused(saved: Path, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.nc"
+    newer.write_bytes(saved.read_bytes())
+    with h5netcdf.File(newer, "a") as file:
+        file.attrs["mmm_bayes_format"] = np.int64(store.FORMAT + 1)
+        file.attrs["mmm_bayes_version"] = "99.0"
+    with pytest.raises(FitFileError, match=r"written by mmm_bayes 99\.0.*Update mmm_bayes"):
+        load_fit(newer)
+
+
+def test_another_netcdf_file_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.nc"
+    xr.Dataset({"x": ("time", [1.0, 2.0])}).to_netcdf(other, engine="h5netcdf")
+    with pytest.raises(FitFileError, match=r"not a fit of mmm_bayes.*fit\.save"):
+        load_fit(other)
+
+
+def test_a_text_file_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "fit.nc"
+    text.write_text("date,sales\n2024-01-01,3\n")
+    with pytest.raises(FitFileError, match="not a fit"):
+        load_fit(text)
+
+
+def test_no_file_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"No fit at .*absent\.nc"):
+        load_fit(tmp_path / "absent.nc")

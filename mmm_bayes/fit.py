@@ -196,11 +196,10 @@ class MMM:
             key_run, program.potential, layout.dim, arrays, layout.start, settings_, reporter
         )
         groups = self._groups(key_after, program, result.positions, arrays, 1, prior_draws)
-        elbo = np.asarray(result.elbo)
         groups["posterior"].attrs |= {
             "inference": "SVI",
             "pareto_k": float(result.pareto_k),
-            "elbo": float(elbo[-1]),
+            "elbo": float(np.mean(result.log_p - result.log_q)),
         }
         return groups
 

@@ -22,7 +22,7 @@ from mmm_bayes.inference.nuts import Metric
 NDArray = np.ndarray[Any, Any]
 
 _WINDOW_ENDS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.6, 0.85)
-_PRIOR_DRAWS = 10.0  # weight, in draws, of the identity in the whitened covariances
+_PRIOR_DRAWS = 1.0  # weight, in draws, of the identity in the whitened covariances
 EARLY_DEPTH = 6
 """Tree depth allowed before the second metric: far from the posterior long trajectories are waste."""
 

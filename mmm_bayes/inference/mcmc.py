@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -207,8 +207,10 @@ def _each(
     with ThreadPoolExecutor(min(len(walks), cores or 1)) as pool:
         futures = [pool.submit(work, walk) for walk in walks]
         try:
+            wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
-                future.result()
+                if future.done():
+                    future.result()
         except BaseException:
             # An interrupt reaches the main thread only: the chains are told to stop.
             stop.set()

@@ -24,11 +24,11 @@ NDArray = np.ndarray[Any, Any]
 _WINDOW_ENDS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.6, 0.85)
 _PRIOR_DRAWS = 1.0  # weight, in draws, of the identity in the whitened covariances
 EARLY_DEPTH = 6
-"""Tree depth allowed before the second metric: far from the posterior long trajectories are waste."""
+"""Tree depth allowed before the second metric: far from the posterior long ones are waste."""
 
 
 def window_ends(num_warmup: int) -> list[int]:
-    """Iterations after which the metric is renewed: growing windows, the last 15% left for the step.
+    """Iterations after which the metric is renewed: growing windows, 15% at the end for the step.
 
     Examples
     --------

@@ -8,8 +8,8 @@ For one group ``g`` of ``T`` observations
 where ``r`` is what the nonlinear part leaves (target less media). A sampler then moves in the
 nonlinear parameters alone. Two forms, chosen by what the scales depend on:
 
-* :class:`RotatedBlock`: no group columns and a fixed ``s``. With ``A diag(s) = U D V'`` the marginal
-  covariance is diagonal in the rotated basis: ``O(NK)`` a gradient and no factorisation.
+* :class:`RotatedBlock`: no group columns and a fixed ``s``. With ``A diag(s) = U D V'`` the
+  marginal covariance is diagonal in the rotated basis: ``O(NK)`` a gradient and no factorisation.
 * :class:`GroupedBlock`: group columns, or scales that are parameters themselves. All cross products
   are formed once; a gradient costs ``O(NK)`` plus Cholesky factors of order ``p`` and ``K``.
 
@@ -29,30 +29,31 @@ import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 
 Array = jax.Array
+Leaf = Any  # an array of JAX on the device, of NumPy on the host
 NDArray = np.ndarray[Any, Any]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 class RotatedBlock(NamedTuple):
-    """Arrays of a block with fixed prior scales: ``left`` (N, K), ``singular`` (K,), ``back`` (K, K).
+    """A block with fixed prior scales: ``left`` (N, K), ``singular`` (K,), ``back`` (K, K).
 
     Columns of ``left`` are the left singular vectors of the prior-scaled design, and
     ``b = back @ omega`` with ``omega`` standard normal a priori.
     """
 
-    left: Array
-    singular: Array
-    back: Array
+    left: Leaf
+    singular: Leaf
+    back: Leaf
 
 
 class GroupedBlock(NamedTuple):
     """Columns (G, K + p, T), shared then group ones, time innermost, and their cross products."""
 
-    columns: Array
-    shared_shared: Array
-    shared_group: Array
-    group_group: Array
+    columns: Leaf
+    shared_shared: Leaf
+    shared_group: Leaf
+    group_group: Leaf
 
 
 def rotate(design: NDArray, scale: NDArray) -> RotatedBlock:
@@ -137,9 +138,7 @@ def _solve(
         p += q
     precision = 1.0 / sigma**2
     group_moment = jnp.concatenate([cross[:, q, k:], inner[:, :q, q]], 1)
-    right = jnp.concatenate(
-        [jnp.swapaxes(shared_group, 1, 2) * scale, group_moment[:, :, None]], 2
-    )
+    right = jnp.concatenate([jnp.swapaxes(shared_group, 1, 2) * scale, group_moment[:, :, None]], 2)
     right = precision * group_scale[:, None] * right
     matrix = precision * group_scale[:, None] * group_scale * group_group
     group_factor = _cholesky(jnp.eye(p, dtype=residual.dtype) + matrix)

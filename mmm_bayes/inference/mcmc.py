@@ -287,7 +287,9 @@ class _Walk:
         """Positions with a finite density and gradient, from ever tighter proposals."""
         generators = [np.random.default_rng(seeds[chain]) for chain in self.chains]
         dim, dtype = self.program.dim, self.dtype
-        metrics = [adaptation.first_metric(np.zeros(dim, dtype), self.program.rank)] * len(generators)
+        metrics = [adaptation.first_metric(np.zeros(dim, dtype), self.program.rank)] * len(
+            generators
+        )
         zero = dtype.type(0.0)
         # Step size zero: the first "trajectory" evaluates the density where it stands.
         still = nuts.StepSize(zero, dtype.type(-np.inf), zero, zero, zero)
@@ -297,7 +299,10 @@ class _Walk:
             states = [
                 known
                 or nuts.NUTSState(
-                    propose(rng, spread).astype(dtype), dtype.type(1e30), np.zeros(dim, dtype), still
+                    propose(rng, spread).astype(dtype),
+                    dtype.type(1e30),
+                    np.zeros(dim, dtype),
+                    still,
                 )
                 for known, rng in zip(found, generators, strict=True)
             ]

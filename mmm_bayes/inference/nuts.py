@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+Leaf = Any  # an array of JAX on the device, of NumPy on the host
 
 MAX_DEPTH = 12
 """Static bound of the tree depth: the number of checkpoints held by a trajectory."""
@@ -40,9 +41,9 @@ class Metric(NamedTuple):
     ``dim`` a dense one. ``stretch + 1`` are the singular values along the columns.
     """
 
-    scale: Array
-    vectors: Array
-    stretch: Array
+    scale: Leaf
+    vectors: Leaf
+    stretch: Leaf
 
 
 def to_position(metric: Metric, z: Array) -> Array:
@@ -66,11 +67,11 @@ def pull_back(metric: Metric, gradient: Array) -> Array:
 class StepSize(NamedTuple):
     """Dual averaging of the log step size (Hoffman and Gelman 2014, section 3.2)."""
 
-    log_step: Array
-    log_step_average: Array
-    error_average: Array
-    count: Array
-    centre: Array
+    log_step: Leaf
+    log_step_average: Leaf
+    error_average: Leaf
+    count: Leaf
+    centre: Leaf
 
 
 def start_step_size(step_size: Any) -> StepSize:
@@ -94,23 +95,23 @@ def update_step_size(state: StepSize, accept_prob: Array, target: Array) -> Step
 class NUTSState(NamedTuple):
     """What the next draw needs: position, potential, gradient (in positions) and step size."""
 
-    position: Array
-    potential: Array
-    gradient: Array
+    position: Leaf
+    potential: Leaf
+    gradient: Leaf
     step_size: StepSize
 
 
 class NUTSInfo(NamedTuple):
     """Diagnostics of one draw, under ArviZ's names."""
 
-    accept_prob: Array
-    n_steps: Array
-    tree_depth: Array
-    diverging: Array
-    energy: Array
-    potential_energy: Array
-    step_size: Array
-    gradient: Array
+    accept_prob: Leaf
+    n_steps: Leaf
+    tree_depth: Leaf
+    diverging: Leaf
+    energy: Leaf
+    potential_energy: Leaf
+    step_size: Leaf
+    gradient: Leaf
 
 
 class _Trajectory(NamedTuple):
@@ -147,8 +148,9 @@ def _start_trajectory(
     integer = jnp.zeros((), jnp.int32)
     false = jnp.zeros((), bool)
     checkpoints = jnp.zeros((MAX_DEPTH, *z.shape), z.dtype)
+    end_z, end_p, end_g = (jnp.stack([x, x]) for x in (z, momentum, gradient))
     return _Trajectory(
-        *(jnp.stack([x, x]) for x in (z, momentum, gradient)),
+        end_z, end_p, end_g,
         z, potential, gradient, zero, momentum, integer,
         z, potential, gradient, zero - jnp.inf, jnp.zeros_like(momentum), integer, uniform,
         checkpoints, checkpoints, zero, integer, false, false,
@@ -341,9 +343,7 @@ def sample_block(
         buffers = jax.tree.map(
             lambda buffer, x: buffer.at[i].set(x), buffers, (to_position(metric, tree.z), info)
         )
-        i, state, tree = jax.lax.cond(
-            tree.done, finish, lambda *carry: carry, i, state, tree
-        )
+        i, state, tree = jax.lax.cond(tree.done, finish, lambda *carry: carry, i, state, tree)
         return i, state, tree, buffers
 
     i = jnp.zeros((), jnp.int32)
@@ -352,7 +352,9 @@ def sample_block(
     rows = jnp.zeros((block, dim), dtype)
     buffers = (
         rows,
-        NUTSInfo(scalar, integers, integers, jnp.zeros((block,), bool), scalar, scalar, scalar, rows),
+        NUTSInfo(
+            scalar, integers, integers, jnp.zeros((block,), bool), scalar, scalar, scalar, rows
+        ),
     )
     _, state, _, (positions, info) = jax.lax.while_loop(
         lambda carry: carry[0] < count, body, (i, state, begin(i, state), buffers)

@@ -36,9 +36,14 @@ class Silent:
         return self
 
     def __exit__(self, *_: object) -> None: ...
-    def start(self, num_chains: int, total: int) -> None: ...
-    def message(self, text: str) -> None: ...
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None: ...
+    def start(self, num_chains: int, total: int) -> None:
+        """Say nothing."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+        """Say nothing."""
 
 
 class Bars:
@@ -72,18 +77,21 @@ class Bars:
         self._bars.stop()
 
     def start(self, num_chains: int, total: int) -> None:
+        """Show the chains."""
         self._tasks = [
             self._bars.add_task(f"chain {chain}", total=total, state="waits")
             for chain in range(num_chains)
         ]
 
     def message(self, text: str) -> None:
+        """Show what happens now."""
         if self._note is None:
             self._note = self._bars.add_task(text, total=None, state="")
         else:
             self._bars.update(self._note, description=text)
 
     def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+        """Move a chain's bar."""
         state = phase + (f", {divergences} divergent" if divergences else "")
         self._bars.update(self._tasks[chain], completed=done, state=state)
 
@@ -104,12 +112,15 @@ class Log:
     def __exit__(self, *_: object) -> None: ...
 
     def start(self, num_chains: int, total: int) -> None:
+        """Show the chains."""
         self._total = num_chains * total
 
     def message(self, text: str) -> None:
+        """Print what happens now."""
         print(f"mmm_bayes: {text}", file=sys.stderr, flush=True)
 
     def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+        """Print a line, if the last one is old enough."""
         with self._lock:
             self._done[chain] = done
             if time.monotonic() - self._last < self.every:

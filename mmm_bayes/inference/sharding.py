@@ -10,8 +10,8 @@ import jax
 def default_chain_method() -> Literal["threads", "vectorized"]:
     """Threads on CPUs, one program for all chains on accelerators.
 
-    On two CPU cores threads are the faster by the factor that ``benchmarks/speed_national.py`` prints; an
-    accelerator runs one program at a time, and is filled by stepping all chains together.
+    On two CPU cores threads are the faster by the factor that ``benchmarks/speed_national.py``
+    prints; an accelerator runs one program at a time, and is filled by all chains together.
     """
     return "threads" if runs_on_cpu() else "vectorized"
 

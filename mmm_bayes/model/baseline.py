@@ -133,9 +133,7 @@ def design_columns(
     for event in spec.events:
         shared.append(event_indicator(event, dates, frame.step_days)[:, None])
     columns = np.concatenate(shared, 1)
-    return np.concatenate(
-        [np.broadcast_to(columns, (n_geos, *columns.shape)), controls], axis=2
-    )
+    return np.concatenate([np.broadcast_to(columns, (n_geos, *columns.shape)), controls], axis=2)
 
 
 def _fourier(days: NDArray, period: float, order: int) -> NDArray:

@@ -128,8 +128,8 @@ def _time(spec: ModelSpec, data: MMMData) -> list[str]:
             possible = int(season.days / (2.0 * frame.step_days))
             remedy = f"lower the order to {possible}" if possible else "leave it out"
             found.append(
-                f"Seasonality of period {season.period} and order {season.order} is finer than rows "
-                f"every {frame.step_days:g} days can show: {remedy}."
+                f"Seasonality of period {season.period} and order {season.order} is finer than "
+                f"rows every {frame.step_days:g} days can show: {remedy}."
             )
     if spec.media.max_lag > data.n_dates:
         found.append(

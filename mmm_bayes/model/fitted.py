@@ -94,9 +94,9 @@ class Fitted:
         """Context in which arrays have the fit's floating type."""
         return jax.enable_x64(self.dtype == np.float64)
 
-    def scaled(self, group: str = "posterior", max_draws: int | None = None) -> tuple[
-        dict[str, NDArray], NDArray, NDArray
-    ]:
+    def scaled(
+        self, group: str = "posterior", max_draws: int | None = None
+    ) -> tuple[dict[str, NDArray], NDArray, NDArray]:
         """Parameters as the model sees them, draws in one axis, with their chain and draw labels.
 
         ``max_draws`` thins evenly within chains (at least one draw a chain).

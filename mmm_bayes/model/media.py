@@ -7,7 +7,7 @@ are computed together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from mmm_bayes.model.spec import EFFECT_SITE, ModelSpec, transform_parameters
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS, causal_convolution, convolve_lags
 
 Array = jax.Array
+Leaf = Any  # an array of JAX on the device, of NumPy on the host
 Params = dict[str, Array]
 
 
@@ -28,10 +29,10 @@ class EffectReference(NamedTuple):
     predictor brings; ``spend`` (channel,) and ``target_total`` are sums over the training window.
     """
 
-    weight: Array
-    target_weight: Array
-    spend: Array
-    target_total: Array
+    weight: Leaf
+    target_weight: Leaf
+    spend: Leaf
+    target_total: Leaf
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,7 @@ def media_structure(spec: ModelSpec, channels: tuple[str, ...]) -> MediaStructur
     return MediaStructure(
         channels=channels,
         parameters=parameters,
-        groups=tuple(
-            TransformGroup(tuple(members), *names) for names, members in groups.items()
-        ),
+        groups=tuple(TransformGroup(tuple(members), *names) for names, members in groups.items()),
         effects=tuple(effects),
         max_lag=spec.media.max_lag,
         normalise=spec.media.normalise,
@@ -100,7 +99,7 @@ def media_structure(spec: ModelSpec, channels: tuple[str, ...]) -> MediaStructur
 
 def kernel_weights(structure: MediaStructure, params: Params) -> Array:
     """Adstock weights (channel, lag); a channel without adstock has weight one at lag zero."""
-    rows: dict[int, Array] = {}
+    rows: dict[int, int] = {}
     parts = []
     for group in structure.groups:
         size = len(group.channels)
@@ -172,7 +171,8 @@ def coefficients(
     r"""Coefficient of every channel, before geo differences, from what its prior is on.
 
     With ``A_c = sum_{gt} w_{gt} m_{cg} h_{cgt}`` the effect of a coefficient of one on revenue
-    (``m`` the geo multipliers, folded into ``curves``; ``marginal_curves`` are those of 1% more exposure),
+    (``m`` the geo multipliers, folded into ``curves``; ``marginal_curves`` are those of 1% more
+    exposure),
 
     .. math:: \beta_c = \mathrm{ROAS}_c\, S_c / A_c, \qquad
               \beta_c = \mathrm{mROAS}_c\, 0.01\, S_c / (A_c(1.01 x) - A_c(x)), \qquad

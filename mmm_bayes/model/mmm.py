@@ -1,12 +1,12 @@
-"""The generative program: one NumPyro model for national and geo data, national being one geo.
+r"""The generative program: one NumPyro model for national and geo data, national being one geo.
 
 The linear predictor of geo ``g`` at time ``t``, in standard deviations of the target, is
 
-.. math:: \\eta_{gt} = x_{gt}'(b + u_g) + \\sum_c \\beta_c\\, m_{cg}\\, S_c((w_c * x_{cg})(t)),
+.. math:: \eta_{gt} = x_{gt}'(b + u_g) + \sum_c \beta_c\, m_{cg}\, S_c((w_c * x_{cg})(t)),
 
-with baseline columns ``x`` (:mod:`mmm_bayes.model.baseline`), adstock weights ``w``, saturation ``S``
-and geo multipliers ``m`` (:mod:`mmm_bayes.model.media`). Exposure is per head where geos have a
-population. With ``marginal=True`` and a Gaussian likelihood the coefficients with normal priors
+with baseline columns ``x`` (:mod:`mmm_bayes.model.baseline`), adstock weights ``w``, saturation
+``S`` and geo multipliers ``m`` (:mod:`mmm_bayes.model.media`). Exposure is per head where geos have
+a population. With ``marginal=True`` and a Gaussian likelihood the coefficients with normal priors
 are integrated out; :func:`complete` draws them back.
 """
 
@@ -191,7 +191,10 @@ def _sample_media(structure: Structure, marginal: bool) -> Params:
         params["media_geo_scale"] = _vector("media_geo_scale", [prior] * n, "channel")
     if structure.geo_media != "pooled" and not structure.integrates_media(marginal):
         site = "media_geo__unit" if structure.transports_media(marginal) else "media_geo__z"
-        with numpyro.plate("geo_channel", n, dim=-2), numpyro.plate("geo", structure.n_geos, dim=-1):
+        with (
+            numpyro.plate("geo_channel", n, dim=-2),
+            numpyro.plate("geo", structure.n_geos, dim=-1),
+        ):
             params[site] = numpyro.sample(site, dist.Normal(0.0, 1.0))
     return params
 
@@ -240,9 +243,9 @@ def _sample_linear(structure: Structure, params: Params, marginal: bool) -> Para
             drawn[term.site] = _vector(term.site, term.priors, term.dim)
     if structure.is_geo and not marginal:
         scales = _geo_scales(structure, params)
-        with numpyro.plate("geo", structure.n_geos, dim=-2):
-            with numpyro.plate("geo_column", len(structure.geo_columns), dim=-1):
-                unit = numpyro.sample("linear_geo__z", dist.Normal(0.0, 1.0))
+        columns = numpyro.plate("geo_column", len(structure.geo_columns), dim=-1)
+        with numpyro.plate("geo", structure.n_geos, dim=-2), columns:
+            unit = numpyro.sample("linear_geo__z", dist.Normal(0.0, 1.0))
         drawn["linear_geo"] = numpyro.deterministic("linear_geo", unit * scales)
     return drawn
 
@@ -387,13 +390,10 @@ def generative(
     effect, _ = _media_sum(structure, params, arrays)
     coefficients = linear_coefficients(structure, params)
     eta = jnp.einsum("gtk,gk->gt", arrays.design, coefficients) + effect
-    with numpyro.plate("geo", structure.n_geos, dim=-2):
-        with numpyro.plate("date", eta.shape[-1], dim=-1):
-            numpyro.sample(
-                "target",
-                observation(structure, params, eta, arrays.log_offset),
-                obs=arrays.target if observed else None,
-            )
+    dates = numpyro.plate("date", eta.shape[-1], dim=-1)
+    with numpyro.plate("geo", structure.n_geos, dim=-2), dates:
+        outcome = observation(structure, params, eta, arrays.log_offset)
+        numpyro.sample("target", outcome, obs=arrays.target if observed else None)
 
 
 def _transport_media(structure: Structure, params: Params, arrays: ModelArrays) -> Params:
@@ -403,14 +403,13 @@ def _transport_media(structure: Structure, params: Params, arrays: ModelArrays) 
     each geo's data put ``z``, and how firmly.
     """
     residual, scale, group_scale, curves = _linear_block(structure, params, arrays, True)
+    assert curves is not None  # asked for
     unit = params["media_geo__unit"]
     z, volume = lg.transport(
         arrays.block, residual, params["sigma"], scale, group_scale, curves, unit.T
     )
     # The site's own density is that of `unit`: replaced by the prior of z on the mapped scale.
-    numpyro.factor(
-        "media_geo__volume", volume - 0.5 * jnp.sum(z * z) + 0.5 * jnp.sum(unit * unit)
-    )
+    numpyro.factor("media_geo__volume", volume - 0.5 * jnp.sum(z * z) + 0.5 * jnp.sum(unit * unit))
     return {"media_geo__z": z.T}
 
 
@@ -453,26 +452,25 @@ def _linear_block(
 
 def _log_marginal(structure: Structure, params: Params, arrays: ModelArrays) -> Array:
     columns = structure.integrates_media(True)
-    residual, *scales = _linear_block(structure, params, arrays, columns)
+    residual, scale, group_scale, extra = _linear_block(structure, params, arrays, columns)
+    block, sigma = arrays.block, params["sigma"]
     if structure.is_rotated:
-        return lg.rotated_log_density(arrays.block, residual[0], params["sigma"])
-    return lg.grouped_log_density(arrays.block, residual, params["sigma"], *scales)
+        return lg.rotated_log_density(block, residual[0], sigma)
+    return lg.grouped_log_density(block, residual, sigma, scale, group_scale, extra)
 
 
-def complete(
-    structure: Structure, rng_key: Array, params: Params, arrays: ModelArrays
-) -> Params:
+def complete(structure: Structure, rng_key: Array, params: Params, arrays: ModelArrays) -> Params:
     """Draw the integrated coefficients back from their conditional, given all other parameters."""
     if not structure.is_marginal:
         return params
     columns = structure.integrates_media(True)
-    residual, *scales = _linear_block(structure, params, arrays, columns)
+    residual, scale, group_scale, extra = _linear_block(structure, params, arrays, columns)
     block, sigma = arrays.block, params["sigma"]
     result = dict(params)
     if structure.is_rotated:
         drawn = lg.rotated_draw(rng_key, block, residual[0], sigma)
     else:
-        drawn, by_geo = lg.grouped_draw(rng_key, block, residual, sigma, *scales)
+        drawn, by_geo = lg.grouped_draw(rng_key, block, residual, sigma, scale, group_scale, extra)
         width = len(structure.geo_columns)
         if structure.is_geo:
             result["linear_geo"] = by_geo[:, :width]

@@ -32,9 +32,8 @@ Family = Literal[
 NDArray = np.ndarray[Any, Any]
 _Builder = Callable[..., dist.Distribution]
 
-def _truncated_quantile(
-    u: NDArray, loc: float, scale: float, low: float, high: float
-) -> NDArray:
+
+def _truncated_quantile(u: NDArray, loc: float, scale: float, low: float, high: float) -> NDArray:
     first, last = special.ndtr((low - loc) / scale), special.ndtr((high - loc) / scale)
     return np.clip(loc + scale * special.ndtri(first + u * (last - first)), low, high)
 
@@ -148,9 +147,9 @@ class PriorSpec(Frozen):
                 raise ValueError(f"{name} of a {self.dist} prior should be finite, got {value}.")
             if name in _POSITIVE and value <= 0:
                 raise ValueError(f"{name} of a {self.dist} prior should be > 0, got {value}.")
-        if "low" in wanted and self.low is not None and self.high is not None:
-            if self.low >= self.high:
-                raise ValueError(f"low should be below high, got {self.low} and {self.high}.")
+        bounds = (given.get("low"), given.get("high"))
+        if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
+            raise ValueError(f"low should be below high, got {self.low} and {self.high}.")
         return self
 
     @property
@@ -196,8 +195,7 @@ def distribution(priors: Sequence[PriorSpec]) -> dist.Distribution:
     columns = np.array([prior.parameters for prior in priors]).T
     # NumPy, not JAX: bounds must stay concrete under a trace.
     arguments: list[Any] = [
-        float(column[0]) if len(set(column.tolist())) == 1 else column
-        for column in columns
+        float(column[0]) if len(set(column.tolist())) == 1 else column for column in columns
     ]
     return _FAMILIES[family][1](*arguments)
 

@@ -83,11 +83,12 @@ class Layout(NamedTuple):
 
     def constrain_with_volume(self, position: Array) -> tuple[Params, Array]:
         """Sites on their supports, and the log of the volume change of all maps."""
-        result, volume = {}, jnp.zeros((), position.dtype)
+        result: Params = {}
+        volume = jnp.zeros((), position.dtype)
         for site, z in zip(self.sites, self.unravel(position).values(), strict=True):
             if site.rises:
-                scale = np.reshape([prior.parameters[0] for prior in site.priors], (-1,))
-                scale = scale[0] if len(scale) == 1 else scale
+                scales = [prior.parameters[0] for prior in site.priors]
+                scale = jnp.asarray(scales if len(scales) > 1 else scales[0], z.dtype)
                 result[site.name] = scale * rise(z)
                 volume += jnp.sum(jnp.log(scale * ndtr(z)))
             else:
@@ -128,7 +129,7 @@ class Layout(NamedTuple):
 
 
 def rise(z: Array) -> Array:
-    r"""Map reals to positive numbers by :math:`z \Phi(z) + \phi(z)`, the integral of the normal cdf.
+    r"""Map reals to positives by :math:`z \Phi(z) + \phi(z)`, the integral of the normal cdf.
 
     Linear to the right and with a Gaussian tail to the left: a quantity with a half-normal prior is
     nearly normal in ``z``. Under the usual exponential map its density falls off only as
@@ -157,7 +158,9 @@ def _unconstrain(support: Any, x: NDArray) -> NDArray:
     if support is constraints.unit_interval:
         low, high = 0.0, 1.0
     if low is not None and high is not None:
-        share = np.clip((x - np.asarray(low)) / (np.asarray(high) - np.asarray(low)), 1e-6, 1 - 1e-6)
+        share = np.clip(
+            (x - np.asarray(low)) / (np.asarray(high) - np.asarray(low)), 1e-6, 1 - 1e-6
+        )
         return np.log(share / (1.0 - share))
     return np.asarray(biject_to(support).inv(x))
 
@@ -242,9 +245,7 @@ class Program:
         run = lambda key, sites, arrays: self.resolve(sites, arrays)  # noqa: E731
         return self._batched("prior", run, arrays, rng_key, sites)
 
-    def _outcome(
-        self, rng_key: Array, params: Params, arrays: ModelArrays
-    ) -> tuple[Array, Array]:
+    def _outcome(self, rng_key: Array, params: Params, arrays: ModelArrays) -> tuple[Array, Array]:
         eta = mmm.linear_predictor(self.structure, params, arrays)
         outcome = mmm.observation(self.structure, params, eta, arrays.log_offset)
         return outcome.sample(rng_key), outcome.log_prob(arrays.target)

@@ -48,7 +48,7 @@ MEDIA_PRIORS: dict[str, PriorSpec] = {
     "contribution_share": PriorSpec(dist="beta", a=1.0, b=12.0),
 }
 """Default priors of the media part. Saturation acts on exposure over the channel's mean positive
-exposure (per head where there is a population); ``beta`` is in standard deviations of the target."""
+exposure (per head where there is a population); ``beta`` is in standard deviations of target."""
 
 EFFECT_SITE: dict[str, str] = {
     "coefficient": "beta",
@@ -263,7 +263,11 @@ class ModelSpec(Frozen):
     def _unique(self) -> Self:
         periods = [season.days for season in self.seasonality]
         names = [event.name for event in self.events]
-        for what, values in (("seasonality period", periods), ("event name", names)):
+        given: tuple[tuple[str, list[Any]], ...] = (
+            ("seasonality period", periods),
+            ("event name", names),
+        )
+        for what, values in given:
             twice = {value for value in values if values.count(value) > 1}
             if twice:
                 raise ValueError(f"{what} given twice: {sorted(twice)}.")
@@ -289,7 +293,7 @@ class ModelSpec(Frozen):
             raise ModelSpecError(_explain(error, where)) from None
 
     def to_toml(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the model as TOML (what differs from the defaults); write it too if given a path."""
+        """Return the model as TOML (what differs from the defaults); write it if given a path."""
         import tomli_w
 
         values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)

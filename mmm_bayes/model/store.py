@@ -70,9 +70,9 @@ def load(path: str | os.PathLike[str]) -> Fitted:
             found = int(attrs.get("mmm_bayes_format", 0))
             if found > FORMAT:
                 raise FitFileError(
-                    f"{path} was written by mmm_bayes {attrs.get('mmm_bayes_version')} (file format "
-                    f"{found}); this is {__version__}, which reads up to format {FORMAT}. Update "
-                    "mmm_bayes."
+                    f"{path} was written by mmm_bayes {attrs.get('mmm_bayes_version')} (file "
+                    f"format {found}); this is {__version__}, which reads up to format {FORMAT}. "
+                    "Update mmm_bayes."
                 )
             if not found or "mmm_bayes_complete" not in attrs:
                 raise FitFileError(
@@ -82,8 +82,8 @@ def load(path: str | os.PathLike[str]) -> Fitted:
             tree = stored.load()
     except (OSError, RuntimeError, KeyError, TypeError) as error:
         raise FitFileError(
-            f"{path} cannot be read as NetCDF: it is cut short or not a fit ({error}). Fit again, or "
-            "copy the file anew."
+            f"{path} cannot be read as NetCDF: it is cut short or not a fit ({error}). Fit again, "
+            "or copy the file anew."
         ) from error
     spec = ModelSpec.from_toml(str(attrs["mmm_bayes_spec"]) + "\n")
     return Fitted(spec, data_from(tree), tree)

@@ -25,7 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
         "likelihood": {"family": "log_normal"},
     },
     "process": SMALL | {"trend": {"kind": "hsgp", "n_basis": 4}},
-    "geo log-normal": SMALL | {"geo": {"media": "log_normal"}, "media": {"effect": "roas"}},
+    "geo log-normal": SMALL | {"geo": {"media": "log_normal"}},
     "geo normal": SMALL | {"geo": {"media": "normal"}},
     "geo pooled": SMALL | {"geo": {"media": "pooled", "controls": "pooled"}},
 }
@@ -44,12 +44,17 @@ def _data(name: str) -> MMMData:
 
 
 class Block(NamedTuple):
-    """A model at one value of its nonlinear parameters: the linear block as a Gaussian."""
+    """A model at one value of its nonlinear parameters: the linear block as a Gaussian.
+
+    ``theta`` are those parameters in the marginal form, ``same`` in the plain one, ``nonlinear``
+    and ``linear`` the places of both parts in the plain form's vector.
+    """
 
     marginal: Program
     plain: Program
     fitted: Fitted
     theta: np.ndarray
+    same: np.ndarray
     linear: np.ndarray
     nonlinear: np.ndarray
     mode: np.ndarray
@@ -59,8 +64,25 @@ class Block(NamedTuple):
     def position(self, block: np.ndarray) -> np.ndarray:
         """The plain model's vector with this linear block."""
         result = np.zeros(len(self.linear) + len(self.nonlinear))
-        result[self.nonlinear], result[self.linear] = self.theta, block
+        result[self.nonlinear], result[self.linear] = self.same, block
         return result
+
+
+def _transported(program: Program, theta: np.ndarray, arrays: Any) -> tuple[np.ndarray, float]:
+    """Geo differences that are sampled on a moved scale: on their own, and the map's log volume."""
+    site = next(site for site in program.layout(arrays).sites if site.name == "media_geo__unit")
+
+    def differences(unit: jax.Array) -> jax.Array:
+        position = jnp.asarray(theta).at[site.start : site.stop].set(unit)
+        params = program.resolve(program.layout(arrays).constrain(position), arrays)
+        ratio = params["coefficient__geo"] / params["beta"][:, None]
+        return (jnp.log(ratio) / params["media_geo_scale"][:, None]).ravel()
+
+    unit = jnp.asarray(theta[site.start : site.stop])
+    result = theta.copy()
+    result[site.start : site.stop] = jax.jit(differences)(unit)
+    jacobian = np.asarray(jax.jit(jax.jacfwd(differences))(unit))
+    return result, float(np.linalg.slogdet(jacobian)[1])
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -75,16 +97,18 @@ def block(request: pytest.FixtureRequest) -> Block:
         arrays = held.arrays
         inner, outer = marginal.layout(arrays), plain.layout(arrays)
         theta = inner.start(np.random.default_rng(3), 0.5)
-        names = {site.name for site in inner.sites}
+        same, volume = theta.copy(), 0.0
         slots = {site.name: np.arange(site.start, site.stop) for site in outer.sites}
-        assert names < set(slots)
+        if structure.transports_media(True):
+            same, volume = _transported(marginal, theta, arrays)
+            slots["media_geo__unit"] = slots["media_geo__z"]
         nonlinear = np.concatenate([slots[site.name] for site in inner.sites])
         linear = np.setdiff1d(np.arange(outer.dim), nonlinear)
         gradient = jax.jit(jax.value_and_grad(plain.potential))
 
         def at(v: np.ndarray) -> tuple[float, np.ndarray]:
             x = np.zeros(outer.dim)
-            x[nonlinear], x[linear] = theta, v
+            x[nonlinear], x[linear] = same, v
             value, slope = gradient(jnp.asarray(x), arrays)
             return float(value), np.asarray(slope)[linear]
 
@@ -100,13 +124,14 @@ def block(request: pytest.FixtureRequest) -> Block:
             at(probe)[0], start + slope @ probe + 0.5 * probe @ hessian @ probe, rtol=1e-9
         )
     log_integral = (
-        -start
+        volume
+        - start
         - 0.5 * slope @ mode
         + 0.5 * size * np.log(2 * np.pi)
         - 0.5 * np.linalg.slogdet(hessian)[1]
     )
     return Block(
-        marginal, plain, held, theta, linear, nonlinear, mode, hessian, float(log_integral)
+        marginal, plain, held, theta, same, linear, nonlinear, mode, hessian, float(log_integral)
     )
 
 

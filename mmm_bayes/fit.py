@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from mmm_bayes.analysis.summary import CiKind
     from mmm_bayes.inference.verdict import DiagnosticsReport
+    from mmm_bayes.plots import FitPlots
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
@@ -73,9 +74,7 @@ class MMM:
     def __repr__(self) -> str:
         return f"MMM({self.spec.name!r}, {self.data!r})"
 
-    def sample_prior_predictive(
-        self, rng_key: jax.Array, num_draws: int = 500
-    ) -> xr.DataTree:
+    def sample_prior_predictive(self, rng_key: jax.Array, num_draws: int = 500) -> xr.DataTree:
         """Draw parameters and targets before looking at the target.
 
         Parameters
@@ -353,6 +352,13 @@ class FitResult:
         """The model."""
         return self._fitted.spec
 
+    @property
+    def plot(self) -> FitPlots:
+        """Figures: ``fit.plot.roas()``, ``fit.plot.response_curves()``, ``fit.plot.save_all()``."""
+        from mmm_bayes.plots import FitPlots
+
+        return FitPlots(self._fitted)
+
     def diagnose(self) -> DiagnosticsReport:
         """Judge the draws and what they say; computed once.
 
@@ -440,9 +446,7 @@ class FitResult:
 
         return contributions.roas(self._fitted, by, **options)
 
-    def marginal_roas(
-        self, by: By = (), *, increase: float = 0.01, **options: Any
-    ) -> xr.DataArray:
+    def marginal_roas(self, by: By = (), *, increase: float = 0.01, **options: Any) -> xr.DataArray:
         """Extra revenue per unit of extra money, were a channel's spend raised by ``increase``.
 
         Returns

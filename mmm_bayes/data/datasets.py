@@ -95,6 +95,11 @@ def load_dataset(name: str, *, min_rows: int | None = None) -> MMMData:
     return read_file(_find(f"{name}.csv"), "csv", min_rows=min_rows, **info.roles)
 
 
+def dataset_roles(name: str) -> dict[str, Any]:
+    """Return which column of a bundled set plays which part, as `from_dataframe` takes it."""
+    return dict(_info(name).roles)
+
+
 def load_truth(name: str) -> xr.Dataset | None:
     """Load the truth a bundled set was simulated from; None for real data.
 

@@ -82,6 +82,16 @@ class TableSpec(BaseModel):
             raise ValueError("a long table needs both variable and value; a wide one neither.")
         return self
 
+    def with_file(self, path: str | os.PathLike[str]) -> Self:
+        """Return the same parts of columns for another file; a bundled set lends its own parts."""
+        if self.dataset is not None:
+            from mmm_bayes.data.datasets import dataset_roles
+
+            roles = dataset_roles(self.dataset)
+        else:
+            roles = self.model_dump(exclude={"dataset", "file", "format"}, exclude_none=True)
+        return type(self)(file=os.fspath(path), **roles)
+
     def load(self, base_dir: str | os.PathLike[str] = ".") -> MMMData:
         """Load the table; a relative ``file`` is looked up in ``base_dir``.
 

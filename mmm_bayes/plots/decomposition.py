@@ -60,13 +60,15 @@ def plot_contributions(
         _stack(whole, dates, ground, media, channels, palette)
         if observed is not None:
             whole.plot(dates, observed, color=OBSERVED, lw=0.9, label="observed")
-        whole.set_title(f"What {target} is made of (posterior means)")
+        whole.set_title(f"What makes up {target} (posterior means)")
         whole.set_ylabel(f"{target} per {period}")
         _stack(alone, dates, 0.0 * ground, media, channels, palette)
         alone.set_title("media alone")
         alone.set_ylabel(f"{target} per {period}")
         for ax in (whole, alone):
-            ax.margins(x=0)
+            ax.margins(x=0.005)
+            if all(part.min() >= 0 for part in (ground, *media)):
+                ax.set_ylim(bottom=0)
             style.compact_ticks(ax.yaxis)
             style.date_ticks(ax)
         whole.tick_params(labelbottom=False)
@@ -162,7 +164,7 @@ def plot_contribution_bars(
         name = style.interval_name(ci_prob, ci_kind)
         ax.set_xlabel(f"{target} over the whole window; mean, {name}, share of {target}")
         ax.set_title(
-            f"What each channel brought; media together {compact_percent(whole.mean())} of {target} "
+            f"What each channel brought; all media {compact_percent(whole.mean())} of {target} "
             f"({compact_percent(whole_low)} to {compact_percent(whole_high)})"
         )
     return figure

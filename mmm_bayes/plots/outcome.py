@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mmm_bayes.plots import style
 from mmm_bayes.plots.style import FAINT, INK, MODEL, OBSERVED, IntervalKind
 
-_MOST_GEOS = 11  # with the total, a grid of twelve
+_MOST_GEOS = 12
 
 
 def plot_fit(
@@ -111,7 +111,9 @@ def _over_dates(
     columns = 4 if len(chosen) > 5 else 3
     rows = -(-len(chosen) // columns)
     with style.canvas(11, 3.4 + 1.9 * rows) as figure:
-        figure.suptitle(_with_left_out(title, observed.sizes["geo"], len(chosen)), x=0.01, ha="left")
+        figure.suptitle(
+            _with_left_out(title, observed.sizes["geo"], len(chosen)), x=0.01, ha="left"
+        )
         cells = figure.add_gridspec(rows + 1, columns, height_ratios=[1.6] + [1.0] * rows)
         top = figure.add_subplot(cells[0, :])
         _band(top, observed.sum("geo"), predictive.sum("geo"), centre, ci_prob, ci_kind)
@@ -202,6 +204,7 @@ def plot_residuals(
         lagged.vlines(lags, 0.0, correlation, color=MODEL, lw=2.5)
         reach = max(0.4, 1.1 * float(np.abs(correlation).max()))
         lagged.set_ylim(-reach, reach)
+        lagged.xaxis.get_major_locator().set_params(integer=True)
         lagged.set_xlabel(f"lag in {period}s")
         averaged = " (mean over geos)" if residual.sizes["geo"] > 1 else ""
         lagged.set_title(f"autocorrelation{averaged}; shaded: 95% of white noise", fontsize=10)

@@ -89,11 +89,11 @@ def plot_prior_posterior(
             span = np.quantile(after, [0.001, 0.999])
             if name in prior:
                 before = prior[name].sel(place).values.ravel()
-                x, y = style.density(_cut(before))
-                ax.fill_between(x, y, color=FAINT, alpha=0.35, lw=0)
                 middle = np.quantile(before, [0.02, 0.98])
                 span = np.array([min(span[0], middle[0]), max(span[1], middle[1])])
-            x, y = style.density(after)
+                x, y = style.density(before, span)
+                ax.fill_between(x, y, color=FAINT, alpha=0.35, lw=0)
+            x, y = style.density(after, span)
             ax.plot(x, y, color=own, lw=1.6)
             if truth is not None and name in truth:
                 ax.axvline(float(truth[name].sel(place)), color=INK, lw=1.1, ls="--")
@@ -110,12 +110,6 @@ def plot_prior_posterior(
         extra = "; dashed: truth" if truth is not None else ""
         _title(figure, f"What the data taught: grey: prior, line: posterior{extra}")
     return figure
-
-
-def _cut(values: style.NDArray) -> style.NDArray:
-    """Leave out the outermost percent: one far draw would flatten the rest of a density."""
-    low, high = np.quantile(values, [0.0, 0.99])
-    return values[(values >= low) & (values <= high)]
 
 
 def plot_trace(
@@ -189,7 +183,7 @@ def plot_ranks(
             ax.axhline(1.0, color=INK, lw=0.8)
             for colour, chain in zip(palette, ranks, strict=True):
                 height = np.histogram(chain, edges)[0] / expected
-                ax.stairs(height, edges, color=colour, lw=1.0)
+                ax.stairs(height, edges, baseline=None, color=colour, lw=1.0)
             ax.set_title(label, fontsize=9)
             ax.tick_params(labelsize=8)
             if place >= len(chosen) - columns:
@@ -197,7 +191,9 @@ def plot_ranks(
             if place % columns == 0:
                 ax.set_ylabel("times expected", fontsize=9)
         axes[0].set_ylim(bottom=0)
-        _title(figure, f"Ranks of the draws, one line a chain ({len(palette)} chains); flat is good")
+        _title(
+            figure, f"Ranks of the draws, one line a chain ({len(palette)} chains); flat is good"
+        )
     return figure
 
 

@@ -36,7 +36,7 @@ def plot_roas(
     colours
         By channel.
     ci_prob, ci_kind
-        The interval: its half of the probability is drawn thick.
+        The thin line; the thick one has half of the draws.
 
     Raises
     ------
@@ -63,7 +63,11 @@ def plot_roas(
                     value = float(truth[variable].sel(channel=channel))
                     ax.plot(value, y, marker="D", ms=5, mfc="white", mec=INK, mew=1.3, zorder=5)
         ax.axvline(1.0, color=FAINT, lw=1.1, ls="--", zorder=1)
-        ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+        lowest = min(
+            float(style.interval(draws, ci_prob, ci_kind)[0].min()) for _, draws, _ in rows
+        )
+        if lowest >= 0.0:
+            ax.set_xlim(left=0.0)
         ax.set_ylim(-0.6, len(names) - 0.4)
         ax.set_yticks(range(len(names)), list(reversed(names)))
         ax.tick_params(axis="y", length=0, labelcolor=INK)
@@ -87,16 +91,20 @@ def _interval_row(
     if not filled:
         colour = style.lighter(colour, 0.35)
     low, high = style.interval(draws, ci_prob, ci_kind)
-    inner_low, inner_high = style.interval(draws, ci_prob / 2, ci_kind)
+    inner_low, inner_high = style.interval(draws, _inner(ci_prob), ci_kind)
     ax.hlines(y, float(low), float(high), color=colour, lw=1.6)
     ax.hlines(y, float(inner_low), float(inner_high), color=colour, lw=5.0 if filled else 3.5)
     face = colour if filled else "white"
     ax.plot(float(draws.median()), y, marker="o", ms=7, mfc=face, mec=colour, mew=1.8, zorder=4)
 
 
+def _inner(ci_prob: float) -> float:
+    return 0.5 if ci_prob > 0.5 else ci_prob / 2
+
+
 def _key(marginal: bool, truth: bool, ci_prob: float, ci_kind: IntervalKind) -> list[Line2D]:
     grey = "#555a61"
-    median = f"median, {50 * ci_prob:g}% and {style.interval_name(ci_prob, ci_kind)}"
+    median = f"median, {100 * _inner(ci_prob):g}% and {style.interval_name(ci_prob, ci_kind)}"
     handles = [Line2D([], [], color=grey, marker="o", ms=7, label=f"ROAS: {median}")]
     if marginal:
         handles.append(

@@ -176,22 +176,33 @@ def thin(draws: xr.DataArray, most: int = 1000) -> xr.DataArray:
     return draws.isel(draw=keep)
 
 
-def density(values: NDArray, points: int = 200) -> tuple[NDArray, NDArray]:
-    """Smoothed histogram of draws on a grid from the smallest to the largest of them.
+def density(
+    values: NDArray, span: NDArray | None = None, points: int = 200
+) -> tuple[NDArray, NDArray]:
+    """Smoothed histogram of the draws within ``span``, by default all of them.
 
     A Gaussian window of Silverman's width, reflected at both ends, so that a density does not leak
     over the bounds of its parameter.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Places and densities; the density of all draws, inside and outside of ``span``, is one.
     """
     values = values[np.isfinite(values)]
     if values.size == 0:
         return np.zeros(2), np.zeros(2)
-    low, high = float(values.min()), float(values.max())
+    low, high = values.min(), values.max()
+    if span is not None:
+        low, high = max(low, span[0]), min(high, span[1])
     if high - low <= 1e-12 * max(1.0, abs(low)):
         return np.array([low, low]), np.array([0.0, 1.0])
-    height, edges = np.histogram(values, bins=points, range=(low, high), density=True)
+    counts, edges = np.histogram(values, bins=points, range=(low, high))
+    step = edges[1] - edges[0]
+    height = counts / (values.size * step)
     q1, q3 = np.quantile(values, [0.25, 0.75])
     spread = min(values.std(), (q3 - q1) / 1.34) or values.std()
-    width = max(0.9 * spread * values.size**-0.2 / (edges[1] - edges[0]), 1e-3)
+    width = max(0.9 * spread * values.size**-0.2 / step, 1e-3)
     reach = int(min(points, np.ceil(4 * width)))
     window = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     padded = np.concatenate([height[:reach][::-1], height, height[points - reach :][::-1]])

@@ -1,0 +1,333 @@
+"""The command line: parse, call, write."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmm_bayes._version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmm_bayes.fit import FitResult
+    from mmm_bayes.inference.verdict import DiagnosticsReport
+    from mmm_bayes.model.spec import ModelSpec
+
+app = typer.Typer(
+    name="mmm-bayes",
+    help="Bayesian marketing-mix models: fit a table, judge the fit, read what channels brought.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+_PROBLEM, _STRICT, _INTERRUPTED = 1, 3, 130
+
+Draws = Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)]
+Warmup = Annotated[int | None, typer.Option(help="Warm-up iterations per chain.", min=20)]
+Chains = Annotated[int | None, typer.Option(help="Number of chains.", min=1)]
+Seed = Annotated[int, typer.Option(help="Random seed: the same seed gives the same draws.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an earlier fit in the folder.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("demo_output"),
+    draws: Draws = None,
+    warmup: Warmup = None,
+    chains: Chains = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fit the bundled weekly data set, and set its ROAS beside the truth."""
+    with _problems_in_words():
+        from mmm_bayes.data.datasets import load_truth
+
+        console, spec = _console(), _read_model("national_weekly")
+        truth = load_truth("national_weekly")
+        fit = _run(spec, None, "nuts", (draws, warmup, chains), seed, quiet, console)
+        report = fit.diagnose()
+        console.print(f"\n{report}\n", highlight=False, markup=False)
+        _print_summary(console, fit, truth)
+        _write(fit, report, out, console, truth)
+        console.print(
+            "\nNext: [bold]mmm-bayes fit lydia_pinkham --out lydia[/bold] fits a real series, "
+            "[bold]mmm-bayes datasets[/bold] lists the bundled tables,\nand the head of "
+            "[bold]models/national_weekly.toml[/bold] says how to use a table of your own."
+        )
+
+
+@app.command()
+def fit(
+    model: Annotated[str, typer.Argument(help="A model file, or the name of a bundled model.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="CSV or parquet file in place of the model's, with the same columns."),
+    ] = None,
+    method: Annotated[str, typer.Option(help="nuts, or svi for a quick look.")] = "nuts",
+    draws: Draws = None,
+    warmup: Warmup = None,
+    chains: Chains = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    force: Force = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 3 if the verdict is FAIL.")
+    ] = False,
+) -> None:
+    """Fit a model to a table; write draws, summary, diagnostics and figures."""
+    with _problems_in_words():
+        if method not in ("nuts", "svi"):
+            raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
+        if (out / "fit.nc").exists() and not force:
+            raise FileExistsError(
+                f"{out / 'fit.nc'} exists. Choose another folder with --out, or replace it with "
+                "--force."
+            )
+        console, spec = _console(), _read_model(model)
+        result = _run(spec, data, method, (draws, warmup, chains), seed, quiet, console, model)
+        report = result.diagnose()
+        console.print(f"\n{report}\n", highlight=False, markup=False)
+        _print_summary(console, result, None)
+        _write(result, report, out, console, None)
+        if strict and report.verdict == "FAIL":
+            raise typer.Exit(_STRICT)
+
+
+@app.command()
+def summary(
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    ci_prob: Annotated[
+        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+    ] = 0.9,
+) -> None:
+    """Judge a fit anew, and print what each channel cost and brought."""
+    with _problems_in_words():
+        from mmm_bayes.fit import load_fit
+
+        console, result = _console(), load_fit(path)
+        console.print(f"{result!r}\n", highlight=False, markup=False)
+        console.print(f"{result.diagnose()}\n", highlight=False, markup=False)
+        _print_summary(console, result, None, ci_prob)
+
+
+@app.command()
+def datasets() -> None:
+    """List the bundled data sets."""
+    with _problems_in_words():
+        from rich.table import Table
+
+        from mmm_bayes.data.datasets import list_datasets
+
+        table = Table(title="Bundled data sets: mb.load_dataset(name)", title_justify="left")
+        table.add_column("name", no_wrap=True)
+        table.add_column("what it is")
+        for name in ("dates", "geos", "channels", "controls"):
+            table.add_column(name, justify="right")
+        table.add_column("truth known")
+        for name, row in list_datasets().iterrows():
+            sizes = (str(row[size]) for size in ("dates", "geos", "channels", "controls"))
+            table.add_row(str(name), row["title"], *sizes, "yes" if row["truth"] else "no")
+        _console().print(table)
+        _console().print(f"Bundled models: {', '.join(path.stem for path in _models())}.")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Read the options that stand before a command."""
+    if version:
+        typer.echo(f"mmm-bayes {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def _problems_in_words() -> Iterator[None]:
+    """Say what a user can mend without a traceback; bugs keep theirs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped; nothing was written.", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except (OSError, FloatingPointError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(_PROBLEM) from None
+    except ValueError as error:
+        if type(error).__module__.startswith("mmm_bayes"):
+            typer.echo(f"{error}", err=True)
+            raise typer.Exit(_PROBLEM) from None
+        raise
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
+
+
+def _models() -> list[Path]:
+    """Bundled model files: beside the package's data when installed, else in the checkout."""
+    package = Path(__file__).parent
+    for folder in (package / "_models", package.parent / "models"):
+        if folder.is_dir():
+            return sorted(folder.glob("*.toml"))
+    return []
+
+
+def _read_model(model: str) -> ModelSpec:
+    from mmm_bayes.model.spec import ModelSpec
+
+    bundled = {path.stem: path for path in _models()}
+    if not Path(model).exists() and model not in bundled:
+        raise FileNotFoundError(
+            f"No model file {model}, and no bundled model of that name; bundled are: "
+            f"{', '.join(bundled)}."
+        )
+    return ModelSpec.from_toml(Path(model) if Path(model).exists() else bundled[model])
+
+
+def _run(
+    spec: ModelSpec,
+    table: Path | None,
+    method: str,
+    sizes: tuple[int | None, int | None, int | None],
+    seed: int,
+    quiet: bool,
+    console: Console,
+    model: str | None = None,
+) -> FitResult:
+    import warnings
+
+    import jax
+
+    from mmm_bayes.data.findings import DataWarning
+    from mmm_bayes.fit import MMM
+    from mmm_bayes.model.spec import ModelSpecError
+
+    if spec.data is None:
+        raise ModelSpecError("The model file has no [data] section: say which table it is for.")
+    base = Path(model).parent if model and Path(model).exists() else Path()
+    with warnings.catch_warnings():
+        # Findings are printed with the rest of the report.
+        warnings.simplefilter("ignore", DataWarning)
+        if table is None:
+            data = spec.data.load(base)
+        else:
+            data = spec.data.with_file(table.resolve()).load()
+    console.print(f"{data!r}\n", highlight=False, markup=False)
+    for finding in data.findings:
+        console.print(f"note: {finding}", highlight=False, markup=False)
+    names = ("num_samples", "num_warmup", "num_chains")
+    settings: dict[str, Any] = {
+        name: value for name, value in zip(names, sizes, strict=True) if value is not None
+    }
+    if method == "svi":
+        settings = {"num_draws": settings["num_samples"]} if "num_samples" in settings else {}
+    result = MMM(data, spec).fit(
+        jax.random.key(seed),
+        method="svi" if method == "svi" else "nuts",
+        progress=not quiet,
+        **settings,
+    )
+    console.print(f"Fitted in {result.tree['posterior'].attrs['wall_seconds']:.1f} s.")
+    return result
+
+
+def _print_summary(
+    console: Console, fit: FitResult, truth: Any | None, ci_prob: float = 0.9
+) -> None:
+    from rich.table import Table
+
+    found = fit.summary(ci_prob)
+    percent = f"{ci_prob:.0%}"
+    target = fit.data.roles.target or "target"
+    table = Table(title="What each channel cost and brought", title_justify="left")
+    table.add_column("channel")
+    for name in ("spend", f"brought\n({target})", "share", "ROAS", f"{percent}\ninterval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if truth is not None:
+        table.add_column("true\nROAS", justify="right")
+        table.add_column("inside")
+    table.add_column("marginal\nROAS", justify="right")
+    table.add_column(f"{percent}\ninterval", justify="right", no_wrap=True)
+    for channel, row in found.iterrows():
+        cells = [
+            str(channel),
+            _short(row["spend"]),
+            _short(row["contribution"]),
+            f"{row['share']:.1%}",
+            f"{row['roas']:.2f}",
+            f"{row['roas_lower']:.2f} to {row['roas_upper']:.2f}",
+        ]
+        if truth is not None:
+            true = float(truth["roas"].sel(channel=channel))
+            inside = row["roas_lower"] <= true <= row["roas_upper"]
+            cells += [f"{true:.2f}", "yes" if inside else "no"]
+        cells += [
+            f"{row['marginal_roas']:.2f}",
+            f"{row['marginal_roas_lower']:.2f} to {row['marginal_roas_upper']:.2f}",
+        ]
+        table.add_row(*cells)
+    console.print(table)
+    console.print(
+        "Posterior medians. ROAS is revenue per unit of money spent, marginal ROAS that of the "
+        "next 1%.",
+        style="dim",
+    )
+
+
+def _short(value: float) -> str:
+    """Three figures and a unit: 3.20M."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _write(
+    fit: FitResult, report: DiagnosticsReport, out: Path, console: Console, truth: Any | None
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    fit.save(out / "fit.nc")
+    _write_text(out / "model.toml", fit.spec.to_toml())
+    _write_text(out / "summary.csv", fit.summary().to_csv())
+    _write_text(out / "diagnostics.txt", f"{report}\n")
+    _write_text(out / "diagnostics.json", json.dumps(report.to_dict(), indent=1))
+    figures = fit.plot.save_all(out / "figures", truth=truth)
+    console.print(
+        f"\nWritten to {out}/: fit.nc, summary.csv, diagnostics.txt and .json, model.toml, and "
+        f"{len(figures)} figures in figures/.",
+        highlight=False,
+    )
+    if report.verdict == "FAIL":
+        console.print("The verdict is FAIL: do not use these figures before it is resolved.")
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Replace a file only by a whole one."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -97,10 +97,14 @@ def _part_shapes(
     stated = set(EFFECT_SITE.values()) - {"beta"}
     shapes = {p.site for p in fitted.structure.media.parameters} - stated
     shapes |= {"media_geo_scale"}
+    # Scales of a process' coefficients are learned with it: its amplitude and length are judged.
+    learned = {term.site for term in fitted.structure.terms if term.scaled_by_process}
     joined: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
         name = finding.subject.partition("[")[0]
+        if name in learned and finding.check.startswith("prior_"):
+            continue
         about = finding.check == "prior_equals_posterior" and name in shapes
         (joined if about else others).append(finding)
     if not joined:

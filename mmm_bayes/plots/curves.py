@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mmm_bayes.plots import style
 from mmm_bayes.plots.style import FAINT, IntervalKind
@@ -82,11 +83,9 @@ def plot_response_curves(
         if share_y:
             axes[0].set_ylim(bottom=min(0.0, float(low.min())))
         name = style.interval_name(ci_prob, ci_kind)
-        figure.suptitle(
+        style.headline(
+            figure,
             f"What other budgets would bring: mean, {name}; circle: the spend of the window",
-            x=0.01,
-            ha="left",
-            fontsize=11,
         )
     return figure
 
@@ -147,14 +146,12 @@ def plot_adstock_curves(
                 ax.set_xlabel(f"{period}s after the spend")
             if place % columns == 0:
                 ax.set_ylabel("share of the effect")
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         axes[0].set_ylim(bottom=0.0)
         bands = style.interval_name(ci_prob, ci_kind)
         grey = ", grey: prior" if prior is not None else ""
-        figure.suptitle(
+        style.headline(
+            figure,
             f"How long the effect lasts: posterior mean and {bands}{grey}",
-            x=0.01,
-            ha="left",
-            fontsize=11,
         )
     return figure

@@ -54,9 +54,10 @@ def plot_contributions(
     dates = mean["date"].values
     ground = mean.isel(component=(kind != "media").values).sum("component").values
     media = [mean.sel(component=name).values for name in channels]
+    name = "baseline and controls" if (kind == "control").any() else "baseline"
     with style.canvas(10, 6.4) as figure:
         whole, alone = figure.subplots(2, 1, sharex=True, height_ratios=[1.5, 1.0])
-        whole.fill_between(dates, 0.0, ground, color=BASELINE, lw=0, label="baseline and controls")
+        whole.fill_between(dates, 0.0, ground, color=BASELINE, lw=0, label=name)
         _stack(whole, dates, ground, media, channels, palette)
         if observed is not None:
             whole.plot(dates, observed, color=OBSERVED, lw=0.9, label="observed")
@@ -153,6 +154,7 @@ def plot_contribution_bars(
                 fontsize=9,
             )
         ax.axvline(0.0, color=FAINT, lw=0.8)
+        ax.set_ylim(-0.7, len(names) - 0.3)
         ax.set_yticks(range(len(names)), [names[c] for c in order])
         ax.tick_params(axis="y", length=0, labelcolor=INK)
         ax.grid(axis="y", visible=False)

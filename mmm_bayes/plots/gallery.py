@@ -17,6 +17,7 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.plots import curves, decomposition, outcome, parameters, returns
 from mmm_bayes.plots.style import IntervalKind, channel_colours, period_name
 
+_DPI = 150
 _BAND_DRAWS = 1000  # the Monte Carlo error of a band's edge is then a tenth of its width at most
 
 
@@ -219,7 +220,7 @@ class FitPlots:
         paths = []
         for name, make in sorted(makers.items()):
             path = folder / f"{name}.png"
-            make().savefig(path)
+            make().savefig(path, dpi=_DPI)
             paths.append(path)
         return paths
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mmm_bayes.plots import style
 from mmm_bayes.plots.style import FAINT, INK, MODEL, OBSERVED, IntervalKind
@@ -111,9 +112,7 @@ def _over_dates(
     columns = 4 if len(chosen) > 5 else 3
     rows = -(-len(chosen) // columns)
     with style.canvas(11, 3.4 + 1.9 * rows) as figure:
-        figure.suptitle(
-            _with_left_out(title, observed.sizes["geo"], len(chosen)), x=0.01, ha="left"
-        )
+        style.headline(figure, _with_left_out(title, observed.sizes["geo"], len(chosen)))
         cells = figure.add_gridspec(rows + 1, columns, height_ratios=[1.6] + [1.0] * rows)
         top = figure.add_subplot(cells[0, :])
         _band(top, observed.sum("geo"), predictive.sum("geo"), centre, ci_prob, ci_kind)
@@ -186,7 +185,7 @@ def plot_residuals(
     lags = np.arange(1, min(max_lag, n_dates - 2) + 1)
     correlation = np.mean([_autocorrelation(row, lags) for row in residual.values], axis=0)
     with style.canvas(10, 5.6) as figure:
-        figure.suptitle(f"What the model leaves unexplained of {target}", x=0.01, ha="left")
+        style.headline(figure, f"What the model leaves unexplained of {target}")
         cells = figure.add_gridspec(2, 2, width_ratios=[1.4, 1.0])
         over = figure.add_subplot(cells[0, :])
         over.axhline(0.0, color=INK, lw=0.8)
@@ -204,7 +203,7 @@ def plot_residuals(
         lagged.vlines(lags, 0.0, correlation, color=MODEL, lw=2.5)
         reach = max(0.4, 1.1 * float(np.abs(correlation).max()))
         lagged.set_ylim(-reach, reach)
-        lagged.xaxis.get_major_locator().set_params(integer=True)
+        lagged.xaxis.set_major_locator(MaxNLocator(integer=True))
         lagged.set_xlabel(f"lag in {period}s")
         averaged = " (mean over geos)" if residual.sizes["geo"] > 1 else ""
         lagged.set_title(f"autocorrelation{averaged}; shaded: 95% of white noise", fontsize=10)

@@ -70,13 +70,13 @@ def plot_prior_posterior(
     posterior, prior
         Draws (chain, draw, ...) of each parameter.
     var_names
-        Parameters; all of the posterior unless given. The first ``max_panels`` quantities are drawn.
+        Parameters; all of the posterior unless given.
     truth
         True values by name, with the parameter's own dimensions.
     colours
         By channel.
     max_panels
-        Most panels.
+        Most panels; further quantities are left out.
     """
     chosen = _chosen(posterior, var_names, max_panels)
     columns = min(5, len(chosen))
@@ -108,7 +108,7 @@ def plot_prior_posterior(
             ax.locator_params(axis="x", nbins=4)
             style.compact_ticks(ax.xaxis)
         extra = "; dashed: truth" if truth is not None else ""
-        _title(figure, f"What the data taught: grey: prior, line: posterior{extra}")
+        style.headline(figure, f"What the data taught: grey: prior, line: posterior{extra}")
     return figure
 
 
@@ -145,7 +145,7 @@ def plot_trace(
             ax.locator_params(axis="y", nbins=4)
             if place >= len(chosen) - columns:
                 ax.set_xlabel("draw")
-        _title(figure, f"Draws in their order, one line a chain ({len(palette)} chains)")
+        style.headline(figure, f"Draws in their order, one line a chain ({len(palette)} chains)")
     return figure
 
 
@@ -177,7 +177,7 @@ def plot_ranks(
         axes = style.grid(figure, len(chosen), columns, sharex=True, sharey=True)
         for place, (ax, (label, _, _, draws)) in enumerate(zip(axes, chosen, strict=True)):
             values = draws.values
-            ranks = values.ravel().argsort().argsort().reshape(values.shape) / values.size
+            ranks = (values.ravel().argsort().argsort() + 0.5).reshape(values.shape) / values.size
             edges = np.linspace(0.0, 1.0, bins + 1)
             expected = values.shape[1] / bins
             ax.axhline(1.0, color=INK, lw=0.8)
@@ -191,11 +191,7 @@ def plot_ranks(
             if place % columns == 0:
                 ax.set_ylabel("times expected", fontsize=9)
         axes[0].set_ylim(bottom=0)
-        _title(
+        style.headline(
             figure, f"Ranks of the draws, one line a chain ({len(palette)} chains); flat is good"
         )
     return figure
-
-
-def _title(figure: Figure, text: str) -> None:
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11)

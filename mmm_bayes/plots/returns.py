@@ -48,9 +48,9 @@ def plot_roas(
     if not names:
         raise ValueError("No channel has spend, so there is no ROAS to draw.")
     palette = style.colours_for([str(name) for name in roas["channel"].values], colours)
-    rows = [("roas", roas, True)]
+    rows = [("roas", roas.sel(channel=names), True)]
     if marginal_roas is not None:
-        rows.append(("marginal_roas", marginal_roas, False))
+        rows.append(("marginal_roas", marginal_roas.sel(channel=names), False))
     step = 0.36 if len(rows) > 1 else 0.0
     with style.canvas(8.5, 1.9 + (0.62 if len(rows) > 1 else 0.42) * len(names)) as figure:
         ax = figure.subplots()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -20,15 +21,14 @@ IntervalKind = Literal["eti", "hdi"]
 
 INK, FAINT, BASELINE = "#222222", "#8a8f98", "#c3c8d0"
 OBSERVED, MODEL = "#222222", "#0072b2"
-# Okabe and Ito's colours without black and yellow, then Tol's: apart for every kind of colour vision.
+# Okabe and Ito's colours without black and yellow, then Tol's: safe for the colour-blind.
 _CYCLE = (
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7",
     "#56b4e9", "#332288", "#999933", "#882255", "#44aa99",
 )  # fmt: skip
-_RC = {
+_RC: dict[Any, Any] = {
     "figure.dpi": 110,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 150,
     "font.size": 10.0,
     "axes.titlesize": 11.0,
     "axes.titleweight": "normal",
@@ -89,6 +89,12 @@ def channel_colours(channels: Sequence[str]) -> dict[str, str]:
 def colours_for(channels: Sequence[str], colours: Mapping[str, str] | None) -> dict[str, str]:
     """The given colours, and those by place for channels that have none."""
     return channel_colours(channels) | dict(colours or {})
+
+
+def headline(figure: Figure, text: str) -> None:
+    """Write the title of a figure at its left, in as many lines as its width needs."""
+    characters = int(figure.get_figwidth() / 0.088)  # inches of an average one at this size
+    figure.suptitle(textwrap.fill(text, characters), x=0.01, ha="left", fontsize=11)
 
 
 def lighter(colour: str, share: float) -> str:

@@ -25,41 +25,52 @@ TRENDS = ("none", "linear", "knots", "hsgp")
 CURVES = (*SATURATIONS, "none")
 
 
-def _battery() -> list[tuple[str, str, str, str, int]]:
-    """Adstock, order, likelihood, trend and first effect: every value of each, in turn."""
-    adstocks = (*ADSTOCKS, "none")
-    cases = []
+def _battery() -> list[Any]:
+    """Adstock, saturations, order, likelihood, trend and first effect: every value, in turn."""
+    orders = ("adstock_first", "saturation_first")
     likelihoods, trends, effects = cycle(LIKELIHOODS), cycle(TRENDS), cycle(range(len(EFFECTS)))
-    for order in ("adstock_first", "saturation_first"):
-        for adstock in adstocks:
-            cases.append((adstock, order, next(likelihoods), next(trends), next(effects)))
-        next(trends)  # so that an adstock does not meet the same trend twice
+    cases = []
+    for turn in range(2):
+        for place, adstock in enumerate((*ADSTOCKS, "none")):
+            order, likelihood = orders[(place + turn) % 2], next(likelihoods)
+            half = (place + turn) % 2
+            case = (adstock, half, order, likelihood, next(trends), next(effects))
+            # Then each adstock with the other saturations, the other order, another likelihood.
+            cases.append(pytest.param(*case, marks=[pytest.mark.slow] if turn else []))
+        next(trends)
     return cases
 
 
 @pytest.fixture(scope="module")
 def counted() -> MMMData:
-    """Counts, which every likelihood accepts; one channel for each saturation."""
+    """Counts, which every likelihood accepts; a channel for each of half the saturations."""
     return simulate_mmm(
         jax.random.key(31),
         n_dates=24,
-        n_channels=len(CURVES),
+        n_channels=(len(CURVES) + 1) // 2,
         n_controls=1,
         likelihood="negative_binomial",
     ).data
 
 
-@pytest.mark.parametrize(("adstock", "order", "likelihood", "trend", "effect"), _battery())
+@pytest.mark.parametrize(("adstock", "half", "order", "likelihood", "trend", "effect"), _battery())
 def test_every_family_has_finite_density_and_gradient(
-    counted: MMMData, adstock: str, order: str, likelihood: str, trend: str, effect: int
+    counted: MMMData,
+    adstock: str,
+    half: int,
+    order: str,
+    likelihood: str,
+    trend: str,
+    effect: int,
 ) -> None:
-    """One channel for each saturation, the kinds of effect prior in turn among them."""
-    kinds = islice(cycle(EFFECTS), effect, effect + len(CURVES))
+    """One channel for each of half the saturations, the kinds of effect prior in turn."""
+    curves = CURVES[half::2]
+    kinds = islice(cycle(EFFECTS), effect, effect + len(curves))
     spec = ModelSpec(
         media={"adstock": adstock, "order": order, "max_lag": 4},
         channels={
             channel: {"saturation": curve, "effect": kind}
-            for channel, curve, kind in zip(counted.channels, CURVES, kinds, strict=True)
+            for channel, curve, kind in zip(counted.channels, curves, kinds, strict=False)
         },
         trend={"kind": trend, "n_knots": 3, "n_basis": 3},
         likelihood={"family": likelihood},
@@ -70,18 +81,19 @@ def test_every_family_has_finite_density_and_gradient(
     with jax.enable_x64(True):
         arrays = held.arrays
         layout = program.layout(arrays)
-        evaluate = jax.jit(jax.vmap(jax.value_and_grad(program.potential), (0, None)))
+        evaluate = jax.jit(jax.value_and_grad(program.potential))
         rng = np.random.default_rng(5)
+        gradients = []
         # From the middle of the prior to its outer reaches.
-        starts = np.stack([layout.start(rng, spread) for spread in (0.01, 0.5, 1.0)])
-        value, gradient = evaluate(starts, arrays)
-    assert np.isfinite(value).all()
-    assert np.isfinite(gradient).all()
+        for spread in (0.01, 0.5, 1.0):
+            value, gradient = evaluate(jnp.asarray(layout.start(rng, spread)), arrays)
+            assert np.isfinite(value)
+            assert np.isfinite(gradient).all()
+            gradients.append(np.abs(gradient))
     # Every parameter moves the density.
-    assert (np.abs(gradient).max(0) > 0).all(), [
-        name for name, moved in zip(layout.names(), np.abs(gradient).max(0) > 0, strict=True)
-        if not moved
-    ]  # fmt: skip
+    moved = np.max(gradients, 0) > 0
+    still = [name for name, moves in zip(layout.names(), moved, strict=True) if not moves]
+    assert not still
 
 
 def _mixed() -> ModelSpec:
@@ -158,9 +170,8 @@ def test_mixed_priors_keep_to_their_channels(
     assert group["ec_channel"].values.tolist() == ["tv"]
     assert group["lam_channel"].values.tolist() == ["radio"]
     assert group["exponent_channel"].values.tolist() == ["search"]
-    assert (
-        float(group["beta"].sel(channel="search").min()) < 0 < group["beta"].sel(channel="tv").min()
-    )
+    lowest = group["beta"].min(("chain", "draw"))
+    assert float(lowest.sel(channel="search")) < 0 < float(lowest.sel(channel="tv"))
     assert not [name for name in group.data_vars if "__" in str(name)]
 
 

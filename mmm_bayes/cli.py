@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from mmm_bayes._version import __version__
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from mmm_bayes.data.schema import MMMData
     from mmm_bayes.fit import FitResult
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.model.spec import ModelSpec
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 
 _PROBLEM, _STRICT, _INTERRUPTED = 1, 3, 130
+_DEMO_FOLDER = Path("demo_output")
+_FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
 
 Draws = Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)]
 Warmup = Annotated[int | None, typer.Option(help="Warm-up iterations per chain.", min=20)]
@@ -42,17 +45,20 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an earlier fit in 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("demo_output"),
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = _DEMO_FOLDER,
     draws: Draws = None,
     warmup: Warmup = None,
     chains: Chains = None,
     seed: Seed = 0,
     quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Fit the bundled weekly data set, and set its ROAS beside the truth."""
     with _problems_in_words():
         from mmm_bayes.data.datasets import load_truth
 
+        # The demo's own folder is the demo's to replace; any other may hold somebody's work.
+        _claim(out, force or out == _DEMO_FOLDER, ())
         console, spec = _console(), _read_model("national_weekly")
         truth = load_truth("national_weekly")
         fit = _run(spec, None, "nuts", (draws, warmup, chains), seed, quiet, console)
@@ -90,11 +96,7 @@ def fit(
     with _problems_in_words():
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
-        if (out / "fit.nc").exists() and not force:
-            raise FileExistsError(
-                f"{out / 'fit.nc'} exists. Choose another folder with --out, or replace it with "
-                "--force."
-            )
+        _claim(out, force, [path for path in (Path(model), data) if path is not None])
         console, spec = _console(), _read_model(model)
         result = _run(spec, data, method, (draws, warmup, chains), seed, quiet, console, model)
         report = result.diagnose()
@@ -116,7 +118,8 @@ def summary(
     with _problems_in_words():
         from mmm_bayes.fit import load_fit
 
-        console, result = _console(), load_fit(path)
+        # The folder of a fit will do.
+        console, result = _console(), load_fit(path / "fit.nc" if path.is_dir() else path)
         console.print(f"{result!r}\n", highlight=False, markup=False)
         console.print(f"{result.diagnose()}\n", highlight=False, markup=False)
         _print_summary(console, result, None, ci_prob)
@@ -136,9 +139,9 @@ def datasets() -> None:
         for name in ("dates", "geos", "channels", "controls"):
             table.add_column(name, justify="right")
         table.add_column("truth known")
-        for name, row in list_datasets().iterrows():
+        for label, row in list_datasets().iterrows():
             sizes = (str(row[size]) for size in ("dates", "geos", "channels", "controls"))
-            table.add_row(str(name), row["title"], *sizes, "yes" if row["truth"] else "no")
+            table.add_row(str(label), row["title"], *sizes, "yes" if row["truth"] else "no")
         _console().print(table)
         _console().print(f"Bundled models: {', '.join(path.stem for path in _models())}.")
 
@@ -164,7 +167,7 @@ def _problems_in_words() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("Stopped; nothing was written.", err=True)
+        typer.echo("Stopped.", err=True)
         raise typer.Exit(_INTERRUPTED) from None
     except typer.Exit:
         raise
@@ -176,6 +179,29 @@ def _problems_in_words() -> Iterator[None]:
             typer.echo(f"{error}", err=True)
             raise typer.Exit(_PROBLEM) from None
         raise
+
+
+class CommandError(ValueError):
+    """What was asked for cannot be done; the message says why, and what to do."""
+
+
+def _claim(out: Path, force: bool, inputs: Iterable[Path]) -> None:
+    """Make the folder of results, unless that would cost somebody a file."""
+    if out.exists() and not out.is_dir():
+        raise CommandError(f"--out should be a folder, but {out} is a file.")
+    present = [name for name in _FILES if (out / name).exists()]
+    read = {path.resolve() for path in inputs}
+    if own := [name for name in present if (out / name).resolve() in read]:
+        raise CommandError(
+            f"{out / own[0]} is what this command reads, and would be overwritten: choose another "
+            "folder with --out."
+        )
+    if present and not force:
+        raise CommandError(
+            f"{out} already has {', '.join(present)}. Choose another folder with --out, or replace "
+            "them with --force."
+        )
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def _console() -> Console:
@@ -197,12 +223,46 @@ def _read_model(model: str) -> ModelSpec:
     from mmm_bayes.model.spec import ModelSpec
 
     bundled = {path.stem: path for path in _models()}
-    if not Path(model).exists() and model not in bundled:
-        raise FileNotFoundError(
-            f"No model file {model}, and no bundled model of that name; bundled are: "
+    # A folder of results is often called like the model: only files count.
+    if Path(model).is_file():
+        return ModelSpec.from_toml(Path(model))
+    if model not in bundled:
+        raise CommandError(
+            f"There is no model file {model}, and no bundled model of that name; bundled are: "
             f"{', '.join(bundled)}."
         )
-    return ModelSpec.from_toml(Path(model) if Path(model).exists() else bundled[model])
+    return ModelSpec.from_toml(bundled[model])
+
+
+def _load(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
+    """Read the model's table, or another one with the same columns."""
+    import warnings
+
+    from mmm_bayes.data.findings import DataError, DataWarning
+
+    if spec.data is None:
+        raise CommandError(
+            "The model file has no [data] section, which names the table and its columns: add one, "
+            "as in models/national_weekly.toml."
+        )
+    try:
+        with warnings.catch_warnings():
+            # Findings are printed with the rest of the report.
+            warnings.simplefilter("ignore", DataWarning)
+            if table is None:
+                return spec.data.load(base)
+            return spec.data.with_file(table.resolve()).load()
+    except DataError as error:
+        absent = any(finding.check == "missing_column" for finding in error.findings)
+        if table is None or not absent:
+            raise
+        raise CommandError(
+            f"{error}\nThe [data] section of the model says which columns are read: copy the model "
+            "file and write the columns of your table there."
+        ) from error
+    except (ValueError, ImportError) as error:
+        # A file that is no table, an unknown data set, a missing reader.
+        raise CommandError(f"The table cannot be read: {error}") from error
 
 
 def _run(
@@ -215,24 +275,12 @@ def _run(
     console: Console,
     model: str | None = None,
 ) -> FitResult:
-    import warnings
-
     import jax
 
-    from mmm_bayes.data.findings import DataWarning
     from mmm_bayes.fit import MMM
-    from mmm_bayes.model.spec import ModelSpecError
 
-    if spec.data is None:
-        raise ModelSpecError("The model file has no [data] section: say which table it is for.")
-    base = Path(model).parent if model and Path(model).exists() else Path()
-    with warnings.catch_warnings():
-        # Findings are printed with the rest of the report.
-        warnings.simplefilter("ignore", DataWarning)
-        if table is None:
-            data = spec.data.load(base)
-        else:
-            data = spec.data.with_file(table.resolve()).load()
+    base = Path(model).parent if model and Path(model).is_file() else Path()
+    data = _load(spec, table, base)
     console.print(f"{data!r}\n", highlight=False, markup=False)
     for finding in data.findings:
         console.print(f"note: {finding}", highlight=False, markup=False)
@@ -306,7 +354,6 @@ def _short(value: float) -> str:
 def _write(
     fit: FitResult, report: DiagnosticsReport, out: Path, console: Console, truth: Any | None
 ) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     fit.save(out / "fit.nc")
     _write_text(out / "model.toml", fit.spec.to_toml())
     _write_text(out / "summary.csv", fit.summary().to_csv())

@@ -194,6 +194,20 @@ def media_contributions(
     return result.rename("contribution").assign_attrs(unit=unit)
 
 
+def media_totals(
+    fitted: Fitted, *, max_draws: int | None = None
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Contributions of the channels over all geos and dates, in target and in revenue.
+
+    One evaluation of the model where a unit of target brings the same revenue everywhere.
+    """
+    brought = media_contributions(fitted, max_draws=max_draws)
+    price = fitted.data.ds["revenue_per_target"].values
+    if np.ptp(price) == 0:
+        return brought, (float(price.flat[0]) * brought).assign_attrs(unit="revenue")
+    return brought, media_contributions(fitted, unit="revenue", max_draws=max_draws)
+
+
 def roas(
     fitted: Fitted, by: By = (), *, group: str = "posterior", max_draws: int | None = None
 ) -> xr.DataArray:

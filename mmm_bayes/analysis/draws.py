@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ NDArray = np.ndarray[Any, Any]
 
 _BATCH = 100
 _BATCH_ELEMENTS = 4_000_000  # of an intermediate array: 32 MB in double precision
+_MAX_THREADS = 4  # beyond which batches are bound by memory, and take more of it
 _RESULT_BYTES = 2 * 1024**3
 
 
@@ -25,6 +28,11 @@ def compiled(function: Callable[..., Any]) -> Any:
         return jax.vmap(lambda own: function(own, *arguments))(params)
 
     return jax.jit(batch)
+
+
+def _threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, _MAX_THREADS)
 
 
 def over_draws(
@@ -83,11 +91,18 @@ def over_draws(
         )
     result = np.empty((count, *shape), fitted.dtype)
     size = int(np.clip(_BATCH_ELEMENTS // max(elements, 1), 1, _BATCH))
-    with fitted.precision():
-        start = 0
-        for batch, true in in_batches(params, size):
-            result[start : start + true] = np.asarray(program(batch, *arguments))[:true]
-            start += true
+    batches = enumerate(in_batches(params, size))
+
+    def evaluate(item: tuple[int, tuple[dict[str, NDArray], int]]) -> None:
+        number, (batch, true) = item
+        with fitted.precision():
+            found = np.asarray(program(batch, *arguments))
+        result[number * size : number * size + true] = found[:true]
+
+    # The first batch compiles; the others release the global lock and run side by side.
+    evaluate(next(batches))
+    with ThreadPoolExecutor(_threads()) as pool:
+        list(pool.map(evaluate, batches))
     return xr.DataArray(
         result.reshape(len(chains), len(draws), *shape),
         {"chain": chains, "draw": draws, **{dim: coords[dim] for dim in dims}},

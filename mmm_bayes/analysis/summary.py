@@ -8,12 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.analysis.contributions import (
-    contribution_share,
-    marginal_roas,
-    media_contributions,
-    roas,
-)
+from mmm_bayes.analysis.contributions import marginal_roas, media_totals, spend
 from mmm_bayes.model.fitted import Fitted
 
 CiKind = Literal["eti", "hdi"]
@@ -94,10 +89,12 @@ def channel_summary(
         ``_upper`` of ``contribution`` (units of the target), ``share`` (of the observed target),
         ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for unpaid media).
     """
+    brought, money = media_totals(fitted, max_draws=max_draws)
+    total = float(fitted.data.ds["target"].sum())
     quantities = {
-        "contribution": media_contributions(fitted, max_draws=max_draws),
-        "share": contribution_share(fitted, max_draws=max_draws),
-        "roas": roas(fitted, max_draws=max_draws),
+        "contribution": brought,
+        "share": brought / (total if total != 0 else np.nan),
+        "roas": money / spend(fitted.data),
         "marginal_roas": marginal_roas(fitted, max_draws=max_draws),
     }
     columns: dict[str, Any] = {"spend": fitted.data.ds["spend"].values.sum((0, 1))}

@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mmm_bayes.analysis.contributions import fitted_mean, media_contributions, roas
+from mmm_bayes.analysis.contributions import (
+    fitted_mean,
+    media_contributions,
+    media_totals,
+    spend,
+)
 from mmm_bayes.analysis.decomposition import is_log
 from mmm_bayes.analysis.predictive import autocorrelation, ranks, residuals, thinned
 from mmm_bayes.inference.diagnostics import diagnose_sampling
@@ -224,12 +229,12 @@ def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
 def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
     """Find implausible or unidentified returns on spend, and media that explain nearly all."""
     findings = []
-    spent = fitted.data.ds["spend"].sum(("geo", "date"))
-    returns = roas(fitted)
-    low, median, high = returns.quantile([0.05, 0.5, 0.95], _DRAWS, skipna=False).values
-    brought = media_contributions(fitted)
-    money = (returns * spent).sum("channel")
-    average = float(money.median() / max(float(spent.sum()), np.finfo(float).tiny))
+    brought, money = media_totals(fitted, max_draws=_MAX_DRAWS)
+    spent = spend(fitted.data)  # NaN for unpaid channels, which sums and comparisons leave out
+    quantiles = (money / spent).quantile([0.05, 0.5, 0.95], _DRAWS, skipna=False)
+    low, median, high = quantiles.values
+    paid = money.where(spent.notnull()).sum("channel").median()
+    average = float(paid / max(float(spent.sum()), np.finfo(float).tiny))
     for index, channel in enumerate(fitted.data.channels):
         if not np.isfinite(median[index]):
             continue

@@ -53,7 +53,7 @@ class SamplerSpec(Frozen):
     num_warmup: int = Field(1000, ge=20)
     num_samples: int = Field(1000, ge=4)
     num_chains: int = Field(4, ge=1)
-    target_accept: float = Field(0.8, gt=0.5, lt=1.0)
+    target_accept: float = Field(0.9, gt=0.5, lt=1.0)
     max_tree_depth: int = Field(10, ge=1, le=nuts.MAX_DEPTH)
     chain_method: Literal["auto", "threads", "vectorized"] = "auto"
     precision: Literal["float64", "float32"] = "float64"

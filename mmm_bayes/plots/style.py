@@ -27,7 +27,7 @@ _CYCLE = (
     "#56b4e9", "#332288", "#999933", "#882255", "#44aa99",
 )  # fmt: skip
 _RC: dict[Any, Any] = {
-    "figure.dpi": 110,
+    "figure.dpi": 96,
     "figure.constrained_layout.use": True,
     "font.size": 10.0,
     "axes.titlesize": 11.0,

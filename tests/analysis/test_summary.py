@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import FitResult
+from mmm_bayes import FitResult, MMMData
 from mmm_bayes.analysis.summary import interval
+from mmm_bayes.model.fitted import Fitted
 
 DRAWS = ("chain", "draw")
 
@@ -77,6 +78,32 @@ def test_summary_has_a_row_a_channel(national_fit: FitResult, kind: str) -> None
     np.testing.assert_allclose(found["roas"] * found["spend"], found["contribution"], rtol=1e-9)
     total = float(national_fit.data.ds["target"].sum())
     np.testing.assert_allclose(found["share"] * total, found["contribution"], rtol=1e-9)
+
+
+def test_unpaid_channels_have_contributions_and_no_returns(national_fit: FitResult) -> None:
+    ds = national_fit.data.ds
+    spend = ds["spend"].where(ds["channel"] != "radio", 0.0)
+    fitted = national_fit._fitted
+    unpaid = FitResult(Fitted(fitted.spec, MMMData(ds.assign(spend=spend)), fitted.tree)).summary()
+    paid = national_fit.summary()
+    assert unpaid.loc["radio", "spend"] == 0.0
+    assert unpaid.loc["radio", ["roas", "roas_lower", "marginal_roas_upper"]].isna().all()
+    columns = ["contribution", "contribution_lower", "share_upper"]
+    np.testing.assert_allclose(unpaid[columns], paid[columns])
+    np.testing.assert_allclose(unpaid["roas"].drop("radio"), paid["roas"].drop("radio"))
+
+
+def test_prices_that_change_weigh_each_date(national_fit: FitResult) -> None:
+    ds = national_fit.data.ds
+    price = ds["revenue_per_target"] + xr.DataArray(np.arange(104.0), dims="date")
+    fitted = national_fit._fitted
+    found = FitResult(
+        Fitted(fitted.spec, MMMData(ds.assign(revenue_per_target=price)), fitted.tree)
+    )
+    by_date = national_fit.contributions("date").sel(component="tv")
+    money = (by_date * price.sel(geo="national", drop=True)).sum("date")
+    wanted = float((money / ds["spend"].sel(channel="tv").sum()).median())
+    assert found.summary().loc["tv", "roas"] == pytest.approx(wanted, rel=1e-9)
 
 
 def test_parameter_summary_has_a_row_a_parameter(national_fit: FitResult) -> None:

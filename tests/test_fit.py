@@ -1,0 +1,96 @@
+"""What a user holds: the model, its fit, and what a fit leaves alone."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+from mmm_bayes import MMM, FitResult, MMMData, ModelSpec
+
+SPEC = ModelSpec(media={"max_lag": 6}, seasonality=[{"period": "year", "order": 2}])
+FEW = {"num_warmup": 40, "num_samples": 20, "num_chains": 2, "block": 50}
+
+
+def _fit(data: MMMData, seed: int, **changes: object) -> FitResult:
+    settings = {**FEW, **changes}
+    return MMM(data, SPEC).fit(jax.random.key(seed), progress=False, prior_draws=30, **settings)
+
+
+def test_the_key_decides_every_draw(national_data: MMMData) -> None:
+    first, again, other = (_fit(national_data, seed) for seed in (5, 5, 6))
+    for group in ("posterior", "posterior_predictive", "prior", "sample_stats", "log_likelihood"):
+        xr.testing.assert_identical(
+            first.tree[group].to_dataset().drop_attrs(), again.tree[group].to_dataset().drop_attrs()
+        )
+        assert not first.tree[group].to_dataset().equals(other.tree[group].to_dataset())
+
+
+def test_jax_stays_as_it_was(national_data: MMMData) -> None:
+    _fit(national_data, 5)
+    assert jnp.zeros(2).dtype == jnp.float32
+    assert not jax.config.jax_enable_x64
+
+
+def test_groups_and_coordinates(national_fit: FitResult) -> None:
+    tree, data = national_fit.tree, national_fit.data
+    assert set(tree.children) == {
+        "posterior", "posterior_predictive", "prior", "prior_predictive", "log_likelihood",
+        "sample_stats", "observed_data", "constant_data",
+    }  # fmt: skip
+    posterior = tree["posterior"]
+    assert posterior.sizes["chain"] == 2
+    assert posterior.sizes["draw"] == 150
+    assert posterior["alpha"].dims == ("chain", "draw", "channel")
+    assert posterior["channel"].values.tolist() == data.channels
+    assert posterior["control"].values.tolist() == data.controls
+    replicated = tree["posterior_predictive"]["target"]
+    assert replicated.dims == ("chain", "draw", "geo", "date")
+    assert (replicated["date"].values == data.dates.values).all()
+    xr.testing.assert_identical(tree["observed_data"]["target"], data.ds["target"])
+    assert {"energy", "n_steps", "tree_depth", "diverging"} <= set(tree["sample_stats"].data_vars)
+
+
+def test_log_likelihood_is_the_density_of_the_table(national_fit: FitResult) -> None:
+    """Normal density of the target, in its own units, about the fitted mean."""
+    mean, sigma = national_fit.fitted_mean(), national_fit.tree["posterior"]["sigma"]
+    z = (national_fit.data.ds["target"] - mean) / sigma
+    wanted = -0.5 * z**2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
+    found = national_fit.tree["log_likelihood"]["target"]
+    np.testing.assert_allclose(found, wanted.transpose(*found.dims), rtol=1e-9)
+
+
+def test_posterior_knows_more_than_the_prior(national_fit: FitResult) -> None:
+    draws = ("chain", "draw")
+    before, after = national_fit.tree["prior"]["sigma"], national_fit.tree["posterior"]["sigma"]
+    assert float(after.std(draws)) < 0.3 * float(before.std(draws))
+
+
+def test_unknown_settings_name_the_nearest(national_data: MMMData) -> None:
+    with pytest.raises(ValueError, match="did you mean 'num_samples'"):
+        MMM(national_data, SPEC).fit(jax.random.key(0), progress=False, num_sample=3)
+
+
+def test_prior_predictive_needs_no_target_fit(national_data: MMMData) -> None:
+    found = MMM(national_data, SPEC).sample_prior_predictive(jax.random.key(1), 25)
+    assert set(found.children) == {"prior", "prior_predictive", "observed_data", "constant_data"}
+    assert found["prior_predictive"]["target"].sizes["draw"] == 25
+    assert np.isfinite(found["prior_predictive"]["target"]).all()
+
+
+def test_what_is_shown_of_a_fit(national_fit: FitResult, geo_fit: FitResult) -> None:
+    text = repr(national_fit)
+    for part in ("national_test", "national, 104 dates", "tv, radio, search", "2 x 150 draws"):
+        assert part in text
+    assert "4 geos, 80 dates" in repr(geo_fit)
+    assert "<table>" in national_fit._repr_html_()
+
+
+def test_pooled_geos_have_a_coefficient_each(geo_data: MMMData) -> None:
+    """Coefficients that follow from a ROAS are labelled by geo also where all share one."""
+    spec = ModelSpec(media={"max_lag": 6, "effect": "roas"}, geo={"media": "pooled"})
+    prior = MMM(geo_data, spec).sample_prior_predictive(jax.random.key(2), 5)["prior"]
+    assert prior["beta_geo"].dims == ("chain", "draw", "channel", "geo")
+    assert (prior["beta_geo"].std("geo") == 0).all()

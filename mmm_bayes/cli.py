@@ -175,7 +175,8 @@ def _problems_in_words() -> Iterator[None]:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(_PROBLEM) from None
     except ValueError as error:
-        if type(error).__module__.startswith("mmm_bayes"):
+        own = type(error).__module__.startswith("mmm_bayes")
+        if own or isinstance(error, CommandError):
             typer.echo(f"{error}", err=True)
             raise typer.Exit(_PROBLEM) from None
         raise

@@ -52,7 +52,7 @@ def plot_response_curves(
     palette = style.colours_for(names, colours)
     curves = style.thin(curves)
     low, high = style.interval(curves, ci_prob, ci_kind)
-    mean = curves.mean(("chain", "draw"))
+    middle = curves.median(("chain", "draw"))
     multiplier = curves["multiplier"].values
     columns = min(3 if len(names) != 4 else 2, len(names))
     rows = -(-len(names) // columns)
@@ -67,9 +67,9 @@ def plot_response_curves(
             ax.fill_between(
                 x, low.sel(channel=name), high.sel(channel=name), color=colour, alpha=0.22, lw=0
             )
-            ax.plot(x, mean.sel(channel=name), color=colour, lw=1.8)
+            ax.plot(x, middle.sel(channel=name), color=colour, lw=1.8)
             now = float(np.interp(1.0, multiplier, x))
-            brings = float(np.interp(1.0, multiplier, mean.sel(channel=name)))
+            brings = float(np.interp(1.0, multiplier, middle.sel(channel=name)))
             ax.axvline(now, color=FAINT, lw=1.0, ls="--", zorder=1)
             ax.plot(now, brings, marker="o", ms=6, mfc="white", mec=colour, mew=1.8, zorder=4)
             ax.set_title(name, fontsize=10)
@@ -85,7 +85,7 @@ def plot_response_curves(
         name = style.interval_name(ci_prob, ci_kind)
         style.headline(
             figure,
-            f"What other budgets would bring: mean, {name}; circle: the spend of the window",
+            f"What other budgets would bring: median, {name}; circle: the spend of the window",
         )
     return figure
 

@@ -108,7 +108,7 @@ def plot_contribution_bars(
     ci_kind: IntervalKind = "eti",
     target: str = "target",
 ) -> Figure:
-    """Draw the total contribution of every channel, with its interval and its share.
+    """Draw the total contribution of every channel: median, interval and share.
 
     Parameters
     ----------
@@ -124,19 +124,19 @@ def plot_contribution_bars(
     kind = contributions["kind"].values
     media = contributions.isel(component=kind == "media")
     total = contributions.sum("component")
-    mean = media.mean(("chain", "draw"))
-    order = mean.argsort().values
-    names = [str(name) for name in mean["component"].values]
+    middle = media.median(("chain", "draw"))
+    order = middle.argsort().values
+    names = [str(name) for name in middle["component"].values]
     palette = style.colours_for(names, colours)
     low, high = style.interval(media, ci_prob, ci_kind)
     share_low, share_high = style.interval(media / total, ci_prob, ci_kind)
-    share = (media / total).mean(("chain", "draw"))
+    share = (media / total).median(("chain", "draw"))
     whole = media.sum("component") / total
     whole_low, whole_high = style.interval(whole, ci_prob, ci_kind)
     with style.canvas(9, 1.5 + 0.48 * len(names)) as figure:
         ax = figure.subplots()
         for place, c in enumerate(order):
-            value = float(mean[c])
+            value = float(middle[c])
             lower, upper = float(low[c]), float(high[c])
             ax.barh(place, value, color=palette[names[c]], height=0.62, alpha=0.9)
             ax.hlines(place, lower, upper, color=INK, lw=1.4)
@@ -164,9 +164,9 @@ def plot_contribution_bars(
         ax.set_xlim(left * 1.05, right + 0.42 * (right - left))
         style.compact_ticks(ax.xaxis)
         name = style.interval_name(ci_prob, ci_kind)
-        ax.set_xlabel(f"{target} over the whole window; mean, {name}, share of {target}")
+        ax.set_xlabel(f"{target} over the whole window; median, {name}, share of {target}")
         ax.set_title(
-            f"What each channel brought; all media {compact_percent(whole.mean())} of {target} "
+            f"What each channel brought; all media {compact_percent(whole.median())} of {target} "
             f"({compact_percent(whole_low)} to {compact_percent(whole_high)})"
         )
     return figure

@@ -1,4 +1,4 @@
-"""Return on ad spend of every channel, and of the last percent of spend."""
+"""Return on ad spend of every channel, and of the next percent of spend."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plot_roas(
     roas
         Revenue per unit of spend (chain, draw, channel); channels without spend are left out.
     marginal_roas
-        Revenue per unit of spend of the last percent, same dimensions.
+        Revenue per unit of spend of the next percent, same dimensions.
     truth
         Variables ``roas`` and ``marginal_roas`` (channel), where the truth is known.
     colours
@@ -108,7 +108,7 @@ def _key(marginal: bool, truth: bool, ci_prob: float, ci_kind: IntervalKind) -> 
     handles = [Line2D([], [], color=grey, marker="o", ms=7, label=f"ROAS: {median}")]
     if marginal:
         handles.append(
-            Line2D([], [], color=grey, marker="o", ms=7, mfc="white", label="ROAS of the last 1%")
+            Line2D([], [], color=grey, marker="o", ms=7, mfc="white", label="ROAS of the next 1%")
         )
     if truth:
         handles.append(

@@ -118,14 +118,14 @@ def test_contributions_without_dates_or_kinds_are_refused():
         plots.plot_contributions(components().drop_vars("kind"))
 
 
-def test_bars_are_means_in_order_and_say_their_share():
+def test_bars_are_medians_in_order_and_say_their_share():
     given = components().sum("date")
     figure = render(plots.plot_contribution_bars(given, target="sales"))
     (ax,) = figure.axes
-    means = given.mean(("chain", "draw")).values[2:]
-    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], np.sort(means))
+    medians = given.median(("chain", "draw")).values[2:]
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], np.sort(medians))
     media = given[..., 2:].sum("component") / given.sum("component")
-    assert f"{100 * float(media.mean()):.0f}% of sales" in ax.get_title(loc="left")
+    assert f"{100 * float(media.median()):.0f}% of sales" in ax.get_title(loc="left")
 
 
 def test_roas_marks_medians_and_truth_and_leaves_out_unpaid_channels():
@@ -151,9 +151,9 @@ def test_response_curves_mark_the_spend_of_the_window():
     spend = xr.DataArray(np.outer([100.0, 0.0], multiplier), dims=("channel", "multiplier"))
     figure = render(plots.plot_response_curves(curves.assign_coords(spend=spend)))
     paid, unpaid = figure.axes
-    mean = curves.mean(("chain", "draw"))
+    middle = curves.median(("chain", "draw"))
     assert paid.lines[-1].get_xdata()[0] == 100.0
-    assert paid.lines[-1].get_ydata()[0] == pytest.approx(float(mean[0, 2]))
+    assert paid.lines[-1].get_ydata()[0] == pytest.approx(float(middle[0, 2]))
     assert unpaid.lines[-1].get_xdata()[0] == 1.0
     assert "exposure" in unpaid.get_xlabel()
     with pytest.raises(ValueError, match="needs the coordinate 'spend'"):

@@ -72,7 +72,7 @@ def verdict_of(findings: Iterable[Finding]) -> Verdict:
     return "REVIEW" if "review" in severities else "PASS"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiagnosticsReport:
     """What the diagnostics of a fit come to.
 
@@ -110,6 +110,10 @@ class DiagnosticsReport:
             if key in stats and stats[key] is not None:
                 parts.append(label.format(stats[key]))
         return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        """Show the report itself at a prompt."""
+        return str(self)
 
     def __str__(self) -> str:
         """Render for a terminal."""

@@ -297,6 +297,11 @@ class ModelSpec(Frozen):
         import tomli_w
 
         values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        # Members of a list are written whole: one left at its defaults would be an empty {}.
+        for name in ("seasonality", "events"):
+            if name in values:
+                members = getattr(self, name)
+                values[name] = [own.model_dump(mode="json", exclude_none=True) for own in members]
         text = tomli_w.dumps(values)
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")

@@ -52,7 +52,7 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> Fitted:
-    """Read a fit into memory.
+    """Read a fit into memory; a folder stands for the ``fit.nc`` in it.
 
     Raises
     ------
@@ -62,7 +62,9 @@ def load(path: str | os.PathLike[str]) -> Fitted:
         If the file is cut short, is not a fit, or was written by a newer version.
     """
     path = Path(path)
-    if not path.exists():
+    if path.is_dir() and (path / "fit.nc").exists():
+        path = path / "fit.nc"
+    if not path.is_file():
         raise FileNotFoundError(f"No fit at {path}.")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as stored:

@@ -227,9 +227,16 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     figures["steps"] = float(np.mean(steps))
     figures["divergences"] = float(np.sum(diverging))
     if marginal:
+        from mmm_bayes.model.program import fall
+
         program = package._program(True)
         sites = program.layout(arrays).sites
-        parts = [np.asarray(z[site.name]).reshape(CHAINS * num_samples, -1) for site in sites]
+        parts = []
+        for site in sites:
+            own = np.asarray(z[site.name]).reshape(CHAINS * num_samples, -1)
+            if site.rises:  # NumPyro's map is the exponential, the package's another
+                own = fall(np.exp(own) / [prior.parameters[0] for prior in site.priors])
+            parts.append(own)
         positions = np.concatenate(parts, -1)
         program.compile_ahead(arrays)
         params, _, cpu = _cpu(lambda: program.parameters(jax.random.key(seed), positions, arrays))

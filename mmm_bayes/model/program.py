@@ -122,7 +122,7 @@ class Layout(NamedTuple):
             u = 0.5 + 0.45 * spread * rng.uniform(-1.0, 1.0, site.stop - site.start)
             x = site.quantile(u)
             if site.rises:
-                parts.append(_fall(x / np.array([prior.parameters[0] for prior in site.priors])))
+                parts.append(fall(x / np.array([prior.parameters[0] for prior in site.priors])))
             else:
                 parts.append(_unconstrain(site.support, x))
         return np.concatenate(parts)
@@ -139,7 +139,7 @@ def rise(z: Array) -> Array:
     return z * ndtr(z) + jnp.exp(-0.5 * z * z) * float(1.0 / np.sqrt(2.0 * np.pi))
 
 
-def _fall(x: NDArray) -> NDArray:
+def fall(x: NDArray) -> NDArray:
     """Invert :func:`rise` by Newton's method from the right, where it is convex."""
     z = np.maximum(x, 1.0)
     for _ in range(60):

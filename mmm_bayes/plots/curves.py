@@ -85,7 +85,7 @@ def plot_response_curves(
         name = style.interval_name(ci_prob, ci_kind)
         style.headline(
             figure,
-            f"What other budgets would bring: median, {name}; circle: the spend of the window",
+            f"What other budgets would bring: median, {name}; circle: actual spend",
         )
     return figure
 

@@ -161,7 +161,7 @@ def plot_contribution_bars(
         # Room for the shares at the right.
         right = max(float(high.max()), 0.0)
         left = min(float(low.min()), 0.0)
-        ax.set_xlim(left * 1.05, right + 0.42 * (right - left))
+        ax.set_xlim(left * 1.05, right + 0.3 * (right - left))
         style.compact_ticks(ax.xaxis)
         name = style.interval_name(ci_prob, ci_kind)
         ax.set_xlabel(f"{target} over the whole window; median, {name}, share of {target}")

@@ -146,8 +146,8 @@ def _band(
 ) -> None:
     dates = observed["date"].values
     low, high = style.interval(predictive, ci_prob, ci_kind)
-    name = style.interval_name(ci_prob, ci_kind)
-    ax.fill_between(dates, low, high, color=MODEL, alpha=0.22, lw=0, label=f"{name} of a new draw")
+    name = style.interval_name(ci_prob, ci_kind).replace("interval", "predictive interval")
+    ax.fill_between(dates, low, high, color=MODEL, alpha=0.22, lw=0, label=name)
     ax.plot(dates, predictive.mean(("chain", "draw")), color=MODEL, label=centre)
     ax.plot(dates, observed, color=OBSERVED, lw=0, marker="o", ms=2.2, label="observed")
     ax.margins(x=0.01)

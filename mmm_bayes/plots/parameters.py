@@ -47,11 +47,13 @@ def scalars(
 
 def _chosen(
     posterior: xr.Dataset, var_names: Sequence[str] | None, most: int
-) -> list[tuple[str, str, dict[str, object], xr.DataArray]]:
+) -> tuple[list[tuple[str, str, dict[str, object], xr.DataArray]], str]:
+    """Quantities to draw, and words for the title where some are left out."""
     found = list(scalars(posterior, var_names))
     if not found:
         raise ValueError("There is no parameter to draw: var_names is empty.")
-    return found[:most]
+    left_out = f" (the first {most} of {len(found)} quantities)" if len(found) > most else ""
+    return found[:most], left_out
 
 
 def plot_prior_posterior(
@@ -78,7 +80,7 @@ def plot_prior_posterior(
     max_panels
         Most panels; further quantities are left out.
     """
-    chosen = _chosen(posterior, var_names, max_panels)
+    chosen, left_out = _chosen(posterior, var_names, max_panels)
     columns = min(5, len(chosen))
     rows = -(-len(chosen) // columns)
     with style.canvas(max(4.0, 2.3 * columns), 1.0 + 1.55 * rows) as figure:
@@ -108,7 +110,9 @@ def plot_prior_posterior(
             ax.locator_params(axis="x", nbins=4)
             style.compact_ticks(ax.xaxis)
         extra = "; dashed: truth" if truth is not None else ""
-        style.headline(figure, f"What the data taught: grey: prior, line: posterior{extra}")
+        style.headline(
+            figure, f"What the data taught; grey: prior, line: posterior{extra}{left_out}"
+        )
     return figure
 
 
@@ -129,7 +133,7 @@ def plot_trace(
     max_panels
         Most panels.
     """
-    chosen = _chosen(posterior, var_names, max_panels)
+    chosen, left_out = _chosen(posterior, var_names, max_panels)
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
     palette = list(style.channel_colours(list(map(str, posterior["chain"].values))).values())
@@ -145,7 +149,8 @@ def plot_trace(
             ax.locator_params(axis="y", nbins=4)
             if place >= len(chosen) - columns:
                 ax.set_xlabel("draw")
-        style.headline(figure, f"Draws in their order, one line a chain ({len(palette)} chains)")
+        lines = f"one line a chain ({len(palette)} chains)"
+        style.headline(figure, f"Draws in their order, {lines}{left_out}")
     return figure
 
 
@@ -169,7 +174,7 @@ def plot_ranks(
     max_panels
         Most panels.
     """
-    chosen = _chosen(posterior, var_names, max_panels)
+    chosen, left_out = _chosen(posterior, var_names, max_panels)
     columns = min(4, len(chosen))
     rows = -(-len(chosen) // columns)
     palette = list(style.channel_colours(list(map(str, posterior["chain"].values))).values())
@@ -191,7 +196,6 @@ def plot_ranks(
             if place % columns == 0:
                 ax.set_ylabel("times expected", fontsize=9)
         axes[0].set_ylim(bottom=0)
-        style.headline(
-            figure, f"Ranks of the draws, one line a chain ({len(palette)} chains); flat is good"
-        )
+        lines = f"one line a chain ({len(palette)} chains)"
+        style.headline(figure, f"Ranks of the draws, {lines}; flat is good{left_out}")
     return figure

@@ -117,7 +117,10 @@ def compact(value: float, digits: int = 3) -> str:
 
 def compact_ticks(axis: Axis) -> None:
     """Write the ticks of an axis with k, M or bn."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: compact(float(value), 4)))
+    # Matplotlib writes its own ticks with a minus sign, not with a hyphen.
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: compact(float(value), 4).replace("-", "\N{MINUS SIGN}"))
+    )
 
 
 def date_ticks(ax: Axes, most: int = 7) -> None:

@@ -35,6 +35,8 @@ def test_a_notebook_runs_with_few_draws(notebook: Path, monkeypatch, tmp_path):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    # Else a kernel the user installed under this name would run in place of the tests' interpreter.
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("MPLBACKEND", raising=False)
     client = nbclient.NotebookClient(
         book, timeout=240, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}

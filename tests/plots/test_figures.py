@@ -68,7 +68,7 @@ def test_a_national_fit_shows_mean_band_and_points(draw):
     mean, points = ax.lines
     np.testing.assert_allclose(mean.get_ydata(), replicated.mean(("chain", "draw"))[0])
     np.testing.assert_allclose(points.get_ydata(), observed[0])
-    assert "80% interval" in words(figure)
+    assert "80% predictive interval" in words(figure)
     assert ax.get_ylabel() == "sales per week"
     assert "1M" in [tick.get_text() for tick in ax.get_yticklabels()]
 
@@ -190,7 +190,10 @@ def test_every_quantity_has_a_panel(posterior):
 
 
 def test_most_panels_and_names_hold(posterior):
-    assert len(plots.plot_trace(posterior, max_panels=2).axes) == 2
+    few = plots.plot_trace(posterior, max_panels=2)
+    assert len(few.axes) == 2
+    assert "the first 2 of 3 quantities" in few.get_suptitle()
+    assert "quantities" not in plots.plot_ranks(posterior).get_suptitle()
     assert len(plots.plot_trace(posterior, ["sigma"]).axes) == 1
     with pytest.raises(ValueError, match=r"no parameter 'beta'.*alpha, sigma"):
         plots.plot_trace(posterior, ["beta"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from mmm_bayes import FitResult
@@ -56,7 +57,8 @@ def test_a_channel_has_one_colour_in_all_figures(national_fit: FitResult):
     assert alone.axes[0].lines[0].get_color() == colours[national_fit.data.channels[2]]
 
 
-def test_without_a_prior_its_figures_are_left_out(national_fit: FitResult, tmp_path):
+def test_without_a_prior_its_figures_are_left_out(national_fit: FitResult, tmp_path, monkeypatch):
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
     fitted = national_fit._fitted
     groups = {
         name: node.to_dataset()

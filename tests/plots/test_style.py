@@ -35,6 +35,17 @@ def test_numbers_are_written_with_k_m_and_bn(value, text):
     assert style.compact(value) == text
 
 
+def test_ticks_have_minus_signs():
+    with style.canvas(3, 2) as figure:
+        ax = figure.subplots()
+        ax.set_ylim(-2e6, 2e6)
+        style.compact_ticks(ax.yaxis)
+        figure.canvas.draw()
+    labels = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert "\N{MINUS SIGN}1M" in labels
+    assert "1M" in labels
+
+
 def test_central_interval_is_that_of_the_quantiles():
     values = np.random.default_rng(0).normal(size=(4, 250, 2))
     low, high = style.interval(draws_of(values), 0.8)

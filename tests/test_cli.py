@@ -175,6 +175,17 @@ def test_a_bundled_model_fits_its_table(path):
     mb.MMM(spec.data.load(path.parent), spec)
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_lydia_pinkham_is_fitted_by_name(tmp_path):
+    assert run("fit", "lydia_pinkham", "--out", tmp_path, *FEW).code == 0
+    fit = mb.load_fit(tmp_path / "fit.nc")
+    assert fit.data.n_dates == 54
+    # Sixty draws of two chains say this much: the first year has the most of the effect, not all.
+    felt = fit.adstock_curves().mean(("chain", "draw")).squeeze()
+    assert 0.45 < float(felt[0]) < 0.9
+    assert felt.sizes["lag"] == 10
+
+
 def test_the_model_that_needs_another_table_says_so(folder, tmp_path):
     table = pd.read_csv(folder / "small.csv").rename(columns={"sales": "revenue"})
     table.to_csv(tmp_path / "other.csv", index=False)
@@ -229,6 +240,20 @@ def test_a_folder_that_is_a_file_is_refused(folder):
     result = run("fit", folder / "small.toml", "--out", folder / "small.csv")
     assert result.code == 1
     assert "is a file" in result.text
+
+
+def test_all_findings_of_a_broken_table_are_printed_at_once(folder, tmp_path):
+    table = pd.read_csv(folder / "small.csv")
+    table.loc[3, "tv_spend"] = -1.0
+    table.loc[5, "sales"] = np.nan
+    table.loc[9, "date"] = table.loc[8, "date"]
+    table.to_csv(tmp_path / "broken.csv", index=False)
+    result = run("fit", folder / "small.toml", "--data", tmp_path / "broken.csv", "--out", tmp_path)
+    assert result.code == 1
+    for words in ("4 problems in", "'tv_spend'", "row 3", "'sales'", "row 5", "'date'"):
+        assert words in result.text
+    assert "Traceback" not in result.text
+    assert not (tmp_path / "fit.nc").exists()
 
 
 def test_a_file_that_is_no_table_is_refused(folder, tmp_path):

@@ -129,13 +129,18 @@ class MMM:
         """
         began = time.perf_counter()
         spec = self.spec
-        if method == "nuts" and settings:
-            sampler = mcmc.SamplerSpec.model_validate(spec.sampler.model_dump() | settings)
+        # What is changed for this fit holds for all of it: arrays, programs and the stored spec.
+        changes = settings
+        if method == "svi":
+            changes = {name: settings[name] for name in settings if name == "precision"}
+        if changes:
+            sampler = mcmc.SamplerSpec.model_validate(spec.sampler.model_dump() | changes)
             spec = spec.evolve(sampler=sampler)
+        model = self if spec is self.spec else MMM(self.data, spec)
         reporter = choose_progress(progress)
         with jax.enable_x64(spec.sampler.precision == "float64"), reporter:
-            run = self._nuts if method == "nuts" else self._svi
-            groups = run(rng_key, spec, reporter, marginal, prior_draws, settings)
+            run = model._nuts if method == "nuts" else model._svi
+            groups = run(rng_key, reporter, marginal, prior_draws, settings)
         result = xr.DataTree.from_dict(groups | tree.data_groups(self.data))
         result["posterior"].attrs["wall_seconds"] = time.perf_counter() - began
         return FitResult(Fitted(spec, self.data, result))
@@ -150,7 +155,6 @@ class MMM:
     def _nuts(
         self,
         rng_key: jax.Array,
-        spec: ModelSpec,
         reporter: Progress,
         marginal: bool,
         prior_draws: int,
@@ -159,9 +163,15 @@ class MMM:
         arrays, program = self._arrays(), self._program(marginal)
         key_run, key_after = jax.random.split(rng_key)
         sampler, layout = program.sampler(arrays), program.layout(arrays)
-        ahead = _InBackground(lambda: program.compile_ahead(arrays), spec.sampler.precision)
+        ahead = _InBackground(lambda: program.compile_ahead(arrays), self.spec.sampler.precision)
         draws = mcmc.sample(
-            key_run, sampler, arrays, layout.start, spec.sampler, reporter, compiled=ahead.start
+            key_run,
+            sampler,
+            arrays,
+            layout.start,
+            self.spec.sampler,
+            reporter,
+            compiled=ahead.start,
         )
         reporter.message("drawing predictions")
         ahead.join()
@@ -169,7 +179,7 @@ class MMM:
         groups = self._groups(
             key_after, program, positions, arrays, draws.positions.shape[0], prior_draws
         )
-        groups["sample_stats"] = tree.sample_stats(draws, spec.sampler.max_tree_depth)
+        groups["sample_stats"] = tree.sample_stats(draws, self.spec.sampler.max_tree_depth)
         attrs: dict[str, Any] = {f"seconds_{name}": value for name, value in draws.seconds.items()}
         attrs["warmup_steps"] = draws.warmup_steps.tolist()
         attrs["inference"] = "NUTS" + (", linear block integrated out" if program.marginal else "")
@@ -179,7 +189,6 @@ class MMM:
     def _svi(
         self,
         rng_key: jax.Array,
-        spec: ModelSpec,
         reporter: Progress,
         marginal: bool,
         prior_draws: int,
@@ -190,7 +199,7 @@ class MMM:
         arrays, program = self._arrays(), self._program(marginal)
         key_run, key_after = jax.random.split(rng_key)
         layout = program.layout(arrays)
-        settings_ = svi.SVISpec(**{"precision": spec.sampler.precision, **settings})
+        settings_ = svi.SVISpec(**{"precision": self.spec.sampler.precision, **settings})
         result = svi.fit(
             key_run, program.potential, layout.dim, arrays, layout.start, settings_, reporter
         )

@@ -94,3 +94,20 @@ def test_pooled_geos_have_a_coefficient_each(geo_data: MMMData) -> None:
     prior = MMM(geo_data, spec).sample_prior_predictive(jax.random.key(2), 5)["prior"]
     assert prior["beta_geo"].dims == ("chain", "draw", "channel", "geo")
     assert (prior["beta_geo"].std("geo") == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "few"),
+    [("nuts", {"num_warmup": 60, "num_samples": 40, "num_chains": 2}), ("svi", {"num_steps": 60})],
+)
+def test_precision_asked_for_in_a_fit_holds_for_all_of_it(
+    national_data: MMMData, method: str, few: dict[str, int]
+) -> None:
+    before = jax.config.jax_enable_x64
+    fit = MMM(national_data, ModelSpec()).fit(
+        jax.random.key(0), method=method, progress=False, precision="float32", prior_draws=0, **few
+    )
+    assert fit.spec.sampler.precision == "float32"
+    alpha = fit.tree["posterior"]["alpha"].values
+    assert np.array_equal(alpha, alpha.astype(np.float32))  # computed in float32, whatever it is in
+    assert jax.config.jax_enable_x64 == before

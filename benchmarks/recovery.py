@@ -26,7 +26,9 @@ import xarray as xr
 import mmm_bayes as mb
 from mmm_bayes.model.spec import MEDIA_PRIORS
 
-FIRST_SEED = 1000
+# Keys 0-13 served development; 1000-1029 were looked at before two defaults changed (the prior of
+# beta, the acceptance aimed at). These were drawn once, after both were settled.
+FIRST_SEED = 5000
 LEVEL = 0.9
 MAX_LAG = 13
 QUANTITIES = {

@@ -94,7 +94,8 @@ def test_residuals_show_their_autocorrelation():
 
 def test_perfect_fit_has_residuals_that_can_be_drawn():
     observed, _ = outcomes(1)
-    render(plots.plot_residuals(observed, observed))
+    figure = render(plots.plot_residuals(observed, observed))
+    assert figure.axes[0].get_title(loc="left") or figure.axes[0].get_ylabel()
 
 
 def test_contributions_stack_up_to_the_mean():

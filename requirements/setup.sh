@@ -32,7 +32,7 @@ fi
 if command -v uv >/dev/null 2>&1; then
     # Without a Python of its own to offer, let uv find or fetch one.
     [ -e "$venv" ] || uv venv --quiet --python "${python:->=3.12}" "$venv"
-    uv pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "$lock"
+    uv pip install --quiet --python "$venv/bin/python" --require-hashes --no-deps --requirement "$lock"
     uv pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
     exit 0
 fi
@@ -54,5 +54,5 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     "$venv/bin/python" -m ensurepip >/dev/null
 fi
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-"$venv/bin/python" -m pip install --quiet --require-hashes --requirement "$lock"
+"$venv/bin/python" -m pip install --quiet --require-hashes --no-deps --requirement "$lock"
 "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any
 from mmm_bayes._version import __version__
 
 if TYPE_CHECKING:
+    from mmm_bayes.augmentation.admgda import admgda
+    from mmm_bayes.augmentation.pipeline import CausalDA
+    from mmm_bayes.augmentation.table import AugmentationWarning, AugmentedData
+    from mmm_bayes.causal.graph import CausalGraph, GraphError
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.findings import DataError, DataWarning
     from mmm_bayes.data.schema import MMMData
+    from mmm_bayes.data.scm import SimulatedSCM, simulate_scm
     from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
     from mmm_bayes.fit import MMM, FitResult, load_fit
     from mmm_bayes.inference.mcmc import SamplerSpec
@@ -35,6 +40,14 @@ _HOME = {
     "load_truth": "data.datasets",
     "SimulatedMMM": "data.simulate",
     "simulate_mmm": "data.simulate",
+    "SimulatedSCM": "data.scm",
+    "simulate_scm": "data.scm",
+    "CausalGraph": "causal.graph",
+    "GraphError": "causal.graph",
+    "admgda": "augmentation.admgda",
+    "AugmentedData": "augmentation.table",
+    "AugmentationWarning": "augmentation.table",
+    "CausalDA": "augmentation.pipeline",
     "ModelSpec": "model.spec",
     "ModelSpecError": "model.spec",
     "ChannelSpec": "model.spec",
@@ -47,12 +60,17 @@ _HOME = {
 
 __all__ = [
     "MMM",
+    "AugmentationWarning",
+    "AugmentedData",
+    "CausalDA",
+    "CausalGraph",
     "ChannelSpec",
     "DataError",
     "DataWarning",
     "DiagnosticsReport",
     "FitFileError",
     "FitResult",
+    "GraphError",
     "MMMData",
     "ModelDataError",
     "ModelSpec",
@@ -60,12 +78,15 @@ __all__ = [
     "PriorSpec",
     "SamplerSpec",
     "SimulatedMMM",
+    "SimulatedSCM",
     "__version__",
+    "admgda",
     "list_datasets",
     "load_dataset",
     "load_fit",
     "load_truth",
     "simulate_mmm",
+    "simulate_scm",
 ]
 
 

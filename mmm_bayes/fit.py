@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import threading
 import time
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmm_bayes.analysis.summary import CiKind
+    from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.plots import FitPlots
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
 
+# Its stream of random numbers: not a small number, for which fold_in gives the keys of split.
+_AUGMENTATION = 0x61756721
 _SINGLE_PRECISION_ABOVE = 20_000_000  # elements of a predictive group past which it is float32
 
 
@@ -94,11 +98,38 @@ class MMM:
             groups = self._prior_groups(rng_key, self._arrays(), num_draws)
         return xr.DataTree.from_dict(groups | tree.data_groups(self.data))
 
+    def augment(self, rng_key: jax.Array, augmentation: CausalDA) -> MMMAugmentation:
+        """Draw the rows that :meth:`fit` adds to the table with the same key.
+
+        Parameters
+        ----------
+        rng_key
+            Random key.
+        augmentation
+            Causal graph and settings.
+
+        Returns
+        -------
+        MMMAugmentation
+            Rows, their powers, and ``summary()``: what was done and what it assumes.
+
+        Raises
+        ------
+        DataError
+            With everything about graph, settings and table that does not fit together.
+        """
+        from mmm_bayes.augmentation.pipeline import augment_mmm
+
+        key = jax.random.fold_in(rng_key, _AUGMENTATION)
+        with jax.enable_x64(self.spec.sampler.precision == "float64"):
+            return augment_mmm(key, augmentation, self._structure, self._arrays(), self.data)
+
     def fit(
         self,
         rng_key: jax.Array,
         method: Literal["nuts", "svi"] = "nuts",
         *,
+        augmentation: CausalDA | None = None,
         progress: bool | Progress | None = None,
         marginal: bool = True,
         prior_draws: int = 500,
@@ -112,6 +143,10 @@ class MMM:
             Random key; the same key gives the same draws.
         method
             ``"nuts"``, or ``"svi"`` for a quick Gaussian approximation.
+        augmentation
+            Causal data augmentation: rows that a causal graph implies are added to the likelihood,
+            with powers that keep the posterior as wide as the table allows. Everything computed of
+            the fit (contributions, returns, predictions, log likelihood) is of the table's rows.
         progress
             ``True``, ``False``, or an own reporter; by default a bar where somebody watches.
         marginal
@@ -126,6 +161,11 @@ class MMM:
         Returns
         -------
         FitResult
+
+        Raises
+        ------
+        DataError
+            If graph and settings of an augmentation do not fit the table, with every reason.
         """
         began = time.perf_counter()
         spec = self.spec
@@ -137,17 +177,29 @@ class MMM:
             sampler = mcmc.SamplerSpec.model_validate(spec.sampler.model_dump() | changes)
             spec = spec.evolve(sampler=sampler)
         model = self if spec is self.spec else MMM(self.data, spec)
+        added = None if augmentation is None else model.augment(rng_key, augmentation)
         reporter = choose_progress(progress)
         with jax.enable_x64(spec.sampler.precision == "float64"), reporter:
             run = model._nuts if method == "nuts" else model._svi
-            groups = run(rng_key, reporter, marginal, prior_draws, settings)
+            groups = run(rng_key, reporter, marginal, prior_draws, settings, added)
         result = xr.DataTree.from_dict(groups | tree.data_groups(self.data))
         result["posterior"].attrs["wall_seconds"] = time.perf_counter() - began
+        if added is not None:
+            result["posterior"].attrs["augmentation"] = added.to_json()
         return FitResult(Fitted(spec, self.data, result))
 
     def _arrays(self) -> mmm.ModelArrays:
         dtype = np.dtype(self.spec.sampler.precision)
         return make.training_arrays(self._structure, self.data, self._scaling, self._frame, dtype)
+
+    def _conditioned(
+        self, observed: mmm.ModelArrays, added: MMMAugmentation | None
+    ) -> mmm.ModelArrays:
+        """Arrays of the likelihood: the table's, and the rows added to it."""
+        if added is None:
+            return observed
+        rows = added.added_rows(self._structure)
+        return make.augmented_arrays(self._structure, observed, rows, added.power)
 
     def _program(self, marginal: bool) -> Program:
         return program_for(self._structure, marginal, self.spec.sampler.precision)
@@ -159,11 +211,14 @@ class MMM:
         marginal: bool,
         prior_draws: int,
         settings: Mapping[str, Any],
+        added: MMMAugmentation | None,
     ) -> dict[str, xr.Dataset]:
-        arrays, program = self._arrays(), self._program(marginal)
+        observed, program = self._arrays(), self._program(marginal)
+        arrays = self._conditioned(observed, added)
         key_run, key_after = jax.random.split(rng_key)
         sampler, layout = program.sampler(arrays), program.layout(arrays)
-        ahead = _InBackground(lambda: program.compile_ahead(arrays), self.spec.sampler.precision)
+        precision = self.spec.sampler.precision
+        ahead = _InBackground(lambda: program.compile_ahead(arrays, observed), precision)
         draws = mcmc.sample(
             key_run,
             sampler,
@@ -176,9 +231,8 @@ class MMM:
         reporter.message("drawing predictions")
         ahead.join()
         positions = draws.positions.reshape(-1, draws.positions.shape[-1])
-        groups = self._groups(
-            key_after, program, positions, arrays, draws.positions.shape[0], prior_draws
-        )
+        chains = draws.positions.shape[0]
+        groups = self._groups(key_after, program, positions, arrays, observed, chains, prior_draws)
         groups["sample_stats"] = tree.sample_stats(draws, self.spec.sampler.max_tree_depth)
         attrs: dict[str, Any] = {f"seconds_{name}": value for name, value in draws.seconds.items()}
         attrs["warmup_steps"] = draws.warmup_steps.tolist()
@@ -193,17 +247,21 @@ class MMM:
         marginal: bool,
         prior_draws: int,
         settings: Mapping[str, Any],
+        added: MMMAugmentation | None,
     ) -> dict[str, xr.Dataset]:
         from mmm_bayes.inference import svi
 
-        arrays, program = self._arrays(), self._program(marginal)
+        observed, program = self._arrays(), self._program(marginal)
+        arrays = self._conditioned(observed, added)
         key_run, key_after = jax.random.split(rng_key)
         layout = program.layout(arrays)
         settings_ = svi.SVISpec(**{"precision": self.spec.sampler.precision, **settings})
         result = svi.fit(
             key_run, program.potential, layout.dim, arrays, layout.start, settings_, reporter
         )
-        groups = self._groups(key_after, program, result.positions, arrays, 1, prior_draws)
+        groups = self._groups(
+            key_after, program, result.positions, arrays, observed, 1, prior_draws
+        )
         groups["posterior"].attrs |= {
             "inference": "SVI",
             "pareto_k": float(result.pareto_k),
@@ -217,12 +275,14 @@ class MMM:
         program: Program,
         positions: NDArray,
         arrays: mmm.ModelArrays,
+        observed: mmm.ModelArrays,
         chains: int,
         prior_draws: int,
     ) -> dict[str, xr.Dataset]:
+        """Groups of the tree; ``arrays`` were conditioned on, ``observed`` are the table's."""
         key_block, key_outcome, key_prior = jax.random.split(rng_key, 3)
         params = program.parameters(key_block, positions, arrays)
-        replicated, log_likelihood = self._outcomes(key_outcome, program, params, arrays)
+        replicated, log_likelihood = self._outcomes(key_outcome, program, params, observed)
         structure, data = self._structure, self.data
         table = units.to_table_units(structure, self._scaling, self._log_rate, params)
         groups = {
@@ -233,7 +293,7 @@ class MMM:
             "log_likelihood": tree.target_group(structure, data, "target", log_likelihood, chains),
         }
         if prior_draws:
-            groups |= self._prior_groups(key_prior, arrays, prior_draws)
+            groups |= self._prior_groups(key_prior, observed, prior_draws)
         return groups
 
     def _prior_groups(
@@ -336,7 +396,7 @@ class FitResult:
         sizes, attrs = posterior.sizes, posterior.attrs
         where = "national" if data.is_national else f"{data.n_geos} geos"
         verdict = self._report.verdict if self._report else "not judged yet: call diagnose()"
-        return [
+        lines = [
             ("FitResult", self.spec.name),
             ("data", f"{where}, {data.n_dates} dates, {data.dates[0]:%Y-%m-%d} to "
                      f"{data.dates[-1]:%Y-%m-%d}"),
@@ -345,6 +405,14 @@ class FitResult:
                           f"{attrs.get('inference', 'unknown inference')}"),
             ("diagnostics", verdict),
         ]  # fmt: skip
+        if "augmentation" in attrs:
+            added = json.loads(attrs["augmentation"])
+            text = (
+                f"causal, {added['rows']} rows added ({added['settings']['method']}), likelihood "
+                f"of {added['total_power']:.1f} for {added['observed_rows']} observed rows"
+            )
+            lines.insert(-1, ("augmented", text))
+        return lines
 
     @property
     def tree(self) -> xr.DataTree:

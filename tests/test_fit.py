@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import MMM, FitResult, MMMData, ModelSpec
+from mmm_bayes import MMM, CausalDA, CausalGraph, FitResult, MMMData, ModelSpec
 
 SPEC = ModelSpec(media={"max_lag": 6}, seasonality=[{"period": "year", "order": 2}])
 FEW = {"num_warmup": 40, "num_samples": 20, "num_chains": 2, "block": 50}
@@ -111,3 +111,44 @@ def test_precision_asked_for_in_a_fit_holds_for_all_of_it(
     alpha = fit.tree["posterior"]["alpha"].values
     assert np.array_equal(alpha, alpha.astype(np.float32))  # computed in float32, whatever it is in
     assert jax.config.jax_enable_x64 == before
+
+
+def _augmentation(data: MMMData) -> CausalDA:
+    target = str(data.roles.target)
+    causes = (*data.channels, *data.controls)
+    return CausalDA(CausalGraph((*causes, target), [(cause, target) for cause in causes]))
+
+
+def test_added_rows_change_the_posterior_alone(national_fit: FitResult) -> None:
+    """With the same key: the prior and the table are those of the fit without added rows."""
+    data = national_fit.data
+    fit = MMM(data, national_fit.spec).fit(
+        jax.random.key(2), augmentation=_augmentation(data), progress=False, **FEW
+    )
+    for group in ("prior", "prior_predictive", "observed_data", "constant_data"):
+        xr.testing.assert_identical(
+            fit.tree[group].to_dataset(), national_fit.tree[group].to_dataset()
+        )
+    assert not fit.tree["posterior"]["sigma"].equals(national_fit.tree["posterior"]["sigma"])
+    assert "augmentation" not in national_fit.tree["posterior"].attrs
+    assert "augmented" not in repr(national_fit)
+    assert fit.predict().sizes["date"] == data.n_dates
+    assert fit.diagnose().verdict in ("PASS", "REVIEW", "FAIL")
+
+
+def test_what_follows_the_sampler_is_compiled_before_it_ends(national_data: MMMData) -> None:
+    """Parameters with the added rows, outcomes without: both shapes are ready."""
+    spec = SPEC.evolve(name="compiled_ahead")
+    mmm = MMM(national_data, spec)
+    with jax.enable_x64(True):
+        observed = mmm._arrays()
+        added = mmm.augment(jax.random.key(3), _augmentation(national_data))
+        arrays = mmm._conditioned(observed, added)
+        program = mmm._program(True)
+        program.compile_ahead(arrays, observed)
+        ready = set(program._compiled)
+        positions = np.zeros((130, program.layout(arrays).dim))
+        params = program.parameters(jax.random.key(4), positions, arrays)
+        mmm._outcomes(jax.random.key(5), program, params, observed)
+    assert set(program._compiled) == ready
+    assert {name for name, *_ in ready} == {"parameters", "outcomes"}

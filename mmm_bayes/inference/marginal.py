@@ -13,6 +13,17 @@ nonlinear parameters alone. Two forms, chosen by what the scales depend on:
 * :class:`GroupedBlock`: group columns, or scales that are parameters themselves. All cross products
   are formed once; a gradient costs ``O(NK)`` plus Cholesky factors of order ``p`` and ``K``.
 
+Observations may carry powers :math:`w_i \ge 0` of their likelihood. Then
+
+.. math:: \prod_i N(r_i \mid \mu_i, \sigma^2)^{w_i} = (2\pi\sigma^2)^{-W/2}
+          \exp\Big(-\frac{1}{2\sigma^2} \sum_i (\sqrt{w_i}\, r_i - \sqrt{w_i}\, \mu_i)^2\Big),
+          \quad W = \sum_i w_i:
+
+the same problem with every column and the residual multiplied by :math:`\sqrt{w_i}`, and ``W`` in
+place of the number of observations in the terms of :math:`\log\sigma` and :math:`\log 2\pi`. A
+block keeps :math:`\sqrt{w}` and all functions below apply it; residuals and further columns are
+given as they are. A whole power stands for so many copies of a row.
+
 References
 ----------
 Lindley and Smith (1972), Bayes Estimates for the Linear Model, JRSS B 34; Woodbury identity and
@@ -39,47 +50,81 @@ class RotatedBlock(NamedTuple):
     """A block with fixed prior scales: ``left`` (N, K), ``singular`` (K,), ``back`` (K, K).
 
     Columns of ``left`` are the left singular vectors of the prior-scaled design, and
-    ``b = back @ omega`` with ``omega`` standard normal a priori.
+    ``b = back @ omega`` with ``omega`` standard normal a priori. ``root_power`` (N,) holds the
+    square roots of the powers, ``None`` where all are one.
     """
 
     left: Leaf
     singular: Leaf
     back: Leaf
+    root_power: Leaf | None = None
 
 
 class GroupedBlock(NamedTuple):
-    """Columns (G, K + p, T), shared then group ones, time innermost, and their cross products."""
+    """Columns (G, K + p, T), shared then group ones, time innermost, and their cross products.
+
+    Columns and products are those of the rows times ``root_power`` (G, T), the square roots of
+    the powers; ``None`` where all are one.
+    """
 
     columns: Leaf
     shared_shared: Leaf
     shared_group: Leaf
     group_group: Leaf
+    root_power: Leaf | None = None
 
 
-def rotate(design: NDArray, scale: NDArray) -> RotatedBlock:
-    """Build the rotated form from a design (N, K) and the prior scales (K,) of its coefficients."""
+def rotate(design: NDArray, scale: NDArray, power: NDArray | None = None) -> RotatedBlock:
+    """Build the rotated form from a design (N, K) and the prior scales (K,) of its coefficients.
+
+    ``power`` (N,) are the powers of the observations; ones by default.
+    """
+    root = None if power is None else np.sqrt(power)
+    if root is not None:
+        design = root[:, None] * design
     left, singular, right = np.linalg.svd(design * scale, full_matrices=False)
-    return RotatedBlock(left, singular, scale[:, None] * right.T)
+    return RotatedBlock(left, singular, scale[:, None] * right.T, root)
 
 
-def group(shared: NDArray, group: NDArray) -> GroupedBlock:
-    """Build the grouped form from the designs (G, T, K) and (G, T, p)."""
+def group(shared: NDArray, group: NDArray, power: NDArray | None = None) -> GroupedBlock:
+    """Build the grouped form from the designs (G, T, K) and (G, T, p).
+
+    ``power`` (G, T) are the powers of the observations; ones by default.
+    """
+    root = None if power is None else np.sqrt(power)
+    if root is not None:
+        shared, group = root[..., None] * shared, root[..., None] * group
     return GroupedBlock(
         np.ascontiguousarray(np.swapaxes(np.concatenate([shared, group], 2), 1, 2)),
         np.einsum("gtk,gtj->gkj", shared, shared),
         np.einsum("gtk,gtp->gkp", shared, group),
         np.einsum("gtp,gtq->gpq", group, group),
+        root,
     )
+
+
+def _weighed(block: RotatedBlock | GroupedBlock, values: Array) -> Array:
+    """Values times the square roots of the powers of their rows."""
+    return values if block.root_power is None else block.root_power * values
+
+
+def _count(block: RotatedBlock | GroupedBlock, residual: Array) -> Any:
+    """Number of observations, or the sum of their powers."""
+    root = block.root_power
+    return residual.size if root is None else jnp.sum(root * root)
 
 
 def rotated_log_density(block: RotatedBlock, residual: Array, sigma: Array) -> Array:
     r"""Log marginal density of the residual (N,).
 
     .. math:: \log p = -\tfrac12 \sum_k \Big[\log(\sigma^2 + d_k^2) + \frac{p_k^2}{\sigma^2 + d_k^2}
-              \Big] - (N-K) \log\sigma - \frac{\|r\|^2 - \|p\|^2}{2\sigma^2} - \tfrac N2 \log 2\pi,
-              \quad p = U'r.
+              \Big] - (W-K) \log\sigma - \frac{\|r\|^2 - \|p\|^2}{2\sigma^2} - \tfrac W2 \log 2\pi,
+              \quad p = U'r,
+
+    with ``r`` already times the square roots of the powers, and ``W`` their sum (``N`` without).
     """
-    n, k = block.left.shape
+    n, k = _count(block, residual), block.left.shape[1]
+    residual = _weighed(block, residual)
     projected = residual @ block.left
     variance = sigma**2 + block.singular**2
     rest = jnp.sum(residual * residual) - jnp.sum(projected * projected)
@@ -93,7 +138,7 @@ def rotated_log_density(block: RotatedBlock, residual: Array, sigma: Array) -> A
 
 def rotated_draw(rng_key: Array, block: RotatedBlock, residual: Array, sigma: Array) -> Array:
     """Draw the coefficients (K,) from their conditional given the residual and ``sigma``."""
-    projected = residual @ block.left
+    projected = _weighed(block, residual) @ block.left
     variance = sigma**2 + block.singular**2
     noise = jax.random.normal(rng_key, projected.shape, projected.dtype)
     omega = block.singular * projected / variance + sigma / jnp.sqrt(variance) * noise
@@ -120,11 +165,14 @@ def _solve(
     extra: Array | None,
 ) -> _Solved:
     """Condition on the residual (G, T), in units where every coefficient is standard normal."""
+    residual = _weighed(block, residual)
     k, p = block.shared_group.shape[1:]
     shared_group, group_group = block.shared_group, block.group_group
     # All products that depend on parameters come from one contraction over time.
     new = residual[:, None, :]
     if extra is not None:
+        if block.root_power is not None:
+            extra = block.root_power[:, None] * extra
         new = jnp.concatenate([extra, new], 1)
     q = new.shape[1] - 1
     cross = jnp.einsum("gat,gbt->gab", new, block.columns)
@@ -181,6 +229,9 @@ def grouped_log_density(
     .. math:: \log p = -\tfrac12 \Big[\sum_g (r_g' V_g^{-1} r_g + \log|V_g|) - h' P^{-1} h + \log|P|
               \Big] - \tfrac N2 \log 2\pi.
 
+    With powers, ``r`` and all columns are times their square roots, and
+    :math:`(N - W)(\log\sigma + \tfrac12 \log 2\pi)` is added (``W`` the sum of the powers).
+
     Parameters
     ----------
     block, residual, sigma
@@ -192,13 +243,14 @@ def grouped_log_density(
     """
     solved = _solve(block, residual, sigma, scale, group_scale, extra)
     half = solve_triangular(solved.factor, solved.moment, lower=True)
+    count = _count(block, residual)
     log_det = (
         jnp.sum(jnp.log(_diagonal(solved.group_factor)))
         + jnp.sum(jnp.log(_diagonal(solved.factor)))
-        + residual.size * jnp.log(sigma)
+        + count * jnp.log(sigma)
     )
     quadratic = solved.squares - jnp.sum(half * half)
-    return -0.5 * quadratic - log_det - 0.5 * residual.size * _LOG_2PI
+    return -0.5 * quadratic - log_det - 0.5 * count * _LOG_2PI
 
 
 def grouped_draw(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,27 @@ from mmm_bayes.model.media import EffectReference
 from mmm_bayes.model.mmm import ModelArrays, Structure
 
 NDArray = np.ndarray[Any, Any]
+
+
+class AddedRows(NamedTuple):
+    """Rows put together from parts of observed ones, ``M`` a geo, in scaled units.
+
+    Attributes
+    ----------
+    media
+        Positions in time (channel, geo, M) of the rows that lend a channel its exposure.
+    calendar
+        Positions in time (geo, M) of the rows that lend trend, seasonality, events and offset.
+    controls
+        Values (geo, M, control).
+    target
+        Values (geo, M).
+    """
+
+    media: NDArray
+    calendar: NDArray
+    controls: NDArray
+    target: NDArray
 
 
 def scaled_media(data: MMMData, scaling: Scaling) -> NDArray:
@@ -102,6 +123,58 @@ def window_arrays(
         reference=reference,
         block=None,
     )
+
+
+def augmented_arrays(
+    structure: Structure, arrays: ModelArrays, rows: AddedRows, power: NDArray
+) -> ModelArrays:
+    """Append rows along the time axis of training arrays, and give every row a power.
+
+    A channel of an added row takes the whole window of lags of the row that lends it, so adstock
+    is still free. Trend, seasonality and events come from the row that lends the calendar, all of
+    them together, and so does the offset of counts. Added rows count nothing in the reference of
+    priors on ROAS and shares: those hold for the observed rows.
+
+    Parameters
+    ----------
+    structure, arrays
+        The model, and the arrays of its table with ``n`` dates.
+    rows
+        What to append.
+    power
+        Powers (geo, n + M) of the likelihood, zero or more: observed rows first.
+
+    Raises
+    ------
+    ValueError
+        If saturation comes first: lagged effects then need the whole series of exposure.
+    """
+    if not structure.media.adstock_first:
+        raise ValueError(
+            "Rows cannot be appended where saturation comes first: the effect of a row needs the "
+            'whole series of exposure before it. Set media.order = "adstock_first".'
+        )
+    geo = np.arange(rows.calendar.shape[0])[:, None]
+    lent = np.take_along_axis(arrays.media, rows.media[:, :, None, :], axis=-1)
+    design = arrays.design[geo, rows.calendar]
+    if structure.controls:
+        design[..., -len(structure.controls) :] = rows.controls
+    none = np.zeros(rows.target.shape)
+    reference = arrays.reference._replace(
+        weight=np.concatenate([arrays.reference.weight, none], 1),
+        target_weight=np.concatenate([arrays.reference.target_weight, none], 1),
+    )
+    design = np.concatenate([arrays.design, design], 1)
+    result = ModelArrays(
+        media=np.concatenate([arrays.media, lent], -1),
+        design=design,
+        target=np.concatenate([arrays.target, rows.target], 1),
+        log_offset=np.concatenate([arrays.log_offset, arrays.log_offset[geo, rows.calendar]], 1),
+        reference=reference,
+        block=mmm.prepare_block(structure, np.asarray(design, float), np.asarray(power, float)),
+        power=power,
+    )
+    return cast(result, arrays.target.dtype)
 
 
 def cast(arrays: ModelArrays, dtype: Any) -> ModelArrays:

@@ -7,11 +7,13 @@ The linear predictor of geo ``g`` at time ``t``, in standard deviations of the t
 with baseline columns ``x`` (:mod:`mmm_bayes.model.baseline`), adstock weights ``w``, saturation
 ``S`` and geo multipliers ``m`` (:mod:`mmm_bayes.model.media`). Exposure is per head where geos have
 a population. With ``marginal=True`` and a Gaussian likelihood the coefficients with normal priors
-are integrated out; :func:`complete` draws them back.
+are integrated out; :func:`complete` draws them back. Rows may carry powers of their likelihood
+(``ModelArrays.power``): the log likelihood is then :math:`\sum_{gt} w_{gt} \log p(y_{gt})`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -102,7 +104,10 @@ class ModelArrays(NamedTuple):
     reference
         For priors on ROAS and shares.
     block
-        Prepared linear-Gaussian block, or ``None``.
+        Prepared linear-Gaussian block, or ``None``. It holds the powers of its own rows.
+    power
+        Powers (geo, time) of each row's likelihood, zero or more, or ``None`` where all are one.
+        NumPyro accepts zeros where the arrays are traced (as in every compiled program here).
     """
 
     media: Any
@@ -111,6 +116,7 @@ class ModelArrays(NamedTuple):
     log_offset: Any
     reference: EffectReference
     block: Any
+    power: Any = None
 
 
 def structure_of(
@@ -127,15 +133,23 @@ def structure_of(
     )
 
 
-def prepare_block(structure: Structure, design: np.ndarray[Any, Any]) -> Any:
-    """Factor or cross-multiply the design of the linear block, once, on the host."""
+def prepare_block(
+    structure: Structure,
+    design: np.ndarray[Any, Any],
+    power: np.ndarray[Any, Any] | None = None,
+) -> Any:
+    """Factor or cross-multiply the design of the linear block, once, on the host.
+
+    ``design`` is (geo, time, column), ``power`` (geo, time) as in :class:`ModelArrays`.
+    """
     if not structure.is_marginal:
         return None
     columns = structure.columns(normal=True)
     shared = design[:, :, columns]
     if structure.is_rotated:
-        return lg.rotate(shared[0], _normal_scales(structure))
-    return lg.group(shared, design[:, :, structure.geo_columns])
+        own = None if power is None else power[0]
+        return lg.rotate(shared[0], _normal_scales(structure), own)
+    return lg.group(shared, design[:, :, structure.geo_columns], power)
 
 
 def _normal_priors(structure: Structure) -> list[PriorSpec]:
@@ -393,7 +407,11 @@ def generative(
     dates = numpyro.plate("date", eta.shape[-1], dim=-1)
     with numpyro.plate("geo", structure.n_geos, dim=-2), dates:
         outcome = observation(structure, params, eta, arrays.log_offset)
-        numpyro.sample("target", outcome, obs=arrays.target if observed else None)
+        powers = contextlib.nullcontext()
+        if arrays.power is not None:
+            powers = numpyro.handlers.scale(scale=arrays.power)
+        with powers:
+            numpyro.sample("target", outcome, obs=arrays.target if observed else None)
 
 
 def _transport_media(structure: Structure, params: Params, arrays: ModelArrays) -> Params:

@@ -261,15 +261,23 @@ class Program:
 
         ``keep`` turns a batch of both (n, geo, time) into what is to be kept of them.
         """
-        arrays = arrays._replace(block=None)
+        arrays = arrays._replace(block=None, power=None)
         return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep)
 
-    def compile_ahead(self, arrays: ModelArrays) -> None:
-        """Compile what follows the sampler, while it runs."""
+    def compile_ahead(self, arrays: ModelArrays, observed: ModelArrays | None = None) -> None:
+        """Compile what follows the sampler, while it runs.
+
+        Parameters
+        ----------
+        arrays
+            What is conditioned on.
+        observed
+            The table alone, if rows were added to it: outcomes are those of the table.
+        """
         positions = np.zeros((1, self.layout(arrays).dim), arrays.target.dtype)
         key = jax.random.key(0)
         params = self.parameters(key, positions, arrays)
-        self.outcomes(key, params, arrays, lambda *both: both)
+        self.outcomes(key, params, arrays if observed is None else observed, lambda *both: both)
 
     def _batched(
         self,

@@ -28,10 +28,11 @@ class Case(NamedTuple):
     @property
     def design(self) -> np.ndarray:
         """All columns (G*T, K + G*p): shared ones first, then each group's own."""
-        own = np.zeros((G, T, G, self.group.shape[-1]))
+        rows = self.residual.size
+        own = np.zeros((G, rows // G, G, self.group.shape[-1]))
         for g in range(G):
             own[g, :, g] = self.group[g]
-        return np.concatenate([self.shared.reshape(G * T, K), own.reshape(G * T, -1)], 1)
+        return np.concatenate([self.shared.reshape(rows, K), own.reshape(rows, -1)], 1)
 
     @property
     def prior_variance(self) -> np.ndarray:
@@ -42,7 +43,14 @@ class Case(NamedTuple):
     def covariance(self) -> np.ndarray:
         """Marginal covariance of the residual, by its definition."""
         design = self.design
-        return (design * self.prior_variance) @ design.T + self.sigma**2 * np.eye(G * T)
+        return (design * self.prior_variance) @ design.T + self.sigma**2 * np.eye(len(design))
+
+    def repeated(self, times: np.ndarray) -> Case:
+        """The same rows, each so many times (G, T), equally many in total in each group."""
+        again = lambda x: np.stack([np.repeat(x[g], times[g], 0) for g in range(G)])  # noqa: E731
+        return self._replace(
+            shared=again(self.shared), group=again(self.group), residual=again(self.residual)
+        )
 
     def conditional(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of all coefficients given the residual (Lindley and Smith)."""
@@ -159,3 +167,100 @@ def test_rotated_draws_have_the_conditional_moments() -> None:
     keys = jax.random.split(jax.random.key(2), 20_000)
     draw = lambda key: marginal.rotated_draw(key, block, case.residual.ravel(), case.sigma)  # noqa: E731
     assert_moments(np.asarray(jax.jit(jax.vmap(draw))(keys)), *case.conditional())
+
+
+# --- Powers of the likelihood --------------------------------------------------------------------
+
+TIMES = np.stack([np.roll([0, 1, 2, 3, 1, 0, 2], g) for g in range(G)])
+POWER = np.random.default_rng(5).uniform(0.1, 3.0, (G, T))
+
+
+def weighted_log_density(case: Case, power: np.ndarray | None, extra: bool) -> float:
+    """The grouped form; with ``extra`` its group columns are given late, as parameters' would."""
+    none = case.group[..., :0]
+    block = marginal.group(case.shared, none if extra else case.group, power)
+    late = np.swapaxes(case.group, 1, 2) if extra else None
+    return float(log_density(block, case.residual, case.sigma, case.scale, case.group_scale, late))
+
+
+def rotated_log_density(case: Case, power: np.ndarray | None) -> float:
+    own = None if power is None else power.ravel()
+    block = marginal.rotate(case.shared.reshape(-1, K), case.scale, own)
+    density = jax.jit(marginal.rotated_log_density)
+    return float(density(block, case.residual.ravel(), case.sigma))
+
+
+@pytest.mark.parametrize("extra", [False, True], ids=["columns", "extra"])
+def test_powers_of_one_change_nothing(case: Case, extra: bool) -> None:
+    ones, none = np.ones((G, T)), None
+    found, wanted = (weighted_log_density(case, power, extra) for power in (ones, none))
+    assert found == pytest.approx(wanted, rel=1e-12)
+    assert rotated_log_density(case, ones) == pytest.approx(rotated_log_density(case, none), 1e-12)
+
+
+@pytest.mark.parametrize("extra", [False, True], ids=["columns", "extra"])
+def test_whole_powers_are_repeated_rows(case: Case, extra: bool) -> None:
+    """Density of the rows as often as their powers say; a power of zero leaves a row out."""
+    again = case.repeated(TIMES)
+    expected = multivariate_normal(np.zeros(again.residual.size), again.covariance()).logpdf(
+        again.residual.ravel()
+    )
+    assert weighted_log_density(case, TIMES, extra) == pytest.approx(expected, rel=1e-10)
+    if not case.group.size:
+        assert rotated_log_density(case, TIMES) == pytest.approx(expected, rel=1e-10)
+
+
+def test_powers_scale_each_row_s_noise(case: Case) -> None:
+    r"""``N(r | m, s^2)^w`` is ``N(r | m, s^2 / w)`` times what does not depend on ``m``."""
+    w, variance, rows = POWER.ravel(), case.sigma**2, G * T
+    covariance = (case.design * case.prior_variance) @ case.design.T + np.diag(variance / w)
+    expected = multivariate_normal(np.zeros(rows), covariance).logpdf(case.residual.ravel())
+    expected += 0.5 * np.sum(np.log(2 * np.pi * variance / w) - w * np.log(2 * np.pi * variance))
+    assert weighted_log_density(case, POWER, False) == pytest.approx(expected, rel=1e-10)
+    if not case.group.size:
+        assert rotated_log_density(case, POWER) == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_gradient_by_sigma_counts_powers() -> None:
+    """Slope of the log density of repeated rows, by central differences."""
+    case, step = make_case(1), 1e-5
+    block = marginal.group(case.shared, case.group, TIMES)
+    by_sigma = jax.jit(jax.grad(marginal.grouped_log_density, 2))
+    sigma = np.float64(case.sigma)
+    found = by_sigma(block, case.residual, sigma, case.scale, case.group_scale)
+    up, down = (grouped(case.repeated(TIMES)._replace(sigma=sigma + h)) for h in (step, -step))
+    assert float(found) == pytest.approx((up - down) / (2 * step), rel=1e-6)
+
+
+def test_weighted_draws_have_the_moments_of_repeated_rows(case: Case) -> None:
+    block = marginal.group(case.shared, case.group, TIMES)
+
+    def draw(key: jax.Array) -> Any:
+        return marginal.grouped_draw(
+            key, block, case.residual, case.sigma, case.scale, case.group_scale
+        )
+
+    keys = jax.random.split(jax.random.key(3), 20_000)
+    shared, own = jax.jit(jax.vmap(draw))(keys)
+    draws = np.concatenate([shared, own.reshape(20_000, -1)], 1)
+    assert_moments(draws, *case.repeated(TIMES).conditional())
+    if case.group.size:
+        return
+    turned = marginal.rotate(case.shared.reshape(-1, K), case.scale, TIMES.ravel())
+    one = lambda key: marginal.rotated_draw(key, turned, case.residual.ravel(), case.sigma)  # noqa: E731
+    assert_moments(np.asarray(jax.jit(jax.vmap(one))(keys)), *case.repeated(TIMES).conditional())
+
+
+def test_transport_weighs_rows_as_their_copies() -> None:
+    case = make_case(2)
+    unit = np.random.default_rng(8).normal(size=(G, 1))
+
+    def moved(case: Case, power: np.ndarray | None) -> Any:
+        block = marginal.group(case.shared, case.group[..., :1], power)
+        late = np.swapaxes(case.group[..., 1:], 1, 2)
+        return jax.jit(marginal.transport)(
+            block, case.residual, case.sigma, case.scale, case.group_scale, late, unit
+        )
+
+    for found, wanted in zip(moved(case, TIMES), moved(case.repeated(TIMES), None), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)

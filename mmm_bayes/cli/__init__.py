@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mmm_bayes._version import __version__
+from mmm_bayes.cli.augmentation import augment, experiments
+from mmm_bayes.cli.terminal import (
+    STRICT,
+    CommandError,
+    open_console,
+    problems_in_words,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_PROBLEM, _STRICT, _INTERRUPTED = 1, 3, 130
+app.command()(augment)
+app.add_typer(experiments, name="experiment")
+
 _DEMO_FOLDER = Path("demo_output")
 _FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
 
@@ -54,12 +61,12 @@ def demo(
     force: Force = False,
 ) -> None:
     """Fit the bundled weekly data set, and set its ROAS beside the truth."""
-    with _problems_in_words():
+    with problems_in_words():
         from mmm_bayes.data.datasets import load_truth
 
         # The demo's own folder is the demo's to replace; any other may hold somebody's work.
         _claim(out, force or out == _DEMO_FOLDER, ())
-        console, spec = _console(), _read_model("national_weekly")
+        console, spec = open_console(), _read_model("national_weekly")
         truth = load_truth("national_weekly")
         fit = _run(spec, None, "nuts", (draws, warmup, chains), seed, quiet, console)
         report = fit.diagnose()
@@ -93,18 +100,18 @@ def fit(
     ] = False,
 ) -> None:
     """Fit a model to a table; write draws, summary, diagnostics and figures."""
-    with _problems_in_words():
+    with problems_in_words():
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
         _claim(out, force, [path for path in (Path(model), data) if path is not None])
-        console, spec = _console(), _read_model(model)
+        console, spec = open_console(), _read_model(model)
         result = _run(spec, data, method, (draws, warmup, chains), seed, quiet, console, model)
         report = result.diagnose()
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, result, None)
         _write(result, report, out, console, None)
         if strict and report.verdict == "FAIL":
-            raise typer.Exit(_STRICT)
+            raise typer.Exit(STRICT)
 
 
 @app.command()
@@ -115,11 +122,11 @@ def summary(
     ] = 0.9,
 ) -> None:
     """Judge a fit anew, and print what each channel cost and brought."""
-    with _problems_in_words():
+    with problems_in_words():
         from mmm_bayes.fit import load_fit
 
         # The folder of a fit will do.
-        console, result = _console(), load_fit(path / "fit.nc" if path.is_dir() else path)
+        console, result = open_console(), load_fit(path / "fit.nc" if path.is_dir() else path)
         console.print(f"{result!r}\n", highlight=False, markup=False)
         console.print(f"{result.diagnose()}\n", highlight=False, markup=False)
         _print_summary(console, result, None, ci_prob)
@@ -128,7 +135,7 @@ def summary(
 @app.command()
 def datasets() -> None:
     """List the bundled data sets."""
-    with _problems_in_words():
+    with problems_in_words():
         from rich.table import Table
 
         from mmm_bayes.data.datasets import list_datasets
@@ -142,8 +149,8 @@ def datasets() -> None:
         for label, row in list_datasets().iterrows():
             sizes = (str(row[size]) for size in ("dates", "geos", "channels", "controls"))
             table.add_row(str(label), row["title"], *sizes, "yes" if row["truth"] else "no")
-        _console().print(table)
-        _console().print(f"Bundled models: {', '.join(path.stem for path in _models())}.")
+        open_console().print(table)
+        open_console().print(f"Bundled models: {', '.join(path.stem for path in _models())}.")
 
 
 @app.callback(invoke_without_command=True)
@@ -159,31 +166,6 @@ def root(
 def main() -> None:
     """Run the command line."""
     app()
-
-
-@contextmanager
-def _problems_in_words() -> Iterator[None]:
-    """Say what a user can mend without a traceback; bugs keep theirs."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
-    except typer.Exit:
-        raise
-    except (OSError, FloatingPointError) as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(_PROBLEM) from None
-    except ValueError as error:
-        own = type(error).__module__.startswith("mmm_bayes")
-        if own or isinstance(error, CommandError):
-            typer.echo(f"{error}", err=True)
-            raise typer.Exit(_PROBLEM) from None
-        raise
-
-
-class CommandError(ValueError):
-    """What was asked for cannot be done; the message says why, and what to do."""
 
 
 def _claim(out: Path, force: bool, inputs: Iterable[Path]) -> None:
@@ -205,15 +187,9 @@ def _claim(out: Path, force: bool, inputs: Iterable[Path]) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
-
-
 def _models() -> list[Path]:
     """Bundled model files: beside the package's data when installed, else in the checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     for folder in (package / "_models", package.parent / "models"):
         if folder.is_dir():
             return sorted(folder.glob("*.toml"))
@@ -356,10 +332,10 @@ def _write(
     fit: FitResult, report: DiagnosticsReport, out: Path, console: Console, truth: Any | None
 ) -> None:
     fit.save(out / "fit.nc")
-    _write_text(out / "model.toml", fit.spec.to_toml())
-    _write_text(out / "summary.csv", fit.summary().to_csv())
-    _write_text(out / "diagnostics.txt", f"{report}\n")
-    _write_text(out / "diagnostics.json", json.dumps(report.to_dict(), indent=1))
+    write_text(out / "model.toml", fit.spec.to_toml())
+    write_text(out / "summary.csv", fit.summary().to_csv())
+    write_text(out / "diagnostics.txt", f"{report}\n")
+    write_text(out / "diagnostics.json", json.dumps(report.to_dict(), indent=1))
     figures = fit.plot.save_all(out / "figures", truth=truth)
     console.print(
         f"\nWritten to {out}/: fit.nc, summary.csv, diagnostics.txt and .json, model.toml, and "
@@ -368,14 +344,3 @@ def _write(
     )
     if report.verdict == "FAIL":
         console.print("The verdict is FAIL: do not use these figures before it is resolved.")
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Replace a file only by a whole one."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-if __name__ == "__main__":
-    main()

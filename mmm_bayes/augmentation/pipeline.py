@@ -1,0 +1,292 @@
+r"""Causal data augmentation of a media-mix model: rows that a graph implies, and their powers.
+
+A graph over channels, controls and the target factorises their joint distribution, and augmented
+rows are drawn from that factorisation (Teshima and Sugiyama 2021; Poinsot and Leite 2023):
+dependencies that the graph does not have are broken up. The model is then fitted to observed and
+augmented rows together, each with a power of its likelihood,
+
+.. math:: \log L = \sum_i p_i \log f(y_i \mid \mathrm{row}_i),
+
+and everything a plan is made from is computed of observed rows.
+
+**What is assumed.** Rows of a time series are not exchangeable. Given the calendar (trend,
+seasonality and events, which move together as one variable, ``season``) and the variables that the
+graph names, they are taken to be. The calendar causes every variable unless the graph says
+otherwise.
+
+**Powers.** With the mixture :math:`\mu`, ``n`` dates and weights ``w`` of the rows of a geo, an
+observed row has :math:`1 - \mu` and an augmented one :math:`\mu n w_i / \sum w`: ``n`` a geo. An
+augmented row brings no new noise: its outcome is that of an observed row. What counts is how often
+each observed outcome counts in all. If the outcome of row ``j`` has the powers
+:math:`P_j = \sum_{i: \text{outcome } j} p_i`, an estimate from them has the variance of one from
+:math:`(\sum_j P_j)^2 / \sum_j P_j^2 \le n` rows (Kish 1965). All powers are scaled by one factor so
+that their sum is that number: the posterior is no narrower than the data allow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import jax
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.augmentation.causal_da import CausalDA
+from mmm_bayes.augmentation.model_features import (
+    by_column,
+    check_augmentation,
+    feature_frames,
+    needs_donors,
+)
+from mmm_bayes.data.findings import DataError, Finding, listing
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model.arrays import AddedRows
+from mmm_bayes.model.mmm import ModelArrays, Structure
+
+if TYPE_CHECKING:
+    from mmm_bayes.augmentation.table import AugmentedData
+
+__all__ = ["CausalDA", "MMMAugmentation", "augment_mmm"]
+
+NDArray = np.ndarray[Any, Any]
+
+_EXCHANGEABLE = (
+    "Given {season} (trend, seasonality, events) and the variables above, rows are taken to be "
+    "exchangeable over time; weekly rows are not without it."
+)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class MMMAugmentation:
+    """Augmented rows of a model's table; ``M`` rows a geo, filled up with rows of weight zero.
+
+    Attributes
+    ----------
+    settings
+        With the graph as it was used: the calendar is a node.
+    season_added
+        Whether the graph was given without the calendar.
+    target
+        Name of the target's node.
+    donors
+        Position in time of the row each variable came from (geo, row, node); -1 where no row holds
+        the value.
+    values
+        Target and controls (geo, row, variable) in scaled units.
+    weights
+        Of the augmentation (geo, row).
+    power
+        Of the likelihood (geo, date + row), observed rows first.
+    mass, ess
+        Probability that the rows of each geo hold, and Kish's number of them (geo,).
+    """
+
+    settings: CausalDA
+    season_added: bool
+    target: str
+    donors: xr.DataArray
+    values: xr.DataArray
+    weights: xr.DataArray
+    power: NDArray
+    mass: xr.DataArray
+    ess: xr.DataArray
+
+    @property
+    def n_dates(self) -> int:
+        """Observed rows a geo."""
+        return self.power.shape[1] - self.weights.sizes["row"]
+
+    @property
+    def total_power(self) -> float:
+        """Number of rows that the likelihood counts for."""
+        return float(self.power.sum())
+
+    def added_rows(self, structure: Structure) -> AddedRows:
+        """What to append to the arrays of the model."""
+        positions = self.donors.transpose("node", "geo", "row")
+        controls = self.values.sel(variable=list(structure.controls))
+        return AddedRows(
+            media=positions.sel(node=list(structure.channels)).values,
+            calendar=positions.sel(node=self.settings.season).values,
+            controls=controls.transpose("geo", "row", "variable").values,
+            target=self.values.sel(variable=self.target).values,
+        )
+
+    def summary(self) -> str:
+        """What was done and what it assumes, as text."""
+        settings, geos = self.settings, self.weights.sizes["geo"]
+        order = settings.graph.topological_factorization(settings.order)
+        observed = geos * self.n_dates
+        lines = [
+            f"Causal data augmentation: {int((self.weights > 0).sum())} rows for {observed} "
+            f"observed ones, method {settings.method!r}.",
+            "Factorisation:",
+            *(f"  {name} given {listing(pillow, 99) or 'nothing'}" for name, pillow in order),
+            "Assumed:",
+            "  Each variable depends on the earlier ones through those above alone.",
+            "  " + _EXCHANGEABLE.format(season=repr(settings.season)),
+        ]
+        if self.season_added:
+            lines.append(
+                f"  The graph has no {settings.season!r}: it was added as a cause of every "
+                "variable."
+            )
+        lines += [
+            "  A channel's week stands for all weeks before it that still work; weeks are matched "
+            "on adstock at its prior median.",
+            f"Likelihood: {settings.mixture:.0%} on augmented rows; counts for "
+            f"{self.total_power:.1f} of {observed} observed rows (Kish, by observed outcome).",
+            f"Mass kept: {float(self.mass.min()):.3g} to {float(self.mass.max()):.3g} a geo; "
+            f"effective augmented rows {float(self.ess.min()):.1f} to {float(self.ess.max()):.1f}.",
+        ]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Settings, graph and numbers, as kept with a fit."""
+        record = {
+            "settings": self.settings.to_dict(),
+            "season_added": self.season_added,
+            "rows": int((self.weights > 0).sum()),
+            "observed_rows": int(self.weights.sizes["geo"] * self.n_dates),
+            "mass": self.mass.values.tolist(),
+            "ess": self.ess.values.tolist(),
+            "total_power": self.total_power,
+            "summary": self.summary(),
+        }
+        return json.dumps(record, default=float)  # NumPy numbers among the settings
+
+
+def augment_mmm(
+    rng_key: jax.Array,
+    settings: CausalDA,
+    structure: Structure,
+    arrays: ModelArrays,
+    data: MMMData,
+) -> MMMAugmentation:
+    """Draw augmented rows for the training arrays of a model, geo by geo.
+
+    Parameters
+    ----------
+    rng_key
+        Random key.
+    settings
+        What to do.
+    structure, arrays, data
+        The model, its training arrays and its table.
+
+    Returns
+    -------
+    MMMAugmentation
+
+    Raises
+    ------
+    DataError
+        With everything about graph, settings, model and table that does not fit together.
+    """
+    from mmm_bayes.augmentation.admgda import admgda
+
+    target = data.roles.target or "target"
+    findings = check_augmentation(settings, structure, data, target)
+    if findings:
+        raise DataError(findings, "the augmentation of this model")
+    complete = settings.completed()
+    frames = feature_frames(structure, arrays, complete.season, target)
+    block = tuple(name for name in frames[0].columns if name not in complete.graph.nodes)
+    n, parts = arrays.target.shape[1], []
+    for key, frame in zip(jax.random.split(rng_key, len(frames)), frames, strict=True):
+        parts.append(
+            admgda(
+                frame,
+                complete.graph,
+                method=complete.method,
+                estimator=complete.estimator,
+                bandwidth=by_column(complete.bandwidth, complete.season, block),
+                bandwidth_scale=complete.bandwidth_scale,
+                smoothing=complete.smoothing,
+                num_rows=complete.num_rows or 2 * n,
+                order=complete.order,
+                blocks={complete.season: block},
+                rng_key=key,
+            )
+        )
+    empty = [geo for geo, part in zip(data.geos, parts, strict=True) if not part.mass > 0]
+    if empty:
+        message = f"The augmentation left no row of {listing(empty)}."
+        remedy = "Use method='sample', or a larger bandwidth_scale."
+        raise DataError([Finding("empty", "error", message, remedy)], "the augmentation")
+    copied = needs_donors(complete, structure, data, target)
+    values = [_values(part, frame, copied) for part, frame in zip(parts, frames, strict=True)]
+    variables = [target, *structure.controls]
+    return _joined(complete, settings is not complete, variables, data, parts, values)
+
+
+def _values(part: AugmentedData, frame: pd.DataFrame, copied: Container[str]) -> pd.DataFrame:
+    """Drawn values; those of variables that only copy are the donors', without any jitter."""
+    position = {name: k for k, name in enumerate(part.nodes)}
+    own = [name for name in frame.columns if name in copied and name in position]
+    return part.frame.assign(
+        **{name: frame[name].to_numpy()[part.row_index[:, position[name]]] for name in own}
+    )
+
+
+def _joined(
+    settings: CausalDA,
+    season_added: bool,
+    variables: Sequence[str],
+    data: MMMData,
+    parts: Sequence[AugmentedData],
+    frames: Sequence[pd.DataFrame],
+) -> MMMAugmentation:
+    """Stack the geos; shorter ones are filled up with rows of weight zero."""
+    nodes, most, n = list(parts[0].nodes), max(len(part) for part in parts), data.n_dates
+    target = variables[0]
+    donors = np.zeros((len(parts), most, len(nodes)), np.int32)
+    values = np.zeros((len(parts), most, len(variables)))
+    weights = np.zeros((len(parts), most))
+    for g, (part, frame) in enumerate(zip(parts, frames, strict=True)):
+        donors[g, : len(part)] = part.row_index
+        values[g, : len(part)] = frame[list(variables)].to_numpy(float)
+        weights[g, : len(part)] = part.weights
+    outcomes = donors[:, :, nodes.index(target)]
+    geo = {"geo": data.geos}
+    dims = ("geo", "row")
+    return MMMAugmentation(
+        settings=settings,
+        season_added=season_added,
+        target=target,
+        donors=xr.DataArray(donors, geo | {"node": nodes}, (*dims, "node")),
+        values=xr.DataArray(values, geo | {"variable": list(variables)}, (*dims, "variable")),
+        weights=xr.DataArray(weights, geo, dims),
+        power=tempered_powers(weights, outcomes, n, settings.mixture),
+        mass=xr.DataArray([part.mass for part in parts], geo, ("geo",)),
+        ess=xr.DataArray([part.ess for part in parts], geo, ("geo",)),
+    )
+
+
+def tempered_powers(weights: NDArray, outcomes: NDArray, n_dates: int, mixture: float) -> NDArray:
+    """Powers of observed and augmented rows (geo, date + row): see the head of this module.
+
+    Parameters
+    ----------
+    weights
+        Of the augmented rows (geo, row).
+    outcomes
+        Position in time of the row whose outcome they have (geo, row); -1 for one of their own.
+    n_dates, mixture
+        Observed rows a geo, and the share of the likelihood that augmented rows have.
+    """
+    geos, rows = weights.shape
+    added = mixture * n_dates * weights / weights.sum(1, keepdims=True)
+    power = np.concatenate([np.full((geos, n_dates), 1.0 - mixture), added], 1)
+    own = n_dates + np.arange(rows)
+    places = np.where(outcomes >= 0, outcomes, own)
+    places = np.concatenate([np.broadcast_to(np.arange(n_dates), (geos, n_dates)), places], 1)
+    by_outcome = np.zeros_like(power)
+    np.add.at(by_outcome, (np.arange(geos)[:, None], places), power)
+    kish = by_outcome.sum() ** 2 / np.sum(by_outcome**2)
+    return power * min(1.0, kish / (geos * n_dates))

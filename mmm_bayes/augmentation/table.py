@@ -1,0 +1,523 @@
+"""Tables in and out of augmentation: columns as arrays of numbers, and rows put together again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.augmentation import kernels
+from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.data.findings import DataError, Finding, listing, nearest
+
+NDArray = np.ndarray[Any, Any]
+Bandwidth = str | float | Mapping[str, float]
+
+_SHOW_ROWS = 5
+
+
+class AugmentationWarning(UserWarning):
+    """An augmentation can be used, but something about it deserves a look."""
+
+
+@final
+@dataclass(frozen=True)
+class EncodedTable:
+    """Columns of a table as numbers, in the order of visiting.
+
+    Attributes
+    ----------
+    frame
+        The table.
+    nodes, columns
+        Names of variables in the order of visiting, and of their columns. A variable has one
+        column, or several that move together (a block).
+    values
+        Columns as numbers (column, row); categories are coded by their order of appearance.
+    kernel
+        Name of each column's kernel.
+    bandwidth
+        Bandwidth of each column at each row (column, row).
+    levels
+        Number of different values of each column.
+    members
+        Positions of each variable's columns.
+    pillows
+        Positions of the variables that each variable is conditioned on.
+    """
+
+    frame: pd.DataFrame
+    nodes: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: NDArray
+    kernel: tuple[str, ...]
+    bandwidth: NDArray
+    levels: NDArray
+    members: tuple[tuple[int, ...], ...]
+    pillows: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the table."""
+        return len(self.frame)
+
+    @property
+    def node_of(self) -> NDArray:
+        """Position of each column's variable."""
+        result = np.zeros(len(self.columns), np.int32)
+        for node, own in enumerate(self.members):
+            result[list(own)] = node
+        return result
+
+    def pillow_columns(self, node: int) -> tuple[int, ...]:
+        """Columns that a variable is conditioned on."""
+        return tuple(c for member in self.pillows[node] for c in self.members[member])
+
+    def is_continuous(self, column: int) -> bool:
+        """Whether a column holds real numbers."""
+        return self.kernel[column] in kernels.CONTINUOUS
+
+    def decode(self, row_index: NDArray, values: Mapping[int, NDArray] | None = None) -> Any:
+        """Put rows together from the training rows their values come from (row, variable).
+
+        ``values`` holds columns that are not copies of training values, by position.
+        """
+        result: dict[str, Any] = {}
+        node_of = self.node_of
+        for name in self.frame.columns:
+            column = self.columns.index(str(name))
+            own = (values or {}).get(column)
+            series = self.frame[name]
+            if own is not None:
+                result[str(name)] = np.asarray(own, float)
+            else:
+                result[str(name)] = series.take(row_index[:, node_of[column]]).array
+        return pd.DataFrame(result, columns=self.frame.columns)
+
+
+@final
+@dataclass(frozen=True)
+class AugmentedData:
+    """Rows that a graph and a table imply, with weights.
+
+    Attributes
+    ----------
+    frame
+        The rows, in the columns of the table.
+    row_index
+        Position of the training row each value came from (row, variable): that it copies, is
+        smoothed around, or has the residual of; -1 for a value drawn from an estimated density.
+    weights
+        Weight of each row; they sum to ``mass``.
+    nodes
+        Variables, in the order of the columns of ``row_index`` (the order of visiting).
+    n_observed
+        Rows of the training table.
+    mass
+        Probability that the rows hold: one for methods that sample, less where enumeration drops
+        rows of small weight.
+    ess
+        Kish's effective number of rows, ``sum(w)**2 / sum(w**2)``.
+    method, settings
+        How they were made.
+    """
+
+    frame: pd.DataFrame
+    row_index: NDArray
+    weights: NDArray
+    nodes: tuple[str, ...]
+    n_observed: int
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def mass(self) -> float:
+        """Probability kept."""
+        return float(self.weights.sum())
+
+    @property
+    def ess(self) -> float:
+        """Kish's effective number of rows."""
+        squares = float(np.sum(self.weights**2))
+        return self.mass**2 / squares if squares > 0 else 0.0
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        return (
+            f"AugmentedData({self.method}: {len(self)} rows from {self.n_observed} observed, "
+            f"mass {self.mass:.3g}, ESS {self.ess:.1f}, {100 * self.share_observed:.0f}% of the "
+            "weight on observed rows)"
+        )
+
+    @property
+    def share_observed(self) -> float:
+        """Share of the weight on rows all of whose values come from one training row."""
+        if not len(self):
+            return 0.0
+        same = (self.row_index == self.row_index[:, :1]).all(1) & (self.row_index[:, 0] >= 0)
+        return float(self.weights[same].sum() / self.weights.sum())
+
+    def combined(
+        self, observed: pd.DataFrame, mixture: float = 0.5
+    ) -> tuple[pd.DataFrame, NDArray]:
+        r"""Observed and augmented rows with weights that sum to the number of observed rows.
+
+        An observed row weighs :math:`1 - \mu`, an augmented one :math:`\mu\, n\, w_i / \sum w`, so
+        that whatever is fitted with these weights takes the set for ``n`` rows, not more.
+
+        Parameters
+        ----------
+        observed
+            The training table.
+        mixture
+            :math:`\mu`, the share of the weight on augmented rows. Nothing augmented, and observed
+            rows keep the weight one.
+
+        Returns
+        -------
+        tuple
+            The rows, observed first, and their weights.
+
+        Raises
+        ------
+        DataError
+            If the mixture is no share, or the columns of the observed rows are not these rows'.
+        """
+        observed = observed.rename(columns=str)
+        findings = _check_combination(self.frame, observed, mixture)
+        if findings:
+            raise DataError(findings, "the rows to combine")
+        if not len(self) or mixture == 0.0:
+            return observed.reset_index(drop=True), np.ones(len(observed))
+        frame = pd.concat([observed, self.frame], ignore_index=True)
+        own = np.full(len(observed), 1.0 - mixture)
+        extra = mixture * len(observed) * self.weights / self.weights.sum()
+        return frame, np.concatenate([own, extra])
+
+    def training_set(
+        self, observed: pd.DataFrame, target: str, mixture: float = 0.5
+    ) -> tuple[pd.DataFrame, pd.Series[Any], NDArray]:
+        """Predictors, target and weights of :meth:`combined`, for any weighted regression.
+
+        Examples
+        --------
+        XGBoost and scikit-learn take ``model.fit(X, y, sample_weight=w)``, statsmodels
+        ``sm.WLS(y, sm.add_constant(X), weights=w).fit()``.
+        """
+        observed = observed.rename(columns=str)
+        if target not in observed.columns:
+            unknown = unknown_choice("column", target, list(map(str, observed.columns)))
+            findings = _check_combination(self.frame, observed, mixture)
+            raise DataError([unknown, *findings], "the rows to combine")
+        frame, weights = self.combined(observed, mixture)
+        kept = weights > 0
+        frame, weights = frame[kept], weights[kept]
+        return frame.drop(columns=target), frame[target], weights
+
+
+def encode(
+    frame: pd.DataFrame,
+    graph: CausalGraph,
+    *,
+    kernel: str | Mapping[str, str],
+    bandwidth: Bandwidth,
+    bandwidth_scale: float,
+    order: Sequence[str] | None,
+    blocks: Mapping[str, Sequence[str]] | None,
+) -> EncodedTable:
+    """Check a table against a graph and turn it into arrays.
+
+    Raises
+    ------
+    DataError
+        With every column, setting and cell that cannot be used.
+    """
+    frame = frame.rename(columns=str)
+    grouped = {name: tuple(columns) for name, columns in (blocks or {}).items()}
+    visiting = graph.topological_order() if order is None else graph.check_order(tuple(order))
+    findings = _check(frame, graph, grouped, kernel, bandwidth, bandwidth_scale)
+    if findings:
+        raise DataError(findings, "the table to augment")
+    members: list[tuple[int, ...]] = []
+    columns: list[str] = []
+    for node in visiting:
+        own = grouped.get(node, (node,))
+        members.append(tuple(range(len(columns), len(columns) + len(own))))
+        columns += own
+    values = np.stack([_numbers(frame[name]) for name in columns])
+    chosen = [_kernel_of(frame[name], name, kernel) for name in columns]
+    levels = np.array([len(np.unique(x)) for x in values], float)
+    widths = np.stack(
+        [
+            np.minimum(
+                _bandwidth_of(x, name, own, bandwidth) * bandwidth_scale,
+                kernels.greatest_bandwidth(own, count),
+            )
+            for x, name, own, count in zip(values, columns, chosen, levels, strict=True)
+        ]
+    )
+    pillows = tuple(
+        tuple(visiting.index(u) for u in pillow)
+        for _, pillow in graph.topological_factorization(visiting)
+    )
+    return EncodedTable(
+        frame, visiting, tuple(columns), values, tuple(chosen), widths, levels,
+        tuple(members), pillows,
+    )  # fmt: skip
+
+
+def is_discrete(series: pd.Series[Any]) -> bool:
+    """Whether values of a column match exactly or not at all: integers, booleans, categories."""
+    kind = series.dtype
+    return not pd.api.types.is_float_dtype(kind)
+
+
+def warn_of_lost_mass(mass: float, threshold: float) -> None:
+    """Warn where enumeration has dropped more than half of the probability."""
+    if mass < 0.5:
+        warnings.warn(
+            f"Enumeration kept {100 * mass:.1f}% of the probability at threshold={threshold:g}: "
+            "the rows no longer stand for the factorisation. Use method='sample' (no threshold) "
+            "or method='resample' (mass one in expectation), or lower the threshold; every "
+            "variable without a parent divides all weights by the number of rows.",
+            AugmentationWarning,
+            stacklevel=3,
+        )
+
+
+def _numbers(series: pd.Series[Any]) -> NDArray:
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return series.to_numpy(dtype=float)
+    return pd.factorize(series)[0].astype(float)
+
+
+def _kernel_of(series: pd.Series[Any], name: str, kernel: str | Mapping[str, str]) -> str:
+    asked = kernel.get(name) if isinstance(kernel, Mapping) else None
+    if asked is not None:
+        return asked
+    if is_discrete(series):
+        return "indicator"
+    return kernel if isinstance(kernel, str) else "gaussian"
+
+
+def _bandwidth_of(x: NDArray, name: str, kernel: str, bandwidth: Bandwidth) -> NDArray:
+    if isinstance(bandwidth, Mapping):
+        if name in bandwidth:
+            return np.full(len(x), float(bandwidth[name]))
+        return kernels.bandwidth_of(x, kernel, "normal_reference")
+    if isinstance(bandwidth, str):
+        return kernels.bandwidth_of(x, kernel, bandwidth)
+    own = kernel in kernels.CONTINUOUS
+    return np.full(len(x), float(bandwidth)) if own else kernels.bandwidth_of(x, kernel, "")
+
+
+def _check(
+    frame: pd.DataFrame,
+    graph: CausalGraph,
+    blocks: Mapping[str, tuple[str, ...]],
+    kernel: str | Mapping[str, str],
+    bandwidth: Bandwidth,
+    bandwidth_scale: float,
+) -> list[Finding]:
+    findings: list[Finding] = []
+
+    def report(check: str, message: str, remedy: str, column: str | None = None, rows: Any = ()):  # type: ignore[no-untyped-def]
+        findings.append(Finding(check, "error", message, remedy, column, tuple(map(int, rows))))
+
+    names = [str(name) for name in frame.columns]
+    claimed = [c for node in graph.nodes for c in blocks.get(node, (node,))]
+    wanted = {c: node for node in graph.nodes for c in blocks.get(node, (node,))}
+    for node in [node for node in blocks if node not in graph.nodes]:
+        report(
+            "unknown_block",
+            f"Block {node!r} is not a variable of the graph.",
+            f"Variables: {listing(graph.nodes, 12)}.{nearest(node, graph.nodes)}",
+        )
+    for node in graph.nodes:
+        if not blocks.get(node, (node,)):
+            report("empty_block", f"Block {node!r} has no columns.", "Name those it stands for.")
+    for name in dict.fromkeys(name for name in claimed if claimed.count(name) > 1):
+        report(
+            "shared_column",
+            f"Column {name!r} belongs to {claimed.count(name)} variables or comes twice in one.",
+            "Give each column to one block, or to the variable of its name.",
+            name,
+        )
+    for name, node in wanted.items():
+        if name not in names:
+            where = "" if name == node else f" of block {node!r}"
+            report(
+                "missing_column",
+                f"The graph's variable {name!r}{where} is not a column of the table.",
+                f"Columns: {listing(names, 12)}.{nearest(name, names)}",
+                name,
+            )
+    for name in names:
+        if name not in wanted:
+            report(
+                "column_not_in_graph",
+                f"Column {name!r} is not in the graph.",
+                "Add it as a node (without edges if it has none), or drop the column.",
+                name,
+            )
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        report("repeated_column", f"Column {name!r} comes twice.", "Keep one of them.", name)
+    if len(frame) < 2:
+        report("too_few_rows", f"There are {len(frame)} rows.", "Give at least two.")
+    if findings:
+        return findings
+    for name in names:
+        findings += _check_column(frame[name], name)
+    findings += _check_kernels(frame, kernel)
+    findings += _check_bandwidth(frame, kernel, bandwidth, bandwidth_scale)
+    return findings
+
+
+def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
+    missing = np.flatnonzero(series.isna().to_numpy())
+    if missing.size:
+        shown = listing(missing.tolist(), _SHOW_ROWS)
+        return [
+            Finding(
+                "missing_value",
+                "error",
+                f"Column {name!r} lacks {missing.size} values, in rows {shown}.",
+                "Fill them in or drop the rows before augmenting.",
+                name,
+                tuple(map(int, missing)),
+            )
+        ]
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return [
+            Finding(
+                "dates",
+                "error",
+                f"Column {name!r} holds dates, which are no variable of a graph.",
+                "Drop it, or put the season and trend it stands for in columns of their own.",
+                name,
+            )
+        ]
+    if pd.api.types.is_float_dtype(series.dtype):
+        wrong = np.flatnonzero(~np.isfinite(series.to_numpy(float)))
+        if wrong.size:
+            shown = listing(wrong.tolist(), _SHOW_ROWS)
+            return [
+                Finding(
+                    "not_finite",
+                    "error",
+                    f"Column {name!r} holds infinite values, in rows {shown}.",
+                    "Replace them or drop the rows.",
+                    name,
+                    tuple(map(int, wrong)),
+                )
+            ]
+    return []
+
+
+def _check_kernels(frame: pd.DataFrame, kernel: str | Mapping[str, str]) -> list[Finding]:
+    asked = kernel if isinstance(kernel, Mapping) else {}
+    findings: list[Finding] = []
+    if isinstance(kernel, str) and kernel not in kernels.CONTINUOUS:
+        findings.append(unknown_choice("kernel", kernel, kernels.CONTINUOUS, None))
+    for name, own in asked.items():
+        if name not in frame.columns:
+            findings.append(unknown_choice("kernel of", name, list(map(str, frame.columns)), None))
+        elif own not in kernels.KERNELS:
+            findings.append(unknown_choice("kernel", own, kernels.KERNELS, name))
+        elif own in (*kernels.CONTINUOUS, "wang_ryzin") and not pd.api.types.is_numeric_dtype(
+            frame[name].dtype
+        ):
+            findings.append(
+                Finding(
+                    "kernel_of_categories",
+                    "error",
+                    f"Column {name!r} holds categories, and kernel {own!r} needs numbers.",
+                    "Use 'indicator' or 'aitchison_aitken'.",
+                    name,
+                )
+            )
+    return findings
+
+
+def _check_bandwidth(
+    frame: pd.DataFrame,
+    kernel: str | Mapping[str, str],
+    bandwidth: Bandwidth,
+    bandwidth_scale: float,
+) -> list[Finding]:
+    findings: list[Finding] = []
+    names = list(frame.columns)
+    numbers: dict[str, float] = {"bandwidth_scale": bandwidth_scale}
+    if isinstance(bandwidth, str):
+        if bandwidth not in kernels.BANDWIDTH_RULES:
+            findings.append(unknown_choice("bandwidth", bandwidth, kernels.BANDWIDTH_RULES, None))
+    elif isinstance(bandwidth, Mapping):
+        for name, value in bandwidth.items():
+            if name not in names:
+                findings.append(unknown_choice("bandwidth of", name, names, None))
+            else:
+                numbers[name] = value
+    else:
+        numbers["bandwidth"] = bandwidth
+    for name, value in numbers.items():
+        own = kernel.get(str(name)) if isinstance(kernel, Mapping) else None
+        if name in names and own in ("aitchison_aitken", "wang_ryzin"):
+            most = kernels.greatest_bandwidth(own, frame[name].nunique())
+            if not 0 < value <= most:
+                findings.append(
+                    Finding(
+                        "bandwidth",
+                        "error",
+                        f"The bandwidth of {name!r} should be above 0 and at most {most:.3g}, but "
+                        f"is {value}.",
+                        f"It is the lambda of {own!r}; leave it out for n**-0.4.",
+                        name,
+                    )
+                )
+        elif not (np.isfinite(value) and value > 0):
+            findings.append(
+                Finding(
+                    "bandwidth",
+                    "error",
+                    f"The bandwidth {name!r} should be a positive number, but is {value}.",
+                    "Give it in the units of the column, or leave it to a rule.",
+                    name if name in names else None,
+                )
+            )
+    return findings
+
+
+def _check_combination(
+    augmented: pd.DataFrame, observed: pd.DataFrame, mixture: float
+) -> list[Finding]:
+    findings = []
+    if not 0.0 <= mixture <= 1.0:
+        message = f"mixture should lie between 0 and 1, but is {mixture}."
+        findings.append(Finding("mixture", "error", message, "One half is usual."))
+    for name in observed.columns.difference(augmented.columns, sort=False):
+        message = f"Column {name!r} of the observed rows is not among the augmented ones'."
+        findings.append(Finding("other_columns", "error", message, "Drop it.", str(name)))
+    for name in augmented.columns.difference(observed.columns, sort=False):
+        message = f"The observed rows lack the column {name!r}."
+        remedy = "Give the table that was augmented."
+        findings.append(Finding("other_columns", "error", message, remedy, str(name)))
+    return findings
+
+
+def unknown_choice(
+    what: str, given: str, options: Sequence[str], column: str | None = None
+) -> Finding:
+    """Say that a name is not among the options."""
+    return Finding(
+        "unknown_choice",
+        "error",
+        f"There is no {what} {given!r}.",
+        f"Choose from {listing(options, 12)}.{nearest(given, options)}",
+        column,
+    )

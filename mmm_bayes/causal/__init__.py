@@ -1,0 +1,1 @@
+"""Causal graphs over observed variables, with hidden common causes."""

@@ -1,0 +1,155 @@
+"""Graphs in files: TOML and JSON here, Graphviz in :mod:`mmm_bayes.causal.graph_dot`."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmm_bayes.causal.graph_checks import GraphError, Pair, Place, nowhere
+from mmm_bayes.causal.graph_dot import dot_text, parse_dot
+from mmm_bayes.data.findings import nearest
+
+_KEYS = ("nodes", "edges", "bidirected")
+
+
+@dataclass
+class RawGraph:
+    """What a file says, unchecked, and what could not be read."""
+
+    nodes: Any = None
+    edges: Any = ()
+    bidirected: Any = ()
+    place: Place = nowhere
+    problems: list[str] = field(default_factory=list)
+
+
+def read_graph(path: str | os.PathLike[str]) -> RawGraph:
+    """Read the parts of a graph from a ``.toml``, ``.json`` or ``.dot`` file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    GraphError
+        If it is of another kind, or its text cannot be read at all.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No graph at {path}.")
+    try:
+        return _READERS[kind](path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        text = f"The file is not UTF-8 text ({error}): save it as UTF-8."
+        raise GraphError([text], str(path)) from None
+    except json.JSONDecodeError as error:
+        raise GraphError([f"line {error.lineno}: not JSON: {error.msg}."], str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise GraphError([f"The file is not TOML: {error}."], str(path)) from None
+
+
+def write_graph(
+    path: str | os.PathLike[str],
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+) -> Path:
+    """Write a graph as its suffix says; an old file is replaced only by a whole one."""
+    path = Path(path)
+    text = _WRITERS[_kind(path)](nodes, edges, bidirected)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _kind(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind not in _READERS:
+        known = ", ".join(sorted(_READERS))
+        raise GraphError([f"The file's name should end in one of {known}, but is {path.name!r}."])
+    return kind
+
+
+def _from_mapping(found: Any) -> RawGraph:
+    if not isinstance(found, dict):
+        return RawGraph(
+            problems=[f'Expected {{"edges": [["tv", "sales"]]}}, but the file holds {found!r:.60}.']
+        )
+    problems = [
+        f"Unknown key {key!r}.{nearest(key, _KEYS) or ' Known are nodes, edges and bidirected.'}"
+        for key in found
+        if key not in _KEYS
+    ]
+    return RawGraph(
+        found.get("nodes"), found.get("edges", ()), found.get("bidirected", ()), nowhere, problems
+    )
+
+
+def _from_dot(text: str) -> RawGraph:
+    parsed = parse_dot(text)
+    lines = {"edges": parsed.edges, "bidirected": parsed.bidirected}
+
+    def place(kind: str, position: int) -> str:
+        return f"line {lines[kind][position][1]}: " if kind in lines else ""
+
+    return RawGraph(
+        parsed.nodes,
+        [pair for pair, _ in parsed.edges],
+        [pair for pair, _ in parsed.bidirected],
+        place,
+        parsed.problems,
+    )
+
+
+def _as_mapping(
+    nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]
+) -> dict[str, Any]:
+    found = {
+        "nodes": list(nodes),
+        "edges": [list(pair) for pair in edges],
+        "bidirected": [list(pair) for pair in bidirected],
+    }
+    return {key: value for key, value in found.items() if value or key != "bidirected"}
+
+
+def _rows(value: list[Any], indent: str) -> str:
+    """Write a list with an entry a line, so that a change of one edge is a change of one line."""
+    if not value:
+        return "[]"
+    # DEL is the one character that JSON's strings may hold and TOML's may not.
+    rows = (json.dumps(row, ensure_ascii=False).replace("\x7f", "\\u007f") for row in value)
+    return "[\n" + ",\n".join(f"{indent}  {row}" for row in rows) + f"\n{indent}]"
+
+
+def _to_toml(nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]) -> str:
+    found = _as_mapping(nodes, edges, bidirected)
+    return "".join(f"{key} = {_rows(value, '')}\n" for key, value in found.items())
+
+
+def _to_json(nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]) -> str:
+    found = _as_mapping(nodes, edges, bidirected)
+    rows = ",\n".join(f'  "{key}": {_rows(value, "  ")}' for key, value in found.items())
+    return f"{{\n{rows}\n}}\n"
+
+
+_READERS: dict[str, Callable[[str], RawGraph]] = {
+    ".toml": lambda text: _from_mapping(tomllib.loads(text)),
+    ".json": lambda text: _from_mapping(json.loads(text)),
+    ".dot": _from_dot,
+}
+_WRITERS: dict[str, Callable[[Sequence[str], Sequence[Pair], Sequence[Pair]], str]] = {
+    ".toml": _to_toml,
+    ".json": _to_json,
+    ".dot": dot_text,
+}

@@ -1,0 +1,195 @@
+"""Commands of causal data augmentation: augment a table, run the published experiment."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.augmentation.table import AugmentedData
+
+experiments = typer.Typer(help="Run a published experiment again, beside what is recommended.")
+_WEIGHT = "augmentation_weight"
+
+
+def augment(
+    table: Annotated[Path, typer.Argument(help="CSV or parquet file; a column a variable.")],
+    graph: Annotated[Path, typer.Option(help="Graph of the experts: .dot, .toml or .json.")],
+    out: Annotated[Path, typer.Option(help="CSV or parquet file to write.")],
+    method: Annotated[
+        str, typer.Option(help="sample, resample, residual, or enumerate (ADMGDA as published).")
+    ] = "sample",
+    estimator: Annotated[
+        str, typer.Option(help="Of conditionals, for sample; cross_validated chooses for each.")
+    ] = "kernel",
+    rows: Annotated[
+        int | None, typer.Option(help="Rows to draw; max(2 n, 500) by default.", min=1)
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Least weight kept, times n (enumerate).")
+    ] = 0.01,
+    bandwidth: Annotated[
+        str, typer.Option(help="normal_reference, silverman, robust, nearest, or a number.")
+    ] = "normal_reference",
+    bandwidth_scale: Annotated[float, typer.Option(help="Multiplies all bandwidths.")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="Jitter of values, in bandwidths.")] = 0.0,
+    mixture: Annotated[
+        float | None,
+        typer.Option(
+            help="Write observed rows too, augmented rows having this share of the weight.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Column to leave out, a date for instance; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Augment a table by rows that a causal graph implies, with weights.
+
+    The column `augmentation_weight` is the probability of a row; with --mixture the file holds
+    observed and augmented rows, whose weights sum to the number of observed ones.
+    """
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes.augmentation.admgda import admgda
+        from mmm_bayes.augmentation.table import AugmentationWarning
+        from mmm_bayes.causal.graph import CausalGraph
+        from mmm_bayes.data.load import read_frame
+
+        _claim_file(out, table, graph, force)
+        frame = _without(read_frame(table), drop or [], table)
+        if _WEIGHT in frame.columns:
+            raise CommandError(f"{table} has a column {_WEIGHT!r}: rename it or --drop it.")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AugmentationWarning)
+            result = admgda(
+                frame,
+                CausalGraph.from_file(graph),
+                method=method,  # type: ignore[arg-type]  # checked there
+                estimator=estimator,
+                threshold=threshold,
+                num_rows=rows,
+                bandwidth=_number_or_name(bandwidth),
+                bandwidth_scale=bandwidth_scale,
+                smoothing=smoothing,
+                rng_key=jax.random.key(seed),
+            )
+        for note in caught:
+            typer.echo(f"note: {note.message}", err=True)
+        if not len(result):
+            raise CommandError("No row is left, and nothing is written.")
+        written, weights = result.frame, result.weights
+        if mixture is not None:
+            written, weights = result.combined(frame, mixture)
+        _write_table(written.assign(**{_WEIGHT: weights}), out)
+        _say(result, len(written), out)
+
+
+@experiments.command("admgda")
+def admgda_experiment(
+    out: Annotated[Path, typer.Option(help="Folder of results; an earlier run there goes on.")],
+    scenario: Annotated[
+        list[str],
+        typer.Option(
+            help="mechanisms, observations, dimension, degree, noise, outliers, threshold, or all; "
+            "repeatable."
+        ),
+    ] = ["mechanisms"],  # noqa: B006  # typer copies it
+    repetitions: Annotated[int, typer.Option(help="Random causal models a cell.", min=1)] = 20,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    targets: Annotated[
+        int | None, typer.Option(help="Most variables to predict in a run; all by default.", min=1)
+    ] = None,
+    independent_roots: Annotated[
+        bool,
+        typer.Option(
+            "--independent-roots",
+            help="Roots that are independent, as the graph says; in the published tables they are "
+            "not.",
+        ),
+    ] = False,
+    published: Annotated[
+        Path | None, typer.Option(help="Folder of the published tables, to stand beside ours.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+) -> None:
+    """Boosted trees with and without augmentation, on random causal models."""
+    with problems_in_words():
+        from mmm_bayes.experiments.admgda import main_admgda
+
+        paths = main_admgda(
+            scenario,
+            out=out,
+            repetitions=repetitions,
+            workers=workers,
+            published=published,
+            seed=seed,
+            max_targets=targets,
+            guide_compat=not independent_roots,
+        )
+        for path in paths:
+            typer.echo(f"Written: {path}")
+
+
+@experiments.callback()
+def _group() -> None:
+    """Run a published experiment again, beside what is recommended."""
+
+
+def _number_or_name(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _claim_file(out: Path, table: Path, graph: Path, force: bool) -> None:
+    if out.suffix.lower() not in (".csv", ".parquet", ".pq"):
+        raise CommandError(f"--out should end in .csv or .parquet, but is {out}.")
+    if out.resolve() in (table.resolve(), graph.resolve()):
+        raise CommandError(f"{out} is what this command reads: choose another name with --out.")
+    if out.exists() and not force:
+        raise CommandError(f"{out} is there already. Choose another name, or replace it: --force.")
+
+
+def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
+    if unknown := [name for name in drop if name not in frame.columns]:
+        columns = ", ".join(map(str, frame.columns))
+        raise CommandError(f"{table} has no column {', '.join(unknown)}; it has {columns}.")
+    return frame.drop(columns=drop)
+
+
+def _write_table(frame: pd.DataFrame, out: Path) -> None:
+    """Replace a file only by a whole one."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.part")
+    if out.suffix.lower() == ".csv":
+        frame.to_csv(temporary, index=False)
+    else:
+        frame.to_parquet(temporary, index=False)
+    os.replace(temporary, out)
+
+
+def _say(result: AugmentedData, rows: int, out: Path) -> None:
+    console = open_console()
+    facts: dict[str, Any] = {
+        "rows": f"{len(result)} augmented from {result.n_observed} observed",
+        "mass": f"{result.mass:.4g}  (probability kept)",
+        "ESS": f"{result.ess:.1f}",
+        "observed": f"{result.share_observed:.1%} of the weight on rows of the table",
+    }
+    for name, text in facts.items():
+        console.print(f"{name:<10}{text}", highlight=False, markup=False)
+    console.print(f"\nWritten: {out} ({rows} rows)", highlight=False, markup=False)

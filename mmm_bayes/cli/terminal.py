@@ -1,0 +1,56 @@
+"""What all commands share: problems said in words, the console, files replaced whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PROBLEM, STRICT, INTERRUPTED = 1, 3, 130
+
+
+class CommandError(ValueError):
+    """What was asked for cannot be done; the message says why, and what to do."""
+
+
+@contextmanager
+def problems_in_words() -> Iterator[None]:
+    """Say what a user can mend without a traceback; bugs keep theirs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except (OSError, FloatingPointError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(PROBLEM) from None
+    except ValueError as error:
+        own = type(error).__module__.startswith("mmm_bayes")
+        if own or isinstance(error, CommandError):
+            typer.echo(f"{error}", err=True)
+            raise typer.Exit(PROBLEM) from None
+        raise
+
+
+def open_console() -> Console:
+    """Open a console as wide as the terminal, or of a fixed width in a pipe."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file only by a whole one."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,52 @@
+"""Acyclic graphs over numbered nodes: random ones, given ones, and their causal order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def draw_parents(
+    rng: np.random.Generator, n_nodes: int, expected_degree: float
+) -> list[tuple[int, ...]]:
+    """Parents of each node in a random acyclic graph of Erdos and Renyi.
+
+    Nodes come in a random order; each is joined with each one before it with probability
+    ``min(1, 2 expected_degree / (n_nodes - 1))``, so that ``expected_degree * n_nodes`` edges are
+    expected where that many can be.
+    """
+    probability = min(1.0, 2.0 * expected_degree / max(n_nodes - 1, 1))
+    order = rng.permutation(n_nodes)
+    parents: list[tuple[int, ...]] = [()] * n_nodes
+    for position, node in enumerate(order):
+        chosen = rng.choice(position, rng.binomial(position, probability), replace=False)
+        parents[node] = tuple(sorted(int(order[k]) for k in chosen))
+    return parents
+
+
+def draw_pairs(rng: np.random.Generator, n_nodes: int, count: int) -> list[tuple[int, int]]:
+    """Pairs of distinct nodes, no pair twice, in the order of the nodes."""
+    possible = list(itertools.combinations(range(n_nodes), 2))
+    chosen = rng.choice(len(possible), count, replace=False)
+    return [possible[k] for k in sorted(chosen)]
+
+
+def causal_order(parents: Sequence[Sequence[int]]) -> list[int]:
+    """Order the nodes with causes before effects; those on or behind a cycle are left out."""
+    order: list[int] = []
+    left = list(range(len(parents)))
+    while ready := [i for i in left if all(p in order for p in parents[i])]:
+        order.append(ready[0])
+        left.remove(ready[0])
+    return order
+
+
+def parents_of(edges: Sequence[Sequence[str]], nodes: Sequence[str]) -> list[tuple[int, ...]]:
+    """Parents of each node by number, sorted."""
+    position = {name: i for i, name in enumerate(nodes)}
+    parents: list[set[int]] = [set() for _ in nodes]
+    for cause, effect in edges:
+        parents[position[effect]].add(position[cause])
+    return [tuple(sorted(found)) for found in parents]

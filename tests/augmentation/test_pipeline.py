@@ -1,0 +1,428 @@
+"""Augmented rows of a model's table, their powers, and fits with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from mmm_bayes import MMM, DataError, FitResult, MMMData, ModelSpec, load_fit, simulate_mmm
+from mmm_bayes.augmentation.model_features import feature_frames
+from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation, tempered_powers
+from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.inference.convergence import ess_bulk
+
+WEEKS = 60
+CAUSES = ("tv", "radio", "price", "promo")
+GRAPH = CausalGraph((*CAUSES, "sales"), [("tv", "radio"), *((name, "sales") for name in CAUSES)])
+# Every variable follows from all before it, and the kernels match a row with itself alone.
+NAMES = ("season", *CAUSES, "sales")
+SATURATED = CausalGraph(NAMES, [(a, b) for i, a in enumerate(NAMES) for b in NAMES[i + 1 :]])
+FEW = {"num_warmup": 60, "num_samples": 30, "num_chains": 2, "block": 30}
+
+
+def spec_with(**sections: Any) -> ModelSpec:
+    own = {
+        "media": {"max_lag": 4, "saturation": "michaelis_menten"},
+        "trend": {"kind": "linear"},
+        "seasonality": [{"period": "year", "order": 1}],
+    }
+    return ModelSpec(**(own | sections))
+
+
+def data_with(**settings: Any) -> MMMData:
+    sizes: dict[str, Any] = {"n_dates": WEEKS, "n_channels": 2, "n_controls": 2}
+    return simulate_mmm(jax.random.key(51), **(sizes | settings)).data
+
+
+@pytest.fixture(scope="module")
+def mmm() -> MMM:
+    return MMM(data_with(), spec_with())
+
+
+@pytest.fixture(scope="module")
+def augmentation(mmm: MMM) -> MMMAugmentation:
+    return mmm.augment(jax.random.key(1), CausalDA(GRAPH, num_rows=90))
+
+
+# --- Settings and what does not fit --------------------------------------------------------------
+
+
+def test_every_wrong_setting_is_found_at_once() -> None:
+    with pytest.raises(DataError) as caught:
+        CausalDA(
+            "tv -> sales",  # type: ignore[arg-type]
+            method="sampel",  # type: ignore[arg-type]
+            estimator=3,  # type: ignore[arg-type]
+            bandwidth="silvermann",
+            bandwidth_scale=0.0,
+            smoothing=-1.0,
+            num_rows=0,
+            mixture=1.5,
+            season="",
+        )
+    found = {finding.column: str(finding) for finding in caught.value.findings}
+    assert set(found) == {
+        "graph", "method", "estimator", "bandwidth", "bandwidth_scale", "smoothing", "num_rows",
+        "mixture", "season",
+    }  # fmt: skip
+    assert "Did you mean 'sample'?" in found["method"]
+    assert "Did you mean 'silverman'?" in found["bandwidth"]
+    assert "CausalGraph.from_file" in found["graph"]
+    assert "between 0 and 1" in found["mixture"]
+
+
+def test_methods_that_copy_take_no_other_estimator() -> None:
+    with pytest.raises(DataError, match="copies observed values"):
+        CausalDA(GRAPH, method="resample", estimator={"sales": "residual"})
+    with pytest.raises(DataError, match=r"estimator=\{target: 'residual'}"):
+        CausalDA(GRAPH, method="residual")  # type: ignore[arg-type]
+
+
+def test_bandwidths_of_variables_are_checked_each() -> None:
+    with pytest.raises(DataError) as caught:
+        CausalDA(GRAPH, bandwidth={"tv": -1.0, "radio": 0.5, "price": np.nan})
+    assert [f.column for f in caught.value.findings] == [
+        "bandwidth of 'tv'",
+        "bandwidth of 'price'",
+    ]
+
+
+def test_everything_that_does_not_fit_the_model_is_found_at_once() -> None:
+    graph = CausalGraph(edges=[("tv", "sale"), ("radoi", "sale"), ("price", "sale")])
+    settings = CausalDA(
+        graph, estimator={"tv": "residual", "promo": "flow", "season": "flow", "pric": "kernel"}
+    )
+    spec = spec_with(media={"max_lag": 4, "order": "saturation_first"})
+    with pytest.raises(DataError) as caught:
+        MMM(data_with(), spec).augment(jax.random.key(0), settings)
+    found = [(f.check, f.column) for f in caught.value.findings]
+    assert found == [
+        ("not_in_graph", "radio"),
+        ("not_in_graph", "promo"),
+        ("not_in_graph", "sales"),
+        ("unknown_node", "sale"),
+        ("unknown_node", "radoi"),
+        ("saturation_first", None),
+        ("unknown_variable", "pric"),
+        ("needs_donors", "tv"),
+        ("needs_donors", "season"),
+        ("needs_donors", "promo"),
+    ]
+    text = str(caught.value)
+    assert "Did you mean 'radio'?" in text
+    assert 'media.order = "adstock_first"' in text
+
+
+def test_counts_keep_whole_targets() -> None:
+    data = data_with(likelihood="negative_binomial")
+    spec = spec_with(likelihood={"family": "negative_binomial"})
+    settings = CausalDA(GRAPH, estimator={"sales": "residual"})
+    with pytest.raises(DataError, match="counts are whole"):
+        MMM(data, spec).augment(jax.random.key(0), settings)
+
+
+def test_a_name_cannot_be_two_things(mmm: MMM) -> None:
+    with pytest.raises(DataError, match="'tv' names more than one"):
+        mmm.augment(jax.random.key(0), CausalDA(GRAPH, season="tv"))
+
+
+# --- Calendar ------------------------------------------------------------------------------------
+
+
+def test_the_calendar_is_added_as_a_cause_of_everything() -> None:
+    settings = CausalDA(GRAPH, order=("promo", "price", "tv", "radio", "sales")).completed()
+    assert settings.graph.nodes[0] == "season"
+    assert settings.graph.children("season") == GRAPH.nodes
+    assert set(settings.graph.edges) >= set(GRAPH.edges)
+    assert settings.order == ("season", "promo", "price", "tv", "radio", "sales")
+    own = CausalDA(SATURATED)
+    assert own.completed() is own
+
+
+def test_features_are_adstock_controls_and_calendar(mmm: MMM) -> None:
+    frame = feature_frames(mmm._structure, mmm._arrays(), "season", "sales")[0]
+    assert list(frame.columns) == [
+        "season[time]", "season[year_sin1]", "season[year_cos1]", "price", "promo",
+        "tv", "radio", "sales",
+    ]  # fmt: skip
+    assert frame["promo"].dtype.kind == "i"
+    alpha = mmm.spec.media_prior("tv", "alpha").median
+    kernel = alpha ** np.arange(4)
+    kernel /= kernel.sum()
+    exposure = mmm._arrays().media[0, 0, 0]
+    wanted = [
+        sum(kernel[lag] * exposure[t - lag] for lag in range(4) if t >= lag) for t in range(WEEKS)
+    ]
+    np.testing.assert_allclose(frame["tv"], wanted, rtol=1e-6)
+    np.testing.assert_allclose(frame["season[time]"], np.arange(WEEKS) / (WEEKS - 1))
+
+
+# --- Powers --------------------------------------------------------------------------------------
+
+
+def test_powers_by_hand() -> None:
+    """Two dates, three rows of weights 1/2, 1/4, 1/4 with the outcomes of dates 0, 0 and 1."""
+    weights, outcomes = np.array([[0.5, 0.25, 0.25]]), np.array([[0, 0, 1]])
+    found = tempered_powers(weights, outcomes, 2, 0.5)
+    raw = np.array([0.5, 0.5, 0.5, 0.25, 0.25])
+    kish = 2.0**2 / (1.25**2 + 0.75**2)
+    np.testing.assert_allclose(found[0], raw * kish / 2.0, rtol=1e-12)
+    assert found.sum() == pytest.approx(kish)
+
+
+def test_powers_never_count_more_than_the_observed_rows() -> None:
+    rng = np.random.default_rng(2)
+    weights, outcomes = rng.gamma(0.3, size=(3, 50)), rng.integers(0, 20, (3, 50))
+    for mixture in (0.0, 0.3, 1.0):
+        power = tempered_powers(weights, outcomes, 20, mixture)
+        count = np.zeros((3, 20))
+        for g in range(3):
+            for row in range(70):
+                count[g, row if row < 20 else outcomes[g, row - 20]] += power[g, row]
+        assert power.sum() == pytest.approx(count.sum() ** 2 / (count**2).sum())
+        assert power.sum() < 60.0 + 1e-9
+        # One factor for all: shares stay those of the mixture, and geos count alike.
+        np.testing.assert_allclose(power.sum(1), power.sum() / 3)
+        np.testing.assert_allclose(power[:, 20:].sum(), mixture * power.sum(), atol=1e-12)
+    assert (tempered_powers(weights, outcomes, 20, 0.0)[:, :20] == 1.0).all()
+
+
+def test_outcomes_of_their_own_count_each() -> None:
+    """Residual draws have no donor: equal weights are then as many rows as there are dates."""
+    power = tempered_powers(np.ones((1, 40)), np.full((1, 40), -1), 20, 0.5)
+    assert power.sum() == pytest.approx(20.0)
+
+
+# --- Rows ----------------------------------------------------------------------------------------
+
+
+def is_mixed(augmentation: MMMAugmentation) -> np.ndarray:
+    """Rows (geo, row) that come from more than one observed row."""
+    donors = augmentation.donors.values
+    return (donors != donors[..., :1]).any(-1)
+
+
+def test_rows_are_put_together_from_their_donors(mmm: MMM, augmentation: MMMAugmentation) -> None:
+    arrays, structure = mmm._arrays(), mmm._structure
+    rows = augmentation.added_rows(structure)
+    assert rows.media.shape == (2, 1, 90)
+    donors = augmentation.donors
+    assert donors.min() >= 0
+    assert donors.max() < WEEKS
+    np.testing.assert_array_equal(rows.media[1, 0], donors.sel(node="radio")[0])
+    np.testing.assert_array_equal(rows.calendar[0], donors.sel(node="season")[0])
+    np.testing.assert_allclose(rows.target[0], arrays.target[0][donors.sel(node="sales")[0]])
+    for k, name in enumerate(("price", "promo")):
+        lent = arrays.design[0, donors.sel(node=name)[0], k - 2]
+        np.testing.assert_allclose(rows.controls[0, :, k], lent)
+    # The point of it: rows that were never observed.
+    assert np.mean(is_mixed(augmentation)) > 0.5
+
+
+def test_the_key_decides_the_rows(mmm: MMM, augmentation: MMMAugmentation) -> None:
+    settings = CausalDA(GRAPH, num_rows=90)
+    again = mmm.augment(jax.random.key(1), settings)
+    other = mmm.augment(jax.random.key(2), settings)
+    xr.testing.assert_identical(augmentation.donors, again.donors)
+    assert not augmentation.donors.equals(other.donors)
+
+
+def test_a_saturated_graph_with_small_bandwidths_repeats_rows(mmm: MMM) -> None:
+    found = mmm.augment(jax.random.key(3), CausalDA(SATURATED, bandwidth_scale=1e-3))
+    assert found.weights.sizes["row"] == 2 * WEEKS
+    assert not is_mixed(found).any()
+    assert not found.season_added
+
+
+def test_new_targets_may_come_from_residuals(mmm: MMM) -> None:
+    settings = CausalDA(GRAPH, estimator={"sales": "residual"}, num_rows=50)
+    found = mmm.augment(jax.random.key(4), settings)
+    target = found.added_rows(mmm._structure).target
+    assert np.isin(target, mmm._arrays().target).mean() < 0.2
+    assert np.isfinite(target).all()
+
+
+def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
+    found = mmm.augment(jax.random.key(4), CausalDA(GRAPH, smoothing=0.5, num_rows=50))
+    rows, arrays = found.added_rows(mmm._structure), mmm._arrays()
+    for k, name, copied in ((0, "price", False), (1, "promo", True)):
+        lent = arrays.design[0, found.donors.sel(node=name)[0], k - 2]
+        assert (np.abs(rows.controls[0, :, k] - lent) < 1e-6).all() == copied
+    assert not np.isin(rows.target, arrays.target).any()
+    data = data_with(likelihood="negative_binomial")
+    counts = MMM(data, spec_with(likelihood={"family": "negative_binomial"}))
+    target = counts.augment(jax.random.key(4), CausalDA(GRAPH, smoothing=0.5)).added_rows(
+        counts._structure
+    )
+    assert np.isin(target.target, counts._arrays().target).all()
+
+
+@pytest.mark.parametrize("method", ["resample", "enumerate"])
+def test_weighted_rows_have_unequal_powers(mmm: MMM, method: Any) -> None:
+    """A graph with the calendar as its one root, so that enumeration keeps most of the mass."""
+    settings = CausalDA(GRAPH, method=method, bandwidth_scale=0.1, num_rows=200)
+    found = mmm.augment(jax.random.key(5), settings)
+    weights = found.weights.values[0]
+    assert 0.5 < float(found.mass[0]) < 1.5
+    assert np.ptp(weights[weights > 0]) > 0
+    added = found.power[0, WEEKS:]
+    np.testing.assert_allclose(added / added.sum(), weights / weights.sum())
+    assert added.sum() == pytest.approx(0.5 * found.total_power)
+
+
+def test_what_was_assumed_is_said(augmentation: MMMAugmentation) -> None:
+    text = augmentation.summary()
+    for part in (
+        "90 rows for 60 observed ones",
+        "season given nothing",
+        "radio given season, tv",
+        "exchangeable over time",
+        "it was added as a cause of every variable",
+        "adstock at its prior median",
+        f"counts for {augmentation.total_power:.1f} of 60",
+    ):
+        assert part in text, text
+    record = json.loads(augmentation.to_json())
+    assert record["settings"]["graph"]["nodes"][0] == "season"
+    assert record["rows"] == 90
+    assert record["mass"] == [pytest.approx(1.0)]
+    assert 0 < record["ess"][0] <= 90.0 + 1e-9
+    assert record["total_power"] < 60.0
+
+
+# --- Fits ----------------------------------------------------------------------------------------
+
+
+def quick(mmm: MMM, key: int, **settings: Any) -> FitResult:
+    chosen = {**FEW, "prior_draws": 10, **settings}
+    return mmm.fit(jax.random.key(key), progress=False, **chosen)
+
+
+@pytest.fixture(scope="module")
+def fit(mmm: MMM) -> FitResult:
+    return quick(mmm, 5, augmentation=CausalDA(GRAPH, num_rows=90), prior_draws=20)
+
+
+def test_results_are_of_observed_rows(fit: FitResult) -> None:
+    assert fit.tree["posterior_predictive"]["target"].sizes["date"] == WEEKS
+    assert fit.tree["log_likelihood"]["target"].sizes["date"] == WEEKS
+    assert fit.tree["prior_predictive"]["target"].sizes["date"] == WEEKS
+    parts = fit.contributions(by="date")
+    assert (parts["date"].values == fit.data.dates.values).all()
+    mean = fit.fitted_mean(by="date")
+    np.testing.assert_allclose(parts.sum("component"), mean, rtol=1e-8)
+    # The density of the table's own rows, whole: no powers.
+    z = (fit.data.ds["target"].values[0] - mean) / fit.tree["posterior"]["sigma"]
+    wanted = -0.5 * z**2 - np.log(fit.tree["posterior"]["sigma"]) - 0.5 * np.log(2 * np.pi)
+    found = fit.tree["log_likelihood"]["target"].isel(geo=0)
+    np.testing.assert_allclose(found, wanted.transpose(*found.dims), rtol=1e-8)
+
+
+def test_a_fit_says_what_was_added_and_keeps_it(fit: FitResult, tmp_path: Path) -> None:
+    loaded = load_fit(fit.save(tmp_path / "fit.nc"))
+    for one in (fit, loaded):
+        record = json.loads(one.tree["posterior"].attrs["augmentation"])
+        assert record["rows"] == 90
+        assert f"{record['total_power']:.1f} for 60 observed rows" in repr(one)
+        assert "augmented" in one._repr_html_()
+    xr.testing.assert_allclose(fit.roas(), loaded.roas())
+
+
+def test_a_fit_has_the_rows_that_augment_shows(mmm: MMM, fit: FitResult) -> None:
+    shown = mmm.augment(jax.random.key(5), CausalDA(GRAPH, num_rows=90))
+    assert fit.tree["posterior"].attrs["augmentation"] == shown.to_json()
+
+
+def scalars(fit: FitResult) -> dict[str, np.ndarray]:
+    """Draws (chain, draw) of every scalar parameter."""
+    found: dict[str, np.ndarray] = {}
+    for name, values in fit.tree["posterior"].to_dataset().data_vars.items():
+        flat = values.values.reshape(*values.shape[:2], -1)
+        found |= {f"{name}[{i}]": flat[..., i] for i in range(flat.shape[-1])}
+    return found
+
+
+def test_repeated_rows_do_not_make_a_posterior_narrow(mmm: MMM) -> None:
+    """Rows that say nothing new: with their weights as they come, sds would be halved and more."""
+    enough = {"num_warmup": 200, "num_samples": 500, "num_chains": 2, "block": 100}
+    plain = quick(mmm, 6, **enough)
+    settings = CausalDA(SATURATED, bandwidth_scale=1e-3, num_rows=10 * WEEKS)
+    repeated = quick(mmm, 6, augmentation=settings, **enough)
+    ratios = []
+    wide, other = scalars(plain), scalars(repeated)
+    for name, draws in wide.items():
+        ratios.append(np.log(other[name].std() / draws.std()))
+        # A log sd of normal draws has a standard error of 1 / sqrt(2 ess); tails add to it.
+        error = np.sqrt(1 / ess_bulk(draws) + 1 / ess_bulk(other[name]))
+        assert abs(ratios[-1]) < np.log(1.1) + 3.0 * error, name
+    assert abs(np.mean(ratios)) < np.log(1.1)
+
+
+def panel() -> tuple[MMM, CausalDA]:
+    graph = CausalGraph((*CAUSES, "sales"), [(name, "sales") for name in CAUSES])
+    return MMM(data_with(n_geos=3, n_dates=40), spec_with()), CausalDA(graph, num_rows=50)
+
+
+def test_panels_are_augmented_geo_by_geo() -> None:
+    mmm, settings = panel()
+    shown = mmm.augment(jax.random.key(7), settings)
+    rows, arrays = shown.added_rows(mmm._structure), mmm._arrays()
+    for g in range(3):
+        own = shown.donors.sel(node="sales")[g].values
+        np.testing.assert_allclose(rows.target[g], arrays.target[g, own])
+    assert shown.power.shape == (3, 90)
+    np.testing.assert_allclose(shown.power.sum(1), shown.total_power / 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["nuts", "svi"])
+def test_panels_are_fitted(form: Any) -> None:
+    mmm, settings = panel()
+    few: dict[str, Any] = {"num_steps": 60} if form == "svi" else FEW
+    fit = mmm.fit(
+        jax.random.key(7),
+        form,
+        augmentation=settings,
+        progress=False,
+        prior_draws=0,
+        **few,
+    )
+    assert "150 rows added" in repr(fit)
+    assert fit.tree["posterior_predictive"]["target"].shape[2:] == (3, 40)
+    assert all(np.isfinite(draws).all() for draws in scalars(fit).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["log_normal", "student_t", "negative_binomial", "poisson"])
+@pytest.mark.parametrize("n_geos", [1, 3])
+def test_other_likelihoods_run(family: str, n_geos: int) -> None:
+    source = {"log_normal": "lognormal", "student_t": "normal"}.get(family, "negative_binomial")
+    data = data_with(likelihood=source, n_dates=40, n_geos=n_geos)
+    spec = spec_with(likelihood={"family": family}, geo={"media": "log_normal"})
+    fit = quick(MMM(data, spec), 8, augmentation=CausalDA(GRAPH, mixture=0.3))
+    assert all(np.isfinite(draws).all() for draws in scalars(fit).values())
+    assert fit.contributions(by="date").sizes["date"] == 40
+
+
+@pytest.mark.slow
+def test_both_forms_have_one_posterior() -> None:
+    spec = spec_with(trend={"kind": "none"}, media={"max_lag": 4, "effect": "roas"})
+    mmm = MMM(data_with(), spec)
+    enough = {"num_warmup": 500, "num_samples": 1500, "num_chains": 2}
+    settings = CausalDA(GRAPH)
+    both = [
+        scalars(quick(mmm, 9, augmentation=settings, marginal=form, **enough))
+        for form in (True, False)
+    ]
+    assert set(both[0]) == set(both[1])
+    for name, one in both[0].items():
+        two = both[1][name]
+        for a, b in ((one, two), ((one - one.mean()) ** 2, (two - two.mean()) ** 2)):
+            error = np.hypot(*(x.std() / np.sqrt(ess_bulk(x)) for x in (a, b)))
+            assert abs(a.mean() - b.mean()) < 4.5 * error, name

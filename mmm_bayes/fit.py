@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -176,6 +177,10 @@ class MMM:
         if changes:
             sampler = mcmc.SamplerSpec.model_validate(spec.sampler.model_dump() | changes)
             spec = spec.evolve(sampler=sampler)
+        if augmentation is not None and augmentation.exclusions:
+            from mmm_bayes.augmentation.pipeline import excluding
+
+            spec = excluding(augmentation, replace(self._structure, spec=spec), self.data)
         model = self if spec is self.spec else MMM(self.data, spec)
         added = None if augmentation is None else model.augment(rng_key, augmentation)
         reporter = choose_progress(progress)

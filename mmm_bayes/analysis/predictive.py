@@ -104,6 +104,11 @@ def loo(fitted: Fitted, *, pointwise: bool = True) -> Any:
         ``elpd``, ``se``, ``p`` and, pointwise, ``pareto_k``; the log density is that of the target
         in the units of the table, so that models with other likelihoods may be compared.
 
+    Raises
+    ------
+    ValueError
+        If the fit has no log likelihood, or was augmented.
+
     References
     ----------
     Vehtari, Gelman and Gabry (2017), Practical Bayesian model evaluation using leave-one-out
@@ -113,7 +118,17 @@ def loo(fitted: Fitted, *, pointwise: bool = True) -> Any:
 
     if "log_likelihood" not in fitted.tree.children:
         raise ValueError("This fit has no log_likelihood group, which LOO needs.")
+    if is_augmented(fitted):
+        raise ValueError(
+            "The posterior of an augmented fit does not count every row once, which LOO takes for "
+            "granted. Compare models fitted without augmentation, or on held-out dates."
+        )
     return arviz_loo(fitted.tree, pointwise=pointwise, var_name="target")
+
+
+def is_augmented(fitted: Fitted) -> bool:
+    """Whether rows were added to the likelihood, so that observed ones do not count in full."""
+    return "augmentation" in fitted.tree["posterior"].attrs
 
 
 def thinned(fitted: Fitted, group: str) -> NDArray:

@@ -15,7 +15,7 @@ from mmm_bayes.analysis.contributions import (
     spend,
 )
 from mmm_bayes.analysis.decomposition import is_log
-from mmm_bayes.analysis.predictive import autocorrelation, ranks, residuals, thinned
+from mmm_bayes.analysis.predictive import autocorrelation, is_augmented, ranks, residuals, thinned
 from mmm_bayes.inference.diagnostics import diagnose_sampling
 from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
@@ -288,6 +288,8 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
 
 def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
     """Find observations that rule the posterior: Pareto k of leave-one-out above its limit."""
+    if is_augmented(fitted):
+        return []  # leaving a row out needs its power
     if "log_likelihood" not in fitted.tree.children:
         return []
     values = thinned(fitted, "log_likelihood")

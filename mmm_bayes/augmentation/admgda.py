@@ -68,6 +68,7 @@ _BLOCK = 4096  # partial rows looked at together
 _DENSE = 128  # of them, expanded over all training rows together
 _PIECE = 2048  # survivors written together
 _MATRIX_ROWS = 1024  # up to so many training rows pairs of columns have their matrix of sums
+_LEAST_CAPACITY = 1 << 10
 _START_CAPACITY = 1 << 16
 _MAX_CAPACITY = 1 << 27
 
@@ -350,9 +351,9 @@ def enumerate_table(
         If more rows are alive at once than can be held.
     """
     bound = table.n_rows / threshold if threshold > 0 else np.inf
-    capacity = _START_CAPACITY
-    while capacity >= 2 * max(bound, 512):  # powers of two: few programs, whatever the table
-        capacity //= 2
+    capacity = _LEAST_CAPACITY
+    while capacity < min(bound, _START_CAPACITY):  # powers of two: few programs for all tables
+        capacity *= 2
     with jax.enable_x64(precision == "float64"):
         problem = problem_of(table, threshold, np.dtype(precision))
         while True:

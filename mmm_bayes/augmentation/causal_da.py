@@ -32,9 +32,11 @@ class CausalDA:
         As in :func:`mmm_bayes.augmentation.admgda.admgda`: ``"sample"``, ``"resample"`` or
         ``"enumerate"``.
     estimator
-        Conditional of each variable, one name for all or by variable; for ``"sample"``. Channels
-        and the calendar lend whole weeks, so theirs is ``"kernel"`` or ``"nearest"``; so are those
-        of counts and of controls of 0 and 1.
+        Conditional of each variable, one name for all or by variable; for ``"sample"``. By default
+        ``"model"`` for the target and ``"kernel"`` for all others. ``"model"`` is the media-mix
+        model fitted with the target's Markov pillow alone
+        (:mod:`mmm_bayes.augmentation.model_outcomes`). Channels and the calendar lend whole weeks,
+        so theirs is ``"kernel"`` or ``"nearest"``; so are those of controls of 0 and 1.
     bandwidth, bandwidth_scale
         Rule, number, or numbers by variable, in scaled units; and a factor of all.
     smoothing
@@ -45,6 +47,10 @@ class CausalDA:
         Augmented rows a geo; twice the dates by default.
     mixture
         Share of the likelihood that augmented rows have, 0 to 1.
+    exclusions
+        Whether channels and controls outside the target's Markov pillow are without effect in the
+        model: that the graph denies their arrows into the target is what the graph knows of its
+        conditional distribution. Denying dependence between channels says nothing of it.
     season
         Name of the calendar's node.
     order
@@ -66,12 +72,13 @@ class CausalDA:
     graph: CausalGraph
     _: KW_ONLY
     method: Method = "sample"
-    estimator: str | Mapping[str, str] = "kernel"
+    estimator: str | Mapping[str, str] | None = None
     bandwidth: Bandwidth = "normal_reference"
     bandwidth_scale: float = 1.0
     smoothing: float = 0.0
     num_rows: int | None = None
     mixture: float = 0.5
+    exclusions: bool = True
     season: str = "season"
     order: Sequence[str] | None = None
 
@@ -94,12 +101,12 @@ class CausalDA:
             if method == "residual":
                 hint = "Use method='sample', with estimator={target: 'residual'} for the target."
             found.append(("method", f"There is no method {method!r} for models.", hint))
-        elif method != "sample" and (self.estimator != "kernel" or self.smoothing):
+        elif method != "sample" and (self.estimator not in (None, "kernel") or self.smoothing):
             message = f"method {method!r} copies observed values by their kernel weights."
             hint = "Use method='sample' for other estimators and for smoothing."
             found.append(("method", message, hint))
         estimator: Any = self.estimator
-        if not isinstance(estimator, (str, Mapping)):
+        if estimator is not None and not isinstance(estimator, (str, Mapping)):
             message = f"estimator should be a name or names by variable; got {estimator!r}."
             found.append(("estimator", message, "Give 'kernel', or e.g. {'sales': 'residual'}."))
         found += _number_problems("bandwidth_scale", self.bandwidth_scale, positive=True)
@@ -138,21 +145,25 @@ class CausalDA:
         order = None if self.order is None else (self.season, *self.order)
         return replace(self, graph=graph, order=order)
 
-    def estimator_of(self, name: str) -> str:
+    def estimator_of(self, name: str, target: str) -> str:
         """Name of a variable's conditional."""
         own = self.estimator
-        return own if isinstance(own, str) else own.get(name, "kernel")
+        if isinstance(own, str):
+            return own
+        default = "model" if name == target and own is None else "kernel"
+        return default if own is None else own.get(name, default)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         plain = lambda x: dict(x) if isinstance(x, Mapping) else x  # noqa: E731
-        names = ("method", "bandwidth_scale", "smoothing", "num_rows", "mixture", "season")
+        names = ("method", "bandwidth_scale", "smoothing", "num_rows", "mixture", "exclusions")
         graph = {
             "nodes": list(self.graph.nodes),
             "edges": [list(edge) for edge in self.graph.edges],
             "bidirected": [list(pair) for pair in self.graph.bidirected],
         }
         return {name: getattr(self, name) for name in names} | {
+            "season": self.season,
             "estimator": plain(self.estimator),
             "bandwidth": plain(self.bandwidth),
             "order": None if self.order is None else list(self.order),

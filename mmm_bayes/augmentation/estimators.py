@@ -10,8 +10,11 @@ says how dense it is; :data:`ESTIMATORS` names them:
 ``residual``
     A smooth regression on the pillow plus a resampled residual
     (:mod:`mmm_bayes.augmentation.residual`).
-``nearest``, ``gaussian_mixture``, ``flow``, ``boosted_quantiles``
-    Other densities (:mod:`mmm_bayes.augmentation.densities`).
+``nearest``, ``gaussian_mixture``
+    Values of the nearest rows, and the conditional of a mixture
+    (:mod:`mmm_bayes.augmentation.densities`).
+``flow``, ``boosted_quantiles``
+    A normalising flow, and quantiles by boosted trees (files of these names).
 ``cross_validated``
     For each variable the candidate with the greatest leave-one-out likelihood
     (:mod:`mmm_bayes.augmentation.selection`); ``cross_validated_kernel`` chooses the bandwidth of
@@ -101,8 +104,8 @@ ESTIMATORS = {
     "residual": "residual.fit_residual",
     "nearest": "densities.fit_nearest",
     "gaussian_mixture": "densities.fit_gaussian_mixture",
-    "flow": "densities.fit_flow",
-    "boosted_quantiles": "densities.fit_boosted_quantiles",
+    "flow": "flow.fit_flow",
+    "boosted_quantiles": "boosted_quantiles.fit_boosted_quantiles",
     "cross_validated": "selection.fit_cross_validated",
     "cross_validated_kernel": "selection.fit_cross_validated_kernel",
 }
@@ -153,13 +156,7 @@ class KernelConditional:
         """Draw donors by their weights, and smooth their values."""
         key_donor, key_noise = jax.random.split(rng_key)
         donors = draw_donors(key_donor, self.pillow, pillow)
-        values = self.own.values[:, np.maximum(donors, 0)]
-        if not self.donates:
-            rng = generator(key_noise)
-            width = self.smoothing * self.own.bandwidth[:, np.maximum(donors, 0)]
-            noise = kernel_noise(rng, self.own.kernel, values.shape)
-            values = values + np.where(self.own.is_continuous[:, None], width * noise, 0.0)
-        return Draws(values, donors)
+        return Draws(smoothed(key_noise, self.own, donors, self.smoothing), donors)
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
         """Log density of values given the pillow."""
@@ -167,6 +164,17 @@ class KernelConditional:
 
     def _log_own(self, own: NDArray) -> NDArray:
         return log_kernel_density(self.own.scaled(self.smoothing or 1.0), own)
+
+
+def smoothed(rng_key: jax.Array, own: Columns, donors: NDArray, smoothing: float) -> NDArray:
+    """Values (column, draw) of donors, plus draws from ``smoothing`` times their kernels."""
+    rows = np.maximum(donors, 0)
+    values = own.values[:, rows]
+    if smoothing == 0.0:
+        return values
+    noise = kernel_noise(generator(rng_key), own.kernel, values.shape)
+    width = np.where(own.is_continuous[:, None], smoothing * own.bandwidth[:, rows], 0.0)
+    return values + width * noise
 
 
 def fit_kernel(data: ConditionalData, rng_key: jax.Array) -> KernelConditional:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mmm_bayes.augmentation.causal_da import CausalDA
 from mmm_bayes.augmentation.estimators import DONATING
+from mmm_bayes.augmentation.model_outcomes import MODEL
 from mmm_bayes.augmentation.table import Bandwidth
 from mmm_bayes.data.findings import Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
@@ -116,7 +117,7 @@ def check_augmentation(
             hint = f"Known: {listing(known, 12)}.{nearest(name, known)}"
             report("unknown_variable", f"There is no {name!r} to estimate.", hint, name)
     for name, why in needs_donors(settings, structure, data, target).items():
-        own = settings.estimator_of(name)
+        own = settings.estimator_of(name, target)
         if own not in DONATING:
             report(
                 "needs_donors",
@@ -138,6 +139,7 @@ def needs_donors(
     for position, name in enumerate(structure.controls):
         if _is_binary(data.ds["controls"].values[..., position]):
             result[name] = "it is 0 or 1"
-    if structure.spec.likelihood.link == "count":
+    whole = structure.spec.likelihood.link == "count"
+    if whole and settings.estimator_of(target, target) != MODEL:
         result[target] = "counts are whole"
     return result

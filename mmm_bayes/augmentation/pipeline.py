@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import jax
@@ -42,10 +42,17 @@ from mmm_bayes.augmentation.model_features import (
     feature_frames,
     needs_donors,
 )
+from mmm_bayes.augmentation.model_outcomes import (
+    MODEL,
+    check_model_outcomes,
+    draw_outcomes,
+    with_exclusions,
+)
 from mmm_bayes.data.findings import DataError, Finding, listing
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.spec import ModelSpec
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.table import AugmentedData
@@ -117,11 +124,22 @@ class MMMAugmentation:
             target=self.values.sel(variable=self.target).values,
         )
 
+    def with_outcomes(self, outcomes: NDArray) -> MMMAugmentation:
+        """Replace the outcomes by values (geo, row), scaled, that no row holds."""
+        donors, values = self.donors.copy(), self.values.copy()
+        donors.loc[{"node": self.target}] = -1
+        values.loc[{"variable": self.target}] = outcomes
+        places = np.full(self.weights.shape, -1)
+        power = tempered_powers(self.weights.values, places, self.n_dates, self.settings.mixture)
+        return replace(self, donors=donors, values=values, power=power)
+
     def summary(self) -> str:
         """What was done and what it assumes, as text."""
         settings, geos = self.settings, self.weights.sizes["geo"]
         order = settings.graph.topological_factorization(settings.order)
         observed = geos * self.n_dates
+        pillow = settings.graph.markov_pillow(self.target, settings.order)
+        outside = [name for name in settings.graph.nodes if name not in (self.target, *pillow)]
         lines = [
             f"Causal data augmentation: {int((self.weights > 0).sum())} rows for {observed} "
             f"observed ones, method {settings.method!r}.",
@@ -131,6 +149,8 @@ class MMMAugmentation:
             "  Each variable depends on the earlier ones through those above alone.",
             "  " + _EXCHANGEABLE.format(season=repr(settings.season)),
         ]
+        if settings.exclusions and outside:
+            lines.append(f"  No effect on {self.target!r}: {listing(outside, 99)}.")
         if self.season_added:
             lines.append(
                 f"  The graph has no {settings.season!r}: it was added as a cause of every "
@@ -194,17 +214,27 @@ def augment_mmm(
     findings = check_augmentation(settings, structure, data, target)
     if findings:
         raise DataError(findings, "the augmentation of this model")
-    complete = settings.completed()
+    complete, pillow = _pillow_of_target(settings, target)
+    models = complete.estimator_of(target, target) == MODEL
+    if models:
+        order = complete.order or complete.graph.topological_order()
+        findings = check_model_outcomes(pillow, tuple(order), structure.channels, target)
+        if findings:
+            raise DataError(findings, "the augmentation of this model")
+    names = {name: complete.estimator_of(name, target) for name in complete.graph.nodes}
+    if models:
+        names[target] = "kernel"
+    key_rows, key_outcomes = jax.random.split(rng_key)
     frames = feature_frames(structure, arrays, complete.season, target)
     block = tuple(name for name in frames[0].columns if name not in complete.graph.nodes)
     n, parts = arrays.target.shape[1], []
-    for key, frame in zip(jax.random.split(rng_key, len(frames)), frames, strict=True):
+    for key, frame in zip(jax.random.split(key_rows, len(frames)), frames, strict=True):
         parts.append(
             admgda(
                 frame,
                 complete.graph,
                 method=complete.method,
-                estimator=complete.estimator,
+                estimator=names,
                 bandwidth=by_column(complete.bandwidth, complete.season, block),
                 bandwidth_scale=complete.bandwidth_scale,
                 smoothing=complete.smoothing,
@@ -222,7 +252,42 @@ def augment_mmm(
     copied = needs_donors(complete, structure, data, target)
     values = [_values(part, frame, copied) for part, frame in zip(parts, frames, strict=True)]
     variables = [target, *structure.controls]
-    return _joined(complete, settings is not complete, variables, data, parts, values)
+    added = settings.season not in settings.graph.nodes
+    joined = _joined(complete, added, variables, data, parts, values)
+    if not models:
+        return joined
+    rows = joined.added_rows(structure)
+    drawn = draw_outcomes(key_outcomes, structure, data, pillow, rows)
+    return joined.with_outcomes(drawn)
+
+
+def excluding(settings: CausalDA, structure: Structure, data: MMMData) -> ModelSpec:
+    """Return a model's specification without the effects that the graph denies.
+
+    Raises
+    ------
+    DataError
+        As :func:`augment_mmm`.
+    """
+    target = data.roles.target or "target"
+    if findings := check_augmentation(settings, structure, data, target):
+        raise DataError(findings, "the augmentation of this model")
+    return with_exclusions(structure.spec, data, _pillow_of_target(settings, target)[1])
+
+
+def _pillow_of_target(settings: CausalDA, target: str) -> tuple[CausalDA, tuple[str, ...]]:
+    """Complete the settings, and find what the target is conditioned on."""
+    complete = _ending_with(target, settings.completed())
+    order = complete.order or complete.graph.topological_order()
+    return complete, complete.graph.markov_pillow(target, order)
+
+
+def _ending_with(target: str, settings: CausalDA) -> CausalDA:
+    """Visit the target last where its place in the order is free."""
+    if settings.order is not None or settings.graph.children(target):
+        return settings
+    order = [name for name in settings.graph.topological_order() if name != target]
+    return replace(settings, order=(*order, target))
 
 
 def _values(part: AugmentedData, frame: pd.DataFrame, copied: Container[str]) -> pd.DataFrame:

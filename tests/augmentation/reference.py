@@ -157,6 +157,7 @@ def reference_of(
     kernel: str = "gaussian",
     by_name: Mapping[str, str] | None = None,
     bandwidth: Mapping[str, Any] | None = None,
+    scale: float = 1.0,
     **settings: Any,
 ) -> Reference:
     """The loop over a table, with the defaults of ``admgda``; a bandwidth may be one a row."""
@@ -165,6 +166,6 @@ def reference_of(
         real = pd.api.types.is_float_dtype(frame[name].dtype)
         chosen.setdefault(name, kernel if real else "indicator")
         width = widths.get(name, normal_reference(frame[name]) if real else 0.0)
-        widths[name] = np.broadcast_to(width, len(frame)).tolist()
+        widths[name] = np.broadcast_to(scale * np.asarray(width), len(frame)).tolist()
     table = {name: frame[name].tolist() for name in frame.columns}
     return enumerate_reference(table, graph, theta, kernel=chosen, bandwidth=widths, **settings)

@@ -1,0 +1,156 @@
+r"""Outcomes of augmented rows from the model itself, restricted to what the graph says causes them.
+
+Kernels and smooth regressions know nothing of adstock, saturation or positive effects, and with few
+collinear weeks they blur what the channels do apart. The media-mix model is a far better estimate
+of :math:`P(\mathrm{target} \mid \mathrm{pillow})`: it is fitted with the channels and controls in
+the target's Markov pillow alone, and each augmented row takes its outcome from another draw of the
+posterior predictive, so that what is not known of the parameters stays in the augmented rows.
+
+The target has to be the last variable in the order of visiting: nothing may be drawn given an
+outcome that is replaced afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from mmm_bayes.data.findings import Finding, listing
+from mmm_bayes.data.scaling import fit_scaling
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.inference import mcmc
+from mmm_bayes.model import arrays as make
+from mmm_bayes.model import mmm
+from mmm_bayes.model.arrays import AddedRows
+from mmm_bayes.model.baseline import TimeFrame
+from mmm_bayes.model.mmm import Structure
+from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.model.program import program_for
+from mmm_bayes.model.spec import ChannelSpec, ModelSpec
+
+NDArray = np.ndarray[Any, Any]
+
+MODEL = "model"
+_DRAWS = 200  # posterior draws that outcomes come from, one a row in turn
+_ITERATIONS = 500
+_NO_WIDTH = 1e-6  # of an excluded control, in standard deviations of the target
+
+
+def check_model_outcomes(
+    pillow: tuple[str, ...], order: tuple[str, ...], channels: tuple[str, ...], target: str
+) -> list[Finding]:
+    """Say what keeps the model from giving the outcomes."""
+    found = []
+    if order[-1] != target:
+        after = order[order.index(target) + 1 :]
+        found.append(
+            Finding(
+                "target_not_last",
+                "error",
+                f"Outcomes come from the model, but {listing(after)} are drawn after {target!r}.",
+                f"Give an order= that ends with {target!r}, or, where it has effects in the graph, "
+                f"estimator={{{target!r}: 'kernel'}}.",
+                target,
+            )
+        )
+    if not set(pillow) & set(channels):
+        found.append(
+            Finding(
+                "no_channel",
+                "error",
+                f"The graph has no channel that {target!r} depends on.",
+                f"Add the edges, or use estimator={{{target!r}: 'kernel'}}.",
+                target,
+            )
+        )
+    return found
+
+
+def restricted(
+    spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]
+) -> tuple[ModelSpec, MMMData]:
+    """Keep the channels and controls of a pillow, in a model and its table."""
+    channels = [name for name in data.channels if name in pillow]
+    controls = [name for name in data.controls if name in pillow]
+    own = {name: part for name, part in spec.channels.items() if name in channels}
+    priors = {name: part for name, part in spec.controls.priors.items() if name in controls}
+    smaller = spec.evolve(
+        channels=own, controls=spec.controls.model_copy(update={"priors": priors})
+    )
+    return smaller, MMMData(data.ds.sel(channel=channels, control=controls))
+
+
+def with_exclusions(spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]) -> ModelSpec:
+    """Take the effects of channels and controls outside a pillow out of a model.
+
+    A channel's coefficient is the constant zero; a control's has a prior of no width to speak of,
+    so that it stays in the block that is integrated out.
+    """
+    zero = PriorSpec(dist="constant", value=0.0)
+    own = dict(spec.channels)
+    for name in set(data.channels) - set(pillow):
+        part = own.get(name, ChannelSpec())
+        priors = part.priors | {"beta": zero}
+        own[name] = part.model_copy(update={"effect": "coefficient", "priors": priors})
+    none = PriorSpec(dist="normal", loc=0.0, scale=_NO_WIDTH)
+    outside = dict.fromkeys(set(data.controls) - set(pillow), none)
+    controls = spec.controls.model_copy(update={"priors": spec.controls.priors | outside})
+    return spec.evolve(channels=own, controls=controls)
+
+
+def draw_outcomes(
+    rng_key: jax.Array,
+    structure: Structure,
+    data: MMMData,
+    pillow: tuple[str, ...],
+    rows: AddedRows,
+) -> NDArray:
+    """Draw outcomes (geo, row), scaled, for rows to be added to a model's table.
+
+    Parameters
+    ----------
+    rng_key
+        Random key.
+    structure, data
+        The whole model and its table.
+    pillow
+        Variables that the target depends on.
+    rows
+        The rows, for the whole model; their targets are not read.
+    """
+    spec, smaller = restricted(structure.spec, data, pillow)
+    own = mmm.structure_of(spec, smaller.channels, smaller.controls, smaller.n_geos)
+    arrays = make.training_arrays(
+        own,
+        smaller,
+        fit_scaling(smaller, spec.likelihood.link),
+        TimeFrame.from_dates(smaller.dates),
+        np.dtype(spec.sampler.precision),
+    )
+    key_run, key_block, key_outcome = jax.random.split(rng_key, 3)
+    program = program_for(own, True, spec.sampler.precision)
+    sampler = spec.sampler.model_copy(
+        update={"num_warmup": _ITERATIONS, "num_samples": _ITERATIONS}
+    )
+    draws = mcmc.sample(
+        key_run, program.sampler(arrays), arrays, program.layout(arrays).start, sampler
+    )
+    positions = draws.positions.reshape(-1, draws.positions.shape[-1])
+    kept = np.linspace(0, len(positions) - 1, _DRAWS).round().astype(int)
+    params = program.parameters(key_block, positions[kept], arrays)
+    n = arrays.target.shape[1]
+    ones = np.ones((rows.target.shape[0], n + rows.target.shape[1]))
+    added = _restricted_rows(rows, structure, own)
+    extended = make.augmented_arrays(own, arrays, added, ones)
+    replicated = program.outcomes(key_outcome, params, extended, lambda drawn, _: (drawn,))[0]
+    new = replicated[:, :, n:]
+    each = np.arange(new.shape[2]) % len(kept)
+    return np.moveaxis(new, 0, 2)[:, np.arange(new.shape[2]), each]
+
+
+def _restricted_rows(rows: AddedRows, structure: Structure, own: Structure) -> AddedRows:
+    channels = [structure.channels.index(name) for name in own.channels]
+    controls = [structure.controls.index(name) for name in own.controls]
+    return rows._replace(media=rows.media[channels], controls=rows.controls[..., controls])

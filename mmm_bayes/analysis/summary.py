@@ -123,4 +123,5 @@ def parameter_summary(
     """
     from arviz import summary
 
-    return summary(fitted.tree, ci_prob=ci_prob, ci_kind=ci_kind)
+    with np.errstate(divide="ignore", invalid="ignore"):  # constants have no R-hat
+        return summary(fitted.tree, ci_prob=ci_prob, ci_kind=ci_kind)

@@ -25,6 +25,7 @@ from mmm_bayes.model.spec import EFFECT_SITE
 NDArray = np.ndarray[Any, Any]
 
 _DRAWS = ("chain", "draw")
+_NO_WIDTH = 1e-5  # of a control's prior, in standard deviations of the target
 _MIN_DRAWS_FOR_TAIL = 100
 _MAX_DRAWS = 1000  # of checks over dates: quantiles to a percent are enough
 
@@ -104,11 +105,21 @@ def _part_shapes(
     shapes |= {"media_geo_scale"}
     # Scales of a process' coefficients are learned with it: its amplitude and length are judged.
     learned = {term.site for term in fitted.structure.terms if term.scaled_by_process}
+    # Taken out of the model on purpose, by a prior of next to no width.
+    spec, controls = fitted.structure.spec, fitted.structure.controls
+    priors = {name: spec.control_prior(name) for name in controls}
+    fixed = {
+        f"control_coef[{name}]"
+        for name, prior in priors.items()
+        if prior.dist == "normal" and prior.parameters[1] < _NO_WIDTH
+    }
     joined: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
         name = finding.subject.partition("[")[0]
         if name in learned and finding.check.startswith("prior_"):
+            continue
+        if finding.subject in fixed:
             continue
         about = finding.check == "prior_equals_posterior" and name in shapes
         (joined if about else others).append(finding)

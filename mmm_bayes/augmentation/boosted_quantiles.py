@@ -1,8 +1,10 @@
 r"""Conditional quantiles by boosted trees, and the distribution they make.
 
-XGBoost fits a grid of conditional quantiles :math:`q_1(z), .., q_m(z)` by the pinball loss. Sorted
-(monotone rearrangement), they are points of the quantile function; it is linear between them, and
-beyond the outer ones goes on exponentially with the slope it has there:
+XGBoost fits a grid of conditional quantiles :math:`q_1(z), .., q_m(z)` by the pinball loss, of the
+leave-one-out residuals of a regression (:mod:`mmm_bayes.augmentation.residual`): trees need many
+rows to follow a line, and are left with how the noise depends on the pillow. Sorted (monotone
+rearrangement), they are points of the quantile function; it is linear between them, and beyond the
+outer ones goes on exponentially with the slope it has there. For a residual :math:`x`,
 
 .. math::
 
@@ -29,6 +31,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy.special import ndtri
 
 from mmm_bayes.augmentation.estimators import (
     Conditional,
@@ -38,12 +41,13 @@ from mmm_bayes.augmentation.estimators import (
     fit_kernel,
     generator,
 )
-from mmm_bayes.augmentation.residual import Features, features_of, regresses
+from mmm_bayes.augmentation.residual import Features, GaussianProcess, fit_regression, regresses
 
 # Chosen on simulated tables of 100 to 600 rows, for the log density of rows not seen.
 _MOST_LEVELS = 9
 _ROWS_PER_LEVEL = 10
-_LEAST_STEP = 0.4  # least slope of the quantile function, in those of a normal of the same spread
+_NORMAL_SHARE = 0.3  # of the quantiles: the rest is the trees'
+_LEAST_RANGE = 1e-6  # between the outer quantiles, of residuals over their scale
 _ROUNDS = 600
 _PATIENCE = 20
 _HELD_OUT = 5  # one row in so many chooses the number of rounds
@@ -51,7 +55,7 @@ _TREES = {
     "objective": "reg:quantileerror",
     "tree_method": "hist",
     "max_depth": 2,
-    "eta": 0.05,
+    "eta": 0.1,
     "subsample": 0.5,
     "min_child_weight": 5.0,
     "lambda": 5.0,
@@ -67,18 +71,20 @@ class QuantileConditional:
     ----------
     features
         Regressors of a pillow.
+    process
+        The regression on them.
     booster
-        XGBoost's booster, predicting the quantiles of standardised values.
+        XGBoost's booster, predicting the quantiles of its residuals over ``scale``.
     probabilities
         Those of the quantiles (m,), increasing.
-    centre, scale
-        Mean and standard deviation taken off the values.
+    scale
+        Standard deviation of the residuals.
     """
 
     features: Features
+    process: GaussianProcess
     booster: Any
     probabilities: NDArray
-    centre: float
     scale: float
     donates: bool = False
 
@@ -86,16 +92,17 @@ class QuantileConditional:
         """Invert the distribution function at uniform numbers."""
         uniform = generator(rng_key).random(pillow.shape[1])
         values = inverse_cdf(self._quantiles(pillow), self.probabilities, uniform)
-        return Draws((self.centre + self.scale * values)[None], np.full(len(values), -1, np.int32))
+        values = self.process.predict(self.features(pillow)) + self.scale * values
+        return Draws(values[None], np.full(len(values), -1, np.int32))
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
         """Log density of values given the pillow."""
-        values = (own[0] - self.centre) / self.scale
+        values = (own[0] - self.process.predict(self.features(pillow))) / self.scale
         logs = log_slope(self._quantiles(pillow), self.probabilities, values)
         return logs - np.log(self.scale)
 
     def _quantiles(self, pillow: NDArray) -> NDArray:
-        """Increasing quantiles (row, m) of standardised values."""
+        """Increasing quantiles (row, m) of residuals over their scale."""
         found = self.booster.inplace_predict(
             self.features(pillow), iteration_range=(0, self.booster.best_iteration + 1)
         )
@@ -103,15 +110,16 @@ class QuantileConditional:
 
 
 def increasing(quantiles: NDArray, probabilities: NDArray) -> NDArray:
-    """Sort quantiles (row, m), and keep them apart: trees give several levels the same value."""
-    from scipy.special import ndtri
+    """Sort quantiles (row, m), and draw them towards those of a normal with the same outer two.
 
-    least = _LEAST_STEP * np.diff(ndtri(probabilities))
+    Neighbouring levels often get the same value from trees, and a density has no use for that.
+    """
     ordered = np.sort(quantiles, axis=1)
-    # A quantile is moved up past those below it; the median of the moves is taken off again.
-    offset = np.concatenate([[0.0], np.cumsum(least)])
-    raised = np.maximum.accumulate(ordered - offset, axis=1) + offset
-    return raised - np.median(raised - ordered, axis=1)[:, None]
+    first, last = ordered[:, :1], ordered[:, -1:]
+    last = np.maximum(last, first + _LEAST_RANGE)
+    normal = ndtri(probabilities)
+    even = first + (last - first) * (normal - normal[0]) / (normal[-1] - normal[0])
+    return (1.0 - _NORMAL_SHARE) * ordered + _NORMAL_SHARE * even
 
 
 def _ends(quantiles: NDArray, probabilities: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -157,12 +165,14 @@ def fit_boosted_quantiles(data: ConditionalData, rng_key: jax.Array) -> Conditio
     if not regresses(data) or data.own.values.shape[1] < 2 * _HELD_OUT:
         return fit_kernel(data, rng_key)
     xgboost = _xgboost()
-    features, x = features_of(data.pillow), data.own.values[0]
-    centre, scale, n = float(x.mean()), float(x.std()), len(x)
+    key_location, key_trees = jax.random.split(rng_key)
+    process, features = fit_regression(data, key_location)
+    residuals = process.residuals
+    n, scale = len(residuals), float(residuals.std()) or 1.0
     levels = int(np.clip(n // _ROWS_PER_LEVEL, 5, _MOST_LEVELS))
     probabilities = (np.arange(levels) + 0.5) / levels
-    rng = generator(rng_key)
-    z, y, order = features(data.pillow.values), (x - centre) / scale, rng.permutation(n)
+    rng = generator(key_trees)
+    z, y, order = features(data.pillow.values), residuals / scale, rng.permutation(n)
     parts = np.array_split(order, [n // _HELD_OUT])
     held_out, kept = (xgboost.DMatrix(z[rows], y[rows]) for rows in parts)
     booster = xgboost.train(
@@ -173,7 +183,7 @@ def fit_boosted_quantiles(data: ConditionalData, rng_key: jax.Array) -> Conditio
         early_stopping_rounds=_PATIENCE,
         verbose_eval=False,
     )
-    return QuantileConditional(features, booster, probabilities, centre, scale)
+    return QuantileConditional(features, process, booster, probabilities, scale)
 
 
 def _xgboost() -> Any:

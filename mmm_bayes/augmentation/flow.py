@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -38,14 +39,14 @@ from mmm_bayes.augmentation.residual import Features, features_of, regresses
 
 Array = jax.Array
 
-_BINS = 8
+_BINS = 5
 _BOUND = 4.0
 _LEAST = 1e-3  # width, height and slope of a bin
-_HIDDEN = 32
+_HIDDEN = 16
 _LEARNING_RATE = 5e-3
-_DECAY = 1e-3
+_DECAY = 0.1
 _CHECK_EVERY = 20  # steps between looks at the held-out rows
-_PATIENCE = 15  # looks without an improvement
+_PATIENCE = 20  # looks without an improvement
 _MOST_LOOKS = 150
 _BATCH = 512
 _HELD_OUT = 5  # one row in so many
@@ -67,16 +68,13 @@ class Spline(NamedTuple):
     slope: Array
 
 
-def identity(rng_key: Array, inputs: int) -> Network:
+def identity(rng: np.random.Generator, inputs: int) -> Network:
     """Network whose map is the identity: values as standardised, a normal."""
-    keys = jax.random.split(rng_key, 2)
     sizes = (inputs, _HIDDEN, _HIDDEN, 3 * _BINS + 1)
-    weights = [
-        jax.random.normal(key, (a, b), jnp.float32) / np.float32(np.sqrt(a))
-        for key, a, b in zip(keys, sizes, sizes[1:], strict=False)
-    ]
-    last = jnp.zeros(sizes[2:], jnp.float32)
-    return Network((*weights, last), tuple(jnp.zeros(b, jnp.float32) for b in sizes[1:]))
+    weights = [rng.standard_normal((a, b)) / np.sqrt(a) for a, b in pairwise(sizes[:-1])]
+    weights.append(np.zeros(sizes[2:]))
+    single = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
+    return Network(tuple(map(single, weights)), tuple(single(np.zeros(b)) for b in sizes[1:]))
 
 
 def outputs(network: Network, z: Array) -> tuple[Array, Array, Spline]:
@@ -164,12 +162,19 @@ class Training(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames="batch")
-def train(rng_key: Array, z: Array, x: Array, held_out: Array, count: Array, batch: int) -> Network:
-    """Train a network on the first ``count`` rows that are not ``held_out`` (row,).
+def train(
+    rng_key: Array,
+    network: Network,
+    z: Array,
+    x: Array,
+    held_out: Array,
+    count: Array,
+    batch: int,
+) -> Network:
+    """Train a network on those of the first ``count`` rows that are not ``held_out`` (row,).
 
-    Rows are in a random order; ``batch`` of them (static) make a step.
+    ``batch`` rows (static) make a step, drawn at random if they are not all.
     """
-    key_start, key_rows = jax.random.split(rng_key)
     optimiser = optax.adamw(_LEARNING_RATE, weight_decay=_DECAY)
     there = jnp.arange(len(x)) < count
     kept = (there & ~held_out).astype(x.dtype)
@@ -180,9 +185,9 @@ def train(rng_key: Array, z: Array, x: Array, held_out: Array, count: Array, bat
 
     def step(k: Array, carry: tuple[Network, Any, Array]) -> tuple[Network, Any, Array]:
         network, state, look = carry
-        key = jax.random.fold_in(key_rows, look * _CHECK_EVERY + k)
         rows = jnp.arange(batch)
         if batch < len(x):
+            key = jax.random.fold_in(rng_key, look * _CHECK_EVERY + k)
             rows = jax.random.randint(key, (batch,), 0, count)
         gradient = jax.grad(mean_loss)(network, z[rows], x[rows], kept[rows])
         update, state = optimiser.update(gradient, state, network)
@@ -199,11 +204,9 @@ def train(rng_key: Array, z: Array, x: Array, held_out: Array, count: Array, bat
             jnp.where(better, 0, now.since + 1), now.looks + 1,
         )  # fmt: skip
 
-    network = identity(key_start, z.shape[1])
     zero = jnp.zeros((), jnp.int32)
-    first = Training(
-        network, optimiser.init(network), network, mean_loss(network, z, x, scored), zero, zero
-    )
+    unseen = jnp.full((), jnp.inf, x.dtype)
+    first = Training(network, optimiser.init(network), network, unseen, zero, zero)
     going = lambda now: (now.since < _PATIENCE) & (now.looks < _MOST_LOOKS)  # noqa: E731
     return jax.lax.while_loop(going, look, first).best
 
@@ -251,13 +254,16 @@ def fit_flow(data: ConditionalData, rng_key: jax.Array) -> Conditional:
     if not regresses(data) or data.own.values.shape[1] < _LEAST_ROWS:
         return fit_kernel(data, rng_key)
     key_order, key_train = jax.random.split(rng_key)
+    rng = generator(key_order)
     features, x = features_of(data.pillow), data.own.values[0]
     centre, scale, n = float(x.mean()), float(x.std()), len(x)
-    order = generator(key_order).permutation(n)
+    order = rng.permutation(n)
     z = features(data.pillow.values[:, order])
     width = -(-z.shape[1] // 4) * 4
     values = _rows((x[order] - centre) / scale)
     held_out = np.arange(len(values)) % _HELD_OUT == 0
     batch = min(len(values), _BATCH)
-    network = train(key_train, _filled(z, width), values, held_out, np.int32(n), batch)
+    network = train(
+        key_train, identity(rng, width), _filled(z, width), values, held_out, np.int32(n), batch
+    )
     return FlowConditional(features, network, centre, scale)

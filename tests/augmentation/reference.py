@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.augmentation.table import AugmentedData
 from mmm_bayes.causal.graph import CausalGraph
+
+NDArray = np.ndarray[Any, Any]
+Function = Callable[[dict[str, NDArray]], NDArray]
 
 
 class Reference(NamedTuple):
@@ -169,3 +173,56 @@ def reference_of(
         widths[name] = np.broadcast_to(scale * np.asarray(width), len(frame)).tolist()
     table = {name: frame[name].tolist() for name in frame.columns}
     return enumerate_reference(table, graph, theta, kernel=chosen, bandwidth=widths, **settings)
+
+
+KEYS = 40
+DRAWS = 1000
+
+# --- A problem that is small enough for sums over all rows ----------------------------------------
+
+# Two roots, a collider, a discrete variable and a hidden common cause.
+GRAPH = CausalGraph(
+    ("a", "b", "c", "d"), [("a", "c"), ("b", "c"), ("c", "d")], bidirected=[("b", "d")]
+)
+FUNCTIONS: dict[str, Function] = {
+    "mean of a": lambda v: v["a"],
+    "mean of c": lambda v: v["c"],
+    "mean of d": lambda v: v["d"],
+    "second moment of c": lambda v: v["c"] ** 2,
+    "product of a and b": lambda v: v["a"] * v["b"],
+    "product of a and d": lambda v: v["a"] * v["d"],
+    "greatest": lambda v: np.maximum(np.maximum(v["a"], v["c"]), v["d"]),
+    "quadrant": lambda v: ((v["a"] > 0) & (v["d"] > 0)).astype(float),
+    "in a box": lambda v: ((np.abs(v["c"]) < 0.5) & (v["b"] == 1)).astype(float),
+    "wave": lambda v: np.cos(2.0 * v["c"]) * v["b"],
+}
+
+
+def small_table() -> pd.DataFrame:
+    """Twelve rows: 12**4 recombinations can be summed over."""
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=12), rng.integers(2, size=12)
+    c = a + b + 0.3 * rng.normal(size=12)
+    return pd.DataFrame({"a": a, "b": b, "c": c, "d": c - b + 0.5 * rng.normal(size=12)})
+
+
+def estimates(frame: pd.DataFrame, draw: Callable[[int], AugmentedData]) -> dict[str, NDArray]:
+    """Weighted sums of each function, and the mass, for every key."""
+    results: dict[str, list[float]] = {name: [] for name in (*FUNCTIONS, "mass")}
+    for key in range(KEYS):
+        found = draw(key)
+        values = {name: found.frame[name].to_numpy(float) for name in frame}
+        for name, function in FUNCTIONS.items():
+            results[name].append(float(found.weights @ function(values)))
+        results["mass"].append(found.mass)
+    return {name: np.array(each) for name, each in results.items()}
+
+
+def check_unbiased(found: dict[str, NDArray], frame: pd.DataFrame, **settings: Any) -> None:
+    """Means over keys are within three of their standard errors of the sums over all rows."""
+    truth = reference_of(frame, GRAPH, 0.0, **settings)
+    expected = {name: expectation(truth, function) for name, function in FUNCTIONS.items()}
+    expected["mass"] = truth.mass
+    for name, values in found.items():
+        error = values.std(ddof=1) / np.sqrt(KEYS)
+        assert abs(values.mean() - expected[name]) <= 3.0 * error + 1e-6, name

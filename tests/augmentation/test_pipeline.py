@@ -40,6 +40,11 @@ def data_with(**settings: Any) -> MMMData:
     return simulate_mmm(jax.random.key(51), **(sizes | settings)).data
 
 
+def copying(graph: CausalGraph = GRAPH, **settings: Any) -> CausalDA:
+    """Outcomes of observed rows too: the default, from the model, has tests of its own."""
+    return CausalDA(graph, **({"estimator": "kernel"} | settings))
+
+
 @pytest.fixture(scope="module")
 def mmm() -> MMM:
     return MMM(data_with(), spec_with())
@@ -47,7 +52,7 @@ def mmm() -> MMM:
 
 @pytest.fixture(scope="module")
 def augmentation(mmm: MMM) -> MMMAugmentation:
-    return mmm.augment(jax.random.key(1), CausalDA(GRAPH, num_rows=90))
+    return mmm.augment(jax.random.key(1), copying(num_rows=90))
 
 
 # --- Settings and what does not fit --------------------------------------------------------------
@@ -226,7 +231,7 @@ def test_rows_are_put_together_from_their_donors(mmm: MMM, augmentation: MMMAugm
 
 
 def test_the_key_decides_the_rows(mmm: MMM, augmentation: MMMAugmentation) -> None:
-    settings = CausalDA(GRAPH, num_rows=90)
+    settings = copying(num_rows=90)
     again = mmm.augment(jax.random.key(1), settings)
     other = mmm.augment(jax.random.key(2), settings)
     xr.testing.assert_identical(augmentation.donors, again.donors)
@@ -234,7 +239,7 @@ def test_the_key_decides_the_rows(mmm: MMM, augmentation: MMMAugmentation) -> No
 
 
 def test_a_saturated_graph_with_small_bandwidths_repeats_rows(mmm: MMM) -> None:
-    found = mmm.augment(jax.random.key(3), CausalDA(SATURATED, bandwidth_scale=1e-3))
+    found = mmm.augment(jax.random.key(3), copying(SATURATED, bandwidth_scale=1e-3))
     assert found.weights.sizes["row"] == 2 * WEEKS
     assert not is_mixed(found).any()
     assert not found.season_added
@@ -249,7 +254,7 @@ def test_new_targets_may_come_from_residuals(mmm: MMM) -> None:
 
 
 def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
-    found = mmm.augment(jax.random.key(4), CausalDA(GRAPH, smoothing=0.5, num_rows=50))
+    found = mmm.augment(jax.random.key(4), copying(smoothing=0.5, num_rows=50))
     rows, arrays = found.added_rows(mmm._structure), mmm._arrays()
     for k, name, copied in ((0, "price", False), (1, "promo", True)):
         lent = arrays.design[0, found.donors.sel(node=name)[0], k - 2]
@@ -257,16 +262,15 @@ def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
     assert not np.isin(rows.target, arrays.target).any()
     data = data_with(likelihood="negative_binomial")
     counts = MMM(data, spec_with(likelihood={"family": "negative_binomial"}))
-    target = counts.augment(jax.random.key(4), CausalDA(GRAPH, smoothing=0.5)).added_rows(
-        counts._structure
-    )
-    assert np.isin(target.target, counts._arrays().target).all()
+    found = counts.augment(jax.random.key(4), copying(smoothing=0.5, num_rows=50))
+    target = found.added_rows(counts._structure).target
+    assert np.isin(target, counts._arrays().target).all()
 
 
 @pytest.mark.parametrize("method", ["resample", "enumerate"])
 def test_weighted_rows_have_unequal_powers(mmm: MMM, method: Any) -> None:
     """A graph with the calendar as its one root, so that enumeration keeps most of the mass."""
-    settings = CausalDA(GRAPH, method=method, bandwidth_scale=0.1, num_rows=200)
+    settings = copying(method=method, bandwidth_scale=0.1, num_rows=200)
     found = mmm.augment(jax.random.key(5), settings)
     weights = found.weights.values[0]
     assert 0.5 < float(found.mass[0]) < 1.5
@@ -304,9 +308,14 @@ def quick(mmm: MMM, key: int, **settings: Any) -> FitResult:
     return mmm.fit(jax.random.key(key), progress=False, **chosen)
 
 
+# Without arrows from radio and promo, which say nothing of the model here.
+APART = CausalGraph(GRAPH.nodes, [("tv", "radio"), ("tv", "sales"), ("price", "sales")])
+UNCHANGED = copying(APART, num_rows=90, exclusions=False)
+
+
 @pytest.fixture(scope="module")
 def fit(mmm: MMM) -> FitResult:
-    return quick(mmm, 5, augmentation=CausalDA(GRAPH, num_rows=90), prior_draws=20)
+    return quick(mmm, 5, augmentation=UNCHANGED, prior_draws=20)
 
 
 def test_results_are_of_observed_rows(fit: FitResult) -> None:
@@ -335,8 +344,14 @@ def test_a_fit_says_what_was_added_and_keeps_it(fit: FitResult, tmp_path: Path) 
 
 
 def test_a_fit_has_the_rows_that_augment_shows(mmm: MMM, fit: FitResult) -> None:
-    shown = mmm.augment(jax.random.key(5), CausalDA(GRAPH, num_rows=90))
+    shown = mmm.augment(jax.random.key(5), UNCHANGED)
     assert fit.tree["posterior"].attrs["augmentation"] == shown.to_json()
+
+
+def test_a_model_stays_as_it_was_without_exclusions(mmm: MMM, fit: FitResult) -> None:
+    assert fit.spec.evolve(sampler=mmm.spec.sampler) == mmm.spec
+    assert (fit.roas() > 0.0).all()
+    assert "No effect" not in json.loads(fit.tree["posterior"].attrs["augmentation"])["summary"]
 
 
 def scalars(fit: FitResult) -> dict[str, np.ndarray]:
@@ -348,11 +363,12 @@ def scalars(fit: FitResult) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_repeated_rows_do_not_make_a_posterior_narrow(mmm: MMM) -> None:
     """Rows that say nothing new: with their weights as they come, sds would be halved and more."""
     enough = {"num_warmup": 200, "num_samples": 500, "num_chains": 2, "block": 100}
     plain = quick(mmm, 6, **enough)
-    settings = CausalDA(SATURATED, bandwidth_scale=1e-3, num_rows=10 * WEEKS)
+    settings = copying(SATURATED, bandwidth_scale=1e-3, num_rows=10 * WEEKS)
     repeated = quick(mmm, 6, augmentation=settings, **enough)
     ratios = []
     wide, other = scalars(plain), scalars(repeated)
@@ -364,14 +380,16 @@ def test_repeated_rows_do_not_make_a_posterior_narrow(mmm: MMM) -> None:
     assert abs(np.mean(ratios)) < np.log(1.1)
 
 
-def panel() -> tuple[MMM, CausalDA]:
-    graph = CausalGraph((*CAUSES, "sales"), [(name, "sales") for name in CAUSES])
-    return MMM(data_with(n_geos=3, n_dates=40), spec_with()), CausalDA(graph, num_rows=50)
+ROOTS = CausalGraph((*CAUSES, "sales"), [(name, "sales") for name in CAUSES])
+
+
+def panel() -> MMM:
+    return MMM(data_with(n_geos=3, n_dates=40), spec_with())
 
 
 def test_panels_are_augmented_geo_by_geo() -> None:
-    mmm, settings = panel()
-    shown = mmm.augment(jax.random.key(7), settings)
+    mmm = panel()
+    shown = mmm.augment(jax.random.key(7), copying(ROOTS, num_rows=50))
     rows, arrays = shown.added_rows(mmm._structure), mmm._arrays()
     for g in range(3):
         own = shown.donors.sel(node="sales")[g].values
@@ -382,13 +400,13 @@ def test_panels_are_augmented_geo_by_geo() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["nuts", "svi"])
-def test_panels_are_fitted(form: Any) -> None:
-    mmm, settings = panel()
+@pytest.mark.parametrize("estimator", [None, "kernel"])
+def test_panels_are_fitted(form: Any, estimator: str | None) -> None:
     few: dict[str, Any] = {"num_steps": 60} if form == "svi" else FEW
-    fit = mmm.fit(
+    fit = panel().fit(
         jax.random.key(7),
         form,
-        augmentation=settings,
+        augmentation=CausalDA(ROOTS, estimator=estimator, num_rows=50),
         progress=False,
         prior_draws=0,
         **few,
@@ -415,7 +433,7 @@ def test_both_forms_have_one_posterior() -> None:
     spec = spec_with(trend={"kind": "none"}, media={"max_lag": 4, "effect": "roas"})
     mmm = MMM(data_with(), spec)
     enough = {"num_warmup": 500, "num_samples": 1500, "num_chains": 2}
-    settings = CausalDA(GRAPH)
+    settings = copying()
     both = [
         scalars(quick(mmm, 9, augmentation=settings, marginal=form, **enough))
         for form in (True, False)

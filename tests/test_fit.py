@@ -116,7 +116,8 @@ def test_precision_asked_for_in_a_fit_holds_for_all_of_it(
 def _augmentation(data: MMMData) -> CausalDA:
     target = str(data.roles.target)
     causes = (*data.channels, *data.controls)
-    return CausalDA(CausalGraph((*causes, target), [(cause, target) for cause in causes]))
+    graph = CausalGraph((*causes, target), [(cause, target) for cause in causes])
+    return CausalDA(graph, estimator="kernel")
 
 
 def test_added_rows_change_the_posterior_alone(national_fit: FitResult) -> None:
@@ -129,6 +130,8 @@ def test_added_rows_change_the_posterior_alone(national_fit: FitResult) -> None:
         xr.testing.assert_identical(
             fit.tree[group].to_dataset(), national_fit.tree[group].to_dataset()
         )
+    assert fit.spec.sampler.num_samples == FEW["num_samples"]
+    assert fit.spec.evolve(sampler=national_fit.spec.sampler) == national_fit.spec
     assert not fit.tree["posterior"]["sigma"].equals(national_fit.tree["posterior"]["sigma"])
     assert "augmentation" not in national_fit.tree["posterior"].attrs
     assert "augmented" not in repr(national_fit)

@@ -24,6 +24,7 @@ def notebook(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
+@pytest.mark.timeout(600)  # compiling takes most of it, and tests share the cores
 def test_a_notebook_runs_with_few_draws(notebook: Path, monkeypatch, tmp_path):
     book = nbformat.read(notebook, as_version=4)
     settings = [cell for cell in book.cells if "parameters" in cell.metadata.get("tags", ())]
@@ -38,6 +39,9 @@ def test_a_notebook_runs_with_few_draws(notebook: Path, monkeypatch, tmp_path):
     # Else a kernel the user installed under this name would run in place of the tests' interpreter.
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("MPLBACKEND", raising=False)
+    # Factorising small matrices in threads takes ten times as long where tests share the cores.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
     client = nbclient.NotebookClient(
         book, timeout=240, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}
     )

@@ -8,9 +8,9 @@ with
 .. math:: w_k = w \frac{K(z^{p} - x_k^{p})}{\sum_l K(z^{p} - x_l^{p})},
 
 ``p`` the Markov pillow of the next variable and ``K`` a product kernel. An empty pillow gives every
-row the factor ``1/n``; a denominator that is zero in double precision ends the row. Rows are kept while ``w >= theta / n``, so
-that no more than ``n / theta`` are alive at any time. Weights are not renormalised: their sum is
-the mass kept.
+row the factor ``1/n``; a denominator that is zero in double precision ends the row. Rows are kept
+while ``w >= theta / n``, so that no more than ``n / theta`` are alive at any time. Weights are not
+renormalised: their sum is the mass kept.
 
 :func:`enumerate_rows` is the compiled recursion. A partial row is a path in a tree (parent and
 donor of each node), not a row of values, and the tree grows in blocks of bounded size:

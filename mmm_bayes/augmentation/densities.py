@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from mmm_bayes.augmentation.estimators import (
     Columns,
@@ -153,7 +152,8 @@ class MixtureConditional:
     .. math:: \hat p(x \mid z) = \sum_c r_c(z)\, N(x;\; a_c + b_c' z,\; s_c^2), \qquad
               r_c(z) \propto \pi_c N(z; \mu_c, \Sigma_c).
 
-    Values and regressors are standardised; arrays are by component.
+    Values and regressors are standardised; arrays are by component, covariances as inverses of
+    their Cholesky factors.
     """
 
     features: Features
@@ -161,7 +161,7 @@ class MixtureConditional:
     scale: float
     log_weights: NDArray
     means: NDArray
-    roots: NDArray
+    inverse_roots: NDArray
     intercepts: NDArray
     slopes: NDArray
     deviations: NDArray
@@ -192,9 +192,9 @@ class MixtureConditional:
     def _responsibilities(self, z: NDArray) -> NDArray:
         """Log weights of the components given regressors (row, component)."""
         logs = np.empty((len(z), len(self.means)))
-        for c, (mean, root) in enumerate(zip(self.means, self.roots, strict=True)):
-            u = solve_triangular(root, (z - mean).T, lower=True)
-            logs[:, c] = self.log_weights[c] - 0.5 * (u * u).sum(0) - np.log(np.diag(root)).sum()
+        for c, (mean, root) in enumerate(zip(self.means, self.inverse_roots, strict=True)):
+            u = (z - mean) @ root.T
+            logs[:, c] = self.log_weights[c] - 0.5 * (u * u).sum(1) + np.log(np.diag(root)).sum()
         return logs - log_sum(logs)[:, None]
 
 
@@ -212,7 +212,7 @@ def fit_gaussian_mixture(data: ConditionalData, rng_key: jax.Array) -> Condition
     """
     if not regresses(data):
         return fit_kernel(data, rng_key)
-    mixture_of = _gaussian_mixture()
+    mixture_of, threads = _gaussian_mixture()
     features = features_of(data.pillow)
     z, x = features(data.pillow.values), data.own.values[0]
     centre, scale = float(x.mean()), float(x.std())
@@ -222,13 +222,18 @@ def fit_gaussian_mixture(data: ConditionalData, rng_key: jax.Array) -> Condition
     most = int(np.clip(len(x) // (2 * (size + 1)), 1, _COMPONENTS))
     seed = int(generator(rng_key).integers(2**31))
     fits = []
-    for count in range(1, most + 1):
-        model = mixture_of(
-            count, reg_covar=_COVARIANCE_FLOOR, random_state=seed, n_init=3, init_params="k-means++"
-        )
-        with warnings.catch_warnings():
-            # A fit that has not converged has a lower likelihood; the criterion sees to it.
-            warnings.simplefilter("ignore", UserWarning)
+    # BLAS hands triangles of order two to threads, which takes many times as long as to solve them.
+    with threads(1, "blas"), warnings.catch_warnings():
+        # A fit that has not converged has a lower likelihood; the criterion sees to it.
+        warnings.simplefilter("ignore", UserWarning)
+        for count in range(1, most + 1):
+            model = mixture_of(
+                count,
+                reg_covar=_COVARIANCE_FLOOR,
+                random_state=seed,
+                n_init=3,
+                init_params="k-means++",
+            )
             fits.append(model.fit(joint))
     best = min(fits, key=lambda fit: fit.bic(joint))
     return _conditional_of(best, features, centre, scale)
@@ -240,16 +245,18 @@ def _conditional_of(fit: Any, features: Features, centre: float, scale: float) -
     rest = covariance[:, -1, -1] - np.sum(slopes * covariance[:, :-1, -1], axis=1)
     return MixtureConditional(
         features, centre, scale, np.log(fit.weights_), means[:, :-1],
-        np.linalg.cholesky(covariance[:, :-1, :-1]),
+        np.linalg.inv(np.linalg.cholesky(covariance[:, :-1, :-1])),
         means[:, -1] - np.sum(slopes * means[:, :-1], axis=1), slopes, np.sqrt(rest),
     )  # fmt: skip
 
 
-def _gaussian_mixture() -> Any:
+def _gaussian_mixture() -> tuple[Any, Any]:
+    """Class of the mixture, and the context that limits threads, which comes with it."""
     try:
         from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(
-            'scikit-learn is missing: pip install "mmm-bayes[augmentation]"'
+            'Gaussian mixtures need scikit-learn: pip install "mmm-bayes[augmentation]"'
         ) from error
-    return GaussianMixture
+    return GaussianMixture, threadpool_limits

@@ -175,11 +175,10 @@ def reference_of(
     return enumerate_reference(table, graph, theta, kernel=chosen, bandwidth=widths, **settings)
 
 
-KEYS = 40
-DRAWS = 1000
-
 # --- A problem that is small enough for sums over all rows ----------------------------------------
 
+KEYS = 40
+DRAWS = 1000
 # Two roots, a collider, a discrete variable and a hidden common cause.
 GRAPH = CausalGraph(
     ("a", "b", "c", "d"), [("a", "c"), ("b", "c"), ("c", "d")], bidirected=[("b", "d")]

@@ -338,17 +338,17 @@ def test_more_rows_than_the_capacity(
     many: tuple[pd.DataFrame, CausalGraph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {
-        "method": "enumerate", "threshold": 7.5e-3, "bandwidth_scale": 0.1
+        "method": "enumerate", "threshold": 4e-3, "bandwidth_scale": 0.1
     }  # fmt: skip
     enough = admgda(*many, **settings)
-    assert 512 < len(enough) < CAPACITY
-    monkeypatch.setattr(module, "_LEAST_CAPACITY", 512)
-    monkeypatch.setattr(module, "_START_CAPACITY", 512)
+    assert 1024 < len(enough) < CAPACITY
+    monkeypatch.setattr(module, "_LEAST_CAPACITY", 1024)
+    monkeypatch.setattr(module, "_START_CAPACITY", 1024)
     again = admgda(*many, **settings)
     np.testing.assert_array_equal(again.row_index, enough.row_index)
     np.testing.assert_array_equal(again.weights, enough.weights)
-    monkeypatch.setattr(module, "_MAX_CAPACITY", 511)
-    with pytest.raises(MemoryError, match=r"511 rows .* threshold=0.0075.*method='sample'"):
+    monkeypatch.setattr(module, "_MAX_CAPACITY", 2048)
+    with pytest.raises(MemoryError, match=r"2048 rows .* threshold=0.004.*method='sample'"):
         admgda(*many, **settings)
 
 

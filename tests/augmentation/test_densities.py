@@ -107,15 +107,15 @@ def test_densities_are_near_the_truth(fit: Fit) -> None:
 
 
 def test_densities_integrate_to_one_everywhere(fit: Fit) -> None:
-    grid = np.linspace(-12.0, 12.0, 12001)
+    grid = np.linspace(-12.0, 12.0, 4001)
     for z in (-1.9, -0.3, 1.4):
         logs = fit.conditional.log_density(np.full((1, len(grid)), z), grid[None])
-        assert integrate.trapezoid(np.exp(logs), grid) == pytest.approx(1.0, abs=2e-3)
+        assert integrate.trapezoid(np.exp(logs), grid) == pytest.approx(1.0, abs=5e-3)
 
 
 def test_draws_follow_the_density(fit: Fit) -> None:
     """Kolmogorov-Smirnov against the estimate's own distribution function."""
-    grid, count = np.linspace(-12.0, 12.0, 12001), 1500
+    grid, count = np.linspace(-12.0, 12.0, 4001), 1500
     for k, z in enumerate((-1.5, 0.2, 1.7)):
         logs = fit.conditional.log_density(np.full((1, len(grid)), z), grid[None])
         cdf = integrate.cumulative_trapezoid(np.exp(logs), grid, initial=0.0)
@@ -244,7 +244,7 @@ def test_mixture_density_is_joint_over_marginal(
     joint = np.zeros_like(grid)
     values = (grid - found.centre) / found.scale
     for k, share in enumerate(shares):
-        root, slope = found.roots[k], found.slopes[k]
+        root, slope = np.linalg.inv(found.inverse_roots[k]), found.slopes[k]
         inner = root @ root.T
         covariance = np.block([
             [inner, (inner @ slope)[:, None]],
@@ -282,15 +282,15 @@ def splines() -> flow.Spline:
     network = flow.identity(rng, 4)
     last = jnp.asarray(0.3 * rng.normal(size=network.weights[-1].shape), jnp.float32)
     network = network._replace(weights=(*network.weights[:-1], last))
-    return flow.outputs(network, jnp.asarray(rng.normal(size=(64, 4)), jnp.float32))[2]
+    return jax.jit(flow.outputs)(network, jnp.asarray(rng.normal(size=(64, 4)), jnp.float32))[2]
 
 
 def test_spline_is_monotone_and_has_its_derivative(splines: flow.Spline) -> None:
     total = jax.jit(jax.grad(lambda u: jnp.sum(flow.forward(splines, u)[0])))
-    images = []
+    forward, images = jax.jit(flow.forward), []
     for point in np.linspace(-5.0, 5.0, 41):
         u = jnp.full(64, point, jnp.float32)
-        value, slope = flow.forward(splines, u)
+        value, slope = forward(splines, u)
         np.testing.assert_allclose(np.exp(slope), total(u), rtol=1e-3)
         if abs(point) >= 4.0:
             np.testing.assert_array_equal(value, u)
@@ -300,10 +300,11 @@ def test_spline_is_monotone_and_has_its_derivative(splines: flow.Spline) -> None
 
 def test_spline_is_inverted(splines: flow.Spline) -> None:
     rng = np.random.default_rng(11)
+    forward, inverse = jax.jit(flow.forward), jax.jit(flow.inverse)
     for _ in range(10):
         u = jnp.asarray(rng.uniform(-5.0, 5.0, 64), jnp.float32)
-        value, slope = flow.forward(splines, u)
-        again = flow.inverse(splines, value)
+        value, slope = forward(splines, u)
+        again = inverse(splines, value)
         # An error of the value's rounding is divided by the slope.
         allowed = 3e-5 * (1.0 + np.exp(-np.asarray(slope)))
         assert (np.abs(np.asarray(again - u)) < allowed).all()
@@ -312,7 +313,7 @@ def test_spline_is_inverted(splines: flow.Spline) -> None:
 def test_untrained_flow_is_a_standard_normal() -> None:
     network = flow.identity(np.random.default_rng(0), 4)
     z, x = jnp.ones((7, 4), jnp.float32), jnp.linspace(-6.0, 6.0, 7)
-    logs = flow.log_likelihood(network, z, x)
+    logs = jax.jit(flow.log_likelihood)(network, z, x)
     np.testing.assert_allclose(logs, stats.norm.logpdf(np.asarray(x)), atol=1e-5)
 
 

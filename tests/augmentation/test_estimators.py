@@ -191,10 +191,10 @@ def test_a_constant_is_drawn_again(name: str) -> None:
 
 
 def test_a_constant_pillow_says_nothing(name: str) -> None:
-    x = np.random.default_rng(4).normal(size=60)
-    found = fitted(name, ConditionalData(columns(x), columns(np.full(60, 1.0)), 0.0))
+    x = np.random.default_rng(4).normal(size=N)
+    found = fitted(name, ConditionalData(columns(x), columns(np.full(N, 1.0)), 0.0))
     draws = found.sample(jax.random.key(0), np.full((1, 1024), 1.0)).values[0]
-    assert abs(draws.mean() - x.mean()) < 5.0 * x.std() / np.sqrt(60)
+    assert abs(draws.mean() - x.mean()) < 5.0 * x.std() / np.sqrt(N)
     assert draws.std() == pytest.approx(x.std(), rel=0.35)
 
 

@@ -20,12 +20,12 @@ from mmm_bayes.inference.diagnostics import diagnose_sampling
 from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.mmm import NO_WIDTH
 from mmm_bayes.model.spec import EFFECT_SITE
 
 NDArray = np.ndarray[Any, Any]
 
 _DRAWS = ("chain", "draw")
-_NO_WIDTH = 1e-5  # of a control's prior, in standard deviations of the target
 _MIN_DRAWS_FOR_TAIL = 100
 _MAX_DRAWS = 1000  # of checks over dates: quantiles to a percent are enough
 
@@ -111,7 +111,7 @@ def _part_shapes(
     fixed = {
         f"control_coef[{name}]"
         for name, prior in priors.items()
-        if prior.dist == "normal" and prior.parameters[1] < _NO_WIDTH
+        if prior.dist == "normal" and prior.parameters[1] < NO_WIDTH
     }
     joined: list[Finding] = []
     others: list[Finding] = []

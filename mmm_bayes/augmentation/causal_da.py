@@ -46,7 +46,9 @@ class CausalDA:
     num_rows
         Augmented rows a geo; twice the dates by default.
     mixture
-        Share of the likelihood that augmented rows have, 0 to 1.
+        Share of the likelihood that augmented rows have, 0 to 1. Take 0.2 or less where the graph
+        separates channels that move together in the table: intervals are too narrow otherwise
+        (:mod:`mmm_bayes.augmentation.pipeline`).
     exclusions
         Whether channels and controls outside the target's Markov pillow are without effect in the
         model: that the graph denies their arrows into the target is what the graph knows of its

@@ -90,12 +90,12 @@ def with_exclusions(spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]) -> 
     """
     zero = PriorSpec(dist="constant", value=0.0)
     own = dict(spec.channels)
-    for name in set(data.channels) - set(pillow):
+    for name in [name for name in data.channels if name not in pillow]:
         part = own.get(name, ChannelSpec())
         priors = part.priors | {"beta": zero}
         own[name] = part.model_copy(update={"effect": "coefficient", "priors": priors})
     none = PriorSpec(dist="normal", loc=0.0, scale=_NO_WIDTH)
-    outside = dict.fromkeys(set(data.controls) - set(pillow), none)
+    outside = dict.fromkeys([name for name in data.controls if name not in pillow], none)
     controls = spec.controls.model_copy(update={"priors": spec.controls.priors | outside})
     return spec.evolve(channels=own, controls=controls)
 

@@ -20,7 +20,13 @@ augmented row brings no new noise: its outcome is that of an observed row. What 
 each observed outcome counts in all. If the outcome of row ``j`` has the powers
 :math:`P_j = \sum_{i: \text{outcome } j} p_i`, an estimate from them has the variance of one from
 :math:`(\sum_j P_j)^2 / \sum_j P_j^2 \le n` rows (Kish 1965). All powers are scaled by one factor so
-that their sum is that number: the posterior is no narrower than the data allow.
+that their sum is that number.
+
+**Where that is not enough.** Rows that break up the dependence between channels are a better design
+than the one observed, and outcomes drawn from the model carry no news about it: intervals of single
+channels then come out too narrow (in simulations 90% intervals held the truth 85% of the time at the
+default mixture, 93% at 0.2). Where channels are planned together, say so in the graph (``tv <->
+video``), which keeps their dependence in the augmented rows, or use a small mixture.
 """
 
 from __future__ import annotations
@@ -139,7 +145,8 @@ class MMMAugmentation:
         order = settings.graph.topological_factorization(settings.order)
         observed = geos * self.n_dates
         pillow = settings.graph.markov_pillow(self.target, settings.order)
-        outside = [name for name in settings.graph.nodes if name not in (self.target, *pillow)]
+        known = (self.target, settings.season, *pillow)
+        outside = [name for name in settings.graph.nodes if name not in known]
         lines = [
             f"Causal data augmentation: {int((self.weights > 0).sum())} rows for {observed} "
             f"observed ones, method {settings.method!r}.",

@@ -34,8 +34,9 @@ def problems_in_words() -> Iterator[None]:
     except (OSError, FloatingPointError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(PROBLEM) from None
-    except ValueError as error:
+    except (ImportError, RuntimeError, ValueError) as error:
         own = type(error).__module__.startswith("mmm_bayes")
+        own |= isinstance(error, ImportError) and "pip install" in str(error)
         if own or isinstance(error, CommandError):
             typer.echo(f"{error}", err=True)
             raise typer.Exit(PROBLEM) from None

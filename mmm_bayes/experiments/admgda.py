@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmm_bayes.experiments.runs import Task, read_results, run_tasks
-from mmm_bayes.experiments.scenarios import SCENARIOS, Scenario
+from mmm_bayes.experiments.scenarios import SCENARIOS, Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +195,7 @@ def _scenario(scenario: str | Scenario) -> Scenario:
     if isinstance(scenario, Scenario):
         return scenario
     if scenario not in SCENARIOS:
-        raise ValueError(
+        raise ScenarioError(
             f"There is no scenario {scenario!r}.{nearest(scenario, SCENARIOS)} Known are "
             f"{', '.join(SCENARIOS)}."
         )
@@ -205,7 +205,7 @@ def _scenario(scenario: str | Scenario) -> Scenario:
 def _check(**counts: int) -> None:
     wrong = [f"{name} should be 1 or more; got {n}." for name, n in counts.items() if n < 1]
     if wrong:
-        raise ValueError(" ".join(wrong))
+        raise ScenarioError(" ".join(wrong))
 
 
 def _known(out: Path, own: Path) -> dict[str, list[dict[str, Any]]]:

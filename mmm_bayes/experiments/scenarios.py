@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 Value = str | float
 
 
+class ScenarioError(ValueError):
+    """A scenario that there is not, or numbers that it cannot be run with."""
+
+
 @final
 @dataclass(frozen=True)
 class Scenario:

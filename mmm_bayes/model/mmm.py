@@ -32,6 +32,7 @@ from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.transforms import hsgp_scales
 
 Array = jax.Array
+NO_WIDTH = 1e-5  # of a coefficient's prior, in standard deviations of the target
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,18 @@ def _sample_media(structure: Structure, marginal: bool) -> Params:
     return params
 
 
+def control_scale_priors(structure: Structure) -> list[PriorSpec]:
+    """Priors of the spread of each control's coefficient over geos.
+
+    A control whose own prior has no width to speak of is taken out of the model: in every geo.
+    """
+    spec = structure.spec
+    own = [spec.control_prior(name) for name in structure.controls]
+    none = PriorSpec(dist="constant", value=0.0)
+    out = [prior.dist == "normal" and prior.parameters[1] < NO_WIDTH for prior in own]
+    return [none if is_out else spec.geo.control_scale for is_out in out]
+
+
 def _sample_scales(structure: Structure) -> Params:
     """Hyperparameters of the linear block."""
     params: Params = {}
@@ -223,8 +236,9 @@ def _sample_scales(structure: Structure) -> Params:
     if structure.is_geo:
         params["intercept_geo_scale"] = _scalar("intercept_geo_scale", spec.geo.intercept_scale)
         if len(structure.geo_columns) > 1:
-            priors = [spec.geo.control_scale] * len(structure.controls)
-            params["control_geo_scale"] = _vector("control_geo_scale", priors, "control")
+            params["control_geo_scale"] = _vector(
+                "control_geo_scale", control_scale_priors(structure), "control"
+            )
     return params
 
 

@@ -334,10 +334,11 @@ def site_priors(structure: Structure) -> dict[str, Sequence[PriorSpec]]:
         "trend_amplitude": [spec.trend.amplitude],
         "trend_length": [spec.trend.length],
         "intercept_geo_scale": [spec.geo.intercept_scale],
-        "control_geo_scale": [spec.geo.control_scale],
         "media_geo_scale": [spec.geo.media_scale],
     }
+    vectors: list[tuple[str, Sequence[PriorSpec]]]
     vectors = [(p.site, p.priors) for p in structure.media.parameters]
+    vectors.append(("control_geo_scale", mmm.control_scale_priors(structure)))
     vectors += [(t.site, t.priors) for t in structure.terms if not t.scaled_by_process]
     for site, priors in vectors:
         named[site] = priors

@@ -90,7 +90,7 @@ def test_draws_have_values_and_donors(name: str, conditional: Conditional) -> No
 
 
 def test_draws_follow_from_the_key(conditional: Conditional) -> None:
-    query = np.repeat(QUERY, 10, axis=1)
+    query = np.repeat(QUERY, 50, axis=1)
     one, same, other = (conditional.sample(jax.random.key(k), query) for k in (1, 1, 2))
     np.testing.assert_array_equal(one.values, same.values)
     np.testing.assert_array_equal(one.donors, same.donors)
@@ -179,21 +179,23 @@ def test_few_rows_are_no_error(name: str, n: int) -> None:
     rng = np.random.default_rng(n)
     z = rng.normal(size=n)
     found = fitted(name, ConditionalData(columns(z + rng.normal(size=n)), columns(z), 0.0))
-    draws = found.sample(jax.random.key(0), z[None])
+    query = np.resize(z, (1, 64))
+    draws = found.sample(jax.random.key(0), query)
     assert np.isfinite(draws.values).all()
-    assert not np.isnan(found.log_density(z[None], draws.values)).any()
+    assert not np.isnan(found.log_density(query, draws.values)).any()
 
 
 def test_a_constant_is_drawn_again(name: str) -> None:
     z = np.random.default_rng(3).normal(size=30)
     found = fitted(name, ConditionalData(columns(np.full(30, 2.5)), columns(z), 0.0))
-    np.testing.assert_allclose(found.sample(jax.random.key(0), z[None]).values, 2.5)
+    query = np.resize(z, (1, 64))
+    np.testing.assert_allclose(found.sample(jax.random.key(0), query).values, 2.5)
 
 
 def test_a_constant_pillow_says_nothing(name: str) -> None:
     x = np.random.default_rng(4).normal(size=N)
     found = fitted(name, ConditionalData(columns(x), columns(np.full(N, 1.0)), 0.0))
-    draws = found.sample(jax.random.key(0), np.full((1, 1024), 1.0)).values[0]
+    draws = found.sample(jax.random.key(0), np.full((1, 4000), 1.0)).values[0]
     assert abs(draws.mean() - x.mean()) < 5.0 * x.std() / np.sqrt(N)
     assert draws.std() == pytest.approx(x.std(), rel=0.35)
 
@@ -265,7 +267,7 @@ def test_residuals_are_those_of_regressions_without_the_row() -> None:
 
 def test_residual_recovers_a_linear_gaussian_chain() -> None:
     rng = np.random.default_rng(6)
-    n, draws = 400, 20_000
+    n, draws = 300, 6_000
     a = rng.normal(size=n)
     b = 0.8 * a + 0.6 * rng.normal(size=n)
     c = -1.2 * b + 0.5 * rng.normal(size=n)
@@ -288,8 +290,8 @@ def test_residual_recovers_a_linear_gaussian_chain() -> None:
         [one * va, vb, two * vb],
         [one * two * va, two * vb, two**2 * vb + rest_c],
     ])  # fmt: skip
-    # Draws: standard errors of 1%; a smooth regression is not quite a line: 2% of the variance.
-    np.testing.assert_allclose(np.cov(drawn), wanted, atol=0.04 * wanted.diagonal().max())
+    # Draws have standard errors of 2%, and a smooth regression is not quite a line.
+    np.testing.assert_allclose(np.cov(drawn), wanted, atol=0.07 * wanted.diagonal().max())
 
 
 # --- Choosing by leave-one-out likelihood --------------------------------------------------------

@@ -192,7 +192,6 @@ def test_an_excluded_control_brings_next_to_nothing(excluded: FitResult) -> None
     assert (np.abs(parts.sel(component="price")).max("date") > 1e-3 * size).mean() > 0.9
 
 
-@pytest.mark.xfail(strict=True, reason="geo differences of an excluded control keep their prior")
 @pytest.mark.slow
 def test_an_excluded_control_brings_next_to_nothing_in_any_geo() -> None:
     test_an_excluded_control_brings_next_to_nothing(fit_without(2))

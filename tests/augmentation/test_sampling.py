@@ -73,15 +73,18 @@ def test_smoothing_adds_the_variance_of_the_kernel(frame: pd.DataFrame) -> None:
     assert found.frame["b"].dtype == frame["b"].dtype
 
 
-@pytest.mark.parametrize("method", ["sample", "resample", "enumerate"])
+@pytest.mark.parametrize("method", ["sample", "resample"])
 def test_whole_numbers_past_single_precision_match_exactly(method: Any) -> None:
-    """Keys that differ by one in 20 million, and a child that tells which it was."""
-    key = 20_000_000 + np.arange(24) % 3
-    table = pd.DataFrame({"key": key, "child": (key - 20_000_000).astype(float)})
-    graph = CausalGraph(edges=[("key", "child")])
-    found = admgda(table, graph, method=method, num_rows=300, rng_key=jax.random.key(0))
-    assert found.mass == pytest.approx(1.0, rel=1e-5)
-    np.testing.assert_array_equal(found.frame["key"] - 20_000_000, found.frame["child"])
+    """Keys that differ by one in 20 million, and children that tell which it was."""
+    code = np.arange(24) % 3
+    table = pd.DataFrame(
+        {"a": 20_000_000 + code, "b": code / 1.0, "c": code / 1.0, "d": code / 1.0}
+    )
+    graph = CausalGraph(tuple("abcd"), [("a", "b"), ("a", "c"), ("a", "d")])
+    found = admgda(table, graph, method=method, num_rows=100, rng_key=jax.random.key(0))
+    assert found.mass == pytest.approx(1.0)
+    for child in "bcd":
+        np.testing.assert_array_equal(found.frame["a"] - 20_000_000, found.frame[child])
 
 
 # --- Donors --------------------------------------------------------------------------------------
@@ -109,7 +112,7 @@ def proportional(donors: np.ndarray[Any, Any], share: np.ndarray[Any, Any]) -> b
     return bool(stats.chisquare(observed, expected).pvalue > 1e-3)
 
 
-@pytest.mark.parametrize("n", [37, 64, 100, 193])
+@pytest.mark.parametrize("n", [37, 100, 193])
 def test_donors_are_drawn_in_proportion_to_their_weights(n: int) -> None:
     """Chi-square of one query's donors; ``n`` on both sides of multiples of a tile."""
     pillow, draws = pillow_of(n), 1 << 14
@@ -161,8 +164,9 @@ def test_far_pillows_still_have_donors() -> None:
     """Kernels that all underflow have a largest one."""
     x = np.array([0.0, 1.0, 2.0, 3.0])
     pillow = Columns(x[None], ("gaussian",), np.full((1, 4), 0.01), np.array([4.0]))
-    donors = draw_donors(jax.random.key(0), pillow, np.array([[50.0, -40.0, 1.4]]))
-    assert donors.tolist() == [3, 0, 1]
+    query = np.tile([[50.0, -40.0, 1.4]], 2000)
+    donors = draw_donors(jax.random.key(0), pillow, query)
+    assert (donors.reshape(-1, 3) == [3, 0, 1]).all()
 
 
 def test_bandwidth_of_a_query_is_that_of_the_nearest_value() -> None:

@@ -389,7 +389,6 @@ def test_the_published_tables_have_to_be_there(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="shows a traceback")
 def test_an_unknown_scenario_is_said_in_words(tmp_path: Path) -> None:
     result = run("experiment", "admgda", "--out", tmp_path / "out", "--scenario", "nois")
     assert result.code == 1
@@ -406,13 +405,11 @@ def test_an_unknown_scenario_is_said_in_words(tmp_path: Path) -> None:
             RunError("2 of 4 runs failed."),
             1,
             "2 of 4 runs failed.",
-            marks=pytest.mark.xfail(strict=True, raises=RunError, reason="shows a traceback"),
         ),
         pytest.param(
             ImportError('xgboost is missing: pip install "mmm-bayes[augmentation]"'),
             1,
             "pip install",
-            marks=pytest.mark.xfail(strict=True, raises=ImportError, reason="shows a traceback"),
         ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",

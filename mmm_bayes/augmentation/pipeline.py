@@ -24,9 +24,9 @@ that their sum is that number.
 
 **Where that is not enough.** Rows that break up the dependence between channels are a better design
 than the one observed, and outcomes drawn from the model carry no news about it: intervals of single
-channels then come out too narrow (in simulations 90% intervals held the truth 85% of the time at the
-default mixture, 93% at 0.2). Where channels are planned together, say so in the graph (``tv <->
-video``), which keeps their dependence in the augmented rows, or use a small mixture.
+channels then come out too narrow (in simulations 90% intervals held the truth 85% of the time at
+the default mixture, 93% at 0.2). Where channels are planned together, say so in the graph
+(``tv <-> video``), which keeps their dependence in the augmented rows, or use a small mixture.
 """
 
 from __future__ import annotations

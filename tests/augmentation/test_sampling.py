@@ -75,16 +75,14 @@ def test_smoothing_adds_the_variance_of_the_kernel(frame: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("method", ["sample", "resample"])
 def test_whole_numbers_past_single_precision_match_exactly(method: Any) -> None:
-    """Keys that differ by one in 20 million, and children that tell which it was."""
-    code = np.arange(24) % 3
-    table = pd.DataFrame(
-        {"a": 20_000_000 + code, "b": code / 1.0, "c": code / 1.0, "d": code / 1.0}
-    )
+    """Keys that differ by one in 40 million, and children that tell which it was."""
+    keys, code = np.array([0, 1, 2, 40_000_000, 40_000_001]), np.arange(24) % 5
+    table = pd.DataFrame({"a": keys[code], "b": code / 1.0, "c": code / 1.0, "d": code / 1.0})
     graph = CausalGraph(tuple("abcd"), [("a", "b"), ("a", "c"), ("a", "d")])
     found = admgda(table, graph, method=method, num_rows=100, rng_key=jax.random.key(0))
     assert found.mass == pytest.approx(1.0)
     for child in "bcd":
-        np.testing.assert_array_equal(found.frame["a"] - 20_000_000, found.frame[child])
+        np.testing.assert_array_equal(keys[found.frame[child].astype(int)], found.frame["a"])
 
 
 # --- Donors --------------------------------------------------------------------------------------

@@ -254,7 +254,7 @@ def _gaussian_mixture() -> tuple[Any, Any]:
     """Class of the mixture, and the context that limits threads, which comes with it."""
     try:
         from sklearn.mixture import GaussianMixture
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise ImportError(
             'Gaussian mixtures need scikit-learn: pip install "mmm-bayes[augmentation]"'

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
 
 from mmm_bayes.augmentation.donors import draw_donors, log_weights
 from mmm_bayes.augmentation.estimators import (
@@ -239,7 +240,10 @@ def fit_regression(data: ConditionalData, rng_key: jax.Array) -> tuple[GaussianP
     """Regress a variable on its pillow."""
     features = features_of(data.pillow)
     x = features(data.pillow.values)
-    return fit_process(x, data.own.values[0], generator(rng_key)), features
+    # Decompositions of a few hundred rows: threads of BLAS that wait for each other on busy cores
+    # make them many times slower.
+    with threadpool_limits(1, user_api="blas"):
+        return fit_process(x, data.own.values[0], generator(rng_key)), features
 
 
 def residual_width(residuals: NDArray) -> float:

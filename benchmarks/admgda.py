@@ -238,7 +238,7 @@ def published(folder: Path) -> list[str]:
         "runs are empty and the rest lose nearly always (column `enumerate_stated` of the CSVs). "
         "The default samples with conditionals chosen by leave-one-out likelihood, and its trees "
         "have the hyperparameters that cross-validation on the observed rows chose for the "
-        "baseline. Scenarios that are not listed (degree, outliers) were not run here in full."
+        "baseline. The column of runs says how many a cell; 20 are published."
     )
     return [about, *parts]
 

@@ -20,7 +20,6 @@ from mmm_bayes.inference.diagnostics import diagnose_sampling
 from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import NO_WIDTH
 from mmm_bayes.model.spec import EFFECT_SITE
 
 NDArray = np.ndarray[Any, Any]
@@ -105,21 +104,11 @@ def _part_shapes(
     shapes |= {"media_geo_scale"}
     # Scales of a process' coefficients are learned with it: its amplitude and length are judged.
     learned = {term.site for term in fitted.structure.terms if term.scaled_by_process}
-    # Taken out of the model on purpose, by a prior of next to no width.
-    spec, controls = fitted.structure.spec, fitted.structure.controls
-    priors = {name: spec.control_prior(name) for name in controls}
-    fixed = {
-        f"control_coef[{name}]"
-        for name, prior in priors.items()
-        if prior.dist == "normal" and prior.parameters[1] < NO_WIDTH
-    }
     joined: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
         name = finding.subject.partition("[")[0]
         if name in learned and finding.check.startswith("prior_"):
-            continue
-        if finding.subject in fixed:
             continue
         about = finding.check == "prior_equals_posterior" and name in shapes
         (joined if about else others).append(finding)

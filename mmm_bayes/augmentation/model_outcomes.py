@@ -35,7 +35,6 @@ NDArray = np.ndarray[Any, Any]
 MODEL = "model"
 _DRAWS = 200  # posterior draws that outcomes come from, one a row in turn
 _ITERATIONS = 500
-_NO_WIDTH = 1e-6  # of an excluded control, in standard deviations of the target
 
 
 def check_model_outcomes(
@@ -85,8 +84,7 @@ def restricted(
 def with_exclusions(spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]) -> ModelSpec:
     """Take the effects of channels and controls outside a pillow out of a model.
 
-    A channel's coefficient is the constant zero; a control's has a prior of no width to speak of,
-    so that it stays in the block that is integrated out.
+    Their coefficients are the constant zero.
     """
     zero = PriorSpec(dist="constant", value=0.0)
     own = dict(spec.channels)
@@ -94,8 +92,7 @@ def with_exclusions(spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]) -> 
         part = own.get(name, ChannelSpec())
         priors = part.priors | {"beta": zero}
         own[name] = part.model_copy(update={"effect": "coefficient", "priors": priors})
-    none = PriorSpec(dist="normal", loc=0.0, scale=_NO_WIDTH)
-    outside = dict.fromkeys([name for name in data.controls if name not in pillow], none)
+    outside = dict.fromkeys([name for name in data.controls if name not in pillow], zero)
     controls = spec.controls.model_copy(update={"priors": spec.controls.priors | outside})
     return spec.evolve(channels=own, controls=controls)
 

@@ -39,8 +39,9 @@ class Term:
 
     @property
     def is_normal(self) -> bool:
-        """Whether every coefficient has a normal prior."""
-        return all(prior.dist == "normal" for prior in self.priors)
+        """Whether every coefficient has a normal prior; a constant is one without width."""
+        families = {prior.dist for prior in self.priors}
+        return "normal" in families and families <= {"normal", "constant"}
 
     @property
     def width(self) -> int:

@@ -32,7 +32,6 @@ from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.transforms import hsgp_scales
 
 Array = jax.Array
-NO_WIDTH = 1e-5  # of a coefficient's prior, in standard deviations of the target
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,8 @@ def _normal_priors(structure: Structure) -> list[PriorSpec]:
 
 
 def _normal_scales(structure: Structure) -> np.ndarray[Any, Any]:
-    return np.array([prior.parameters[1] for prior in _normal_priors(structure)])
+    priors = _normal_priors(structure)
+    return np.array([0.0 if p.dist == "constant" else p.parameters[1] for p in priors])
 
 
 def _normal_locs(structure: Structure) -> np.ndarray[Any, Any]:
@@ -215,15 +215,11 @@ def _sample_media(structure: Structure, marginal: bool) -> Params:
 
 
 def control_scale_priors(structure: Structure) -> list[PriorSpec]:
-    """Priors of the spread of each control's coefficient over geos.
-
-    A control whose own prior has no width to speak of is taken out of the model: in every geo.
-    """
+    """Priors of the spread of each control's coefficient over geos: none where it is a constant."""
     spec = structure.spec
-    own = [spec.control_prior(name) for name in structure.controls]
     none = PriorSpec(dist="constant", value=0.0)
-    out = [prior.dist == "normal" and prior.parameters[1] < NO_WIDTH for prior in own]
-    return [none if is_out else spec.geo.control_scale for is_out in out]
+    constant = [spec.control_prior(name).dist == "constant" for name in structure.controls]
+    return [none if is_constant else spec.geo.control_scale for is_constant in constant]
 
 
 def _sample_scales(structure: Structure) -> Params:

@@ -180,3 +180,27 @@ def test_structures_of_equal_specs_share_one_program(national_data: MMMData) -> 
     assert first is second
     other = MMM(national_data, _mixed().evolve(trend={"kind": "none"}))._program(True)
     assert other is not first
+
+
+@pytest.mark.parametrize("n_geos", [1, 3])
+@pytest.mark.parametrize("marginal", [True, False])
+def test_a_constant_control_has_its_value_in_every_geo(n_geos: int, marginal: bool) -> None:
+    data = simulate_mmm(
+        jax.random.key(7), n_dates=30, n_geos=n_geos, n_channels=1, n_controls=2
+    ).data
+    first, _ = data.controls
+    fixed = {first: {"dist": "constant", "value": 0.3}}
+    model = MMM(data, ModelSpec(controls={"priors": fixed}))
+    arrays, program = model._arrays(), program_for(model._structure, marginal, "float64")
+    with jax.enable_x64(True):
+        layout = program.layout(arrays)
+        positions = np.stack([layout.start(np.random.default_rng(s), 1.0) for s in range(3)])
+        params = program.parameters(jax.random.key(1), positions, arrays)
+    # A constant is a prior without width: the other controls are integrated out as ever.
+    sampled = any(site.name.startswith("control_coef") for site in layout.sites)
+    assert sampled == (not marginal)
+    np.testing.assert_array_equal(params["control_coef"][:, 0], 0.3)
+    assert len(np.unique(params["control_coef"][:, 1])) == 3
+    if n_geos > 1:
+        np.testing.assert_array_equal(params["linear_geo"][:, :, 1], 0.0)
+        assert (params["linear_geo"][:, :, 2] != 0.0).any()

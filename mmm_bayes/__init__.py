@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmm_bayes._version import __version__
 
 if TYPE_CHECKING:
-    from mmm_bayes.augmentation.admgda import admgda
+    from mmm_bayes.augmentation.augment import admgda
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.augmentation.table import AugmentationWarning, AugmentedData
     from mmm_bayes.causal.graph import CausalGraph, GraphError
@@ -44,7 +44,7 @@ _HOME = {
     "simulate_scm": "data.scm",
     "CausalGraph": "causal.graph",
     "GraphError": "causal.graph",
-    "admgda": "augmentation.admgda",
+    "admgda": "augmentation.augment",
     "AugmentedData": "augmentation.table",
     "AugmentationWarning": "augmentation.table",
     "CausalDA": "augmentation.pipeline",

@@ -34,33 +34,18 @@ Poinsot and Leite (2023), A guide for practical use of ADMG causal data augmenta
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
-from mmm_bayes.augmentation.estimators import ESTIMATORS
 from mmm_bayes.augmentation.kernels import comparable, kernel_id, log_kernel
-from mmm_bayes.augmentation.table import (
-    AugmentedData,
-    Bandwidth,
-    EncodedTable,
-    encode,
-    unknown_choice,
-    warn_of_lost_mass,
-)
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.augmentation.table import EncodedTable
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
-Method = Literal["sample", "resample", "residual", "enumerate"]
 
-METHODS: tuple[str, ...] = get_args(Method)
-PRECISIONS = ("float32", "float64")
 # The published code multiplies kernels in double precision, where less than half the least positive
 # number is zero: with narrow bandwidths that decides which rows end.
 _LOG_ZERO = float(-1075.0 * np.log(2.0))
@@ -389,186 +374,3 @@ def merge_identical(
     total = np.bincount(group.reshape(-1), weights=weights, minlength=len(first))
     order = np.argsort(first)
     return rows[first[order]], total[order]
-
-
-# --- The public function -------------------------------------------------------------------------
-
-
-def admgda(
-    frame: pd.DataFrame,
-    graph: CausalGraph,
-    *,
-    method: Method = "sample",
-    estimator: str | Mapping[str, str] = "kernel",
-    threshold: float = 1e-2,
-    num_rows: int | None = None,
-    kernel: str | Mapping[str, str] = "gaussian",
-    bandwidth: Bandwidth = "normal_reference",
-    bandwidth_scale: float = 1.0,
-    smoothing: float = 0.0,
-    order: Sequence[str] | None = None,
-    blocks: Mapping[str, Sequence[str]] | None = None,
-    rng_key: jax.Array | None = None,
-    precision: Literal["float32", "float64"] = "float64",
-) -> AugmentedData:
-    r"""Augment a table by rows that a causal graph implies.
-
-    The rows follow the Markov factorisation of the data by the graph,
-    :math:`\prod_v \hat P(x_v \mid \mathrm{pillow}(v))`: dependence that the graph denies is gone.
-    Rows of the table are taken to be exchangeable; for time series augment features (adstocked
-    media, lags, season) rather than raw columns (:class:`mmm_bayes.CausalDA` does).
-
-    Parameters
-    ----------
-    frame
-        The table: a column a variable. Floating-point columns are continuous; integers, booleans
-        and categories match exactly. No missing values.
-    graph
-        The experts' graph, over the columns of the table (or over ``blocks``).
-    method
-        ``"sample"``: ancestral sampling, which is what causal data augmentation is defined as.
-        ``"resample"``: the tree of recombined rows with unbiased pruning; less variance, copies
-        of training values only. ``"residual"``: ``"sample"`` with a regression plus resampled
-        residual for each variable; for additive noise and few rows. ``"enumerate"``: ADMGDA as
-        published, all rows above a threshold; empty where the graph has several roots.
-    estimator
-        Of conditionals, for ``"sample"``: a name in
-        :data:`mmm_bayes.augmentation.estimators.ESTIMATORS`, or one a variable (``"kernel"`` for
-        those not named). ``"cross_validated"`` chooses for each variable.
-    threshold
-        For ``"enumerate"``: rows are kept while their weight is at least ``threshold / n``.
-    num_rows
-        Rows to draw (``"resample"``: at most); ``max(2 n, 500)`` by default.
-    kernel
-        Of continuous columns, or by column: :data:`mmm_bayes.augmentation.kernels.KERNELS`.
-    bandwidth
-        ``"normal_reference"``, ``"silverman"``, ``"robust"`` (tables with outliers), ``"nearest"``
-        (k-nearest-neighbour), a number, or numbers by column in the column's units.
-    bandwidth_scale
-        Multiplies all bandwidths.
-    smoothing
-        Jitter of drawn continuous values, in bandwidths: for diversity.
-    order
-        The order of visiting; matters where the graph has bidirected edges.
-    blocks
-        Variables of the graph that stand for several columns, which then move together.
-    rng_key
-        Random key; needed for all methods but ``"enumerate"``.
-    precision
-        Of ``"enumerate"``.
-
-    Returns
-    -------
-    AugmentedData
-
-    Raises
-    ------
-    DataError
-        With every problem of table, graph and settings.
-
-    Warns
-    -----
-    AugmentationWarning
-        If enumeration keeps less than half of the probability.
-
-    References
-    ----------
-    Teshima and Sugiyama (2021); Poinsot and Leite (2023): see the head of the module.
-
-    Examples
-    --------
-    >>> import jax, numpy as np, pandas as pd
-    >>> import mmm_bayes as mb
-    >>> rng = np.random.default_rng(0)
-    >>> tv = rng.normal(size=100)
-    >>> table = pd.DataFrame({"tv": tv, "search": tv + rng.normal(size=100)})
-    >>> graph = mb.CausalGraph(edges=[("tv", "search")])
-    >>> mb.admgda(table, graph, rng_key=jax.random.key(0), num_rows=1000).frame.shape
-    (1000, 2)
-    """
-    names = _estimators(graph, method, estimator)
-    _check_settings(graph, method, names, threshold, num_rows, smoothing, rng_key, precision)
-    table = encode(
-        frame, graph, kernel=kernel, bandwidth=bandwidth, bandwidth_scale=bandwidth_scale,
-        order=order, blocks=blocks,
-    )  # fmt: skip
-    size = num_rows or max(2 * table.n_rows, 500)
-    values: Mapping[int, NDArray] = {}
-    if method == "enumerate":
-        rows, weights = enumerate_table(table, threshold, precision)
-        warn_of_lost_mass(float(weights.sum()), threshold)
-    elif method == "resample":
-        from mmm_bayes.augmentation.resampling import resample_table
-
-        rows, weights = resample_table(_given(rng_key), table, size)
-    else:
-        from mmm_bayes.augmentation import sampling
-
-        key_fit, key_draw = jax.random.split(_given(rng_key))
-        fitted = sampling.fit_conditionals(key_fit, table, names, smoothing)
-        rows, values, weights = sampling.sample(key_draw, table, fitted, size)
-    settings = {
-        "threshold": threshold if method == "enumerate" else None,
-        "estimator": dict(names) if method == "sample" else None,
-        "bandwidth": dict(bandwidth) if isinstance(bandwidth, Mapping) else bandwidth,
-        "bandwidth_scale": bandwidth_scale,
-        "smoothing": smoothing,
-    }
-    return AugmentedData(
-        table.decode(rows, values), rows, weights, table.nodes, table.n_rows, method, settings
-    )
-
-
-def _given(rng_key: jax.Array | None) -> jax.Array:
-    assert rng_key is not None  # checked with the other settings
-    return rng_key
-
-
-def _estimators(
-    graph: CausalGraph, method: str, estimator: str | Mapping[str, str]
-) -> dict[str, str]:
-    """Name of the estimator of every variable."""
-    if method == "residual":
-        estimator = "residual"
-    if isinstance(estimator, str):
-        return dict.fromkeys(graph.nodes, estimator)
-    return dict.fromkeys(graph.nodes, "kernel") | dict(estimator)
-
-
-def _check_settings(
-    graph: CausalGraph,
-    method: str,
-    names: Mapping[str, str],
-    threshold: float,
-    num_rows: int | None,
-    smoothing: float,
-    rng_key: jax.Array | None,
-    precision: str,
-) -> None:
-    findings = []
-    if method not in METHODS:
-        findings.append(unknown_choice("method", method, METHODS))
-    if precision not in PRECISIONS:
-        findings.append(unknown_choice("precision", precision, PRECISIONS))
-    for node, name in names.items():
-        if node not in graph.nodes:
-            findings.append(unknown_choice("variable", node, graph.nodes))
-        elif name not in ESTIMATORS:
-            same = [own for own in names if names[own] == name]
-            if node == same[0]:  # once for all variables that have it
-                own = node if len(same) == 1 else None
-                findings.append(unknown_choice("estimator", name, tuple(ESTIMATORS), own))
-    if not 0.0 <= threshold <= 1.0:
-        message = f"threshold should lie between 0 and 1, but is {threshold}."
-        findings.append(Finding("threshold", "error", message, "The usual one is 0.01."))
-    if num_rows is not None and num_rows < 1:
-        message = f"num_rows should be at least 1, but is {num_rows}."
-        findings.append(Finding("num_rows", "error", message, "Leave it out for max(2 n, 500)."))
-    if not (np.isfinite(smoothing) and smoothing >= 0.0):
-        message = f"smoothing should be 0 or more, but is {smoothing}."
-        findings.append(Finding("smoothing", "error", message, "It is in bandwidths: try 0.5."))
-    if method != "enumerate" and rng_key is None:
-        message = f"method={method!r} draws at random, and there is no rng_key."
-        findings.append(Finding("rng_key", "error", message, "Give rng_key=jax.random.key(0)."))
-    if findings:
-        raise DataError(findings, "the settings of the augmentation")

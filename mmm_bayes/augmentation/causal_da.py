@@ -9,7 +9,7 @@ from typing import Any, Literal, final, get_args
 import numpy as np
 
 from mmm_bayes.augmentation.kernels import BANDWIDTH_RULES
-from mmm_bayes.augmentation.table import Bandwidth
+from mmm_bayes.augmentation.table_checks import Bandwidth
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.data.findings import DataError, Finding, listing, nearest
 
@@ -29,7 +29,7 @@ class CausalDA:
         wanted. Without a node ``season`` one is added that causes every variable: weekly rows are
         not exchangeable, and are taken to be so only given the calendar and the Markov pillow.
     method
-        As in :func:`mmm_bayes.augmentation.admgda.admgda`: ``"sample"``, ``"resample"`` or
+        As in :func:`mmm_bayes.augmentation.augment.admgda`: ``"sample"``, ``"resample"`` or
         ``"enumerate"``.
     estimator
         Conditional of each variable, one name for all or by variable; for ``"sample"``. By default

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -17,6 +16,7 @@ from mmm_bayes.augmentation.similarity import (
     sliced_wasserstein,
 )
 from mmm_bayes.data.findings import DataError
+from mmm_bayes.data.streams import generator
 
 NDArray = np.ndarray[Any, Any]
 
@@ -117,7 +117,7 @@ def _thinned(rng_key: Any, rows: NDArray, weights: NDArray) -> tuple[NDArray, ND
     """At most ``_MOST_PAIRED`` rows, drawn by weight where there are more."""
     if len(rows) <= _MOST_PAIRED:
         return rows, weights
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel())
+    rng = generator(rng_key)
     # Evenly spaced quantiles of the weights: less noise than independent draws.
     edges = (np.arange(_MOST_PAIRED) + rng.uniform()) / _MOST_PAIRED * weights.sum()
     drawn = np.minimum(np.searchsorted(np.cumsum(weights), edges), len(rows) - 1)

@@ -27,10 +27,11 @@ from mmm_bayes.augmentation.boosting import (
 )
 from mmm_bayes.augmentation.closeness import closeness, overlap
 from mmm_bayes.augmentation.run_settings import ENUMERATES, RunSettings
+from mmm_bayes.data.streams import generator
 
 if TYPE_CHECKING:
-    from mmm_bayes.augmentation.admgda import Method
     from mmm_bayes.augmentation.table import AugmentedData
+    from mmm_bayes.augmentation.table_checks import Method
     from mmm_bayes.causal.graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
@@ -59,7 +60,7 @@ def default_augmentation(rng_key: Any, frame: pd.DataFrame, graph: CausalGraph) 
     graph : CausalGraph
         Over the columns of ``frame``.
     """
-    from mmm_bayes.augmentation.admgda import admgda
+    from mmm_bayes.augmentation.augment import admgda
 
     return admgda(frame, graph, estimator="cross_validated", rng_key=rng_key)
 
@@ -172,10 +173,10 @@ def _draw(keys: dict[str, Any], settings: RunSettings) -> _Run:
         noise_coeff=settings.noise_coeff,
         guide_compat=settings.guide_compat,
     )
-    order = _generator(keys["split"]).permutation(settings.n_rows)
+    order = generator(keys["split"]).permutation(settings.n_rows)
     n_train, _ = split_sizes(settings.n_rows)
     nodes = [str(name) for name in scm.frame.columns]
-    chosen = _generator(keys["targets"]).permutation(len(nodes))[: settings.max_targets]
+    chosen = generator(keys["targets"]).permutation(len(nodes))[: settings.max_targets]
     return _Run(
         scm.frame.iloc[order[:n_train]].reset_index(drop=True),
         scm.frame.iloc[order[n_train:]].reset_index(drop=True),
@@ -203,7 +204,7 @@ def _table(
         for target in run.targets
     }
     # Outliers stand last, so that neighbours would make a fold of them.
-    order = _generator(keys["folds"]).permutation(len(frame))
+    order = generator(keys["folds"]).permutation(len(frame))
     folds = tuple(np.sort(order[fold]) for fold in neighbouring_folds(len(frame), FOLDS))
     return _Table(train, outliers, frame, folds, baseline)
 
@@ -245,7 +246,7 @@ def _rows_of_table(
 def _augment(
     rng_key: Any, method: str, frame: pd.DataFrame, graph: CausalGraph, threshold: float | None
 ) -> AugmentedData:
-    from mmm_bayes.augmentation.admgda import admgda
+    from mmm_bayes.augmentation.augment import admgda
     from mmm_bayes.augmentation.table import AugmentationWarning
 
     if method == "default":
@@ -373,10 +374,3 @@ def _scores(fit: BoostedFit | None, test: pd.DataFrame, target: str) -> dict[str
         "reg_lambda": fit.reg_lambda,
         "mixture": fit.mixture,
     }
-
-
-def _generator(rng_key: Any) -> np.random.Generator:
-    """NumPy generator of a key."""
-    import jax
-
-    return np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel())

@@ -12,7 +12,7 @@ import pandas as pd
 from mmm_bayes.augmentation.causal_da import CausalDA
 from mmm_bayes.augmentation.estimators import DONATING
 from mmm_bayes.augmentation.model_outcomes import MODEL
-from mmm_bayes.augmentation.table import Bandwidth
+from mmm_bayes.augmentation.table_checks import Bandwidth
 from mmm_bayes.data.findings import Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import media

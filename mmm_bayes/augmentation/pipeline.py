@@ -215,7 +215,7 @@ def augment_mmm(
     DataError
         With everything about graph, settings, model and table that does not fit together.
     """
-    from mmm_bayes.augmentation.admgda import admgda
+    from mmm_bayes.augmentation.augment import admgda
 
     target = data.roles.target or "target"
     findings = check_augmentation(settings, structure, data, target)

@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 
 from mmm_bayes.augmentation.samples import checked_samples
 from mmm_bayes.data.findings import DataError, Finding, listing
+from mmm_bayes.data.streams import generator
 
 NDArray = np.ndarray[Any, Any]
 
@@ -178,14 +179,12 @@ def sliced_wasserstein(
     ImportError
         Without POT.
     """
-    import jax
-
     ot = _pot()
     _check_order(p)
     if n_projections < 1:
         raise ValueError(f"n_projections should be at least 1, such as 200; got {n_projections}.")
     x, y, a, b = checked_samples(x, y, x_weights, y_weights)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel())
+    rng = generator(rng_key)
     directions = rng.standard_normal((x.shape[1], n_projections))
     directions /= np.linalg.norm(directions, axis=0)
     distance = ot.sliced_wasserstein_distance(x, y, a, b, projections=directions, p=p)

@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.augmentation import kernels
+from mmm_bayes.augmentation.table_checks import (
+    Bandwidth,
+    check_combination,
+    check_table,
+    unknown_choice,
+)
 from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.findings import DataError, Finding, listing, nearest
+from mmm_bayes.data.findings import DataError
 
 NDArray = np.ndarray[Any, Any]
-Bandwidth = str | float | Mapping[str, float]
-
-_SHOW_ROWS = 5
 
 
 class AugmentationWarning(UserWarning):
@@ -190,7 +193,7 @@ class AugmentedData:
             If the mixture is no share, or the columns of the observed rows are not these rows'.
         """
         observed = observed.rename(columns=str)
-        findings = _check_combination(self.frame, observed, mixture)
+        findings = check_combination(self.frame, observed, mixture)
         if findings:
             raise DataError(findings, "the rows to combine")
         if not len(self) or mixture == 0.0:
@@ -213,7 +216,7 @@ class AugmentedData:
         observed = observed.rename(columns=str)
         if target not in observed.columns:
             unknown = unknown_choice("column", target, list(map(str, observed.columns)))
-            findings = _check_combination(self.frame, observed, mixture)
+            findings = check_combination(self.frame, observed, mixture)
             raise DataError([unknown, *findings], "the rows to combine")
         frame, weights = self.combined(observed, mixture)
         kept = weights > 0
@@ -241,7 +244,7 @@ def encode(
     frame = frame.rename(columns=str)
     grouped = {name: tuple(columns) for name, columns in (blocks or {}).items()}
     visiting = graph.topological_order() if order is None else graph.check_order(tuple(order))
-    findings = _check(frame, graph, grouped, kernel, bandwidth, bandwidth_scale)
+    findings = check_table(frame, graph, grouped, kernel, bandwidth, bandwidth_scale)
     if findings:
         raise DataError(findings, "the table to augment")
     members: list[tuple[int, ...]] = []
@@ -315,209 +318,3 @@ def _bandwidth_of(x: NDArray, name: str, kernel: str, bandwidth: Bandwidth) -> N
         return kernels.bandwidth_of(x, kernel, bandwidth)
     own = kernel in kernels.CONTINUOUS
     return np.full(len(x), float(bandwidth)) if own else kernels.bandwidth_of(x, kernel, "")
-
-
-def _check(
-    frame: pd.DataFrame,
-    graph: CausalGraph,
-    blocks: Mapping[str, tuple[str, ...]],
-    kernel: str | Mapping[str, str],
-    bandwidth: Bandwidth,
-    bandwidth_scale: float,
-) -> list[Finding]:
-    findings: list[Finding] = []
-
-    def report(check: str, message: str, remedy: str, column: str | None = None, rows: Any = ()):  # type: ignore[no-untyped-def]
-        findings.append(Finding(check, "error", message, remedy, column, tuple(map(int, rows))))
-
-    names = [str(name) for name in frame.columns]
-    claimed = [c for node in graph.nodes for c in blocks.get(node, (node,))]
-    wanted = {c: node for node in graph.nodes for c in blocks.get(node, (node,))}
-    for node in [node for node in blocks if node not in graph.nodes]:
-        report(
-            "unknown_block",
-            f"Block {node!r} is not a variable of the graph.",
-            f"Variables: {listing(graph.nodes, 12)}.{nearest(node, graph.nodes)}",
-        )
-    for node in graph.nodes:
-        if not blocks.get(node, (node,)):
-            report("empty_block", f"Block {node!r} has no columns.", "Name those it stands for.")
-    for name in dict.fromkeys(name for name in claimed if claimed.count(name) > 1):
-        report(
-            "shared_column",
-            f"Column {name!r} belongs to {claimed.count(name)} variables or comes twice in one.",
-            "Give each column to one block, or to the variable of its name.",
-            name,
-        )
-    for name, node in wanted.items():
-        if name not in names:
-            where = "" if name == node else f" of block {node!r}"
-            report(
-                "missing_column",
-                f"The graph's variable {name!r}{where} is not a column of the table.",
-                f"Columns: {listing(names, 12)}.{nearest(name, names)}",
-                name,
-            )
-    for name in names:
-        if name not in wanted:
-            report(
-                "column_not_in_graph",
-                f"Column {name!r} is not in the graph.",
-                "Add it as a node (without edges if it has none), or drop the column.",
-                name,
-            )
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        report("repeated_column", f"Column {name!r} comes twice.", "Keep one of them.", name)
-    if len(frame) < 2:
-        report("too_few_rows", f"There are {len(frame)} rows.", "Give at least two.")
-    if findings:
-        return findings
-    for name in names:
-        findings += _check_column(frame[name], name)
-    findings += _check_kernels(frame, kernel)
-    findings += _check_bandwidth(frame, kernel, bandwidth, bandwidth_scale)
-    return findings
-
-
-def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
-    missing = np.flatnonzero(series.isna().to_numpy())
-    if missing.size:
-        shown = listing(missing.tolist(), _SHOW_ROWS)
-        return [
-            Finding(
-                "missing_value",
-                "error",
-                f"Column {name!r} lacks {missing.size} values, in rows {shown}.",
-                "Fill them in or drop the rows before augmenting.",
-                name,
-                tuple(map(int, missing)),
-            )
-        ]
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        return [
-            Finding(
-                "dates",
-                "error",
-                f"Column {name!r} holds dates, which are no variable of a graph.",
-                "Drop it, or put the season and trend it stands for in columns of their own.",
-                name,
-            )
-        ]
-    if pd.api.types.is_float_dtype(series.dtype):
-        wrong = np.flatnonzero(~np.isfinite(series.to_numpy(float)))
-        if wrong.size:
-            shown = listing(wrong.tolist(), _SHOW_ROWS)
-            return [
-                Finding(
-                    "not_finite",
-                    "error",
-                    f"Column {name!r} holds infinite values, in rows {shown}.",
-                    "Replace them or drop the rows.",
-                    name,
-                    tuple(map(int, wrong)),
-                )
-            ]
-    return []
-
-
-def _check_kernels(frame: pd.DataFrame, kernel: str | Mapping[str, str]) -> list[Finding]:
-    asked = kernel if isinstance(kernel, Mapping) else {}
-    findings: list[Finding] = []
-    if isinstance(kernel, str) and kernel not in kernels.CONTINUOUS:
-        findings.append(unknown_choice("kernel", kernel, kernels.CONTINUOUS, None))
-    for name, own in asked.items():
-        if name not in frame.columns:
-            findings.append(unknown_choice("kernel of", name, list(map(str, frame.columns)), None))
-        elif own not in kernels.KERNELS:
-            findings.append(unknown_choice("kernel", own, kernels.KERNELS, name))
-        elif own in (*kernels.CONTINUOUS, "wang_ryzin") and not pd.api.types.is_numeric_dtype(
-            frame[name].dtype
-        ):
-            findings.append(
-                Finding(
-                    "kernel_of_categories",
-                    "error",
-                    f"Column {name!r} holds categories, and kernel {own!r} needs numbers.",
-                    "Use 'indicator' or 'aitchison_aitken'.",
-                    name,
-                )
-            )
-    return findings
-
-
-def _check_bandwidth(
-    frame: pd.DataFrame,
-    kernel: str | Mapping[str, str],
-    bandwidth: Bandwidth,
-    bandwidth_scale: float,
-) -> list[Finding]:
-    findings: list[Finding] = []
-    names = list(frame.columns)
-    numbers: dict[str, float] = {"bandwidth_scale": bandwidth_scale}
-    if isinstance(bandwidth, str):
-        if bandwidth not in kernels.BANDWIDTH_RULES:
-            findings.append(unknown_choice("bandwidth", bandwidth, kernels.BANDWIDTH_RULES, None))
-    elif isinstance(bandwidth, Mapping):
-        for name, value in bandwidth.items():
-            if name not in names:
-                findings.append(unknown_choice("bandwidth of", name, names, None))
-            else:
-                numbers[name] = value
-    else:
-        numbers["bandwidth"] = bandwidth
-    for name, value in numbers.items():
-        own = kernel.get(str(name)) if isinstance(kernel, Mapping) else None
-        if name in names and own in ("aitchison_aitken", "wang_ryzin"):
-            most = kernels.greatest_bandwidth(own, frame[name].nunique())
-            if not 0 < value <= most:
-                findings.append(
-                    Finding(
-                        "bandwidth",
-                        "error",
-                        f"The bandwidth of {name!r} should be above 0 and at most {most:.3g}, but "
-                        f"is {value}.",
-                        f"It is the lambda of {own!r}; leave it out for n**-0.4.",
-                        name,
-                    )
-                )
-        elif not (np.isfinite(value) and value > 0):
-            findings.append(
-                Finding(
-                    "bandwidth",
-                    "error",
-                    f"The bandwidth {name!r} should be a positive number, but is {value}.",
-                    "Give it in the units of the column, or leave it to a rule.",
-                    name if name in names else None,
-                )
-            )
-    return findings
-
-
-def _check_combination(
-    augmented: pd.DataFrame, observed: pd.DataFrame, mixture: float
-) -> list[Finding]:
-    findings = []
-    if not 0.0 <= mixture <= 1.0:
-        message = f"mixture should lie between 0 and 1, but is {mixture}."
-        findings.append(Finding("mixture", "error", message, "One half is usual."))
-    for name in observed.columns.difference(augmented.columns, sort=False):
-        message = f"Column {name!r} of the observed rows is not among the augmented ones'."
-        findings.append(Finding("other_columns", "error", message, "Drop it.", str(name)))
-    for name in augmented.columns.difference(observed.columns, sort=False):
-        message = f"The observed rows lack the column {name!r}."
-        remedy = "Give the table that was augmented."
-        findings.append(Finding("other_columns", "error", message, remedy, str(name)))
-    return findings
-
-
-def unknown_choice(
-    what: str, given: str, options: Sequence[str], column: str | None = None
-) -> Finding:
-    """Say that a name is not among the options."""
-    return Finding(
-        "unknown_choice",
-        "error",
-        f"There is no {what} {given!r}.",
-        f"Choose from {listing(options, 12)}.{nearest(given, options)}",
-        column,
-    )

@@ -63,7 +63,7 @@ def augment(
     with problems_in_words():
         import jax
 
-        from mmm_bayes.augmentation.admgda import admgda
+        from mmm_bayes.augmentation.augment import admgda
         from mmm_bayes.augmentation.table import AugmentationWarning
         from mmm_bayes.causal.graph import CausalGraph
         from mmm_bayes.data.load import read_frame

@@ -21,6 +21,7 @@ from mmm_bayes.data.scm_checks import (
 )
 from mmm_bayes.data.scm_graph import causal_order, draw_pairs, draw_parents, parents_of
 from mmm_bayes.data.scm_mechanisms import MECHANISMS, Mechanism, draw_mixture
+from mmm_bayes.data.streams import streams
 
 Noise = Literal["gaussian", "uniform"]
 # One stream of random numbers a part: another mechanism or noise leaves the graph as it is.
@@ -157,7 +158,7 @@ def simulate_scm(
         shares={"expected_degree": expected_degree, "noise_coeff": noise_coeff},
         names={"mechanism": (mechanism, tuple(MECHANISMS)), "noise": (noise, get_args(Noise))},
     )
-    rng = _streams(rng_key, _STREAMS)
+    rng = streams(rng_key, _STREAMS)
     if edges is None:
         parents = draw_parents(rng["graph"], n_nodes, expected_degree)
     else:
@@ -225,7 +226,7 @@ def add_uniform_outliers(
     findings = [*column_findings(frame), *share_findings({"fraction": fraction})]
     if findings:
         raise DataError(findings, "the arguments of add_uniform_outliers")
-    rng = _streams(rng_key, ("outliers",))["outliers"]
+    rng = streams(rng_key, ("outliers",))["outliers"]
     count = int(fraction * len(frame))
     values = frame.to_numpy(dtype=np.float64)
     rows = rng.uniform(values.min(0), values.max(0), (count, frame.shape[1]))
@@ -348,20 +349,3 @@ def _check(
     if findings:
         raise DataError(findings, "the settings of simulate_scm")
     return nodes
-
-
-def _streams(rng_key: Any, names: tuple[str, ...]) -> dict[str, np.random.Generator]:
-    """Turn a JAX key into NumPy generators: float64 and nothing to compile."""
-    import jax
-
-    if isinstance(rng_key, jax.Array) and jax.numpy.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
-        words = np.asarray(jax.random.key_data(rng_key))
-    elif getattr(rng_key, "dtype", None) == np.uint32:
-        words = np.asarray(rng_key)
-    else:
-        raise TypeError(
-            f"rng_key should be a JAX key, but is a {type(rng_key).__name__}. "
-            "Make one with jax.random.key(seed)."
-        )
-    seeds = np.random.SeedSequence([int(w) for w in words.ravel()]).spawn(len(names))
-    return {name: np.random.default_rng(s) for name, s in zip(names, seeds, strict=True)}

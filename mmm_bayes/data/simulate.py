@@ -30,6 +30,7 @@ from mmm_bayes.data.response import (
 )
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.streams import streams
 
 _CHANNELS = ("tv", "radio", "search", "social", "display", "print", "video", "outdoor", "email")
 _REVENUE_PER_SALE = 25.0
@@ -169,7 +170,7 @@ def simulate_mmm(
         confounding=confounding,
         likelihood=likelihood,
     )
-    rng = _streams(rng_key)
+    rng = streams(rng_key, _STREAMS)
     dates = pd.date_range(start, periods=n_dates, freq=freq)
     years = np.asarray((dates - dates[0]).days) / 365.25
     population = np.ones(1)
@@ -239,23 +240,6 @@ def _check(**given: Any) -> None:
         )
     if problems:
         raise ValueError("\n".join(problems))
-
-
-def _streams(rng_key: Any) -> dict[str, np.random.Generator]:
-    """Turn a JAX key into NumPy generators: float64 and nothing to compile."""
-    import jax
-
-    if isinstance(rng_key, jax.Array) and jax.numpy.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
-        words = np.asarray(jax.random.key_data(rng_key))
-    elif getattr(rng_key, "dtype", None) == np.uint32:
-        words = np.asarray(rng_key)
-    else:
-        raise TypeError(
-            f"rng_key should be a JAX key, but is a {type(rng_key).__name__}. "
-            "Make one with jax.random.key(seed)."
-        )
-    seeds = np.random.SeedSequence([int(w) for w in words.ravel()]).spawn(len(_STREAMS))
-    return {name: np.random.default_rng(s) for name, s in zip(_STREAMS, seeds, strict=True)}
 
 
 def _observe(

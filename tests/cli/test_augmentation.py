@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mmm_bayes.augmentation import admgda as published
+from mmm_bayes.augmentation import augment as published
 from mmm_bayes.augmentation.table import AugmentedData
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.cli import app

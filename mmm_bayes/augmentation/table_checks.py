@@ -1,0 +1,270 @@
+"""What is wrong with a table, a graph and settings that do not fit together: every finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.augmentation import kernels
+from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.data.findings import Finding, listing, nearest
+
+Bandwidth = str | float | Mapping[str, float]
+Method = Literal["sample", "resample", "residual", "enumerate"]
+
+METHODS: tuple[str, ...] = get_args(Method)
+PRECISIONS = ("float32", "float64")
+_SHOW_ROWS = 5
+
+
+def check_table(
+    frame: pd.DataFrame,
+    graph: CausalGraph,
+    blocks: Mapping[str, tuple[str, ...]],
+    kernel: str | Mapping[str, str],
+    bandwidth: Bandwidth,
+    bandwidth_scale: float,
+) -> list[Finding]:
+    """Check columns and blocks against the graph, then cells, kernels and bandwidths."""
+    findings: list[Finding] = []
+
+    def report(check: str, message: str, remedy: str, column: str | None = None) -> None:
+        findings.append(Finding(check, "error", message, remedy, column))
+
+    names = [str(name) for name in frame.columns]
+    claimed = [c for node in graph.nodes for c in blocks.get(node, (node,))]
+    wanted = {c: node for node in graph.nodes for c in blocks.get(node, (node,))}
+    for node in [node for node in blocks if node not in graph.nodes]:
+        report(
+            "unknown_block",
+            f"Block {node!r} is not a variable of the graph.",
+            f"Variables: {listing(graph.nodes, 12)}.{nearest(node, graph.nodes)}",
+        )
+    for node in graph.nodes:
+        if not blocks.get(node, (node,)):
+            report("empty_block", f"Block {node!r} has no columns.", "Name those it stands for.")
+    for name in dict.fromkeys(name for name in claimed if claimed.count(name) > 1):
+        report(
+            "shared_column",
+            f"Column {name!r} belongs to {claimed.count(name)} variables or comes twice in one.",
+            "Give each column to one block, or to the variable of its name.",
+            name,
+        )
+    for name, node in wanted.items():
+        if name not in names:
+            where = "" if name == node else f" of block {node!r}"
+            report(
+                "missing_column",
+                f"The graph's variable {name!r}{where} is not a column of the table.",
+                f"Columns: {listing(names, 12)}.{nearest(name, names)}",
+                name,
+            )
+    for name in names:
+        if name not in wanted:
+            report(
+                "column_not_in_graph",
+                f"Column {name!r} is not in the graph.",
+                "Add it as a node (without edges if it has none), or drop the column.",
+                name,
+            )
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        report("repeated_column", f"Column {name!r} comes twice.", "Keep one of them.", name)
+    if len(frame) < 2:
+        report("too_few_rows", f"There are {len(frame)} rows.", "Give at least two.")
+    if findings:
+        return findings
+    for name in names:
+        findings += _check_column(frame[name], name)
+    findings += _check_kernels(frame, kernel)
+    findings += _check_bandwidth(frame, kernel, bandwidth, bandwidth_scale)
+    return findings
+
+
+def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
+    missing = np.flatnonzero(series.isna().to_numpy())
+    if missing.size:
+        shown = listing(missing.tolist(), _SHOW_ROWS)
+        return [
+            Finding(
+                "missing_value",
+                "error",
+                f"Column {name!r} lacks {missing.size} values, in rows {shown}.",
+                "Fill them in or drop the rows before augmenting.",
+                name,
+                tuple(map(int, missing)),
+            )
+        ]
+    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+        return [
+            Finding(
+                "dates",
+                "error",
+                f"Column {name!r} holds dates, which are no variable of a graph.",
+                "Drop it, or put the season and trend it stands for in columns of their own.",
+                name,
+            )
+        ]
+    if pd.api.types.is_float_dtype(series.dtype):
+        wrong = np.flatnonzero(~np.isfinite(series.to_numpy(float)))
+        if wrong.size:
+            shown = listing(wrong.tolist(), _SHOW_ROWS)
+            return [
+                Finding(
+                    "not_finite",
+                    "error",
+                    f"Column {name!r} holds infinite values, in rows {shown}.",
+                    "Replace them or drop the rows.",
+                    name,
+                    tuple(map(int, wrong)),
+                )
+            ]
+    return []
+
+
+def _check_kernels(frame: pd.DataFrame, kernel: str | Mapping[str, str]) -> list[Finding]:
+    asked = kernel if isinstance(kernel, Mapping) else {}
+    findings: list[Finding] = []
+    if isinstance(kernel, str) and kernel not in kernels.CONTINUOUS:
+        findings.append(unknown_choice("kernel", kernel, kernels.CONTINUOUS, None))
+    for name, own in asked.items():
+        if name not in frame.columns:
+            findings.append(unknown_choice("kernel of", name, list(map(str, frame.columns)), None))
+        elif own not in kernels.KERNELS:
+            findings.append(unknown_choice("kernel", own, kernels.KERNELS, name))
+        elif own in (*kernels.CONTINUOUS, "wang_ryzin") and not pd.api.types.is_numeric_dtype(
+            frame[name].dtype
+        ):
+            findings.append(
+                Finding(
+                    "kernel_of_categories",
+                    "error",
+                    f"Column {name!r} holds categories, and kernel {own!r} needs numbers.",
+                    "Use 'indicator' or 'aitchison_aitken'.",
+                    name,
+                )
+            )
+    return findings
+
+
+def _check_bandwidth(
+    frame: pd.DataFrame,
+    kernel: str | Mapping[str, str],
+    bandwidth: Bandwidth,
+    bandwidth_scale: float,
+) -> list[Finding]:
+    findings: list[Finding] = []
+    names = list(frame.columns)
+    numbers: dict[str, float] = {"bandwidth_scale": bandwidth_scale}
+    if isinstance(bandwidth, str):
+        if bandwidth not in kernels.BANDWIDTH_RULES:
+            findings.append(unknown_choice("bandwidth", bandwidth, kernels.BANDWIDTH_RULES, None))
+    elif isinstance(bandwidth, Mapping):
+        for name, value in bandwidth.items():
+            if name not in names:
+                findings.append(unknown_choice("bandwidth of", name, names, None))
+            else:
+                numbers[name] = value
+    else:
+        numbers["bandwidth"] = bandwidth
+    for name, value in numbers.items():
+        own = kernel.get(str(name)) if isinstance(kernel, Mapping) else None
+        if name in names and own in ("aitchison_aitken", "wang_ryzin"):
+            most = kernels.greatest_bandwidth(own, frame[name].nunique())
+            if not 0 < value <= most:
+                findings.append(
+                    Finding(
+                        "bandwidth",
+                        "error",
+                        f"The bandwidth of {name!r} should be above 0 and at most {most:.3g}, but "
+                        f"is {value}.",
+                        f"It is the lambda of {own!r}; leave it out for n**-0.4.",
+                        name,
+                    )
+                )
+        elif not (np.isfinite(value) and value > 0):
+            findings.append(
+                Finding(
+                    "bandwidth",
+                    "error",
+                    f"The bandwidth {name!r} should be a positive number, but is {value}.",
+                    "Give it in the units of the column, or leave it to a rule.",
+                    name if name in names else None,
+                )
+            )
+    return findings
+
+
+def check_combination(
+    augmented: pd.DataFrame, observed: pd.DataFrame, mixture: float
+) -> list[Finding]:
+    """Check the share of augmented rows, and that both tables have the same columns."""
+    findings = []
+    if not 0.0 <= mixture <= 1.0:
+        message = f"mixture should lie between 0 and 1, but is {mixture}."
+        findings.append(Finding("mixture", "error", message, "One half is usual."))
+    for name in observed.columns.difference(augmented.columns, sort=False):
+        message = f"Column {name!r} of the observed rows is not among the augmented ones'."
+        findings.append(Finding("other_columns", "error", message, "Drop it.", str(name)))
+    for name in augmented.columns.difference(observed.columns, sort=False):
+        message = f"The observed rows lack the column {name!r}."
+        remedy = "Give the table that was augmented."
+        findings.append(Finding("other_columns", "error", message, remedy, str(name)))
+    return findings
+
+
+def unknown_choice(
+    what: str, given: str, options: Sequence[str], column: str | None = None
+) -> Finding:
+    """Say that a name is not among the options."""
+    return Finding(
+        "unknown_choice",
+        "error",
+        f"There is no {what} {given!r}.",
+        f"Choose from {listing(options, 12)}.{nearest(given, options)}",
+        column,
+    )
+
+
+def check_settings(
+    graph: CausalGraph,
+    method: str,
+    names: Mapping[str, str],
+    threshold: float,
+    num_rows: int | None,
+    smoothing: float,
+    rng_key: jax.Array | None,
+    precision: str,
+) -> list[Finding]:
+    """Check what is asked of an augmentation, before its table."""
+    from mmm_bayes.augmentation.estimators import ESTIMATORS
+
+    findings = []
+    if method not in METHODS:
+        findings.append(unknown_choice("method", method, METHODS))
+    if precision not in PRECISIONS:
+        findings.append(unknown_choice("precision", precision, PRECISIONS))
+    for node, name in names.items():
+        if node not in graph.nodes:
+            findings.append(unknown_choice("variable", node, graph.nodes))
+        elif name not in ESTIMATORS:
+            same = [own for own in names if names[own] == name]
+            if node == same[0]:  # once for all variables that have it
+                own = node if len(same) == 1 else None
+                findings.append(unknown_choice("estimator", name, tuple(ESTIMATORS), own))
+    if not 0.0 <= threshold <= 1.0:
+        message = f"threshold should lie between 0 and 1, but is {threshold}."
+        findings.append(Finding("threshold", "error", message, "The usual one is 0.01."))
+    if num_rows is not None and num_rows < 1:
+        message = f"num_rows should be at least 1, but is {num_rows}."
+        findings.append(Finding("num_rows", "error", message, "Leave it out for max(2 n, 500)."))
+    if not (np.isfinite(smoothing) and smoothing >= 0.0):
+        message = f"smoothing should be 0 or more, but is {smoothing}."
+        findings.append(Finding("smoothing", "error", message, "It is in bandwidths: try 0.5."))
+    if method != "enumerate" and rng_key is None:
+        message = f"method={method!r} draws at random, and there is no rng_key."
+        findings.append(Finding("rng_key", "error", message, "Give rng_key=jax.random.key(0)."))
+    return findings

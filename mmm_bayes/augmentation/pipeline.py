@@ -14,19 +14,9 @@ seasonality and events, which move together as one variable, ``season``) and the
 graph names, they are taken to be. The calendar causes every variable unless the graph says
 otherwise.
 
-**Powers.** With the mixture :math:`\mu`, ``n`` dates and weights ``w`` of the rows of a geo, an
-observed row has :math:`1 - \mu` and an augmented one :math:`\mu n w_i / \sum w`: ``n`` a geo. An
-augmented row brings no new noise: its outcome is that of an observed row. What counts is how often
-each observed outcome counts in all. If the outcome of row ``j`` has the powers
-:math:`P_j = \sum_{i: \text{outcome } j} p_i`, an estimate from them has the variance of one from
-:math:`(\sum_j P_j)^2 / \sum_j P_j^2 \le n` rows (Kish 1965). All powers are scaled by one factor so
-that their sum is that number.
-
-**Where that is not enough.** Rows that break up the dependence between channels are a better design
-than the one observed, and outcomes drawn from the model carry no news about it: intervals of single
-channels then come out too narrow (in simulations 90% intervals held the truth 85% of the time at
-the default mixture, 93% at 0.2). Where channels are planned together, say so in the graph
-(``tv <-> video``), which keeps their dependence in the augmented rows, or use a small mixture.
+**Powers.** Observed and augmented rows share the likelihood by the mixture, such that neither an
+outcome nor a direction of the coefficients counts for more than was observed
+(:mod:`mmm_bayes.augmentation.powers`).
 """
 
 from __future__ import annotations
@@ -53,6 +43,12 @@ from mmm_bayes.augmentation.model_outcomes import (
     check_model_outcomes,
     draw_outcomes,
     with_exclusions,
+)
+from mmm_bayes.augmentation.powers import (
+    TOLERANCE,
+    greatest_mixture,
+    information_ratio,
+    tempered_powers,
 )
 from mmm_bayes.data.findings import DataError, Finding, listing
 from mmm_bayes.data.schema import MMMData
@@ -93,6 +89,11 @@ class MMMAugmentation:
         Target and controls (geo, row, variable) in scaled units.
     weights
         Of the augmentation (geo, row).
+    information
+        Information about the best-known direction of the coefficients, augmented over observed
+        rows; what :mod:`mmm_bayes.augmentation.powers` calls rho.
+    mixture
+        Share of the likelihood that augmented rows have.
     power
         Of the likelihood (geo, date + row), observed rows first.
     mass, ess
@@ -105,6 +106,8 @@ class MMMAugmentation:
     donors: xr.DataArray
     values: xr.DataArray
     weights: xr.DataArray
+    information: float
+    mixture: float
     power: NDArray
     mass: xr.DataArray
     ess: xr.DataArray
@@ -136,7 +139,7 @@ class MMMAugmentation:
         donors.loc[{"node": self.target}] = -1
         values.loc[{"variable": self.target}] = outcomes
         places = np.full(self.weights.shape, -1)
-        power = tempered_powers(self.weights.values, places, self.n_dates, self.settings.mixture)
+        power = tempered_powers(self.weights.values, places, self.n_dates, self.mixture)
         return replace(self, donors=donors, values=values, power=power)
 
     def summary(self) -> str:
@@ -166,12 +169,23 @@ class MMMAugmentation:
         lines += [
             "  A channel's week stands for all weeks before it that still work; weeks are matched "
             "on adstock at its prior median.",
-            f"Likelihood: {settings.mixture:.0%} on augmented rows; counts for "
+            f"Likelihood: {self._share()} on augmented rows; counts for "
             f"{self.total_power:.1f} of {observed} observed rows (Kish, by observed outcome).",
             f"Mass kept: {float(self.mass.min()):.3g} to {float(self.mass.max()):.3g} a geo; "
             f"effective augmented rows {float(self.ess.min()):.1f} to {float(self.ess.max()):.1f}.",
         ]
         return "\n".join(lines)
+
+    def _share(self) -> str:
+        """Share of augmented rows, and why it is what it is."""
+        narrow = (1.0 - (1.0 + self.mixture * (self.information - 1.0)) ** -0.5) * 100.0
+        share = f"{self.mixture:.2g}"
+        if self.settings.mixture is None:
+            ratio = f"{self.information:.3g} times the information of observed ones"
+            return f"{share} (their design has up to {ratio} on one direction)"
+        if self.mixture * (self.information - 1.0) <= TOLERANCE:
+            return share
+        return f"{share} (as set; intervals may be up to {narrow:.0f}% too narrow)"
 
     def to_json(self) -> str:
         """Settings, graph and numbers, as kept with a fit."""
@@ -182,6 +196,8 @@ class MMMAugmentation:
             "observed_rows": int(self.weights.sizes["geo"] * self.n_dates),
             "mass": self.mass.values.tolist(),
             "ess": self.ess.values.tolist(),
+            "mixture": self.mixture,
+            "information": self.information,
             "total_power": self.total_power,
             "summary": self.summary(),
         }
@@ -260,7 +276,17 @@ def augment_mmm(
     values = [_values(part, frame, copied) for part, frame in zip(parts, frames, strict=True)]
     variables = [target, *structure.controls]
     added = settings.season not in settings.graph.nodes
-    joined = _joined(complete, added, variables, data, parts, values)
+    within = pillow if complete.exclusions else (*structure.channels, *structure.controls)
+    columns = [*block, *(name for name in frames[0].columns if name in within)]
+    ratio = information_ratio(
+        [frame[columns].to_numpy(float) for frame in frames],
+        [
+            _design(part, frame, own, columns, block)
+            for part, frame, own in zip(parts, frames, values, strict=True)
+        ],
+        [part.weights for part in parts],
+    )
+    joined = _joined(complete, added, variables, data, parts, values, ratio)
     if not models:
         return joined
     rows = joined.added_rows(structure)
@@ -306,6 +332,20 @@ def _values(part: AugmentedData, frame: pd.DataFrame, copied: Container[str]) ->
     )
 
 
+def _design(
+    part: AugmentedData,
+    frame: pd.DataFrame,
+    values: pd.DataFrame,
+    columns: Sequence[str],
+    block: Sequence[str],
+) -> NDArray:
+    """Columns of augmented rows (row, column): the calendar's move with the week they come from."""
+    season = [k for k, name in enumerate(part.nodes) if name not in frame.columns]
+    weeks = part.row_index[:, season[0]]
+    drawn = values.assign(**{name: frame[name].to_numpy()[weeks] for name in block})
+    return drawn[list(columns)].to_numpy(float)
+
+
 def _joined(
     settings: CausalDA,
     season_added: bool,
@@ -313,6 +353,7 @@ def _joined(
     data: MMMData,
     parts: Sequence[AugmentedData],
     frames: Sequence[pd.DataFrame],
+    ratio: float,
 ) -> MMMAugmentation:
     """Stack the geos; shorter ones are filled up with rows of weight zero."""
     nodes, most, n = list(parts[0].nodes), max(len(part) for part in parts), data.n_dates
@@ -325,6 +366,7 @@ def _joined(
         values[g, : len(part)] = frame[list(variables)].to_numpy(float)
         weights[g, : len(part)] = part.weights
     outcomes = donors[:, :, nodes.index(target)]
+    mixture = greatest_mixture(ratio) if settings.mixture is None else settings.mixture
     geo = {"geo": data.geos}
     dims = ("geo", "row")
     return MMMAugmentation(
@@ -334,31 +376,9 @@ def _joined(
         donors=xr.DataArray(donors, geo | {"node": nodes}, (*dims, "node")),
         values=xr.DataArray(values, geo | {"variable": list(variables)}, (*dims, "variable")),
         weights=xr.DataArray(weights, geo, dims),
-        power=tempered_powers(weights, outcomes, n, settings.mixture),
+        information=ratio,
+        mixture=mixture,
+        power=tempered_powers(weights, outcomes, n, mixture),
         mass=xr.DataArray([part.mass for part in parts], geo, ("geo",)),
         ess=xr.DataArray([part.ess for part in parts], geo, ("geo",)),
     )
-
-
-def tempered_powers(weights: NDArray, outcomes: NDArray, n_dates: int, mixture: float) -> NDArray:
-    """Powers of observed and augmented rows (geo, date + row): see the head of this module.
-
-    Parameters
-    ----------
-    weights
-        Of the augmented rows (geo, row).
-    outcomes
-        Position in time of the row whose outcome they have (geo, row); -1 for one of their own.
-    n_dates, mixture
-        Observed rows a geo, and the share of the likelihood that augmented rows have.
-    """
-    geos, rows = weights.shape
-    added = mixture * n_dates * weights / weights.sum(1, keepdims=True)
-    power = np.concatenate([np.full((geos, n_dates), 1.0 - mixture), added], 1)
-    own = n_dates + np.arange(rows)
-    places = np.where(outcomes >= 0, outcomes, own)
-    places = np.concatenate([np.broadcast_to(np.arange(n_dates), (geos, n_dates)), places], 1)
-    by_outcome = np.zeros_like(power)
-    np.add.at(by_outcome, (np.arange(geos)[:, None], places), power)
-    kish = by_outcome.sum() ** 2 / np.sum(by_outcome**2)
-    return power * min(1.0, kish / (geos * n_dates))

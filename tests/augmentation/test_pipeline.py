@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import MMM, DataError, FitResult, MMMData, ModelSpec, load_fit, simulate_mmm
+from mmm_bayes import (
+    MMM,
+    DataError,
+    DataWarning,
+    FitResult,
+    MMMData,
+    ModelSpec,
+    load_fit,
+    simulate_mmm,
+)
 from mmm_bayes.augmentation.model_features import feature_frames
-from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation, tempered_powers
+from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
+from mmm_bayes.augmentation.powers import greatest_mixture, information_ratio, tempered_powers
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.inference.convergence import ess_bulk
 
@@ -202,6 +213,67 @@ def test_outcomes_of_their_own_count_each() -> None:
     """Residual draws have no donor: equal weights are then as many rows as there are dates."""
     power = tempered_powers(np.ones((1, 40)), np.full((1, 40), -1), 20, 0.5)
     assert power.sum() == pytest.approx(20.0)
+
+
+def test_information_is_the_greatest_over_directions() -> None:
+    """Against many random directions, geo by geo with loops; a constant column is left out."""
+    rng = np.random.default_rng(4)
+    mix = rng.normal(size=(3, 3))
+    observed = [np.c_[rng.normal(size=(30, 3)) @ mix, np.full(30, 7.0)] for _ in range(2)]
+    augmented = [np.c_[rng.normal(size=(50, 3)), np.full(50, 7.0)] for _ in range(2)]
+    weights = [rng.gamma(1.0, size=50) for _ in range(2)]
+    scale = np.sqrt(np.mean([x[:, :3].var(0) for x in observed], 0))
+    greatest = 0.0
+    for direction in rng.normal(size=(20000, 3)):
+        own, theirs = direction @ direction, 0.0
+        for x, new, weight in zip(observed, augmented, weights, strict=True):
+            along, drawn = x[:, :3] / scale @ direction, new[:, :3] / scale @ direction
+            own += np.sum((along - along.mean()) ** 2)
+            middle = np.average(drawn, weights=weight)
+            theirs += 30 * np.average((drawn - middle) ** 2, weights=weight)
+        greatest = max(greatest, theirs / own)
+    found = information_ratio(observed, augmented, weights)
+    assert greatest <= found
+    assert found == pytest.approx(greatest, rel=0.01)
+    assert information_ratio(observed, observed, [np.ones(30)] * 2) == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_mixture_is_bounded_by_the_information() -> None:
+    assert greatest_mixture(0.7) == greatest_mixture(1.1) == 0.5
+    assert greatest_mixture(1.5) == pytest.approx(0.2)
+    assert greatest_mixture(11.0) == pytest.approx(0.01)
+
+
+def test_channels_that_the_graph_separates_get_few_rows() -> None:
+    """Two channels that move together in the table, and a graph with and without their bond."""
+    data = data_with(n_controls=0)
+    frame = data.to_frame()
+    rng = np.random.default_rng(5)
+    plan = np.exp(rng.normal(0.0, 0.6, WEEKS))
+    for name in ("tv", "radio"):
+        frame[name] = 1e4 * plan * np.exp(rng.normal(0.0, 0.15, WEEKS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        table = MMMData.from_dataframe(
+            frame[["date", "sales", "tv", "radio"]], date="date", target="sales",
+            channels=["tv", "radio"],
+        )  # fmt: skip
+    model = MMM(table, spec_with())
+    edges = [("tv", "sales"), ("radio", "sales")]
+    found = {}
+    for bond in ((), (("tv", "radio"),)):
+        graph = CausalGraph(("tv", "radio", "sales"), edges, bond)
+        found[len(bond)] = model.augment(jax.random.key(5), copying(graph, num_rows=600))
+    assert found[0].information > 4.0
+    assert found[0].mixture < 0.05
+    assert found[1].information < 2.0
+    assert found[1].mixture > 0.1
+    share = model.augment(
+        jax.random.key(5), copying(CausalGraph(("tv", "radio", "sales"), edges), mixture=0.5)
+    )
+    assert share.mixture == 0.5
+    assert "too narrow" in share.summary()
+    assert "times the information" in found[0].summary()
 
 
 # --- Rows ----------------------------------------------------------------------------------------

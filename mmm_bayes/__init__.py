@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from mmm_bayes.causal.graph import CausalGraph, GraphError
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.findings import DataError, DataWarning
+    from mmm_bayes.data.panel import ShopPanel
     from mmm_bayes.data.schema import MMMData
     from mmm_bayes.data.scm import SimulatedSCM, simulate_scm
+    from mmm_bayes.data.shops import simulate_shops
+    from mmm_bayes.data.shops_air import simulate_air_shops
+    from mmm_bayes.data.shops_load import load_shops, panel_to_frame
     from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
     from mmm_bayes.fit import MMM, FitResult, load_fit
     from mmm_bayes.inference.mcmc import SamplerSpec
@@ -42,6 +46,11 @@ _HOME = {
     "simulate_mmm": "data.simulate",
     "SimulatedSCM": "data.scm",
     "simulate_scm": "data.scm",
+    "ShopPanel": "data.panel",
+    "simulate_shops": "data.shops",
+    "simulate_air_shops": "data.shops_air",
+    "load_shops": "data.shops_load",
+    "panel_to_frame": "data.shops_load",
     "CausalGraph": "causal.graph",
     "GraphError": "causal.graph",
     "admgda": "augmentation.augment",
@@ -77,6 +86,7 @@ __all__ = [
     "ModelSpecError",
     "PriorSpec",
     "SamplerSpec",
+    "ShopPanel",
     "SimulatedMMM",
     "SimulatedSCM",
     "__version__",
@@ -84,9 +94,13 @@ __all__ = [
     "list_datasets",
     "load_dataset",
     "load_fit",
+    "load_shops",
     "load_truth",
+    "panel_to_frame",
+    "simulate_air_shops",
     "simulate_mmm",
     "simulate_scm",
+    "simulate_shops",
 ]
 
 

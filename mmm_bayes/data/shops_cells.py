@@ -1,0 +1,116 @@
+"""Cells of a table of shops as names, dates and numbers, with findings on those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.findings import Finding, listing
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The columns that are there, row by row.
+
+    Attributes
+    ----------
+    shops : numpy.ndarray, optional
+        Name of the shop of each row, None where the cell is empty.
+    dates : pandas.DatetimeIndex, optional
+    numbers : dict
+        Values by column, not a number where the cell is empty or was refused.
+    refused : dict
+        Which cells of a column hold something that is no finite number.
+    """
+
+    shops: np.ndarray | None
+    dates: pd.DatetimeIndex | None
+    numbers: dict[str, np.ndarray]
+    refused: dict[str, np.ndarray]
+
+    @staticmethod
+    def rows(mask: np.ndarray) -> tuple[int, ...]:
+        """Positions of the rows of a mask."""
+        return tuple(int(row) for row in np.flatnonzero(mask))
+
+    def places(self, rows: Sequence[int]) -> str:
+        """Name rows by position, shop and date."""
+        return listing(map(self._place, rows))
+
+    def _place(self, row: int) -> str:
+        notes = []
+        if self.shops is not None and self.shops[row] is not None:
+            notes.append(str(self.shops[row]))
+        if self.dates is not None and not pd.isna(self.dates[row]):
+            notes.append(f"{self.dates[row]:%Y-%m-%d}")
+        return f"row {row}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def read_columns(
+    frame: pd.DataFrame, shop: str, date: str, context: Sequence[str], nodes: Sequence[str]
+) -> tuple[Cells, list[Finding]]:
+    """Read the columns that the table has, and list the cells that cannot be read."""
+    # Columns may be named by numbers.
+    by_name = {str(name): frame[name].reset_index(drop=True) for name in frame.columns}
+    found: list[Finding] = []
+    shops = dates = None
+    if shop in by_name:
+        shops, no_shop = _names(by_name[shop], shop)
+        found += no_shop
+    if date in by_name:
+        parsed = parse_dates(by_name[date], date)
+        dates = parsed.values
+        found += parsed.findings
+    cells = Cells(shops, dates, {}, {})
+    for name in dict.fromkeys((*context, *nodes)):
+        if name not in by_name:
+            continue
+        values, text = _numbers(by_name[name])
+        infinite = np.isinf(values)
+        cells.numbers[name] = np.where(infinite, np.nan, values)
+        cells.refused[name] = text | infinite
+        if rows := cells.rows(text):
+            shown = f"{by_name[name].iloc[rows[0]]!r} for one; {cells.places(rows)}"
+            message = (
+                f"Column {name!r} should hold numbers, but {len(rows)} cell(s) do not: {shown}."
+            )
+            remedy = "Correct these cells, or read the file with thousands=',' or na_values=[...]."
+            found.append(Finding("not_a_number", "error", message, remedy, name, rows))
+        if rows := cells.rows(infinite):
+            message = f"Column {name!r} has {len(rows)} infinite cell(s): {cells.places(rows)}."
+            remedy = "Look for a division by zero where the table was made."
+            found.append(Finding("infinite_value", "error", message, remedy, name, rows))
+    return cells, found
+
+
+def _names(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
+    """Names of shops as text, whole numbers without a point."""
+    blank = column.isna().to_numpy()
+    whole = pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all()
+    names = np.array(
+        [None if no else str(int(v) if whole else v) for v, no in zip(column, blank, strict=True)],
+        dtype=object,
+    )
+    rows = Cells.rows(blank)
+    if not rows:
+        return names, []
+    text = f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)})."
+    remedy = "Fill the shop in or drop these rows."
+    return names, [Finding("missing_shop", "error", text, remedy, name, rows)]
+
+
+def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells as floats and which are there but no number."""
+    blank = column.isna().to_numpy()
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype("object")
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
+        # Dates and durations would pass as counts of nanoseconds.
+        return np.full(len(column), np.nan), ~blank
+    numbers = pd.to_numeric(column, errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values, ~blank & np.isnan(values)

@@ -1,0 +1,1 @@
+"""Forecasts of a panel of shops, and how they are compared."""

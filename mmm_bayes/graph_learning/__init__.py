@@ -1,0 +1,1 @@
+"""Granger graphs of many shops, learned by a graph variational autoencoder."""

@@ -1,0 +1,127 @@
+"""From series of shops to what the networks see, and back."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import ndtri
+
+from mmm_bayes.graph_learning.evidence import evidence
+from mmm_bayes.graph_learning.lagged import Layout, lagged_sums
+from mmm_bayes.graph_learning.model import Shops
+from mmm_bayes.graph_learning.normalise import Normalisation, fit_normalisation, standardise
+
+NDArray = np.ndarray[Any, Any]
+
+_ONE_SCALE = 1.0  # sd of log standard deviations up to which shops are on one scale
+
+
+class Prepared(NamedTuple):
+    """Shops as the networks see them, and the way back.
+
+    Attributes
+    ----------
+    shops
+        Arrays for the networks.
+    norm
+        Standardisation.
+    ranked
+        Sorted standardised targets (shop, time), NaN last, where normal scores took their place;
+        otherwise None.
+    """
+
+    shops: Shops
+    norm: Normalisation
+    ranked: NDArray | None
+
+
+def on_one_scale(series: NDArray) -> bool:
+    """Whether the shops' standard deviations of every node are about the same."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.log(np.nanstd(np.nan_to_num(series), axis=1))
+    log = np.where(np.isfinite(log), log, np.nan)
+    if np.isnan(log).any() or len(log) < 2:
+        return False
+    return bool(np.median(log.std(0)) < _ONE_SCALE)
+
+
+def normal_scores(values: NDArray) -> tuple[NDArray, NDArray]:
+    """Normal scores of rows (shop, time) that may hold NaN, and the sorted values."""
+    ranked = np.sort(values, axis=1)
+    count = np.isfinite(values).sum(1, keepdims=True)
+    below = np.array([np.searchsorted(r, v) for r, v in zip(ranked, values, strict=True)])
+    upto = np.array([np.searchsorted(r, v, "right") for r, v in zip(ranked, values, strict=True)])
+    rank = (below + np.minimum(upto, count) + 1.0) / 2.0
+    # Blom's plotting positions.
+    scores = ndtri(np.clip((rank - 0.375) / (count + 0.25), 1e-9, 1 - 1e-9))
+    return np.where(np.isfinite(values), scores, np.nan), ranked
+
+
+def from_scores(scores: NDArray, ranked: NDArray) -> NDArray:
+    """Values (..., shop, time) from normal scores; past the extremes along the outer slopes."""
+    result = np.empty_like(scores)
+    for shop in range(len(ranked)):
+        values = ranked[shop][np.isfinite(ranked[shop])]
+        count = len(values)
+        at = ndtri((np.arange(1, count + 1) - 0.375) / (count + 0.25))
+        own = scores[..., shop, :]
+        inner = np.interp(own, at, values)
+        edge = max(count // 10, 1)
+        low = (values[edge] - values[0]) / max(at[edge] - at[0], 1e-9)
+        high = (values[-1] - values[-1 - edge]) / max(at[-1] - at[-1 - edge], 1e-9)
+        inner = np.where(own < at[0], values[0] + low * (own - at[0]), inner)
+        result[..., shop, :] = np.where(own > at[-1], values[-1] + high * (own - at[-1]), inner)
+    return result
+
+
+def prepare(
+    series: NDArray,
+    context: NDArray,
+    layout: Layout,
+    logarithm: NDArray,
+    *,
+    by: Literal["series", "node"],
+    scores: bool,
+    norm: Normalisation | None = None,
+    with_evidence: bool = True,
+) -> Prepared:
+    """Standardise series and compute what the networks are given.
+
+    Parameters
+    ----------
+    series, context
+        Of shops: (shop, time, node) that may hold NaN, and (shop, time, variable).
+    layout
+        Of the lagged regression.
+    logarithm, by
+        As in :func:`~mmm_bayes.graph_learning.normalise.fit_normalisation`.
+    scores
+        Whether the target is replaced by its normal scores.
+    norm
+        That of the training shops: the context's, and with ``by="node"`` that of series too.
+    with_evidence
+        Whether the encoder sees what a regression says of pairs.
+    """
+    own = fit_normalisation(series, context, logarithm, by=by)
+    if norm is not None:
+        own = own._replace(context_location=norm.context_location, context_scale=norm.context_scale)
+        if by == "node":
+            sizes = own.location.shape
+            own = own._replace(
+                location=np.broadcast_to(norm.location[0], sizes),
+                scale=np.broadcast_to(norm.scale[0], sizes),
+            )
+    values, ranked = standardise(series, own), None
+    if scores:
+        values[..., -1], ranked = normal_scores(values[..., -1])
+    observed = np.isfinite(values).astype(np.float32)
+    around = ((context - own.context_location) / own.context_scale).astype(np.float32)
+    filled = np.clip(np.nan_to_num(values), -10.0, 10.0).astype(np.float32)
+    sums = lagged_sums(filled, observed, around, layout)
+    found = evidence(sums, layout)
+    if not with_evidence:
+        found = found[..., :0]
+    shops = Shops(jnp.asarray(filled), jnp.asarray(observed), jnp.asarray(around), found, sums)
+    return Prepared(shops, own, ranked)

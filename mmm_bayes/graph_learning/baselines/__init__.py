@@ -1,0 +1,1 @@
+"""Rules that CausalMMM is compared with, one file each."""

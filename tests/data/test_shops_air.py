@@ -1,0 +1,112 @@
+"""The simulated platform: its shape, the funnel, an independent loop over its days."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from mmm_bayes.data import shops_air
+from mmm_bayes.data.findings import DataError
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.data.shops import duplicated_shops
+from mmm_bayes.data.shops_air import AIR_GROUPS, AIR_NODES, simulate_air_shops
+
+BRAND, EFFECT, PV, GMV = range(6), range(6, 11), 11, 12
+
+
+@pytest.fixture(scope="module")
+def panel() -> ShopPanel:
+    return simulate_air_shops(jax.random.key(0))
+
+
+def test_shape_of_the_published_data(panel: ShopPanel) -> None:
+    assert panel.series.shape == (50, 676, 13)
+    assert panel.context.shape == (50, 676, 5)
+    assert panel.dates is not None
+    assert (str(panel.dates[0].date()), str(panel.dates[-1].date())) == ("2021-01-30", "2022-12-06")
+    assert panel.target == "gmv"
+    assert AIR_NODES[-2] == "pv"
+    groups = {"brand": 6, "effect": 5, "views": 1, "target": 1}
+    assert {group: AIR_GROUPS.count(group) for group in set(AIR_GROUPS)} == groups
+    assert panel.groups == AIR_GROUPS
+    assert panel.observed.all()
+    assert panel.series.min() >= 0
+    assert duplicated_shops(panel) == []
+
+
+def test_zeros_scales_and_weeks(panel: ShopPanel) -> None:
+    zeros = (panel.series == 0).mean((0, 1))
+    flights = [name.startswith(("x-brand", "x-interact", "x-live")) for name in AIR_NODES]
+    assert ((zeros[flights] > 0.3) & (zeros[flights] < 0.7)).all()
+    assert (zeros[~np.array(flights)] < 0.04).all()
+    assert (panel.series[..., [PV, GMV]] > 0).all()
+    means = panel.series.mean(1)
+    # Orders of magnitude: log-normal of sd 1.3 over 50 shops spans a factor above 100.
+    assert (means.max(0) / means.min(0) > 100).all()
+    logs = np.log(panel.series[..., GMV])
+    weekdays = [logs[:, panel.dates.day_of_week == day].mean() for day in range(7)]  # type: ignore[union-attr]
+    assert min(weekdays[5:]) > max(weekdays[:5]) + 0.04
+    promoted = panel.context[0, :, 1] > 0.2
+    assert 0.05 < promoted.mean() < 0.2
+    assert logs[:, promoted].mean() > logs[:, ~promoted].mean() + 0.1
+    kind = panel.context[..., 4]
+    np.testing.assert_array_equal(kind, np.repeat(panel.structure[:, None], 676, 1))  # type: ignore[index]
+    economy = panel.context[..., 2]
+    assert (economy == economy[0]).all()
+
+
+def test_graphs_follow_the_funnel(panel: ShopPanel) -> None:
+    assert panel.structure is not None
+    assert panel.adjacency is not None
+    assert set(panel.structure) == {0, 1, 2, 3}
+    for graph, kind in zip(panel.adjacency, panel.structure, strict=True):
+        np.testing.assert_array_equal(graph, panel.adjacency[panel.structure == kind][0])
+        assert not graph[GMV].any()
+        assert not graph[:, BRAND].any()
+        assert not graph[np.ix_([*EFFECT], [*EFFECT, PV])].any()
+        assert graph[BRAND, PV].any()
+        assert graph[PV, EFFECT].any()
+        assert graph[EFFECT, GMV].any()
+
+
+def test_levels_follow_from_the_formulas() -> None:
+    rng = np.random.default_rng(0)
+    funnel = shops_air._draw_funnel(rng, 2)
+    kind, context = np.array([1, 0]), rng.standard_normal((2, 12, 5))
+    own = rng.uniform(0.5, 1.5, (2, 12, 13)) * (rng.uniform(size=(2, 12, 13)) > 0.2)
+    levels = shops_air._run(funnel, kind, context, own)
+    for n in range(2):
+        m = np.zeros(13)
+        for t in range(12):
+            x = np.zeros(13)
+            for j in range(13):
+                total = 1.0 if j < 6 else 0.3
+                for i in range(13):
+                    if funnel.graphs[kind[n], i, j]:
+                        half = 1.0 if i < 6 else 2.5
+                        half *= math.exp(0.3 * context[n, t, 3]) if j == GMV else 1.0
+                        share = m[i] ** 1.5 / (m[i] ** 1.5 + half**1.5)
+                        total += funnel.effects[i, j] * share
+                moved = math.exp(sum(funnel.tilt[j, k] * context[n, t, k] for k in range(3)))
+                x[j] = own[n, t, j] * moved * total
+            np.testing.assert_allclose(levels[n, t], x, rtol=1e-10)
+            for i in range(13):
+                m[i] = funnel.carryover[i] * m[i] + (1 - funnel.carryover[i]) * x[i]
+
+
+def test_streams_of_shops_and_days() -> None:
+    few = simulate_air_shops(jax.random.key(3), shops=2, length=20)
+    many = simulate_air_shops(jax.random.key(3), shops=5, length=20)
+    np.testing.assert_allclose(few.series, many.series[:2], rtol=1e-12)
+    other = simulate_air_shops(jax.random.key(4), shops=2, length=20)
+    assert not np.allclose(few.series, other.series)
+
+
+def test_every_wrong_setting_is_reported() -> None:
+    with pytest.raises(DataError) as caught:
+        simulate_air_shops(jax.random.key(0), shops=0, length=1, start="spring", structures=0)
+    columns = {finding.column for finding in caught.value.findings}
+    assert columns == {"shops", "length", "start", "structures"}

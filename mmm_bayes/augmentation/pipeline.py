@@ -179,10 +179,10 @@ class MMMAugmentation:
     def _share(self) -> str:
         """Share of augmented rows, and why it is what it is."""
         narrow = (1.0 - (1.0 + self.mixture * (self.information - 1.0)) ** -0.5) * 100.0
-        share = f"{self.mixture:.2g}"
+        share = f"{100.0 * self.mixture:.2g}%"
         if self.settings.mixture is None:
-            ratio = f"{self.information:.3g} times the information of observed ones"
-            return f"{share} (their design has up to {ratio} on one direction)"
+            told = f"{self.information:.3g} times what observed ones tell"
+            return f"{share} (their design would tell {told} of one direction)"
         if self.mixture * (self.information - 1.0) <= TOLERANCE:
             return share
         return f"{share} (as set; intervals may be up to {narrow:.0f}% too narrow)"

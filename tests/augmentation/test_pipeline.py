@@ -273,7 +273,7 @@ def test_channels_that_the_graph_separates_get_few_rows() -> None:
     )
     assert share.mixture == 0.5
     assert "too narrow" in share.summary()
-    assert "times the information" in found[0].summary()
+    assert "times what observed ones tell" in found[0].summary()
 
 
 # --- Rows ----------------------------------------------------------------------------------------

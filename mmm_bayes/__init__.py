@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.augmentation.table import AugmentationWarning, AugmentedData
     from mmm_bayes.causal.graph import CausalGraph, GraphError
+    from mmm_bayes.causal_mmm import CausalMMM, CausalMMMSpec, load_causal_mmm
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.findings import DataError, DataWarning
     from mmm_bayes.data.panel import ShopPanel
@@ -57,6 +58,9 @@ _HOME = {
     "AugmentedData": "augmentation.table",
     "AugmentationWarning": "augmentation.table",
     "CausalDA": "augmentation.pipeline",
+    "CausalMMM": "causal_mmm",
+    "CausalMMMSpec": "causal_mmm",
+    "load_causal_mmm": "causal_mmm",
     "ModelSpec": "model.spec",
     "ModelSpecError": "model.spec",
     "ChannelSpec": "model.spec",
@@ -73,6 +77,8 @@ __all__ = [
     "AugmentedData",
     "CausalDA",
     "CausalGraph",
+    "CausalMMM",
+    "CausalMMMSpec",
     "ChannelSpec",
     "DataError",
     "DataWarning",
@@ -92,6 +98,7 @@ __all__ = [
     "__version__",
     "admgda",
     "list_datasets",
+    "load_causal_mmm",
     "load_dataset",
     "load_fit",
     "load_shops",

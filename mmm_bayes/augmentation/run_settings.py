@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, final, get_args
+from typing import ClassVar, Literal, final, get_args
 
 from mmm_bayes.augmentation.boosting import DEFAULT_LAMBDA, DEFAULT_TREES
 from mmm_bayes.data.findings import DataError, Finding, listing, nearest
@@ -42,6 +42,11 @@ class RunSettings:
         observed rows has chosen for the baseline (the first mixture), or by a cross-validation of
         their own (:func:`~mmm_bayes.augmentation.boosting.fit_augmented`), ten times as dear.
     """
+
+    DATA: ClassVar[tuple[str, ...]] = (
+        "mechanism", "n_rows", "n_nodes", "expected_degree", "noise_coeff", "guide_compat",
+    )  # fmt: skip
+    """Settings that the causal model and its table depend on."""
 
     mechanism: Mechanism = "nn"
     n_rows: int = 500

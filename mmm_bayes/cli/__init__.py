@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmm_bayes._version import __version__
+from mmm_bayes.cli import causalmmm as _causalmmm  # noqa: F401  # adds its command
 from mmm_bayes.cli.augmentation import augment, experiments
 from mmm_bayes.cli.terminal import (
     STRICT,

@@ -6,19 +6,17 @@ models in seven scenarios, augmentation along the true graph, and boosted trees 
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmm_bayes.experiments.runs import Task, read_results, run_tasks
+from mmm_bayes.experiments.progress import run_bars
+from mmm_bayes.experiments.runs import Row, Task, known_results, run_tasks, write_whole
 from mmm_bayes.experiments.scenarios import SCENARIOS, Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.augmentation.run_settings import RunSettings
 
 __all__ = ["SCENARIOS", "main_admgda", "run_scenario"]
 
@@ -111,15 +109,15 @@ def run_scenario(
     own = out / f"{about.name}.jsonl"
     if not resume:
         own.unlink(missing_ok=True)
-    known = _known(out, own) if resume else {}
-    results = run_tasks(tasks, own, known=known, workers=workers, on_done=on_done)
+    known = known_results(out, own) if resume else {}
+    results = run_tasks(make_run, tasks, own, known=known, workers=workers, on_done=on_done)
     rows = [row for task in tasks for row in _rows(about, task, results[task.key])]
     rows.sort(key=lambda row: about.values.index(row["value"]))
     table = pd.DataFrame(rows)
     summary = summarise(table, theirs)
-    _write(out / f"{about.name}.csv", table.to_csv(index=False).encode())
-    _write(out / f"{about.name}_summary.csv", summary.to_csv(index=False).encode())
-    _write(out / f"{about.name}.md", to_markdown(summary, about.label).encode())
+    write_whole(out / f"{about.name}.csv", table.to_csv(index=False).encode())
+    write_whole(out / f"{about.name}_summary.csv", summary.to_csv(index=False).encode())
+    write_whole(out / f"{about.name}.md", to_markdown(summary, about.label).encode())
     for suffix, figure in draw_scenario(summary, about.label).items():
         figure.savefig(out / f"{about.name}{suffix}.png", dpi=150)
     return table
@@ -149,28 +147,11 @@ def main_admgda(
     list of Path
         Summaries (Markdown) and figures written.
     """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     names = list(SCENARIOS) if "all" in scenarios else list(dict.fromkeys(scenarios))
     for name in names:
         _scenario(name)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     paths = []
-    with Progress(*columns) as bars:
+    with run_bars() as bars:
         for name in names:
             bar = bars.add_task(name, total=None)
             run_scenario(
@@ -187,6 +168,14 @@ def main_admgda(
             )
             paths += [Path(out) / f"{name}.md", *sorted(Path(out).glob(f"{name}*.png"))]
     return paths
+
+
+def make_run(task: Task) -> list[Row]:
+    """Rows of one run."""
+    from mmm_bayes.augmentation.evaluation import evaluate_run
+
+    settings: Any = task.settings
+    return evaluate_run(task.rng_key(), settings)
 
 
 def _scenario(scenario: str | Scenario) -> Scenario:
@@ -208,17 +197,8 @@ def _check(**counts: int) -> None:
         raise ScenarioError(" ".join(wrong))
 
 
-def _known(out: Path, own: Path) -> dict[str, list[dict[str, Any]]]:
-    """Runs in the folder's files; only our own file is mended, another may be being written."""
-    known = read_results(own, mend=True)
-    for path in sorted(out.glob("*.jsonl")):
-        if path != own:
-            known = read_results(path) | known
-    return known
-
-
 def _rows(about: Scenario, task: Task, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    settings: RunSettings = task.settings
+    settings: Any = task.settings
     model = {
         name: getattr(settings, name)
         for name in ("mechanism", "n_rows", "n_nodes", "expected_degree", "noise_coeff")
@@ -229,18 +209,3 @@ def _rows(about: Scenario, task: Task, rows: list[dict[str, Any]]) -> list[dict[
         | row
         for value, row in about.cells(rows, settings)
     ]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that a reader never meets half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

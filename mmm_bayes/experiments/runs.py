@@ -10,20 +10,28 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 from mmm_bayes._version import __version__
 
 if TYPE_CHECKING:
-    from mmm_bayes.augmentation.run_settings import RunSettings
-
-# Settings that the data of a run depend on: runs that share them share their causal models.
-_DATA = ("mechanism", "n_rows", "n_nodes", "expected_degree", "noise_coeff", "guide_compat")
+    from mmm_bayes._typing import RngKey
 
 Row = dict[str, Any]
+
+
+class Settings(Protocol):
+    """Settings of a run: a frozen dataclass that names those its data depend on.
+
+    Runs that share the settings named in ``DATA`` share their data.
+    """
+
+    DATA: ClassVar[tuple[str, ...]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 @final
@@ -31,7 +39,7 @@ Row = dict[str, Any]
 class Task:
     """One run: settings, the seed of the experiment, and which repetition it is."""
 
-    settings: RunSettings
+    settings: Settings
     seed: int
     repetition: int
 
@@ -42,9 +50,16 @@ class Task:
 
     @property
     def data_stream(self) -> int:
-        """Number below 2^31 of the causal model's settings, which tells random streams apart."""
+        """Number below 2^31 of the settings of the data, which tells random streams apart."""
         given = asdict(self.settings)
-        return int(_digest([given[name] for name in _DATA])[:8], 16) >> 1
+        return int(_digest([given[name] for name in self.settings.DATA])[:8], 16) >> 1
+
+    def rng_key(self) -> RngKey:
+        """Key of the run's random numbers."""
+        import jax
+
+        key = jax.random.fold_in(jax.random.key(self.seed), self.data_stream)
+        return jax.random.fold_in(key, self.repetition)
 
 
 class RunError(RuntimeError):
@@ -110,7 +125,17 @@ def append_result(path: Path, task: Task, rows: Iterable[Row]) -> list[Row]:
     return json.loads(line)["rows"]
 
 
+def known_results(out: Path, own: Path) -> dict[str, list[Row]]:
+    """Runs in a folder's files; only our own file is mended, another may be being written."""
+    known = read_results(own, mend=True)
+    for path in sorted(out.glob("*.jsonl")):
+        if path != own:
+            known = read_results(path) | known
+    return known
+
+
 def run_tasks(
+    make: Callable[[Task], list[Row]],
     tasks: Sequence[Task],
     path: Path,
     *,
@@ -122,6 +147,8 @@ def run_tasks(
 
     Parameters
     ----------
+    make
+        Makes the rows of a run; a function of a module, which other processes can import.
     tasks
         Runs wanted.
     path
@@ -147,7 +174,7 @@ def run_tasks(
     missing = [task for task in tasks if task.key not in results]
     on_done(len(tasks) - len(missing), len(tasks))
     failures = []
-    for task, outcome in outcomes(make_run, missing, workers):
+    for task, outcome in outcomes(make, missing, workers):
         if isinstance(outcome, BaseException):
             failures.append(f"repetition {task.repetition} of {task.settings}: {outcome!r}")
             continue
@@ -204,14 +231,19 @@ def one_thread() -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
 
 
-def make_run(task: Task) -> list[Row]:
-    """Rows of one run."""
-    import jax
-
-    from mmm_bayes.augmentation.evaluation import evaluate_run
-
-    key = jax.random.fold_in(jax.random.key(task.seed), task.data_stream)
-    return evaluate_run(jax.random.fold_in(key, task.repetition), task.settings)
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside the place and rename, so that a reader never meets half a file."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _digest(content: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
@@ -120,8 +121,8 @@ def prepare(
     around = ((context - own.context_location) / own.context_scale).astype(np.float32)
     filled = np.clip(np.nan_to_num(values), -10.0, 10.0).astype(np.float32)
     sums = lagged_sums(filled, observed, around, layout)
-    found = evidence(sums, layout)
-    if not with_evidence:
-        found = found[..., :0]
+    found = jnp.zeros((*series.shape[::2], layout.nodes, 0), jnp.float32)
+    if with_evidence:
+        found = jax.jit(evidence, static_argnames="layout")(sums, layout=layout)
     shops = Shops(jnp.asarray(filled), jnp.asarray(observed), jnp.asarray(around), found, sums)
     return Prepared(shops, own, ranked)

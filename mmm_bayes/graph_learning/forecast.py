@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -120,7 +121,7 @@ def additive_paths(
     return jnp.swapaxes(jax.lax.map(shop, given, batch_size=together), 0, 1)
 
 
-@jax.jit
+@eqx.filter_jit
 def recurrent_paths(
     rng_key: Array,
     decoder: RecurrentDecoder,

@@ -107,6 +107,7 @@ def edge_logits(encoder: Encoder, shops: Shops) -> Array:
     return jax.vmap(encoder)(shops.values, shops.observed, shops.evidence)
 
 
+@eqx.filter_jit
 def edge_probabilities(encoder: Encoder, objective: Objective, shops: Shops) -> Array:
     """What the encoder says of edges (shop, source, target)."""
     return impose(objective.fixed, jax.nn.softmax(edge_logits(encoder, shops))[..., 1])

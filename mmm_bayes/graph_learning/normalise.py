@@ -92,4 +92,6 @@ def standardise(series: NDArray, norm: Normalisation) -> NDArray:
 def restore(values: NDArray, norm: Normalisation) -> NDArray:
     """Series in their own units from standardised ones (..., shop, time, node)."""
     shaped = values * norm.scale[:, None] + norm.location[:, None]
-    return np.where(norm.logarithm, np.expm1(shaped) * norm.unit[:, None], shaped)
+    # Of other nodes the exponential may well be infinite.
+    ratio = np.expm1(np.where(norm.logarithm, shaped, 0.0))
+    return np.where(norm.logarithm, ratio * norm.unit[:, None], shaped)

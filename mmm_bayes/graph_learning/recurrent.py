@@ -94,6 +94,7 @@ class RecurrentDecoder(eqx.Module):
 
         ``edges`` (source, target) has zeros on its diagonal.
         """
+        hidden = hidden * (0.0 if self.markov else 1.0)
         named = jnp.concatenate([values[:, None], self.names], axis=1)
         bias = self.spread.bias
         assert bias is not None
@@ -103,7 +104,7 @@ class RecurrentDecoder(eqx.Module):
         gathered = jnp.einsum("ij,ijh->jh", edges, pairs)
         message = gathered @ self.spread.weight.T + jnp.sum(edges, 0)[:, None] * bias
         inputs = jnp.concatenate([message, named], axis=1)
-        hidden = jax.vmap(self.unit)(inputs, hidden * (0.0 if self.markov else 1.0))
+        hidden = jax.vmap(self.unit)(inputs, hidden)
         mean = jax.vmap(self.predict)(jnp.concatenate([hidden, named], axis=1))[:, 0]
         if self.saturation:
             mean = mean.at[-1].set(self.hill(mean[-1], context))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
@@ -23,6 +24,7 @@ from mmm_bayes.graph_learning.model import (
     program,
 )
 from mmm_bayes.inference.settings import Frozen
+from mmm_bayes.inference.tracing import compile_program, tracing
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
@@ -123,8 +125,14 @@ def train(
     optimiser = optax.chain(optax.clip_by_global_norm(100.0), optax.adam(schedule))
     svi = SVI(*program(networks, objective, steps), optimiser, Trace_ELBO())
     share = size / count
-    state = svi.init(key_init, take(shops, np.arange(size)), jnp.asarray(1.0), share)
-    epoch_of = jax.jit(lambda *given: train_epoch(svi, shops, *given))
+    # Compiled, it leaves out the likelihood; run as it stands, it takes longer than an epoch's
+    # compilation.
+    with tracing():
+        state = jax.jit(svi.init)(key_init, take(shops, np.arange(1)), jnp.asarray(1.0), share)
+    blank = jnp.zeros((per_epoch, size), int)
+    epoch_of = compile_program(
+        jax.jit(functools.partial(train_epoch, svi)), shops, state, blank, jnp.float32(1.0)
+    )
     evaluate = None
     if validation is not None:
         others = validation.values.shape[0]
@@ -139,7 +147,9 @@ def train(
     for epoch in range(spec.epochs):
         order = rng.permutation(count)
         batches = np.resize(order, (per_epoch, size))  # the last batch is filled up from the first
-        state, loss = epoch_of(state, jnp.asarray(batches), jnp.asarray(temperatures[epoch]))
+        state, loss = epoch_of(
+            shops, state, jnp.asarray(batches, int), jnp.asarray(temperatures[epoch])
+        )
         losses.append(float(loss))
         if not np.isfinite(losses[-1]):
             raise FloatingPointError(

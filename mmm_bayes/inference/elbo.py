@@ -250,7 +250,7 @@ class _InThread:
 
 def _adam() -> Any:
     # Loaded here: the sampler has no need of it.
-    import optax  # type: ignore[import-untyped]
+    import optax
 
     # A memory of 100 steps for the squares: the start is good, so scales settle early. Gradients
     # are in nats a standard deviation: those below 1e-3 are not worth a step of full size.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mmm_bayes.plots.outcome import plot_fit, plot_prior_predictive, plot_residuals
     from mmm_bayes.plots.parameters import plot_prior_posterior, plot_ranks, plot_trace
     from mmm_bayes.plots.returns import plot_roas
+    from mmm_bayes.plots.shop_graph import plot_edge_probabilities, plot_shop_graph
+    from mmm_bayes.plots.shops import plot_lag_profiles, plot_reliability, plot_shop_forecast
 
 _HOME = {
     "FitPlots": "gallery",
@@ -32,6 +34,11 @@ _HOME = {
     "plot_prior_posterior": "parameters",
     "plot_trace": "parameters",
     "plot_ranks": "parameters",
+    "plot_shop_graph": "shop_graph",
+    "plot_edge_probabilities": "shop_graph",
+    "plot_reliability": "shops",
+    "plot_lag_profiles": "shops",
+    "plot_shop_forecast": "shops",
 }
 
 __all__ = [
@@ -39,13 +46,18 @@ __all__ = [
     "plot_adstock_curves",
     "plot_contribution_bars",
     "plot_contributions",
+    "plot_edge_probabilities",
     "plot_fit",
+    "plot_lag_profiles",
     "plot_prior_posterior",
     "plot_prior_predictive",
     "plot_ranks",
+    "plot_reliability",
     "plot_residuals",
     "plot_response_curves",
     "plot_roas",
+    "plot_shop_forecast",
+    "plot_shop_graph",
     "plot_trace",
     "save_all",
 ]

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from mmm_bayes.augmentation.run_settings import RunSettings
-from mmm_bayes.experiments import runs
+from mmm_bayes.experiments import admgda
 from mmm_bayes.experiments.admgda import SCENARIOS, main_admgda, run_scenario
 from mmm_bayes.experiments.figures import draw_scenario
 from mmm_bayes.experiments.runs import (
@@ -80,7 +80,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
         tasks.append(task)
         return rows_of(task)
 
-    monkeypatch.setattr(runs, "make_run", make)
+    monkeypatch.setattr(admgda, "make_run", make)
     return tasks
 
 
@@ -195,13 +195,13 @@ def test_failed_runs_are_listed_and_the_others_kept(
             raise MemoryError("too many rows")
         return rows_of(task)
 
-    monkeypatch.setattr(runs, "make_run", make)
+    monkeypatch.setattr(admgda, "make_run", make)
     with pytest.raises(
         RunError, match=r"2 of 6 runs failed(?s:.*)2\. repetition 0 .*too many rows"
     ):
         run_scenario("noise", repetitions=1, out=tmp_path, workers=1)
     assert len(read_results(tmp_path / "noise.jsonl")) == 4
-    monkeypatch.setattr(runs, "make_run", lambda task: made.append(task) or rows_of(task))
+    monkeypatch.setattr(admgda, "make_run", lambda task: made.append(task) or rows_of(task))
     run_scenario("noise", repetitions=1, out=tmp_path, workers=1)
     assert len(made) == 2
 

@@ -12,10 +12,12 @@ import numpy as np
 import optax
 from jax import Array
 
+from mmm_bayes.graph_learning.baselines.compiled import compiled
 from mmm_bayes.graph_learning.baselines.lagged import (
     Lagged,
     by_parts,
     lag_checked,
+    shop_keys,
     without_diagonal,
 )
 from mmm_bayes.graph_learning.baselines.settings import above, at_least, raise_settings
@@ -140,7 +142,7 @@ def _fit_one(
     return strength.max(0), sign
 
 
-@partial(jax.jit, static_argnames=("settings",))
+@compiled
 def _fit(
     keys: Array, past: Array, present: Array, whole: Array, settings: GVARSettings
 ) -> tuple[Array, Array]:
@@ -195,7 +197,7 @@ def gvar(
 
 
 def _strengths(rng_key: Array, lagged: Lagged, settings: GVARSettings) -> tuple[NDArray, NDArray]:
-    keys = jax.random.split(rng_key, len(lagged.past))
+    keys = shop_keys(rng_key, len(lagged.past))
     past, present, whole = (value.astype(np.float32) for value in lagged)
     # About 16 MB of coefficients a part.
     size = max(1, 4_000_000 // (past[0].size * past.shape[-1]))

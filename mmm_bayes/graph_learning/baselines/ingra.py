@@ -12,6 +12,8 @@ import numpy as np
 import optax
 from jax import Array
 
+from mmm_bayes.data.streams import generator
+from mmm_bayes.graph_learning.baselines.compiled import compiled
 from mmm_bayes.graph_learning.baselines.lagged import by_parts, standardise, without_diagonal
 from mmm_bayes.graph_learning.baselines.settings import above, at_least, raise_settings
 
@@ -42,12 +44,12 @@ class InGRASettings:
 
     prototypes: int = 5
     pull: float = 0.5
-    hidden: int = 16
-    width: int = 8
+    hidden: int = 24
+    width: int = 16
     entropy: float = 0.05
     commitment: float = 0.01
-    epochs: int = 250
-    batch: int = 16
+    epochs: int = 150
+    batch: int = 8
     learning_rate: float = 0.01
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ class InGRAFit:
             (shop, time, node) with the nodes of the training shops; any length.
         """
         values, there = _filled(series)
-        attend = partial(_attention_of, self.parameters, self.settings)
+        attend = partial(_attention_of, self.parameters, settings=self.settings)
         return without_diagonal(by_parts(attend, self.settings.batch, values, there))
 
     def prototypes(self) -> NDArray:
@@ -129,7 +131,10 @@ def _start(rng_key: Array, nodes: int, settings: InGRASettings) -> dict[str, Arr
         name: jax.random.normal(key, shape) / np.sqrt(inputs)
         for key, (name, (shape, inputs)) in zip(keys, drawn.items(), strict=True)
     }
-    return start | {name: jnp.zeros(shape) for name, shape in flat.items()}
+    zeros = {name: jnp.zeros(shape) for name, shape in flat.items()}
+    # Attention that no source draws should stay with the target's own past.
+    own = 2 * jnp.eye(nodes)
+    return start | zeros | {"pair": own, "prototypes": start["prototypes"] + own}
 
 
 def _histories(p: dict[str, Array], values: Array) -> Array:
@@ -188,36 +193,40 @@ def _loss(
     return error + settings.entropy * entropy + settings.commitment * distance, error
 
 
-@partial(jax.jit, static_argnames=("settings",))
+@compiled
 def _train(
-    rng_key: Array, values: Array, there: Array, settings: InGRASettings
+    rng_key: Array, values: Array, there: Array, batches: Array, settings: InGRASettings
 ) -> tuple[dict[str, Array], Array]:
-    shops = values.shape[0]
-    size = min(settings.batch, shops)
-    steps = settings.epochs * -(-shops // size)
-    key_start, key_order = jax.random.split(rng_key)
-    adam = optax.chain(
-        optax.clip_by_global_norm(1.0),
-        optax.adam(optax.cosine_decay_schedule(settings.learning_rate, steps)),
-    )
-    start = _start(key_start, values.shape[2], settings)
+    rate = optax.cosine_decay_schedule(settings.learning_rate, len(batches))
+    adam = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    start = _start(rng_key, values.shape[2], settings)
     slope = jax.value_and_grad(_loss, has_aux=True)
 
-    def step(state: Any, key: Array) -> tuple[Any, Array]:
+    def step(state: Any, at: Array) -> tuple[Any, Array]:
         parameters, moments = state
-        at = jax.random.choice(key, shops, (size,), replace=False)
         (_, error), gradient = slope(parameters, settings, values[at], there[at])
         change, moments = adam.update(gradient, moments, parameters)
         return (optax.apply_updates(parameters, change), moments), error
 
-    keys = jax.random.split(key_order, steps)
-    (parameters, _), errors = jax.lax.scan(step, (start, adam.init(start)), keys)
+    (parameters, _), errors = jax.lax.scan(step, (start, adam.init(start)), batches)
     return parameters, errors
 
 
-@partial(jax.jit, static_argnames=("settings",))
+def _batches(rng_key: Array, shops: int, settings: InGRASettings) -> NDArray:
+    """Positions of the shops of each step (step, shop); every epoch has an order of its own."""
+    size = min(settings.batch, shops)
+    rng = generator(rng_key)
+    epochs = []
+    for _ in range(settings.epochs):
+        order = rng.permutation(shops)
+        # The last batch is filled up with the first of the epoch.
+        epochs.append(np.resize(order, (-(-shops // size), size)))
+    return np.concatenate(epochs)
+
+
+@compiled
 def _attention_of(
-    parameters: dict[str, Array], settings: InGRASettings, values: Array, there: Array
+    parameters: dict[str, Array], values: Array, there: Array, settings: InGRASettings
 ) -> Array:
     states = _histories(parameters, values)
     return _attention(parameters, settings, states, values, there).used
@@ -258,5 +267,7 @@ def fit_ingra(rng_key: Array, series: NDArray, settings: InGRASettings | None = 
     """
     settings = settings or InGRASettings()
     values, there = _filled(series)
-    parameters, errors = _train(rng_key, values, there, settings)
+    key_start, key_order = jax.random.split(rng_key)
+    batches = _batches(key_order, len(values), settings)
+    parameters, errors = _train(key_start, values, there, batches, settings)
     return InGRAFit(parameters, settings, np.asarray(errors))

@@ -135,6 +135,13 @@ def by_parts(
     return results if isinstance(part, tuple) else results[0]
 
 
+def shop_keys(rng_key: Any, shops: int) -> Any:
+    """Return one key a shop; more shops leave the keys of the first ones as they are."""
+    import jax
+
+    return jax.vmap(lambda shop: jax.random.fold_in(rng_key, shop))(np.arange(shops))
+
+
 def without_diagonal(scores: NDArray) -> NDArray:
     """Return scores as float64 with a diagonal of 0."""
     return np.where(np.eye(scores.shape[-1], dtype=bool), 0.0, np.asarray(scores, float))

@@ -150,6 +150,7 @@ class _Regression:
     root: NDArray  # inverse of R (shop, regressor, regressor): (X'X)^-1 = root root'
     residual: NDArray  # (shop, row, target)
     sound: NDArray  # whether the regressors are independent (shop,)
+    residual_df: NDArray  # rows less regressors, without those that are zero (shop,)
 
 
 def _regress(lagged: Lagged) -> _Regression:
@@ -170,7 +171,8 @@ def _regress(lagged: Lagged) -> _Regression:
     root = np.linalg.inv(r)
     q = q[:, :rows]
     projected = q.mT @ present
-    return _Regression(root @ projected, root, present - q @ projected, sound)
+    residual_df = lagged.whole.sum(1) - (~empty).sum(1)
+    return _Regression(root @ projected, root, present - q @ projected, sound, residual_df)
 
 
 def _f_tests(scaled: NDArray, p: int) -> tuple[NDArray, NDArray, NDArray]:
@@ -178,7 +180,7 @@ def _f_tests(scaled: NDArray, p: int) -> tuple[NDArray, NDArray, NDArray]:
     lagged = lag(scaled, p)
     shops, _, nodes = scaled.shape
     fit = _regress(lagged)
-    df = lagged.whole.sum(1) - p * nodes - 1
+    df = fit.residual_df
     blocks = fit.root[:, :-1].reshape(shops, nodes, p, -1)
     b = fit.coefficients[:, :-1].reshape(shops, nodes, p, nodes)
     covariance = blocks @ blocks.mT

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple, final, get_args
+from typing import Any, Literal, final, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from mmm_bayes.graph_learning.baselines.compiled import compiled
 from mmm_bayes.graph_learning.baselines.lagged import (
     by_parts,
     lag_checked,
     last_rows,
+    shop_keys,
     without_diagonal,
 )
+from mmm_bayes.graph_learning.baselines.ngc_networks import lstm, mlp
 from mmm_bayes.graph_learning.baselines.proximal import Parameters, descend, soft_threshold
 from mmm_bayes.graph_learning.baselines.settings import (
     above,
@@ -123,65 +125,6 @@ class NGCFit:
     errors: NDArray
 
 
-class _Architecture(NamedTuple):
-    """One network: its start and its predictions."""
-
-    start: Callable[[Array], Parameters]
-    predict: Callable[[Parameters, Array], Array]
-
-
-def _mlp(lags: int, nodes: int, hidden: int) -> _Architecture:
-    def start(rng_key: Array) -> Parameters:
-        key_in, key_out = jax.random.split(rng_key)
-        return {
-            "input": jax.random.normal(key_in, (lags, nodes, hidden)) / np.sqrt(lags * nodes),
-            "state": {},
-            "output": jax.random.normal(key_out, (hidden,)) / np.sqrt(hidden),
-            "bias": {"hidden": jnp.zeros(hidden), "output": jnp.zeros(())},
-        }
-
-    def predict(parameters: Parameters, past: Array) -> Array:
-        inner = jnp.einsum("rkn,knh->rh", past, parameters["input"]) + parameters["bias"]["hidden"]
-        return jnp.tanh(inner) @ parameters["output"] + parameters["bias"]["output"]
-
-    return _Architecture(start, predict)
-
-
-def _lstm(memory: int, nodes: int, hidden: int) -> _Architecture:
-    def start(rng_key: Array) -> Parameters:
-        key_in, key_state, key_out = jax.random.split(rng_key, 3)
-        gates = jnp.zeros((4, hidden)).at[1].set(1.0)  # the forget gate starts open
-        return {
-            "input": jax.random.normal(key_in, (1, nodes, 4, hidden)) / np.sqrt(nodes),
-            "state": {"gates": jax.random.normal(key_state, (4, hidden, hidden)) / np.sqrt(hidden)},
-            "output": jax.random.normal(key_out, (hidden,)) / np.sqrt(hidden),
-            "bias": {"gates": gates, "output": jnp.zeros(())},
-        }
-
-    def predict(parameters: Parameters, past: Array) -> Array:
-        driven = jnp.einsum("rn,ngh->rgh", past[:, 0], parameters["input"][0])
-        rows = driven.shape[0]
-        windows = -(-rows // memory)
-        # Windows overlap by half: the first half is memory alone, the second is predicted.
-        filled = jnp.pad(driven, ((memory, windows * memory - rows), (0, 0), (0, 0)))
-        blocks = filled.reshape(windows + 1, memory, 4, hidden)
-        spans = jnp.concatenate([blocks[:-1], blocks[1:]], axis=1) + parameters["bias"]["gates"]
-
-        def step(carry: tuple[Array, Array], given: Array) -> tuple[tuple[Array, Array], Array]:
-            state, cell = carry
-            gates = given + jnp.einsum("wh,ghk->wgk", state, parameters["state"]["gates"])
-            write, keep = jax.nn.sigmoid(gates[:, 0]), jax.nn.sigmoid(gates[:, 1])
-            cell = keep * cell + write * jnp.tanh(gates[:, 3])
-            state = jax.nn.sigmoid(gates[:, 2]) * jnp.tanh(cell)
-            return (state, cell), state @ parameters["output"]
-
-        zero = jnp.zeros((windows, hidden))
-        _, predicted = jax.lax.scan(step, (zero, zero), spans.swapaxes(0, 1))
-        return predicted[memory:].T.reshape(-1)[:rows] + parameters["bias"]["output"]
-
-    return _Architecture(start, predict)
-
-
 def _norms(weights: Array, hierarchical: bool) -> Array:
     """Penalty of each source's weights (shop, target, lag, source, ...) before its factor."""
     squares = (weights**2).sum(tuple(range(4, weights.ndim)))
@@ -207,15 +150,15 @@ def _where(chosen: Array, one: Array, other: Array) -> Array:
     return jnp.where(chosen.reshape(chosen.shape + (1,) * (one.ndim - chosen.ndim)), one, other)
 
 
-@partial(jax.jit, static_argnames=("settings",))
+@compiled
 def _path(
     keys: Array, past: Array, present: Array, fitted: Array, held: Array, settings: NGCSettings
 ) -> tuple[Array, Array]:
     """Norms (shop, lambda, source, target) and errors of held-out rows (shop, lambda, target)."""
     _, _, lags, nodes = past.shape
-    net = _mlp(lags, nodes, settings.hidden)
+    net = mlp(lags, nodes, settings.hidden)
     if settings.network == "lstm":
-        net = _lstm(settings.lags, nodes, settings.hidden)
+        net = lstm(settings.lags, nodes, settings.hidden)
     hierarchical = settings.penalty == "hierarchical"
     start = jax.vmap(lambda key: jax.vmap(net.start)(jax.random.split(key, nodes)))(keys)
     predict = jax.vmap(jax.vmap(net.predict, (0, None)), (0, 0))
@@ -293,7 +236,7 @@ def neural_granger(rng_key: Array, series: NDArray, settings: NGCSettings | None
     """
     settings = settings or NGCSettings()
     lagged = lag_checked(series, settings.lags if settings.network == "mlp" else 1)
-    keys = jax.random.split(rng_key, len(series))
+    keys = shop_keys(rng_key, len(series))
     past, present, whole = (value.astype(np.float32) for value in lagged)
     # About 16 MB of hidden values a part stay near the processor.
     units = settings.hidden * (1 if settings.network == "mlp" else 8)
@@ -302,7 +245,7 @@ def neural_granger(rng_key: Array, series: NDArray, settings: NGCSettings | None
     held = last_rows(lagged.whole, settings.held_out).astype(np.float32)
     _, errors = run(keys, past, present, whole - held, held)
     norms, _ = run(keys, past, present, whole, held)
-    best = np.nanargmin(np.where(np.isfinite(errors), errors, np.inf), axis=1)
+    best = np.where(np.isfinite(errors), errors, np.inf).argmin(1)
     chosen = np.take_along_axis(norms, best[:, None, None], axis=1)[:, 0]
     scores = without_diagonal(chosen + 1e-6 * norms.mean(1))
     return NGCFit(scores, without_diagonal(chosen) > 0, norms, errors)

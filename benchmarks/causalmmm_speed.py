@@ -1,0 +1,145 @@
+"""How long an epoch of CausalMMM takes, beside the same network in eager PyTorch.
+
+One panel (300 shops, 8 series, 100 steps by default), hidden width 256, batches of 32: the paper's
+encoder and decoder, compiled by JAX, and the plain network of benchmarks/causalmmm_torch.py, which
+runs in an environment of its own:
+
+    python -m venv torch-env
+    torch-env/bin/pip install torch numpy
+    python benchmarks/causalmmm_speed.py --torch-python torch-env/bin/python
+
+Epochs are timed after one that compiles, both in processes of their own, one after the other. The
+additive decoder (the package's default) is timed on the same panel, and both decoders over numbers
+of shops and lengths, with the exponents of cost.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import record
+
+from mmm_bayes.causal_mmm import CausalMMM
+from mmm_bayes.data.shops import simulate_shops
+
+PAPER = {
+    "decoder": "recurrent",
+    "encoder": "series",
+    "hidden": 256,
+    "embedding": 0,
+    "components": 0,
+    "batch_size": 32,
+}
+
+
+def epochs_of(shops: int, length: int, epochs: int, settings: dict[str, Any]) -> dict[str, float]:
+    """Median CPU and wall seconds of an epoch, and those of the first, which compiles."""
+    panel = simulate_shops(jax.random.key(0), shops=shops, channels=7, length=length)
+    wall, cpu = [time.perf_counter()], [time.process_time()]
+
+    def on_epoch(epoch: int, total: int, loss: float) -> None:
+        wall.append(time.perf_counter())
+        cpu.append(time.process_time())
+
+    CausalMMM(epochs=epochs + 1, **settings).fit(jax.random.key(1), panel, on_epoch=on_epoch)
+    return {
+        "wall": float(np.median(np.diff(wall)[1:])),
+        "cpu": float(np.median(np.diff(cpu)[1:])),
+        "first": float(np.diff(wall)[0]),
+    }
+
+
+def child(folder: str, given: Any) -> None:
+    """Time one case in a fresh process."""
+    settings = PAPER | {"hidden": given.hidden} if given.decoder == "recurrent" else {}
+    record.leave(folder, epochs_of(given.shops, given.length, given.epochs, settings))
+
+
+def ours(decoder: str, shops: int, length: int, hidden: int, epochs: int) -> dict[str, float]:
+    """Time one case."""
+    arguments = ["--decoder", decoder, "--shops", str(shops), "--length", str(length)]
+    arguments += ["--hidden", str(hidden), "--epochs", str(epochs)]
+    found: dict[str, float] = record.fresh_process(arguments)[0]
+    return found
+
+
+def torch_epoch(python: str, shops: int, length: int, hidden: int, epochs: int) -> dict[str, Any]:
+    """Time the plain network on the same panel."""
+    panel = simulate_shops(jax.random.key(0), shops=shops, channels=7, length=length)
+    series = (panel.series - panel.series.mean(1, keepdims=True)) / panel.series.std(
+        1, keepdims=True
+    )
+    script = Path(__file__).with_name("causalmmm_torch.py")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "panel.npz"
+        np.savez(path, series=series, context=panel.context[:, 0])
+        command = [python, str(script), str(path), "--hidden", str(hidden)]
+        command += ["--epochs", str(epochs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def exponent(sizes: list[int], seconds: list[float]) -> float:
+    """Slope of log seconds over log size."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def main() -> None:
+    """Print the comparison and the exponents."""
+    options = record.parser("Epochs of CausalMMM.")
+    options.add_argument("--torch-python", help="Python of an environment that has torch")
+    options.add_argument("--shops", type=int, default=300)
+    options.add_argument("--length", type=int, default=100)
+    options.add_argument("--hidden", type=int, default=256)
+    options.add_argument("--epochs", type=int, default=3, help="timed epochs; the median is taken")
+    options.add_argument("--decoder", default="recurrent", help="of a child process")
+    given = options.parse_args()
+    if given.child:
+        child(given.child, given)
+        return
+    shape = (given.shops, given.length, given.hidden)
+    rows, notes = [], []
+    paper = ours("recurrent", *shape, given.epochs)
+    if given.torch_python:
+        plain = torch_epoch(given.torch_python, *shape, 1)
+        cpu, wall = np.median(plain["cpu_seconds"]), np.median(plain["wall_seconds"])
+        rows.append([f"plain PyTorch {plain['torch']}, paper's network", cpu, wall, 1.0, "-"])
+        base = float(cpu)
+    else:
+        notes.append("Without `--torch-python` there is nothing to compare with.")
+        base = np.nan
+    additive = ours("additive", *shape, given.epochs)
+    for name, found in (("JAX, paper's network", paper), ("JAX, additive decoder", additive)):
+        rows.append([name, found["cpu"], found["wall"], base / found["cpu"], found["first"]])
+    header = ["an epoch", "CPU seconds", "wall seconds", "PyTorch over it, CPU", "first epoch"]
+    sizes, lengths = [75, 150, 300, 600], [50, 100, 200, 400]
+    scaling = []
+    for decoder, hidden in (("recurrent", 64), ("additive", 32)):
+        over_shops = [ours(decoder, n, 100, hidden, given.epochs)["cpu"] for n in sizes]
+        over_length = [ours(decoder, 150, t, hidden, given.epochs)["cpu"] for t in lengths]
+        scaling.append([decoder, *over_shops, exponent(sizes, over_shops)])
+        scaling.append([f"{decoder}, by length", *over_length, exponent(lengths, over_length)])
+    parts = [
+        f"{given.shops} shops, 8 series, {given.length} steps, hidden {given.hidden}, batches of "
+        f"32; median of {given.epochs} epochs (PyTorch: one, after an untimed batch). "
+        + "".join(notes),
+        record.table(header, rows),
+        "CPU seconds of an epoch over shops (75, 150, 300, 600; 100 steps) and over lengths (50, "
+        "100, 200, 400; 150 shops), hidden 64. The additive decoder's sums over time are made once "
+        "before training: its epochs do not depend on the length.",
+        record.table(["decoder", "1", "2", "4", "8", "exponent"], scaling),
+    ]
+    record.publish("causalmmm_speed", "Speed of CausalMMM", parts, given.write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""CausalMMM: the Granger graph of each shop of a panel, and forecasts and effects along it."""
+
+from mmm_bayes.causal_mmm.model import CausalMMM, load_causal_mmm
+from mmm_bayes.causal_mmm.spec import CausalMMMSpec
+
+__all__ = ["CausalMMM", "CausalMMMSpec", "load_causal_mmm"]

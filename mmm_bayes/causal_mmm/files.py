@@ -1,0 +1,124 @@
+"""A trained CausalMMM in a file: a zip of arrays and JSON; nothing in it is code."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from mmm_bayes._version import __version__
+from mmm_bayes.causal_mmm.inputs import Fitted, initial_networks, prepare_panel
+from mmm_bayes.causal_mmm.spec import CausalMMMSpec
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.graph_learning.model import Networks
+from mmm_bayes.graph_learning.training import History
+
+_FORMAT = 1
+_DAMAGED = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
+    """Write beside the place and rename, so that an earlier file is never half overwritten."""
+    panel, path = fitted.panel, Path(path)
+    leaves, _ = jax.tree.flatten(eqx.filter(fitted.networks, eqx.is_array))
+    arrays = {f"weight_{k:03d}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
+    arrays |= {"series": panel.series, "context": panel.context}
+    arrays |= {"loss": fitted.history.loss, "validation": fitted.history.validation}
+    arrays["key"] = np.asarray(jax.random.key_data(fitted.key))
+    if panel.adjacency is not None:
+        arrays["adjacency"] = panel.adjacency
+    if panel.structure is not None:
+        arrays["structure"] = panel.structure
+    about = {
+        "format": _FORMAT,
+        "version": __version__,
+        "spec": spec.model_dump(mode="json"),
+        "nodes": panel.nodes,
+        "shops": panel.shops,
+        "context_names": panel.context_names,
+        "groups": panel.groups,
+        "dates": None if panel.dates is None else [d.isoformat() for d in panel.dates],
+        "best_epoch": fitted.best_epoch,
+        "key": str(jax.random.key_impl(fitted.key)),
+    }
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
+    """Read what :func:`write` has written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no such model, damaged, or of a later format.
+    """
+    try:
+        # Opened here, so that it is closed if NumPy cannot read it.
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(arrays.pop("about").tobytes())
+        later = about["format"] > _FORMAT
+        if not later:
+            return _model(about, arrays)
+    except FileNotFoundError:
+        raise
+    except _DAMAGED as error:
+        message = f"{path} is not a CausalMMM, or it is damaged ({error})."
+        raise ValueError(f"{message} Files are made by CausalMMM.save.") from error
+    raise ValueError(
+        f"{path} was written by mmm_bayes {about['version']}, a later version: upgrade to read it."
+    )
+
+
+def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
+    spec = CausalMMMSpec(**about["spec"])
+    dates, groups = about["dates"], about["groups"]
+    panel = ShopPanel(
+        arrays["series"],
+        tuple(about["nodes"]),
+        tuple(about["shops"]),
+        arrays["context"],
+        tuple(about["context_names"]),
+        None if dates is None else pd.DatetimeIndex(dates),
+        None if groups is None else tuple(groups),
+        arrays.get("adjacency"),
+        arrays.get("structure"),
+    )
+    prepared = prepare_panel(spec, panel)
+    blank = initial_networks(jax.random.key(0), spec, panel, prepared)
+    networks = _with_weights(blank, arrays)
+    history = History(arrays["loss"], arrays["validation"])
+    key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=about["key"])
+    return spec, Fitted(networks, panel, prepared, history, about["best_epoch"], key)
+
+
+def _with_weights(blank: Networks, arrays: dict[str, Any]) -> Networks:
+    dynamic, static = eqx.partition(blank, eqx.is_array)
+    leaves, tree = jax.tree.flatten(dynamic)
+    stored = [arrays[f"weight_{k:03d}"] for k in range(len(leaves))]
+    if any(a.shape != b.shape for a, b in zip(leaves, stored, strict=True)):
+        raise ValueError("its weights do not fit its settings")
+    return eqx.combine(jax.tree.unflatten(tree, [jnp.asarray(x) for x in stored]), static)

@@ -1,0 +1,141 @@
+"""From settings and a panel to what the networks of CausalMMM are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mmm_bayes.causal_mmm.spec import CausalMMMSpec
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.graph_learning.additive import AdditiveDecoder
+from mmm_bayes.graph_learning.arrays import Prepared, on_one_scale, prepare
+from mmm_bayes.graph_learning.encoder import Encoder
+from mmm_bayes.graph_learning.lagged import Layout
+from mmm_bayes.graph_learning.model import Networks, Objective
+from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
+from mmm_bayes.graph_learning.training import History
+
+NDArray = np.ndarray[Any, Any]
+
+_WEEK = 7
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What training leaves: networks, the panel they were trained on, and how it went.
+
+    ``key`` is that of all later draws.
+    """
+
+    networks: Networks
+    panel: ShopPanel
+    prepared: Prepared
+    history: History
+    best_epoch: int
+    key: Any
+
+
+def one_blas_thread() -> Any:
+    """Matrices of a hundred columns: threads of BLAS would wait for one another, fifty-fold."""
+    return threadpool_limits(1, user_api="blas")
+
+
+def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
+    """Columns of the lagged regression."""
+    lags = 1 if spec.ablation == "markov" else spec.lags
+    return Layout(panel.n_nodes, lags, spec.basis, context_of(spec, panel).shape[-1])
+
+
+def context_of(spec: CausalMMMSpec, panel: ShopPanel, ahead: NDArray | None = None) -> NDArray:
+    """Context with the calendar; of the times after the panel if theirs is given."""
+    context = panel.context if ahead is None else ahead
+    if not is_weekly(spec, panel):
+        return context
+    first = 0 if ahead is None else panel.length
+    day = first + np.arange(context.shape[1])
+    if panel.dates is not None:
+        day = day + int(panel.dates[0].day_of_week)
+    waves = [f(2 * np.pi * k * day / _WEEK) for k in (1, 2, 3) for f in (np.sin, np.cos)]
+    repeated = np.broadcast_to(np.stack(waves, -1), (len(context), len(day), 6))
+    return np.concatenate([context, repeated], axis=-1)
+
+
+def is_weekly(spec: CausalMMMSpec, panel: ShopPanel) -> bool:
+    """Whether days of the week are context."""
+    if spec.weekly != "auto":
+        return bool(spec.weekly)
+    if panel.dates is None or len(panel.dates) < 2:
+        return False
+    return bool((panel.dates[1] - panel.dates[0]).days == 1)
+
+
+def prepare_panel(
+    spec: CausalMMMSpec, panel: ShopPanel, trained: tuple[ShopPanel, Prepared] | None = None
+) -> Prepared:
+    """Panel as the networks see it; ``trained`` are the panel of training and its arrays."""
+    which = spec.logarithm
+    logarithm = np.array([which if isinstance(which, bool) else n in which for n in panel.nodes])
+    by = spec.normalise
+    if by == "auto":
+        first = panel if trained is None else trained[0]
+        by = "node" if on_one_scale(first.series) and not logarithm.any() else "series"
+    with one_blas_thread():
+        return prepare(
+            panel.series,
+            context_of(spec, panel),
+            layout_of(spec, panel),
+            logarithm,
+            by=by,
+            scores=spec.scores and spec.decoder == "additive" and spec.ablation != "rw",
+            norm=None if trained is None else trained[1].norm,
+            with_evidence=spec.encoder == "evidence",
+        )
+
+
+def objective_of(spec: CausalMMMSpec, nodes: Sequence[str]) -> Objective:
+    """Sparse prior and fixed edges, on the nodes of a panel."""
+    n, place = len(nodes), {name: k for k, name in enumerate(nodes)}
+    probability = np.full((n, n), spec.edge_probability)
+    for source, target, p in spec.edge_prior:
+        probability[place[source], place[target]] = p
+    fixed = np.full((n, n), np.nan)
+    np.fill_diagonal(fixed, 0.0)
+    for edges, value in ((spec.required, 1.0), (spec.forbidden, 0.0)):
+        for source, target in edges:
+            fixed[place[source], place[target]] = value
+    noise = np.nan if spec.noise is None else spec.noise
+    logits = np.log(probability) - np.log1p(-probability)
+    sparse, fixed_edges = jnp.asarray(logits, jnp.float32), jnp.asarray(fixed, jnp.float32)
+    return Objective(sparse, fixed_edges, jnp.float32(spec.penalty), jnp.float32(noise))
+
+
+def initial_networks(
+    rng_key: Any, spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared
+) -> Networks:
+    """Networks before training."""
+    n, shops = panel.n_nodes, prepared.shops
+    key_encoder, key_decoder, key_components = jax.random.split(rng_key, 3)
+    decoder: AdditiveDecoder | RecurrentDecoder
+    if spec.decoder == "additive":
+        decoder = AdditiveDecoder(layout_of(spec, panel))
+    else:
+        decoder = RecurrentDecoder(
+            key_decoder,
+            n,
+            shops.context.shape[-1],
+            spec.hidden,
+            spec.embedding,
+            spec.ablation != "rw",
+            spec.ablation == "markov",
+        )
+    window = min(2 * spec.lags, panel.length)
+    encoder = Encoder(key_encoder, window, spec.hidden, shops.evidence.shape[-1])
+    start = objective_of(spec, panel.nodes).sparse
+    jitter = 0.5 * jax.random.normal(key_components, (spec.components, n, n))
+    return Networks(encoder, decoder, start + jitter, jnp.zeros(1 + spec.components))

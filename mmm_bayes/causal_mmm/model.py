@@ -1,0 +1,449 @@
+"""CausalMMM: the Granger graph of each shop of a panel, and forecasts and effects along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import jax
+import numpy as np
+import xarray as xr
+
+from mmm_bayes._typing import LAG, NODE, SHOP, RngKey
+from mmm_bayes.causal_mmm import files
+from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
+from mmm_bayes.causal_mmm.inputs import (
+    Fitted,
+    initial_networks,
+    objective_of,
+    one_blas_thread,
+    prepare_panel,
+)
+from mmm_bayes.causal_mmm.paths import edge_draws, forecast_paths, response_draws
+from mmm_bayes.causal_mmm.spec import CausalMMMSpec, Edge
+from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.graph_learning.additive import AdditiveDecoder
+from mmm_bayes.graph_learning.arrays import Prepared
+from mmm_bayes.graph_learning.model import Steps
+from mmm_bayes.graph_learning.training import train
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph import CausalGraph
+
+NDArray = np.ndarray[Any, Any]
+
+_FORECAST_DRAWS = 200
+
+
+@final
+class CausalMMM:
+    r"""Granger graphs of shops by a graph variational autoencoder (Gong et al. 2024).
+
+    An encoder maps the series of a shop to the probability of every edge; a decoder predicts the
+    next values of every node along the edges. Both are shared by all shops and trained together
+    (:mod:`mmm_bayes.graph_learning.model`), so that a new shop is scored without training.
+
+    Parameters
+    ----------
+    decoder : {"additive", "recurrent"}
+        ``"recurrent"`` is the paper's: messages over a gated recurrent unit a node and a Hill curve
+        for the target (:mod:`mmm_bayes.graph_learning.recurrent`). ``"additive"`` has lag profiles
+        that shops share, what shops do differently integrated out
+        (:mod:`mmm_bayes.graph_learning.additive`); edge probabilities then come from Gibbs sampling
+        that starts at the encoder's.
+    encoder : {"evidence", "series"}
+        ``"series"`` is the paper's; ``"evidence"`` also sees a regression of each node on the pasts
+        of all, for every pair.
+    ablation : {"full", "markov", "rw"}, optional
+        The paper's: all edges present, no memory, no saturation.
+    lags : int
+        Number of lags of the additive decoder and of the regression.
+    basis : tuple of {"linear", "square", "tanh"}
+        Functions of lagged values in the additive decoder.
+    hidden, embedding : int
+        Width of the networks, and length of the recurrent decoder's node embeddings.
+    components : int
+        Latent graphs that the prior learns beside the sparse one
+        (:mod:`mmm_bayes.graph_learning.prior`).
+    edge_probability : float
+        Of every edge in the sparse prior.
+    edge_prior : sequence of (source, target, probability)
+        What experts think of single edges.
+    required, forbidden : sequence of (source, target)
+        Edges that every shop has, and that none has.
+    penalty : float
+        :math:`\lambda` of the divergence from the prior; 1 is the evidence lower bound.
+    noise : float, optional
+        Fixed standard deviation of the recurrent decoder's likelihood, on standardised series;
+        learned by default.
+    given_every : int
+        The recurrent decoder is trained on its own predictions between every so many observed
+        values: M-step training.
+    straight_through : bool
+        Whether edges are zero or one in training, with the gradient of relaxed ones.
+    normalise : {"auto", "series", "node"}
+        One location and scale a series, or a node where shops are on one scale.
+    logarithm : bool or sequence of str
+        Nodes that are transformed by ``log1p`` of their value over their mean; all, or none.
+    scores : bool
+        Whether the additive decoder sees the normal scores of the target, which undoes any
+        saturation of a shop's response as a whole.
+    weekly : "auto" or bool
+        Whether days of the week are context; by default where dates are daily.
+    epochs, batch_size, learning_rate, temperature, patience
+        Of training (:class:`~mmm_bayes.graph_learning.training.TrainingSpec`).
+    sweeps : (int, int)
+        Gibbs sweeps thrown away and kept.
+
+    References
+    ----------
+    C. Gong et al. (2024), CausalMMM: learning causal structure for marketing mix modeling. WSDM.
+
+    Examples
+    --------
+    >>> import jax
+    >>> from mmm_bayes.data.shops import simulate_shops
+    >>> panel = simulate_shops(jax.random.key(0), shops=6, channels=3, length=60)
+    >>> cm = CausalMMM(epochs=2, lags=3).fit(jax.random.key(1), panel)
+    >>> dict(cm.edge_probabilities().sizes)
+    {'shop': 6, 'source': 4, 'target': 4}
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.spec = CausalMMMSpec(**settings)
+        self._fitted: Fitted | None = None
+
+    def __repr__(self) -> str:
+        given = self.spec.model_dump(exclude_defaults=True)
+        inside = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        state = "not trained"
+        if self._fitted is not None:
+            panel = self._fitted.panel
+            state = f"trained on {panel.n_shops} shops, {panel.n_nodes} nodes"
+        return f"CausalMMM({inside}) <{state}>"
+
+    # --- Training --------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        rng_key: RngKey,
+        panel: ShopPanel,
+        *,
+        validation: ShopPanel | None = None,
+        on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
+    ) -> CausalMMM:
+        """Train on a panel.
+
+        Parameters
+        ----------
+        rng_key
+            Key of initial weights, batches and relaxed edges.
+        panel
+            Shops to learn from.
+        validation
+            Other shops to stop by (``patience``).
+        on_epoch
+            Told the epoch, how many there are, and the loss a shop.
+
+        Returns
+        -------
+        CausalMMM
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If shops occur twice, in the panel or in validation, if it is too short, or settings
+            name nodes that it does not have.
+        FloatingPointError
+            If the loss is not finite.
+        """
+        if findings := training_findings(self.spec, panel, validation):
+            raise DataError(findings, "the panel of shops")
+        spec = self.spec
+        key_init, key_train, key_later = jax.random.split(rng_key, 3)
+        prepared = prepare_panel(spec, panel)
+        others = None
+        if validation is not None:
+            others = prepare_panel(spec, validation, (panel, prepared)).shops
+        with one_blas_thread():
+            trained = train(
+                key_train,
+                initial_networks(key_init, spec, panel, prepared),
+                objective_of(spec, panel.nodes),
+                Steps(spec.given_every, spec.straight_through, spec.ablation == "full"),
+                spec.training(),
+                prepared.shops,
+                others,
+                on_epoch,
+            )
+        self._fitted = Fitted(
+            trained.networks, panel, prepared, trained.history, trained.best_epoch, key_later
+        )
+        return self
+
+    @property
+    def history(self) -> xr.Dataset:
+        """Loss a shop by epoch, of training and of validation shops (NaN without)."""
+        fitted = self._trained()
+        return xr.Dataset(
+            {
+                "loss": ("epoch", fitted.history.loss),
+                "validation": ("epoch", fitted.history.validation),
+            },
+            {"epoch": np.arange(1, len(fitted.history.loss) + 1)},
+            {"best_epoch": fitted.best_epoch + 1},
+        )
+
+    def _trained(self) -> Fitted:
+        if self._fitted is None:
+            raise RuntimeError("This CausalMMM is not trained yet: call fit(rng_key, panel) first.")
+        return self._fitted
+
+    def _arrays(self, panel: ShopPanel | None) -> tuple[ShopPanel, Prepared]:
+        """A panel (by default that of training) and what the networks see of it."""
+        fitted = self._trained()
+        if panel is None or panel is fitted.panel:
+            return fitted.panel, fitted.prepared
+        if findings := new_panel_findings(self.spec, fitted.panel, panel):
+            raise DataError(findings, "the panel of shops")
+        return panel, prepare_panel(self.spec, panel, (fitted.panel, fitted.prepared))
+
+    # --- Graphs ----------------------------------------------------------------------------------
+
+    def edge_probabilities(
+        self, panel: ShopPanel | None = None, *, refine: bool = True
+    ) -> xr.DataArray:
+        """Probability of every edge of every shop.
+
+        Parameters
+        ----------
+        panel
+            Shops, which need not have been trained on; by default those that were.
+        refine
+            Whether the additive decoder's posterior corrects the encoder's probabilities; without,
+            they are the encoder's at once.
+
+        Returns
+        -------
+        xarray.DataArray
+            (shop, source, target), zero on the diagonal.
+        """
+        panel, prepared = self._arrays(panel)
+        fitted = self._trained()
+        key = jax.random.fold_in(fitted.key, 0)
+        probability, _ = edge_draws(key, self.spec, fitted, prepared, refine)
+        labels = {SHOP: list(panel.shops), "source": list(panel.nodes), "target": list(panel.nodes)}
+        return xr.DataArray(
+            probability, labels, (SHOP, "source", "target"), "edge_probability",
+            {"long_name": "probability of a Granger edge"},
+        )  # fmt: skip
+
+    def lag_profiles(self) -> xr.DataArray:
+        """Shared effect of every source on every target by lag (source, target, lag).
+
+        In standard deviations of the target a standard deviation of the source, through the first
+        function of ``basis``; the diagonal holds each node's own past. Of edges that no shop of the
+        training panel has, it is near zero.
+
+        Raises
+        ------
+        TypeError
+            For the recurrent decoder, whose memory is no profile.
+        """
+        fitted = self._trained()
+        decoder = fitted.networks.decoder
+        if not isinstance(decoder, AdditiveDecoder):
+            raise TypeError("The recurrent decoder has no lag profiles; use decoder='additive'.")
+        lags, nodes = decoder.layout.lags, list(fitted.panel.nodes)
+        values = np.moveaxis(np.asarray(decoder.mean)[:, :lags], 1, 2)
+        labels = {"source": nodes, "target": nodes, LAG: np.arange(1, lags + 1)}
+        return xr.DataArray(values, labels, ("source", "target", LAG), "lag_profile")
+
+    def graph(
+        self, shop: str, panel: ShopPanel | None = None, *, threshold: float = 0.5
+    ) -> tuple[CausalGraph, dict[Edge, float]]:
+        """Acyclic graph of a shop, and the probability of each of its edges.
+
+        Edges above the threshold enter from the most probable down; one that would close a cycle
+        is left out (Granger graphs may have cycles over time, a causal graph has none).
+
+        Raises
+        ------
+        DataError
+            If there is no such shop.
+        """
+        from mmm_bayes.causal.graph import CausalGraph
+
+        panel, _ = self._arrays(panel)
+        position(panel, shop)
+        found = self.edge_probabilities(panel).sel({SHOP: shop}).values
+        order = sorted(np.argwhere(found > threshold).tolist(), key=lambda at: -found[tuple(at)])
+        kept: dict[Edge, float] = {}
+        reach = np.eye(panel.n_nodes, dtype=bool)
+        for i, j in order:
+            if not reach[j, i]:
+                kept[panel.nodes[i], panel.nodes[j]] = float(found[i, j])
+                reach |= np.outer(reach[:, i], reach[j])
+        return CausalGraph(panel.nodes, list(kept)), kept
+
+    # --- Forecasts -------------------------------------------------------------------------------
+
+    def forecast(
+        self,
+        horizon: int,
+        panel: ShopPanel | None = None,
+        *,
+        context: NDArray | None = None,
+        num_draws: int = _FORECAST_DRAWS,
+        ci_prob: float = 0.9,
+        rng_key: RngKey | None = None,
+    ) -> xr.Dataset:
+        """Forecast every node of every shop.
+
+        Parameters
+        ----------
+        horizon
+            Number of times after the last of the panel.
+        panel
+            History to go on from; by default the panel of training.
+        context
+            Context of the times to come (shop, horizon, variable); by default its last value.
+        num_draws
+            Paths drawn: of edges, coefficients and noise.
+        ci_prob
+            Probability of the intervals (equal tails).
+        rng_key
+            Key of the paths; by default one that follows from the key of :meth:`fit`.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``mean``, ``median``, ``low`` and ``high`` (shop, step, node), in the units of the
+            panel.
+        """
+        draws = self.forecast_draws(
+            horizon, panel, context=context, num_draws=num_draws, rng_key=rng_key
+        )
+        tail = (1.0 - ci_prob) / 2.0
+        low, median, high = np.quantile(draws.values, [tail, 0.5, 1.0 - tail], axis=0)
+        dims = (SHOP, "step", NODE)
+        values = {"mean": draws.values.mean(0), "median": median, "low": low, "high": high}
+        coords = {name: draws.coords[name] for name in dims}
+        found = xr.Dataset({name: (dims, value) for name, value in values.items()}, coords)
+        return found.assign_attrs(ci_prob=ci_prob, ci_kind="eti")
+
+    def forecast_draws(
+        self,
+        horizon: int,
+        panel: ShopPanel | None = None,
+        *,
+        context: NDArray | None = None,
+        num_draws: int = _FORECAST_DRAWS,
+        rng_key: RngKey | None = None,
+    ) -> xr.DataArray:
+        """Paths (draw, shop, step, node) that :meth:`forecast` summarises."""
+        if horizon < 1 or num_draws < 1:
+            raise ValueError(
+                f"horizon and num_draws should be 1 or more; got {horizon}, {num_draws}."
+            )
+        fitted, (panel, prepared) = self._trained(), self._arrays(panel)
+        key = jax.random.fold_in(fitted.key, 1) if rng_key is None else rng_key
+        ahead = np.repeat(panel.context[:, -1:], horizon, axis=1) if context is None else context
+        wanted = (panel.n_shops, horizon, len(panel.context_names))
+        if np.shape(ahead) != wanted:
+            message = f"context should have the shape {wanted}, but has {np.shape(ahead)}."
+            found = Finding("context", "error", message, "(shop, horizon, variable).", "context")
+            raise DataError([found], "the forecast")
+        values = forecast_paths(key, self.spec, fitted, panel, prepared, ahead, num_draws)
+        labels = {
+            SHOP: list(panel.shops),
+            "step": np.arange(1, horizon + 1),
+            NODE: list(panel.nodes),
+        }
+        return xr.DataArray(values, labels, ("draw", SHOP, "step", NODE), "forecast")
+
+    # --- Effects ---------------------------------------------------------------------------------
+
+    def contributions(self, shop: str, *, ci_prob: float = 0.9) -> xr.Dataset:
+        """What each channel brought to a shop's target: observed minus do(channel = 0).
+
+        The effect through other channels is in it (:mod:`mmm_bayes.graph_learning.effects`).
+
+        Returns
+        -------
+        xarray.Dataset
+            ``mean``, ``low`` and ``high`` (channel,), sums over all times in units of the target.
+        """
+        draws = self._response_draws(shop, (0.0, 1.0))
+        return _summary(draws.sel(multiplier=1.0) - draws.sel(multiplier=0.0), ci_prob)
+
+    def response_curves(
+        self,
+        shop: str,
+        *,
+        multipliers: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
+        ci_prob: float = 0.9,
+    ) -> xr.Dataset:
+        """Sum of a shop's target over the panel, were all values of a channel multiplied.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``mean``, ``low`` and ``high`` (channel, multiplier), in units of the target.
+
+        Raises
+        ------
+        DataError
+            If there is no such shop.
+        TypeError
+            For the recurrent decoder.
+        """
+        return _summary(self._response_draws(shop, multipliers), ci_prob)
+
+    def _response_draws(self, shop: str, multipliers: Sequence[float]) -> xr.DataArray:
+        fitted = self._trained()
+        panel = fitted.panel
+        total = response_draws(self.spec, fitted, position(panel, shop), multipliers)
+        labels = {"channel": list(panel.nodes[:-1]), "multiplier": list(multipliers)}
+        return xr.DataArray(total, labels, ("draw", "channel", "multiplier"), panel.target)
+
+    # --- Files -----------------------------------------------------------------------------------
+
+    def save(self, path: Path | str) -> None:
+        """Write the trained model to a file (zip of arrays and JSON; nothing in it is code).
+
+        The file is written beside its place and renamed, so that an earlier one is never half
+        overwritten.
+        """
+        files.write(path, self.spec, self._trained())
+
+
+def load_causal_mmm(path: Path | str) -> CausalMMM:
+    """Read a model that :meth:`CausalMMM.save` has written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is no such model, damaged, or of a later format.
+    """
+    spec, fitted = files.read(path)
+    cm = CausalMMM(**spec.model_dump())
+    cm._fitted = fitted
+    return cm
+
+
+def _summary(draws: xr.DataArray, ci_prob: float) -> xr.Dataset:
+    tail = (1.0 - ci_prob) / 2.0
+    return xr.Dataset(
+        {
+            "mean": draws.mean("draw"),
+            "low": draws.quantile(tail, "draw").drop_vars("quantile"),
+            "high": draws.quantile(1.0 - tail, "draw").drop_vars("quantile"),
+        },
+        attrs={"ci_prob": ci_prob, "ci_kind": "eti"},
+    )

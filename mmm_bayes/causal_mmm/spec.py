@@ -1,0 +1,54 @@
+"""Settings of CausalMMM."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from mmm_bayes.graph_learning.training import TrainingSpec
+from mmm_bayes.inference.settings import Frozen
+
+Edge = tuple[str, str]
+
+
+@final
+class CausalMMMSpec(Frozen):
+    """Settings of :class:`~mmm_bayes.causal_mmm.model.CausalMMM`, checked when made; see there."""
+
+    decoder: Literal["additive", "recurrent"] = "additive"
+    encoder: Literal["evidence", "series"] = "evidence"
+    ablation: Literal["full", "markov", "rw"] | None = None
+    lags: int = Field(7, ge=1, le=60)
+    basis: tuple[Literal["linear", "square", "tanh"], ...] = ("linear",)
+    hidden: int = Field(32, ge=1)
+    embedding: int = Field(8, ge=0)
+    components: int = Field(5, ge=0)
+    edge_probability: float = Field(0.2, gt=0.0, lt=1.0)
+    edge_prior: tuple[tuple[str, str, float], ...] = ()
+    required: tuple[Edge, ...] = ()
+    forbidden: tuple[Edge, ...] = ()
+    penalty: float = Field(1.0, ge=0.0)
+    noise: float | None = Field(None, gt=0.0)
+    given_every: int = Field(1, ge=1)
+    straight_through: bool = False
+    normalise: Literal["auto", "series", "node"] = "auto"
+    logarithm: bool | tuple[str, ...] = False
+    scores: bool = True
+    weekly: Literal["auto"] | bool = "auto"
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(0.02, gt=0.0, le=1.0)
+    temperature: tuple[PositiveFloat, PositiveFloat] = (1.0, 0.3)
+    patience: int = Field(0, ge=0)
+    sweeps: tuple[NonNegativeInt, PositiveInt] = (4, 16)
+
+    def training(self) -> TrainingSpec:
+        """Part that training reads."""
+        return TrainingSpec(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            temperature=self.temperature,
+            patience=self.patience,
+        )

@@ -1,0 +1,456 @@
+"""CausalMMM as a user meets it: checks, graphs, forecasts, effects, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from mmm_bayes import (
+    CausalMMM,
+    CausalMMMSpec,
+    DataError,
+    ShopPanel,
+    load_causal_mmm,
+    simulate_shops,
+)
+from mmm_bayes.graph_learning.metrics import auroc
+
+NDArray = np.ndarray[Any, Any]
+
+# Numbers of shops and draws that their batches divide: nothing is compiled for a rest.
+SHOPS, LENGTH, DRAWS = 8, 50, 16
+NODES = ("x0", "x1", "y")
+SMALL: dict[str, Any] = {
+    "lags": 2, "hidden": 4, "embedding": 2, "components": 2, "epochs": 3, "batch_size": 4,
+    "sweeps": (2, 8),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_compilation() -> Iterator[None]:
+    # Half the time to compile; programs of this size run in no time either way.
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+def panel_of(seed: int = 0, shops: int = SHOPS, length: int = LENGTH) -> ShopPanel:
+    """Chain x0 -> x1 -> y of daily series, whose units differ between shops."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(shops, length, 3))
+    for t in range(1, length):
+        values[:, t] += 0.3 * values[:, t - 1]
+        values[:, t, 1:] += 0.9 * values[:, t - 1, :-1]
+    units = 10.0 ** random.integers(0, 4, (shops, 1, 3))
+    return ShopPanel(
+        (values + 10.0) * units,
+        NODES,
+        tuple(f"shop {seed} {i}" for i in range(shops)),
+        random.normal(size=(shops, length, 1)),
+        ("weather",),
+        pd.date_range("2024-01-03", periods=length),
+    )
+
+
+@pytest.fixture(scope="module")
+def panel() -> ShopPanel:
+    return panel_of()
+
+
+@pytest.fixture(scope="module")
+def trained(panel: ShopPanel) -> CausalMMM:
+    return CausalMMM(**SMALL).fit(jax.random.key(1), panel)
+
+
+@pytest.fixture(scope="module")
+def recurrent(panel: ShopPanel) -> CausalMMM:
+    settings = SMALL | {"decoder": "recurrent", "encoder": "series", "epochs": 12}
+    return CausalMMM(**settings).fit(jax.random.key(2), panel)
+
+
+def ahead(cm: CausalMMM, panel: ShopPanel | None = None) -> NDArray:
+    return cm.forecast_draws(3, panel, num_draws=DRAWS).values
+
+
+# --- Checks --------------------------------------------------------------------------------------
+
+
+def findings(call: Any) -> set[tuple[str, str | None]]:
+    with pytest.raises(DataError) as caught:
+        call()
+    for finding in caught.value.findings:
+        assert finding.message in str(caught.value)
+        assert finding.remedy in str(caught.value)
+    return {(finding.check, finding.column) for finding in caught.value.findings}
+
+
+def test_everything_wrong_is_found_at_once(panel: ShopPanel) -> None:
+    short = panel.window(0, 10).select([0, 1, 2])
+    series = short.series.copy()
+    series[1] = 5.0 * series[0] + 3.0  # the same shop in other units
+    series[2, :8, 0] = np.nan
+    validation = panel.window(0, 10).select([0, 5])
+    cm = CausalMMM(
+        lags=7,
+        logarithm=("x9",),
+        required=(("x0", "y"), ("x0", "tv")),
+        forbidden=(("x0", "y"), ("x1", "x1")),
+        edge_prior=(("x0", "x1", 1.5), ("radio", "y", 0.5)),
+    )
+    found = findings(
+        lambda: cm.fit(jax.random.key(0), replace(short, series=series), validation=validation)
+    )
+    assert found == {
+        ("too_short", "lags"),
+        ("too_few_rows", "series"),
+        ("duplicate", "series"),
+        ("validation", "validation"),
+        ("duplicate", "validation"),
+        ("unknown_node", "logarithm"),
+        ("unknown_node", "required"),
+        ("unknown_node", "edge_prior"),
+        ("self_edge", "forbidden"),
+        ("contradiction", None),
+        ("edge_prior", "edge_prior"),
+    }
+    with pytest.raises(DataError, match="Known: x0, x1, y"):
+        cm.fit(jax.random.key(0), replace(short, series=series))
+
+
+def test_validation_shops_may_not_be_trained_on(panel: ShopPanel) -> None:
+    cm, key = CausalMMM(**SMALL), jax.random.key(0)
+    rest = panel.select([0, 1, 2, 3])
+    assert findings(lambda: cm.fit(key, rest, validation=panel.select([3, 4]))) == {
+        ("duplicate", "validation")
+    }
+    other = replace(panel.select([5]), nodes=("a", "b", "y"))
+    assert findings(lambda: cm.fit(key, rest, validation=other)) == {("validation", "validation")}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"decoder": "linear"}, {"lags": 0}, {"temperature": (0.0, 1.0)}, {"sweeps": (1, 0)},
+        {"edge_probability": 1.0}, {"basis": ("cube",)}, {"layers": 3},
+    ],
+)  # fmt: skip
+def test_settings_are_checked_when_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        CausalMMM(**wrong)
+    assert CausalMMM(**SMALL).spec == CausalMMMSpec(**SMALL)
+
+
+def test_new_panels_are_checked(trained: CausalMMM, panel: ShopPanel) -> None:
+    new = panel_of(1)
+    assert findings(lambda: trained.edge_probabilities(new.window(0, 5))) == {
+        ("too_short", "series")
+    }
+    weekly = pd.date_range("2024-01-03", periods=LENGTH, freq="7D")
+    wrong = replace(new, nodes=("x1", "x0", "y"), context_names=("sun",), dates=weekly)
+    assert findings(lambda: trained.forecast(2, wrong)) == {
+        ("nodes", "nodes"), ("context_names", "context_names"), ("calendar", "dates"),
+    }  # fmt: skip
+    assert findings(lambda: trained.graph("shop")) == {("shop", "shop")}
+    assert findings(lambda: trained.forecast(2, context=np.zeros((SHOPS, 3, 1)))) == {
+        ("context", "context")
+    }
+    with pytest.raises(ValueError, match="horizon and num_draws should be 1 or more"):
+        trained.forecast(0)
+    with pytest.raises(RuntimeError, match="call fit"):
+        CausalMMM().edge_probabilities()
+
+
+# --- Training and graphs -------------------------------------------------------------------------
+
+
+def test_history_and_its_words(trained: CausalMMM) -> None:
+    history = trained.history
+    assert history.sizes == {"epoch": SMALL["epochs"]}
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"][-1] < history["loss"][0]
+    assert np.isnan(history["validation"]).all()
+    assert "trained on 8 shops, 3 nodes" in repr(trained)
+    assert "lags=2" in repr(trained)
+    assert "not trained" in repr(CausalMMM())
+
+
+def test_probabilities_are_labelled(trained: CausalMMM, panel: ShopPanel) -> None:
+    for refine in (True, False):
+        found = trained.edge_probabilities(refine=refine)
+        assert found.dims == ("shop", "source", "target")
+        assert tuple(found.coords["shop"].values) == panel.shops
+        assert ((found >= 0) & (found <= 1)).all()
+        assert (found.values[:, range(3), range(3)] == 0).all()
+    profiles = trained.lag_profiles()
+    assert profiles.dims == ("source", "target", "lag")
+    assert profiles.coords["lag"].values.tolist() == [1, 2]
+    strongest = abs(profiles.sel(lag=1))
+    assert strongest.sel(source="x0", target="x1") > strongest.sel(source="y", target="x0")
+
+
+def test_graph_is_acyclic_and_has_the_probabilities(trained: CausalMMM) -> None:
+    shop = trained.edge_probabilities().coords["shop"].values[0].item()
+    found = trained.edge_probabilities().sel(shop=shop)
+    graph, kept = trained.graph(shop, threshold=0.01)
+    network = nx.DiGraph(list(kept))
+    assert nx.is_directed_acyclic_graph(network)
+    for (source, target), probability in kept.items():
+        assert probability == float(found.sel(source=source, target=target))
+    # An edge left out closes a cycle with edges that are at least as probable.
+    for i, source in enumerate(NODES):
+        for j, target in enumerate(NODES):
+            p = float(found.values[i, j])
+            if i != j and p > 0.01 and (source, target) not in kept:
+                stronger = nx.DiGraph([edge for edge, q in kept.items() if q >= p])
+                assert nx.has_path(stronger, target, source)
+    assert len(kept) == 3  # of three nodes, where every pair is in doubt
+    assert tuple(graph.nodes) == NODES
+    _, none = trained.graph(shop, threshold=1.0)
+    assert none == {}
+
+
+def test_the_chain_is_found(panel: ShopPanel, trained: CausalMMM) -> None:
+    mean = trained.edge_probabilities().mean("shop")
+    there = [mean.sel(source="x0", target="x1"), mean.sel(source="x1", target="y")]
+    backwards = [mean.sel(source="x1", target="x0"), mean.sel(source="y", target="x1")]
+    assert min(map(float, there)) > 0.9
+    assert max(map(float, backwards)) < 0.5
+
+
+def test_same_key_same_answers_in_any_unit(panel: ShopPanel, trained: CausalMMM) -> None:
+    # A power of two: standardised series are the same to the last bit. Units of shops differ, so
+    # that every series has a scale of its own (normalise="auto").
+    factor = np.ones((SHOPS, 1, 1))
+    factor[3] = 1024.0
+    scaled = replace(panel, series=factor * panel.series)
+    again = CausalMMM(**SMALL).fit(jax.random.key(1), scaled)
+    np.testing.assert_array_equal(again.history["loss"], trained.history["loss"])
+    np.testing.assert_array_equal(again.edge_probabilities(), trained.edge_probabilities())
+    np.testing.assert_allclose(ahead(again), factor * ahead(trained), rtol=1e-9)
+    one = trained.forecast_draws(3, num_draws=DRAWS, rng_key=jax.random.key(5))
+    assert (one.values != ahead(trained)).any()
+
+
+def test_new_shops_are_scored_as_they_are(trained: CausalMMM, panel: ShopPanel) -> None:
+    before = trained.edge_probabilities()
+    new = panel_of(1)
+    scored = trained.edge_probabilities(new, refine=False)
+    assert tuple(scored.coords["shop"].values) == new.shops
+    order = np.random.default_rng(0).permutation(SHOPS)
+    swapped = trained.edge_probabilities(new.select(order), refine=False)
+    np.testing.assert_allclose(swapped, scored.values[order], rtol=1e-5)
+    assert np.abs(np.diff(scored.values, axis=0)).max() > 1e-3
+    # Training shops in another panel object, and whatever was scored since, change nothing.
+    np.testing.assert_array_equal(trained.edge_probabilities(replace(panel)), before)
+
+
+@pytest.fixture(scope="module")
+def told() -> list[tuple[int, int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def advised(panel: ShopPanel, told: list[tuple[int, int]]) -> CausalMMM:
+    """Model of shops with missing values and a short one, with experts' edges and validation."""
+    series = panel.series.copy()
+    series[0, 10, 0] = series[1, 20:23, 0] = series[2, 30:] = np.nan
+    cm = CausalMMM(
+        **SMALL | {"epochs": 4, "patience": 1},
+        required=(("y", "x0"),),
+        forbidden=(("x0", "x1"), ("x0", "y")),
+        edge_prior=(("x1", "x0", 0.999), ("y", "x1", 0.001)),
+    )
+    return cm.fit(
+        jax.random.key(6),
+        replace(panel, series=series),
+        validation=panel_of(3, shops=4),
+        on_epoch=lambda epoch, epochs, loss: told.append((epoch, epochs)),
+    )
+
+
+def test_experts_missing_values_and_short_shops(
+    advised: CausalMMM, trained: CausalMMM, told: list[tuple[int, int]]
+) -> None:
+    found, plain = advised.edge_probabilities(), trained.edge_probabilities()
+    assert (found.sel(source="y", target="x0") == 1).all()
+    assert (found.sel(source="x0", target=["x1", "y"]) == 0).all()
+    likely, unlikely = {"source": "x1", "target": "x0"}, {"source": "y", "target": "x1"}
+    assert found.sel(likely).mean() > plain.sel(likely).mean() + 0.2
+    assert found.sel(unlikely).mean() < plain.sel(unlikely).mean()
+    assert np.isfinite(ahead(advised)).all()
+    history = advised.history
+    assert told == [(epoch, 4) for epoch in history.coords["epoch"].values]
+    assert np.isfinite(history["validation"]).all()
+    assert history.attrs["best_epoch"] == 1 + int(history["validation"].values.argmin())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", ["additive", "recurrent"])
+@pytest.mark.parametrize("ablation", ["full", "markov", "rw"])
+def test_ablations(decoder: str, ablation: str, panel: ShopPanel) -> None:
+    cm = CausalMMM(**SMALL | {"decoder": decoder, "ablation": ablation, "epochs": 2})
+    cm.fit(jax.random.key(7), panel)
+    found = cm.edge_probabilities().values
+    if ablation == "full":
+        np.testing.assert_array_equal(found, np.broadcast_to(1 - np.eye(3), found.shape))
+    else:
+        assert found.max() < 1
+    assert np.isfinite(ahead(cm)).all()
+    if ablation == "markov" and decoder == "additive":
+        assert cm.lag_profiles().sizes["lag"] == 1
+
+
+def test_the_recurrent_decoder_learns(recurrent: CausalMMM, panel: ShopPanel) -> None:
+    loss = recurrent.history["loss"].values
+    assert loss[-3:].mean() < loss[:3].mean()
+    found = recurrent.edge_probabilities()
+    np.testing.assert_array_equal(found, recurrent.edge_probabilities(refine=False))
+    assert ((found > 0) & (found < 1)).sum() == SHOPS * 6
+    draws = ahead(recurrent)
+    assert draws.shape == (DRAWS, SHOPS, 3, 3)
+    assert np.isfinite(draws).all()
+    for call in (recurrent.lag_profiles, lambda: recurrent.contributions(panel.shops[0])):
+        with pytest.raises(TypeError, match="additive"):
+            call()
+
+
+# --- Forecasts and effects -----------------------------------------------------------------------
+
+
+def test_forecasts_are_quantiles_of_paths_in_units(trained: CausalMMM, panel: ShopPanel) -> None:
+    draws = trained.forecast_draws(3, num_draws=DRAWS)
+    found = trained.forecast(3, num_draws=DRAWS, ci_prob=0.8)
+    assert dict(found.sizes) == {"shop": SHOPS, "step": 3, "node": 3}
+    np.testing.assert_allclose(found["low"], np.quantile(draws, 0.1, axis=0))
+    np.testing.assert_allclose(found["mean"], draws.mean("draw"))
+    assert (found["low"] < found["high"]).all()
+    # Within a few standard deviations of what each series was, in its units.
+    location, scale = panel.series.mean(1), panel.series.std(1)
+    distance = (found["median"].values - location[:, None]) / scale[:, None]
+    assert np.abs(distance).max() < 4
+    context = np.repeat(panel.context[:, -1:], 3, axis=1)
+    np.testing.assert_array_equal(
+        trained.forecast_draws(3, context=context, num_draws=DRAWS), draws
+    )
+
+
+def test_effects_add_up_from_the_observed(trained: CausalMMM, panel: ShopPanel) -> None:
+    shop = panel.shops[2]
+    curves = trained.response_curves(shop, multipliers=(0.0, 1.0))
+    observed = panel.series[2, :, -1].sum()
+    np.testing.assert_allclose(curves["mean"].sel(multiplier=1.0), observed, rtol=1e-4)
+    brought = trained.contributions(shop)
+    assert brought["mean"].dims == ("channel",)
+    difference = curves["mean"].sel(multiplier=1.0) - curves["mean"].sel(multiplier=0.0)
+    np.testing.assert_allclose(brought["mean"], difference, rtol=1e-3, atol=1e-4 * observed)
+    assert (brought["low"] <= brought["mean"]).all()
+    assert (brought["mean"] <= brought["high"]).all()
+    # The target follows x1, ten standard deviations above zero, with a positive slope.
+    assert float(brought["low"].sel(channel="x1")) > 0
+
+
+def test_a_channel_without_a_path_brings_nothing(advised: CausalMMM, panel: ShopPanel) -> None:
+    # x0 has no edge that leaves it, and a value of it is missing.
+    brought = advised.contributions(panel.shops[0])
+    total = panel.series[0, :, -1].sum()
+    assert abs(float(brought["mean"].sel(channel="x0"))) < 1e-5 * total
+    assert abs(float(brought["mean"].sel(channel="x1"))) > 1e-2 * total
+    curves = advised.response_curves(panel.shops[0], multipliers=(0.0, 1.0))
+    np.testing.assert_allclose(curves["mean"].sel(multiplier=1.0), total, rtol=1e-4)
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["trained", "recurrent"])
+def test_a_file_gives_the_same_model(
+    which: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    cm = request.getfixturevalue(which)
+    path = tmp_path / "model.causalmmm"
+    cm.save(path)
+    cm.save(path)  # over itself
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    found = load_causal_mmm(path)
+    assert found.spec == cm.spec
+    np.testing.assert_array_equal(found.edge_probabilities(), cm.edge_probabilities())
+    np.testing.assert_array_equal(ahead(found), ahead(cm))
+    np.testing.assert_array_equal(found.history["loss"], cm.history["loss"])
+    assert found.history.attrs == cm.history.attrs
+    ours, theirs = cm._trained().panel, found._trained().panel
+    assert (ours.shops, ours.context_names) == (theirs.shops, theirs.context_names)
+    assert ours.dates is not None
+    assert ours.dates.equals(theirs.dates)
+
+
+def test_files_cut_short_or_foreign_are_refused(trained: CausalMMM, tmp_path: Path) -> None:
+    path = tmp_path / "model.causalmmm"
+    trained.save(path)
+    whole = path.read_bytes()
+    with np.load(path) as file:
+        arrays = dict(file)
+    wrong = tmp_path / "wrong"
+
+    def refused(match: str) -> None:
+        with pytest.raises(ValueError, match=match):
+            load_causal_mmm(wrong)
+
+    for size in (0, 100, len(whole) // 2, len(whole) - 1):
+        wrong.write_bytes(whole[:size])
+        refused("not a CausalMMM, or it is damaged")
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    for content in (bytes(flipped), b"text", b"\x93NUMPY"):
+        wrong.write_bytes(content)
+        refused("not a CausalMMM, or it is damaged")
+
+    def written(**changed: Any) -> None:
+        with wrong.open("wb") as file:
+            np.savez(file, **{k: v for k, v in (arrays | changed).items() if v is not None})
+
+    written(about=None)
+    refused("not a CausalMMM")
+    written(weight_000=None)
+    refused("weight_000")
+    written(weight_000=np.zeros(3))
+    refused("weights do not fit")
+    about = json.loads(arrays["about"].tobytes())
+    later = json.dumps(about | {"format": 99, "version": "9.9"}).encode()
+    written(about=np.frombuffer(later, np.uint8))
+    refused(r"mmm_bayes 9\.9, a later version: upgrade")
+    with wrong.open("wb") as file:
+        np.save(file, np.zeros(3))
+    refused("not a CausalMMM")
+    with wrong.open("wb") as file:
+        np.savez(file, about=np.array([Explosive()], object))
+    refused("not a CausalMMM")
+    with pytest.raises(FileNotFoundError):
+        load_causal_mmm(tmp_path / "nowhere")
+
+
+class Explosive:
+    """Code that a pickle would run when it is read."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return pytest.fail, ("a file was unpickled",)
+
+
+# --- Against the truth ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_graphs_of_simulated_shops_are_recovered() -> None:
+    panel = simulate_shops(jax.random.key(9), shops=20, channels=4, length=120)
+    found = CausalMMM().fit(jax.random.key(10), panel).edge_probabilities().values
+    assert auroc(found, panel.adjacency) > 0.97

@@ -60,6 +60,8 @@ class Study:
         Its cells.
     methods : tuple of str
         Those run by default.
+    by_settings : bool
+        Whether cells differ by settings of CausalMMM, so that they are the same to other methods.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Study:
     kind: Kind
     cells: tuple[Cell, ...]
     methods: tuple[str, ...]
+    by_settings: bool = False
 
     @property
     def known_methods(self) -> tuple[str, ...]:
@@ -76,6 +79,8 @@ class Study:
             return FORECAST_METHODS
         if self.kind == "curve":
             return tuple(VARIANTS)
+        if self.by_settings:
+            return (*VARIANTS, *GIVEN_BY)
         return GRAPH_METHODS
 
     def run(self, cell: Cell, method: str, options: Options = ()) -> Run:
@@ -161,7 +166,7 @@ _ALL = (
     ),
     Study(
         "figure7", "AUROC by weight of the prior and temperature", "Weight, temperature", "graphs",
-        _graph_cells(_GRID, simulation=2, shops=50), ("causalmmm", "causalmmm_encoder"),
+        _graph_cells(_GRID, simulation=2, shops=50), ("causalmmm", "causalmmm_encoder"), True,
     ),
     Study(
         "figure9", "Losses and graphs in training", "Epochs", "curve",

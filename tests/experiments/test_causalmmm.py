@@ -373,6 +373,8 @@ def test_refusals(tmp_path: Path, made: list[Task]) -> None:
         run_study("table3", out=tmp_path, methods=("causalmm",))
     with pytest.raises(ValueError, match=r"no method 'gvar'.* Known for table7 are"):
         methods_of(STUDIES["table7"], ("gvar",))
+    with pytest.raises(ValueError, match=r"no method 'ridge_var'.* Known for figure7 are"):
+        methods_of(STUDIES["figure7"], ("ridge_var",))
     with pytest.raises(ValueError, match=r"no cell 'simulation 3'"):
         run_study("table3", out=tmp_path, cells=["simulation 3"])
     with pytest.raises(ValueError, match=r"differ by their number of shops"):

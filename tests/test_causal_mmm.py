@@ -305,7 +305,7 @@ def test_ablations(decoder: str, ablation: str, panel: ShopPanel) -> None:
     if ablation == "full":
         np.testing.assert_array_equal(found, np.broadcast_to(1 - np.eye(3), found.shape))
     else:
-        assert found.max() < 1
+        assert found[:, ~np.eye(3, dtype=bool)].min() < 0.5
     assert np.isfinite(ahead(cm)).all()
     if ablation == "markov" and decoder == "additive":
         assert cm.lag_profiles().sizes["lag"] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -30,7 +30,8 @@ _WEEK = 7
 class Fitted:
     """What training leaves: networks, the panel they were trained on, and how it went.
 
-    ``key`` is that of all later draws.
+    ``key`` is that of all later draws; ``kept`` holds the refined edges of the panel once they have
+    been drawn.
     """
 
     networks: Networks
@@ -39,6 +40,7 @@ class Fitted:
     history: History
     best_epoch: int
     key: Any
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 def one_blas_thread() -> Any:

@@ -27,7 +27,24 @@ NDArray = np.ndarray[Any, Any]
 def edge_draws(
     key: Any, spec: CausalMMMSpec, fitted: Fitted, prepared: Prepared, refine: bool = True
 ) -> tuple[NDArray, NDArray]:
-    """Edge probabilities (shop, D, D) and draws of edges (draw, shop, D, D)."""
+    """Edge probabilities (shop, D, D) and draws of edges (draw, shop, D, D).
+
+    Refined edges of the panel of training are drawn once, with the key of the fit.
+    """
+    own = refine and prepared is fitted.prepared
+    if own and "edges" in fitted.kept:
+        kept: tuple[NDArray, NDArray] = fitted.kept["edges"]
+        return kept
+    if own:
+        key = jax.random.fold_in(fitted.key, 0)
+        fitted.kept["edges"] = _draw_edges(key, spec, fitted, prepared, refine)
+        return edge_draws(key, spec, fitted, prepared)
+    return _draw_edges(key, spec, fitted, prepared, refine)
+
+
+def _draw_edges(
+    key: Any, spec: CausalMMMSpec, fitted: Fitted, prepared: Prepared, refine: bool
+) -> tuple[NDArray, NDArray]:
     networks, nodes = fitted.networks, fitted.panel.nodes
     if spec.ablation == "full":
         full = np.broadcast_to(1.0 - np.eye(len(nodes)), prepared.shops.evidence.shape[:3])
@@ -93,8 +110,7 @@ def response_draws(
     if not isinstance(decoder, AdditiveDecoder):
         raise TypeError("Effects are of the additive decoder; use decoder='additive'.")
     own, norm = take(prepared.shops, at), prepared.norm
-    alone = prepared._replace(shops=take(prepared.shops, np.array([at])))
-    _, edges = edge_draws(jax.random.fold_in(fitted.key, 2), spec, fitted, alone)
+    _, edges = edge_draws(fitted.key, spec, fitted, prepared)
     channels = np.arange(panel.n_nodes - 1)
     paths = _multiplied(panel, prepared, at, multipliers)
     with one_blas_thread():
@@ -102,7 +118,7 @@ def response_draws(
             jax.random.fold_in(fitted.key, 3),
             decoder,
             own.sums,
-            jnp.asarray(edges[:, 0], jnp.float32),
+            jnp.asarray(edges[:, at], jnp.float32),
             own.values,
             own.context,
             jnp.asarray(np.repeat(channels, len(multipliers))),

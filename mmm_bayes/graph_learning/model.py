@@ -136,13 +136,14 @@ def log_likelihood(
 def program(
     networks: Networks, objective: Objective, steps: Steps
 ) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Model and guide, functions of a batch of shops, the temperature and the batch's share.
+    """Model and guide, functions of a batch of shops, the temperature, a share and a weight.
 
-    The share of the batch in all shops weighs the priors of what shops have in common.
+    The share of the batch in all shops weighs the priors of what shops have in common; the weight
+    multiplies the penalty and what the encoder learns: zero trains the decoder alone.
     """
     nodes = objective.fixed.shape[0]
 
-    def model(shops: Shops, temperature: Array, share: Array) -> None:
+    def model(shops: Shops, temperature: Array, share: Array, weight: float = 1.0) -> None:
         decoder = eqx_module("decoder", networks.decoder)
         if isinstance(decoder, AdditiveDecoder):
             penalty = 0.5 * jnp.sum(decoder.mean**2) / _MECHANISM_SD**2
@@ -156,19 +157,22 @@ def program(
             each = log_likelihood(decoder, objective, shops, edges, steps.given_every)
             numpyro.factor("series", jnp.sum(each, axis=-1))
 
-    def guide(shops: Shops, temperature: Array, share: Array) -> None:
+    def guide(shops: Shops, temperature: Array, share: Array, weight: float = 1.0) -> None:
         encoder = eqx_module("encoder", networks.encoder)
         components = numpyro.param("components", networks.components)
         weights = numpyro.param("weights", networks.weights)
         prior = graph_prior(objective, components, weights)
         logits = edge_logits(encoder, shops)
+        fixed = jax.lax.stop_gradient(logits)
+        logits = fixed + weight * (logits - fixed)
         probabilities = impose(objective.fixed, jax.nn.softmax(logits)[..., 1])
         # A factor of the guide counts with the density of the guide: it is subtracted.
         numpyro.factor("components_prior", share * _component_penalty(objective, components))
         with numpyro.plate("shop", len(shops.values)):
             edges = GumbelSoftmaxEdges(logits, temperature, steps.straight_through)
             numpyro.sample("z", edges.to_event(2))
-            numpyro.factor("structure", objective.penalty * divergence(prior, probabilities))
+            penalty = weight * objective.penalty
+            numpyro.factor("structure", penalty * divergence(prior, probabilities))
 
     return model, guide
 

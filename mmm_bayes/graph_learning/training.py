@@ -30,6 +30,11 @@ Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 
 
+# Share of the epochs in which the encoder stays as it starts: with mechanisms that are still zero,
+# edges explain nothing, and it could settle on none for all shops.
+_WARM = 0.3
+
+
 @final
 class TrainingSpec(Frozen):
     """Settings of training.
@@ -76,12 +81,17 @@ def take(shops: Shops, at: Any) -> Shops:
     return jax.tree.map(lambda x: x[at], shops)
 
 
-def train_epoch(svi: SVI, shops: Shops, state: Any, batches: Array, temperature: Array) -> Any:
-    """One pass: ``batches`` (step, shop) are positions; returns the state and the mean loss."""
+def train_epoch(
+    svi: SVI, shops: Shops, state: Any, batches: Array, temperature: Array, weight: Any = 1.0
+) -> Any:
+    """One pass: ``batches`` (step, shop) are positions; returns the state and the mean loss.
+
+    ``weight`` multiplies the divergence from the prior and what the encoder learns.
+    """
     share = batches.shape[1] / shops.values.shape[0]
 
     def step(state: Any, at: Array) -> Any:
-        return svi.update(state, take(shops, at), temperature, share)
+        return svi.update(state, take(shops, at), temperature, share, weight)
 
     state, losses = jax.lax.scan(step, state, batches)
     return state, jnp.mean(losses) / batches.shape[1]
@@ -131,7 +141,12 @@ def train(
         state = jax.jit(svi.init)(key_init, take(shops, np.arange(1)), jnp.asarray(1.0), share)
     blank = jnp.zeros((per_epoch, size), int)
     epoch_of = compile_program(
-        jax.jit(functools.partial(train_epoch, svi)), shops, state, blank, jnp.float32(1.0)
+        jax.jit(functools.partial(train_epoch, svi)),
+        shops,
+        state,
+        blank,
+        jnp.float32(1.0),
+        jnp.float32(1.0),
     )
     evaluate = None
     if validation is not None:
@@ -140,6 +155,7 @@ def train(
             lambda state, temperature: svi.evaluate(state, validation, temperature, 0.0) / others
         )
     temperatures = np.geomspace(*spec.temperature, spec.epochs).astype(np.float32)
+    weights = (np.arange(spec.epochs) >= np.floor(_WARM * spec.epochs)).astype(np.float32)
     losses, checks = [], []
     best, best_state, best_epoch = np.inf, state, 0
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key_batches)).ravel())
@@ -148,7 +164,11 @@ def train(
         order = rng.permutation(count)
         batches = np.resize(order, (per_epoch, size))  # the last batch is filled up from the first
         state, loss = epoch_of(
-            shops, state, jnp.asarray(batches, int), jnp.asarray(temperatures[epoch])
+            shops,
+            state,
+            jnp.asarray(batches, int),
+            jnp.asarray(temperatures[epoch]),
+            jnp.asarray(weights[epoch]),
         )
         losses.append(float(loss))
         if not np.isfinite(losses[-1]):

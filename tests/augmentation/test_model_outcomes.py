@@ -376,7 +376,7 @@ def test_powers_of_outcomes_of_their_own(
     """Kish's number of n observed rows at 1 - mu and of M others at mu n / M, no more than n."""
     few = replace(
         augmentation,
-        settings=replace(augmentation.settings, mixture=mixture),
+        mixture=mixture,
         power=augmentation.power[:, : WEEKS + rows],
         **{
             name: getattr(augmentation, name).isel(row=slice(rows))

@@ -13,6 +13,7 @@ from typing import Any
 from mmm_bayes.causal.graph_checks import GraphError, Pair, Place, nowhere
 from mmm_bayes.causal.graph_dot import dot_text, parse_dot
 from mmm_bayes.data.findings import nearest
+from mmm_bayes.data.whole_file import whole_file
 
 _KEYS = ("nodes", "edges", "bidirected")
 
@@ -62,14 +63,8 @@ def write_graph(
     """Write a graph as its suffix says; an old file is replaced only by a whole one."""
     path = Path(path)
     text = _WRITERS[_kind(path)](nodes, edges, bidirected)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as place:
+        place.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

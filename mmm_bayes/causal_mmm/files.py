@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +18,7 @@ from mmm_bayes._version import __version__
 from mmm_bayes.causal_mmm.inputs import Fitted, initial_networks, prepare_panel
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.data.whole_file import whole_file
 from mmm_bayes.graph_learning.model import Networks
 from mmm_bayes.graph_learning.training import History
 
@@ -31,8 +30,8 @@ _DAMAGED = (
 
 
 def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
-    """Write beside the place and rename, so that an earlier file is never half overwritten."""
-    panel, path = fitted.panel, Path(path)
+    """Write a model; an earlier file is replaced only by a whole one."""
+    panel = fitted.panel
     leaves, _ = jax.tree.flatten(eqx.filter(fitted.networks, eqx.is_array))
     arrays = {f"weight_{k:03d}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
     arrays |= {"series": panel.series, "context": panel.context}
@@ -55,14 +54,8 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
         "key": str(jax.random.key_impl(fitted.key)),
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as place, place.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:

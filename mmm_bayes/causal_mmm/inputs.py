@@ -44,7 +44,7 @@ class Fitted:
 
 
 def one_blas_thread() -> Any:
-    """Matrices of a hundred columns: threads of BLAS would wait for one another, fifty-fold."""
+    """Matrices of a hundred columns: threads of BLAS would wait for one another."""
     return threadpool_limits(1, user_api="blas")
 
 

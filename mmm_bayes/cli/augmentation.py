@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -173,13 +172,13 @@ def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
 
 def _write_table(frame: pd.DataFrame, out: Path) -> None:
     """Replace a file only by a whole one."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.part")
-    if out.suffix.lower() == ".csv":
-        frame.to_csv(temporary, index=False)
-    else:
-        frame.to_parquet(temporary, index=False)
-    os.replace(temporary, out)
+    from mmm_bayes.data.whole_file import whole_file
+
+    with whole_file(out) as place:
+        if out.suffix.lower() == ".csv":
+            frame.to_csv(place, index=False)
+        else:
+            frame.to_parquet(place, index=False)
 
 
 def _say(result: AugmentedData, rows: int, out: Path) -> None:

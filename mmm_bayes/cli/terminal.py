@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +51,7 @@ def open_console() -> Console:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file only by a whole one."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    from mmm_bayes.data.whole_file import whole_file
+
+    with whole_file(path) as place:
+        place.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmm_bayes.experiments.progress import run_bars
+from mmm_bayes.experiments.progress import run_with_bars
 from mmm_bayes.experiments.runs import Row, Task, known_results, run_tasks, write_whole
 from mmm_bayes.experiments.scenarios import SCENARIOS, Scenario, ScenarioError
 
@@ -150,24 +150,16 @@ def main_admgda(
     names = list(SCENARIOS) if "all" in scenarios else list(dict.fromkeys(scenarios))
     for name in names:
         _scenario(name)
-    paths = []
-    with run_bars() as bars:
-        for name in names:
-            bar = bars.add_task(name, total=None)
-            run_scenario(
-                name,
-                out=out,
-                repetitions=repetitions,
-                workers=workers,
-                published=published,
-                seed=seed,
-                on_done=lambda done, total, bar=bar: bars.update(  # type: ignore[misc]
-                    bar, completed=done, total=total
-                ),
-                **settings,
-            )
-            paths += [Path(out) / f"{name}.md", *sorted(Path(out).glob(f"{name}*.png"))]
-    return paths
+    return run_with_bars(
+        run_scenario,
+        names,
+        out,
+        repetitions=repetitions,
+        workers=workers,
+        published=published,
+        seed=seed,
+        **settings,
+    )
 
 
 def make_run(task: Task) -> list[Row]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmm_bayes.experiments.causalmmm_settings import Options
 from mmm_bayes.experiments.causalmmm_studies import STUDIES, Study, methods_of, resized, study_of
-from mmm_bayes.experiments.progress import run_bars
+from mmm_bayes.experiments.progress import run_with_bars
 from mmm_bayes.experiments.runs import Row, Task, known_results, run_tasks, write_whole
 from mmm_bayes.experiments.scenarios import ScenarioError
 
@@ -150,20 +150,7 @@ def main_causalmmm(studies: Sequence[str], *, out: Path | str, **settings: Any) 
     names = list(STUDIES) if "all" in studies else list(dict.fromkeys(studies))
     for name in names:
         methods_of(study_of(name), settings.get("methods", ()))
-    paths = []
-    with run_bars() as bars:
-        for name in names:
-            bar = bars.add_task(name, total=None)
-            run_study(
-                name,
-                out=out,
-                on_done=lambda done, total, bar=bar: bars.update(  # type: ignore[misc]
-                    bar, completed=done, total=total
-                ),
-                **settings,
-            )
-            paths += [Path(out) / f"{name}.md", *sorted(Path(out).glob(f"{name}*.png"))]
-    return paths
+    return run_with_bars(run_study, names, out, **settings)
 
 
 def make_run(task: Task) -> list[Row]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -27,3 +29,27 @@ def run_bars() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+
+
+def run_with_bars(
+    run: Callable[..., Any], names: Iterable[str], out: Path | str, **settings: Any
+) -> list[Path]:
+    """Call ``run(name, out=, on_done=, **settings)`` for each name, a bar each.
+
+    Returns
+    -------
+    list of Path
+        The summary (Markdown) and the figures of each name in the folder.
+    """
+    paths = []
+    with run_bars() as bars:
+        for name in names:
+            bar = bars.add_task(name, total=None)
+            run(
+                name,
+                out=out,
+                on_done=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total),
+                **settings,
+            )
+            paths += [Path(out) / f"{name}.md", *sorted(Path(out).glob(f"{name}*.png"))]
+    return paths

@@ -10,13 +10,13 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 from mmm_bayes._version import __version__
+from mmm_bayes.data.whole_file import whole_file
 
 if TYPE_CHECKING:
     from mmm_bayes._typing import RngKey
@@ -232,18 +232,9 @@ def one_thread() -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that a reader never meets half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Replace a file only by a whole one, so that a reader never meets half of it."""
+    with whole_file(path) as place:
+        place.write_bytes(content)
 
 
 def _digest(content: Any) -> str:

@@ -17,7 +17,6 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.streams import generator
 from mmm_bayes.forecasting.forecast import (
     Forecast,
-    check_request,
     check_settings,
     check_training,
 )
@@ -27,7 +26,7 @@ from mmm_bayes.forecasting.inputs import (
     Transform,
     check_transform,
     dates_ahead,
-    future_context,
+    requested,
 )
 from mmm_bayes.forecasting.local_level import (
     LevelDesign,
@@ -213,10 +212,7 @@ class FittedBTVC:
         rng_key: RngKey,
     ) -> Forecast:
         """Forecast as :meth:`FittedForecaster.forecast` says."""
-        check_request(self.labels, panel_history, horizon, context_future)
-        inputs = self.scale.inputs(
-            panel_history, future_context(panel_history, horizon, context_future)
-        )
+        inputs = requested(self.labels, self.scale, panel_history, horizon, context_future)
         random = generator(rng_key)
         season = fourier(_days(panel_history, horizon), self.yearly_order)
         span = min(inputs.length, 7 * _LEVEL_WEEKS)

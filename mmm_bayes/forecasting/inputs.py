@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 
 from mmm_bayes.data.findings import Finding
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.forecasting.forecast import refuse
+from mmm_bayes.forecasting.forecast import check_request, refuse
 
 NDArray = np.ndarray[Any, Any]
 
@@ -138,6 +138,18 @@ def check_transform(transform: str) -> None:
         message = f"transform should be one of {', '.join(known)}, but is {transform!r}."
         finding = Finding("forecast", "error", message, "Choose one.", column="transform")
         refuse([finding], "the settings of the forecaster")
+
+
+def requested(
+    labels: ShopPanel,
+    scale: PanelScale,
+    history: ShopPanel,
+    horizon: int,
+    context_future: NDArray | None,
+) -> Inputs:
+    """Check what a forecast was asked for, and return the history with the context to come."""
+    check_request(labels, history, horizon, context_future)
+    return scale.inputs(history, future_context(history, horizon, context_future))
 
 
 def future_context(panel: ShopPanel, horizon: int, context_future: NDArray | None) -> NDArray:

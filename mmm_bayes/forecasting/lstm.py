@@ -16,7 +16,6 @@ from mmm_bayes._typing import RngKey
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.forecasting.forecast import (
     Forecast,
-    check_request,
     check_settings,
     check_training,
 )
@@ -25,7 +24,7 @@ from mmm_bayes.forecasting.inputs import (
     PanelScale,
     Transform,
     check_transform,
-    future_context,
+    requested,
 )
 from mmm_bayes.forecasting.training import LEAST_LOG_SD, MOST_LOG_SD, gaussian_loss, train
 
@@ -221,10 +220,7 @@ class FittedLSTM:
         rng_key: RngKey,
     ) -> Forecast:
         """Forecast as :meth:`FittedForecaster.forecast` says, from the last ``window`` days."""
-        check_request(self.labels, panel_history, horizon, context_future)
-        inputs = self.scale.inputs(
-            panel_history, future_context(panel_history, horizon, context_future)
-        )
+        inputs = requested(self.labels, self.scale, panel_history, horizon, context_future)
         span = min(self.window + 1, inputs.length)
         features = _features(inputs)[:, inputs.length - span : inputs.length]
         width = self.scale.high - self.scale.low

@@ -16,7 +16,6 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.forecasting.forecast import (
     LEVELS,
     Forecast,
-    check_request,
     check_settings,
     check_training,
 )
@@ -25,7 +24,7 @@ from mmm_bayes.forecasting.inputs import (
     PanelScale,
     Transform,
     check_transform,
-    future_context,
+    requested,
 )
 
 NDArray = np.ndarray[Any, Any]
@@ -106,10 +105,7 @@ class FittedNaive:
         rng_key: RngKey,
     ) -> Forecast:
         """Forecast as :meth:`FittedForecaster.forecast` says; context and key are not used."""
-        check_request(self.labels, panel_history, horizon, context_future)
-        history = self.scale.inputs(
-            panel_history, future_context(panel_history, horizon, context_future)
-        )
+        history = requested(self.labels, self.scale, panel_history, horizon, context_future)
         last = last_period(history.values[..., -1], history.observed[..., -1], self.period)
         steps = range(horizon)
         point = last[:, np.arange(horizon) % self.period]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import xarray as xr
 
 from mmm_bayes._version import __version__
+from mmm_bayes.data.whole_file import whole_file
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.tree import data_from
@@ -27,7 +27,6 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> Path:
     The file is written beside its place, flushed to disk, then renamed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tree = fitted.tree.copy()
     tree.attrs = dict(tree.attrs) | {
         "mmm_bayes_format": FORMAT,
@@ -35,19 +34,8 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> Path:
         "mmm_bayes_spec": fitted.spec.to_toml(),
         "mmm_bayes_complete": 1,
     }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as place:
+        tree.to_netcdf(place, engine="h5netcdf")
     return path
 
 

@@ -62,7 +62,11 @@ class TrainingSpec(Frozen):
 
 
 class History(NamedTuple):
-    """Loss a shop of each epoch, of training and (NaN without) validation shops."""
+    """Loss a shop of each epoch, of training and (NaN without) validation shops.
+
+    The first epochs, in which the encoder waits, leave the divergence from the prior out of the
+    loss of training.
+    """
 
     loss: NDArray
     validation: NDArray

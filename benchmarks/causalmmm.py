@@ -18,7 +18,8 @@ _ABOUT = {
     "table3": "`causalmmm` is this package's default, `causalmmm_encoder` "
     "its encoder alone, `paper` the published network, `cm_...` and `paper_...` their ablations.",
     "difficulty": "Run 0 of the nonlinear world is not untouched: an encoder that settled on no "
-    "edge was seen on it, and its remedy (the encoder waits until the decoder has learned) tried on it.",
+    "edge was seen on it, and its remedy (the encoder waits until the decoder has learned) was "
+    "tried on it.",
     "table7": "Table 7. The published panel is not public: ours has its shape and made-up "
     "mechanisms, so that errors compare between our rows only. The paper's errors grow like M, as "
     "sums over steps do.",

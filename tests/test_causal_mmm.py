@@ -251,6 +251,18 @@ def test_new_shops_are_scored_as_they_are(trained: CausalMMM, panel: ShopPanel) 
     swapped = trained.edge_probabilities(new.select(order), refine=False)
     np.testing.assert_allclose(swapped, scored.values[order], rtol=1e-5)
     assert np.abs(np.diff(scored.values, axis=0)).max() > 1e-3
+    # Refined edges and paths are a shop's own as well, whatever stands beside it.
+    refined, drawn = (
+        trained.edge_probabilities(new),
+        trained.forecast_draws(2, new, num_draws=DRAWS),
+    )
+    some = new.select(order[:2])
+    np.testing.assert_allclose(
+        trained.edge_probabilities(some), refined.values[order[:2]], rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        trained.forecast_draws(2, some, num_draws=DRAWS), drawn.values[:, order[:2]], rtol=1e-3
+    )
     # Training shops in another panel object, and whatever was scored since, change nothing.
     np.testing.assert_array_equal(trained.edge_probabilities(replace(panel)), before)
 
@@ -326,6 +338,16 @@ def test_the_recurrent_decoder_learns(recurrent: CausalMMM, panel: ShopPanel) ->
 
 
 # --- Forecasts and effects -----------------------------------------------------------------------
+
+
+def test_what_is_never_negative_is_forecast_so(trained: CausalMMM, panel: ShopPanel) -> None:
+    raised = replace(panel, series=panel.series - panel.series.min() - 0.0)
+    for given, least in ((raised, 0.0), (replace(raised, series=raised.series - 0.1), -np.inf)):
+        draws = CausalMMM(epochs=1).fit(jax.random.key(3), given).forecast_draws(4, num_draws=200)
+        if least == 0.0:
+            assert draws.min() == 0.0
+        else:
+            assert draws.min() < -0.1
 
 
 def test_forecasts_are_quantiles_of_paths_in_units(trained: CausalMMM, panel: ShopPanel) -> None:

@@ -233,8 +233,7 @@ class CausalMMM:
         """
         panel, prepared = self._arrays(panel)
         fitted = self._trained()
-        key = jax.random.fold_in(fitted.key, 0)
-        probability, _ = edge_draws(key, self.spec, fitted, prepared, refine)
+        probability, _ = edge_draws(self.spec, fitted, panel, prepared, refine)
         labels = {SHOP: list(panel.shops), "source": list(panel.nodes), "target": list(panel.nodes)}
         return xr.DataArray(
             probability, labels, (SHOP, "source", "target"), "edge_probability",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.arrays import Prepared, from_scores
 from mmm_bayes.graph_learning.effects import counterfactual_targets
-from mmm_bayes.graph_learning.forecast import additive_paths, recurrent_paths
+from mmm_bayes.graph_learning.forecast import LIMIT, additive_paths, recurrent_paths
 from mmm_bayes.graph_learning.gibbs import sample_edges
 from mmm_bayes.graph_learning.model import edge_probabilities, graph_prior
 from mmm_bayes.graph_learning.normalise import restore, transform
@@ -25,25 +27,36 @@ NDArray = np.ndarray[Any, Any]
 
 
 def edge_draws(
-    key: Any, spec: CausalMMMSpec, fitted: Fitted, prepared: Prepared, refine: bool = True
+    spec: CausalMMMSpec,
+    fitted: Fitted,
+    panel: ShopPanel,
+    prepared: Prepared,
+    refine: bool = True,
 ) -> tuple[NDArray, NDArray]:
     """Edge probabilities (shop, D, D) and draws of edges (draw, shop, D, D).
 
-    Refined edges of the panel of training are drawn once, with the key of the fit.
+    They follow from the fit, the shop's series and its label: shops beside it, and its place among
+    them, change nothing. Those of the panel of training are drawn once.
     """
     own = refine and prepared is fitted.prepared
     if own and "edges" in fitted.kept:
         kept: tuple[NDArray, NDArray] = fitted.kept["edges"]
         return kept
+    keys = shop_keys(jax.random.fold_in(fitted.key, 0), panel.shops)
+    found = _draw_edges(keys, spec, fitted, prepared, refine)
     if own:
-        key = jax.random.fold_in(fitted.key, 0)
-        fitted.kept["edges"] = _draw_edges(key, spec, fitted, prepared, refine)
-        return edge_draws(key, spec, fitted, prepared)
-    return _draw_edges(key, spec, fitted, prepared, refine)
+        fitted.kept["edges"] = found
+    return found
+
+
+def shop_keys(key: Any, shops: Sequence[str]) -> Any:
+    """Keys (shop,) that follow from the shops' labels."""
+    codes = np.array([zlib.crc32(str(shop).encode()) for shop in shops], np.uint32)
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, codes)
 
 
 def _draw_edges(
-    key: Any, spec: CausalMMMSpec, fitted: Fitted, prepared: Prepared, refine: bool
+    keys: Any, spec: CausalMMMSpec, fitted: Fitted, prepared: Prepared, refine: bool
 ) -> tuple[NDArray, NDArray]:
     networks, nodes = fitted.networks, fitted.panel.nodes
     if spec.ablation == "full":
@@ -52,11 +65,14 @@ def _draw_edges(
     objective = objective_of(spec, nodes)
     first = edge_probabilities(networks.encoder, objective, prepared.shops)
     if not refine or not isinstance(networks.decoder, AdditiveDecoder):
-        uniform = jax.random.uniform(key, (spec.sweeps[1], *first.shape))
+        draw = functools.partial(jax.random.uniform, shape=(spec.sweeps[1], *first.shape[1:]))
+        uniform = jax.vmap(draw, out_axes=1)(keys)
         return np.asarray(first), np.asarray((uniform < first).astype(first.dtype))
     prior = graph_prior(objective, networks.components, networks.weights)
     with one_blas_thread():
-        found = sample_edges(key, networks.decoder, prior, prepared.shops.sums, first, *spec.sweeps)
+        found = sample_edges(
+            keys, networks.decoder, prior, prepared.shops.sums, first, *spec.sweeps
+        )
         return np.asarray(found.probability), np.asarray(found.edges)
 
 
@@ -70,30 +86,59 @@ def forecast_paths(
     num_draws: int,
 ) -> NDArray:
     """Paths (draw, shop, step, node), given the context of the steps (shop, step, variable)."""
-    key_edges, key_which, key_paths = jax.random.split(key, 3)
+    key_which, key_paths = jax.random.split(key)
+    keys = shop_keys(key_paths, panel.shops)
     norm, shops = prepared.norm, prepared.shops
     around = (context_of(spec, panel, context) - norm.context_location) / norm.context_scale
     future = jnp.asarray(around, jnp.float32)
-    _, edges = edge_draws(key_edges, spec, fitted, prepared)
+    _, edges = edge_draws(spec, fitted, panel, prepared)
     which = np.asarray(jax.random.randint(key_which, (num_draws,), 0, len(edges)))
     drawn = jnp.asarray(edges[which], jnp.float32)
+    floor = _least_values(panel, prepared)
     decoder = fitted.networks.decoder
     if isinstance(decoder, AdditiveDecoder):
         past = shops.values[:, -decoder.layout.lags :]
         with one_blas_thread():
-            paths = additive_paths(key_paths, decoder, shops.sums, drawn, past, future)
+            paths = additive_paths(keys, decoder, shops.sums, drawn, past, future, floor)
             paths.block_until_ready()
     else:
         noise = jnp.exp(decoder.log_noise)
         if spec.noise is not None:
             noise = jnp.full_like(noise, spec.noise)
         paths = recurrent_paths(
-            key_paths, decoder, noise, drawn, shops.values, shops.observed, shops.context, future
+            keys,
+            decoder,
+            noise,
+            drawn,
+            shops.values,
+            shops.observed,
+            shops.context,
+            future,
+            floor,
         )
     values = np.asarray(paths, np.float64)
     if prepared.ranked is not None:
         values[..., -1] = from_scores(values[..., -1], prepared.ranked)
-    return restore(values, norm)
+    return np.maximum(restore(values, norm), np.where(_nonnegative(panel), 0.0, -np.inf))
+
+
+def _nonnegative(panel: ShopPanel) -> NDArray:
+    """Whether no shop has a value of a node (node,) below zero."""
+    with np.errstate(invalid="ignore"):
+        found: NDArray = ~(panel.series < 0).any(axis=(0, 1))
+    return found
+
+
+def _least_values(panel: ShopPanel, prepared: Prepared) -> Any:
+    """Standardised zero (shop, node) of nodes that have no value below it; else the limit.
+
+    Normal scores of a target have no zero: the target is held above it after the way back.
+    """
+    norm, bounded = prepared.norm, _nonnegative(panel)
+    if prepared.ranked is not None:
+        bounded[-1] = False
+    zero = np.maximum(-norm.location / norm.scale, -LIMIT)
+    return jnp.asarray(np.where(bounded, zero, -LIMIT), jnp.float32)
 
 
 def response_draws(
@@ -110,7 +155,7 @@ def response_draws(
     if not isinstance(decoder, AdditiveDecoder):
         raise TypeError("Effects are of the additive decoder; use decoder='additive'.")
     own, norm = take(prepared.shops, at), prepared.norm
-    _, edges = edge_draws(fitted.key, spec, fitted, prepared)
+    _, edges = edge_draws(spec, fitted, panel, prepared)
     channels = np.arange(panel.n_nodes - 1)
     paths = _multiplied(panel, prepared, at, multipliers)
     with one_blas_thread():

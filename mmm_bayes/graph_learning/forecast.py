@@ -21,6 +21,9 @@ from mmm_bayes.graph_learning.recurrent import RecurrentDecoder, Step
 
 Array = jax.Array
 
+LIMIT = 20.0
+"""Standard deviations that no drawn value leaves."""
+
 
 class Coefficients(NamedTuple):
     """Of all targets of a shop: columns (P, D), and the noise of each target (D,)."""
@@ -63,6 +66,7 @@ def simulate_additive(
     context: Array,
     layout: Layout,
     noisy: float = 1.0,
+    floor: Array | float = -LIMIT,
 ) -> Array:
     """Next values (horizon, D) of one shop.
 
@@ -80,13 +84,15 @@ def simulate_additive(
         Of the columns.
     noisy
         Factor of the noise; zero for the mean path.
+    floor
+        Least values (D,): what cannot be negative is zero where a draw would fall below.
     """
 
     def step(past: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
         key, around = given
         mean = lag_row(past, around, layout) @ coefficients.columns
         noise = jax.random.normal(key, mean.shape, mean.dtype) * coefficients.noise
-        new = jnp.clip(mean + noisy * noise, -20.0, 20.0)  # explosive draws stay numbers
+        new = jnp.clip(mean + noisy * noise, floor, LIMIT)  # explosive draws stay numbers
         return jnp.concatenate([past[1:], new[None]]), new
 
     keys = jax.random.split(rng_key, context.shape[0])
@@ -95,35 +101,35 @@ def simulate_additive(
 
 @functools.partial(jax.jit, static_argnames="together")
 def additive_paths(
-    rng_key: Array,
+    rng_keys: Array,
     decoder: AdditiveDecoder,
     sums: Lagged,
     edges: Array,
     past: Array,
     context: Array,
+    floor: Array,
     together: int = 4,
 ) -> Array:
-    """Draws (draw, shop, horizon, D), given edges (draw, shop, D, D)."""
+    """Draws (draw, shop, horizon, D), given keys (shop,), edges (draw, shop, D, D), floors."""
     layout = decoder.layout
 
-    def path(key: Array, own: Lagged, z: Array, before: Array, around: Array) -> Array:
-        key_coefficients, key_noise = jax.random.split(key)
-        drawn = draw_coefficients(key_coefficients, decoder, own, z)
-        return simulate_additive(key_noise, drawn, before, around, layout)
-
     def shop(given: Any) -> Array:
-        key, own, z, before, around = given
-        keys = jax.random.split(key, z.shape[0])
-        return jax.vmap(path, in_axes=(0, None, 0, None, None))(keys, own, z, before, around)
+        key, own, edges, before, around, least = given
 
-    keys = jax.random.split(rng_key, past.shape[0])
-    given = (keys, sums, jnp.swapaxes(edges, 0, 1), past, context)
+        def path(key: Array, z: Array) -> Array:
+            key_coefficients, key_noise = jax.random.split(key)
+            drawn = draw_coefficients(key_coefficients, decoder, own, z)
+            return simulate_additive(key_noise, drawn, before, around, layout, floor=least)
+
+        return jax.vmap(path)(jax.random.split(key, edges.shape[0]), edges)
+
+    given = (rng_keys, sums, jnp.swapaxes(edges, 0, 1), past, context, floor)
     return jnp.swapaxes(jax.lax.map(shop, given, batch_size=together), 0, 1)
 
 
 @eqx.filter_jit
 def recurrent_paths(
-    rng_key: Array,
+    rng_keys: Array,
     decoder: RecurrentDecoder,
     noise: Array,
     edges: Array,
@@ -131,10 +137,13 @@ def recurrent_paths(
     observed: Array,
     context: Array,
     future: Array,
+    floor: Array,
 ) -> Array:
     """Draws (draw, shop, horizon, D), given edges (draw, shop, D, D) and the series so far."""
 
-    def path(key: Array, z: Array, own: Array, there: Array, around: Array, ahead: Array) -> Array:
+    def path(
+        key: Array, z: Array, own: Array, there: Array, around: Array, ahead: Array, least: Array
+    ) -> Array:
         follow = jnp.concatenate([around[1:], ahead[:1]])
 
         def listen(state: Any, given: Any) -> Any:
@@ -147,16 +156,15 @@ def recurrent_paths(
 
         def speak(state: Any, given: Any) -> Any:
             key, context = given
-            new = state.mean + noise * jax.random.normal(key, state.mean.shape, state.mean.dtype)
+            error = noise * jax.random.normal(key, state.mean.shape, state.mean.dtype)
+            new = jnp.clip(state.mean + error, least, LIMIT)
             return decoder.step(z, context, state.hidden, new), new
 
         later = jnp.concatenate([ahead[1:], ahead[-1:]])
         keys = jax.random.split(key, ahead.shape[0])
         return jax.lax.scan(speak, state, (keys, later))[1]
 
-    over_shops = jax.vmap(path, in_axes=(0, 0, 0, 0, 0, 0))
-    draws, shops = edges.shape[:2]
-    keys = jax.random.split(rng_key, (draws, shops))
-    return jax.vmap(over_shops, in_axes=(0, 0, None, None, None, None))(
-        keys, edges, values, observed, context, future
+    keys = jax.vmap(lambda key: jax.random.split(key, edges.shape[0]), out_axes=1)(rng_keys)
+    return jax.vmap(jax.vmap(path), in_axes=(0, 0, None, None, None, None, None))(
+        keys, edges, values, observed, context, future, floor
     )

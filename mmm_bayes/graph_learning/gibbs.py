@@ -67,7 +67,7 @@ def _visit_target(
 
 @functools.partial(jax.jit, static_argnames=("warmup", "draws"))
 def sample_edges(
-    rng_key: Array,
+    rng_keys: Array,
     decoder: AdditiveDecoder,
     prior: GraphPrior,
     sums: Lagged,
@@ -79,8 +79,8 @@ def sample_edges(
 
     Parameters
     ----------
-    rng_key
-        Key.
+    rng_keys
+        Keys (shop,): a shop's edges do not depend on the shops beside it.
     decoder, prior
         As trained.
     sums
@@ -115,6 +115,5 @@ def sample_edges(
         _, (edges, p) = jax.lax.scan(step, state, jax.random.split(key_draws, draws))
         return jnp.mean(p, axis=0), edges
 
-    keys = jax.random.split(rng_key, start.shape[0])
-    probability, edges = jax.lax.map(one, (keys, sums, start), batch_size=_TOGETHER)
+    probability, edges = jax.lax.map(one, (rng_keys, sums, start), batch_size=_TOGETHER)
     return EdgeDraws(probability, jnp.swapaxes(edges, 0, 1))

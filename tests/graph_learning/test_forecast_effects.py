@@ -13,6 +13,7 @@ import pytest
 from mmm_bayes.graph_learning.additive import posterior, target_sums
 from mmm_bayes.graph_learning.effects import counterfactual, counterfactual_targets
 from mmm_bayes.graph_learning.forecast import (
+    LIMIT,
     Coefficients,
     additive_paths,
     draw_coefficients,
@@ -96,10 +97,9 @@ def test_recurrent_paths_without_noise_go_on_with_the_own_predictions() -> None:
     values, horizon, draws = shop.values * observed, 5, 2
     ahead = jnp.asarray(np.random.default_rng(75).normal(size=(SHOPS, horizon, 1)), jnp.float32)
     edges = jnp.broadcast_to(jnp.asarray(CHAIN, jnp.float32), (draws, SHOPS, NODES, NODES))
-    key = jax.random.key(3)
-    found = recurrent_paths(
-        key, decoder, jnp.zeros(NODES), edges, values, observed, shop.context, ahead
-    )
+    keys, free = jax.random.split(jax.random.key(3), SHOPS), jnp.full((SHOPS, NODES), -LIMIT)
+    given = (edges, values, observed, shop.context, ahead)
+    found = recurrent_paths(keys, decoder, jnp.zeros(NODES), *given, free)
     nothing = jnp.zeros((SHOPS, horizon, NODES))
     longer = [
         jnp.concatenate(pair, axis=1)
@@ -109,10 +109,11 @@ def test_recurrent_paths_without_noise_go_on_with_the_own_predictions() -> None:
     assert found.shape == (draws, SHOPS, horizon, NODES)
     for draw in found:
         np.testing.assert_allclose(draw, expected, rtol=1e-4, atol=1e-5)
-    noisy = recurrent_paths(
-        key, decoder, jnp.ones(NODES), edges, values, observed, shop.context, ahead
-    )
+    noisy = recurrent_paths(keys, decoder, jnp.ones(NODES), *given, free)
     assert (noisy[0] != noisy[1]).all()
+    held = recurrent_paths(keys, decoder, jnp.ones(NODES), *given, free.at[0, 1].set(0.25))
+    assert held[:, 0, :, 1].min() == 0.25
+    np.testing.assert_array_equal(held[:, 1], noisy[:, 1])
 
 
 # --- Effects -------------------------------------------------------------------------------------
@@ -219,8 +220,9 @@ def test_intervals_hold_series_of_the_models_own_form() -> None:
         jnp.zeros((shops, 9, NODES)), jnp.zeros((shops, 9, NODES)), jnp.zeros((shops, 9, 0)), layout
     )
     paths = additive_paths(
-        jax.random.key(5), decoder, blank, jnp.asarray(edges)[None],
+        jax.random.split(jax.random.key(5), shops), decoder, blank, jnp.asarray(edges)[None],
         jnp.zeros((shops, LAGS, NODES)), jnp.zeros((shops, length + horizon, 0)),
+        jnp.full((shops, NODES), -LIMIT),
     )  # fmt: skip
     whole = np.asarray(paths)[0]
     stable = np.abs(whole).max((1, 2)) < 15.0  # paths are cut at 20
@@ -230,9 +232,11 @@ def test_intervals_hold_series_of_the_models_own_form() -> None:
     sums = lagged_sums(past, jnp.ones_like(past), jnp.zeros((*past.shape[:2], 0)), layout)
     given = jnp.broadcast_to(jnp.asarray(edges), (draws, *edges.shape))
     ahead = jnp.zeros((len(past), horizon, 0))
-    found = np.asarray(
-        additive_paths(jax.random.key(6), decoder, sums, given, past[:, -LAGS:], ahead)
+    keys, free = (
+        jax.random.split(jax.random.key(6), len(past)),
+        jnp.full((len(past), NODES), -LIMIT),
     )
+    found = np.asarray(additive_paths(keys, decoder, sums, given, past[:, -LAGS:], ahead, free))
     low, high = np.quantile(found, [0.05, 0.95], axis=0)
     inside = (low <= whole[:, length:]) & (whole[:, length:] <= high)
     # Steps and nodes of a shop hang together: the error is that of shops' shares.

@@ -60,7 +60,8 @@ def exact(sums: Lagged, prior: GraphPrior) -> NDArray:
 
 def sampled(sums: Lagged, prior: GraphPrior) -> EdgeDraws:
     start = jnp.full((CHAINS, NODES, NODES), 0.5)
-    found = sample_edges(jax.random.key(42), additive(), prior, sums, start, 20, DRAWS)
+    keys = jax.random.split(jax.random.key(42), CHAINS)
+    found = sample_edges(keys, additive(), prior, sums, start, 20, DRAWS)
     return EdgeDraws(np.asarray(found.probability), np.asarray(found.edges))
 
 

@@ -71,7 +71,9 @@ def ours(decoder: str, shops: int, length: int, hidden: int, epochs: int) -> dic
     return found
 
 
-def torch_epoch(python: str, shops: int, length: int, hidden: int, epochs: int) -> dict[str, Any]:
+def torch_epoch(
+    python: str, shops: int, length: int, hidden: int, epochs: int, batch: int = 32
+) -> dict[str, Any]:
     """Time the plain network on the same panel."""
     panel = simulate_shops(jax.random.key(0), shops=shops, channels=7, length=length)
     series = (panel.series - panel.series.mean(1, keepdims=True)) / panel.series.std(
@@ -82,7 +84,7 @@ def torch_epoch(python: str, shops: int, length: int, hidden: int, epochs: int) 
         path = Path(folder) / "panel.npz"
         np.savez(path, series=series, context=panel.context[:, 0])
         command = [python, str(script), str(path), "--hidden", str(hidden)]
-        command += ["--epochs", str(epochs)]
+        command += ["--epochs", str(epochs), "--batch", str(batch)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
@@ -114,6 +116,9 @@ def main() -> None:
         cpu, wall = np.median(plain["cpu_seconds"]), np.median(plain["wall_seconds"])
         rows.append([f"plain PyTorch {plain['torch']}, paper's network", cpu, wall, 1.0, "-"])
         base = float(cpu)
+        single = torch_epoch(given.torch_python, *shape, 1, batch=1)
+        cpu, wall = np.median(single["cpu_seconds"]), np.median(single["wall_seconds"])
+        rows.append(["the same, a shop at a time", cpu, wall, base / float(cpu), "-"])
     else:
         notes.append("Without `--torch-python` there is nothing to compare with.")
         base = np.nan

@@ -14,10 +14,26 @@ if TYPE_CHECKING:
     from mmm_bayes.augmentation.augment import admgda
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.augmentation.table import AugmentationWarning, AugmentedData
+    from mmm_bayes.causal.criteria import IdentificationError
+    from mmm_bayes.causal.discovery import discover
+    from mmm_bayes.causal.discovery_knowledge import Knowledge
+    from mmm_bayes.causal.discovery_result import Discovery
+    from mmm_bayes.causal.discovery_session import DiscoverySession
+    from mmm_bayes.causal.effect_estimate import EffectEstimate, EffectsTable
+    from mmm_bayes.causal.effects import average_treatment_effect, effects_table
+    from mmm_bayes.causal.falsification import falsify
+    from mmm_bayes.causal.falsification_report import FalsificationReport
     from mmm_bayes.causal.graph import CausalGraph, GraphError
+    from mmm_bayes.causal.graph_sensitivity import graph_sensitivity
+    from mmm_bayes.causal.kpis import business_kpis
+    from mmm_bayes.causal.lift_tests import LiftTest, compare_lift_tests, read_lift_tests
+    from mmm_bayes.causal.overlap import overlap
+    from mmm_bayes.causal.refutation import refute
+    from mmm_bayes.causal.sensitivity import sensitivity
     from mmm_bayes.causal_mmm import CausalMMM, CausalMMMSpec, load_causal_mmm
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.findings import DataError, DataWarning
+    from mmm_bayes.data.mediation import SimulatedMediation, simulate_mediation
     from mmm_bayes.data.panel import ShopPanel
     from mmm_bayes.data.schema import MMMData
     from mmm_bayes.data.scm import SimulatedSCM, simulate_scm
@@ -32,9 +48,13 @@ if TYPE_CHECKING:
     from mmm_bayes.model.priors import PriorSpec
     from mmm_bayes.model.spec import ChannelSpec, ModelSpec, ModelSpecError
     from mmm_bayes.model.store import FitFileError
+    from mmm_bayes.structural import StructuralFit, StructuralMMM, load_structural_fit
 
 _HOME = {
     "MMM": "fit",
+    "StructuralMMM": "structural",
+    "StructuralFit": "structural",
+    "load_structural_fit": "structural",
     "FitResult": "fit",
     "load_fit": "fit",
     "MMMData": "data.schema",
@@ -43,6 +63,8 @@ _HOME = {
     "list_datasets": "data.datasets",
     "load_dataset": "data.datasets",
     "load_truth": "data.datasets",
+    "SimulatedMediation": "data.mediation",
+    "simulate_mediation": "data.mediation",
     "SimulatedMMM": "data.simulate",
     "simulate_mmm": "data.simulate",
     "SimulatedSCM": "data.scm",
@@ -54,6 +76,25 @@ _HOME = {
     "panel_to_frame": "data.shops_load",
     "CausalGraph": "causal.graph",
     "GraphError": "causal.graph",
+    "average_treatment_effect": "causal.effects",
+    "effects_table": "causal.effects",
+    "EffectEstimate": "causal.effect_estimate",
+    "EffectsTable": "causal.effect_estimate",
+    "refute": "causal.refutation",
+    "sensitivity": "causal.sensitivity",
+    "graph_sensitivity": "causal.graph_sensitivity",
+    "falsify": "causal.falsification",
+    "FalsificationReport": "causal.falsification_report",
+    "overlap": "causal.overlap",
+    "discover": "causal.discovery",
+    "Knowledge": "causal.discovery_knowledge",
+    "Discovery": "causal.discovery_result",
+    "DiscoverySession": "causal.discovery_session",
+    "LiftTest": "causal.lift_tests",
+    "read_lift_tests": "causal.lift_tests",
+    "compare_lift_tests": "causal.lift_tests",
+    "business_kpis": "causal.kpis",
+    "IdentificationError": "causal.criteria",
     "admgda": "augmentation.augment",
     "AugmentedData": "augmentation.table",
     "AugmentationWarning": "augmentation.table",
@@ -83,9 +124,17 @@ __all__ = [
     "DataError",
     "DataWarning",
     "DiagnosticsReport",
+    "Discovery",
+    "DiscoverySession",
+    "EffectEstimate",
+    "EffectsTable",
+    "FalsificationReport",
     "FitFileError",
     "FitResult",
     "GraphError",
+    "IdentificationError",
+    "Knowledge",
+    "LiftTest",
     "MMMData",
     "ModelDataError",
     "ModelSpec",
@@ -94,17 +143,33 @@ __all__ = [
     "SamplerSpec",
     "ShopPanel",
     "SimulatedMMM",
+    "SimulatedMediation",
     "SimulatedSCM",
+    "StructuralFit",
+    "StructuralMMM",
     "__version__",
     "admgda",
+    "average_treatment_effect",
+    "business_kpis",
+    "compare_lift_tests",
+    "discover",
+    "effects_table",
+    "falsify",
+    "graph_sensitivity",
     "list_datasets",
     "load_causal_mmm",
     "load_dataset",
     "load_fit",
     "load_shops",
+    "load_structural_fit",
     "load_truth",
+    "overlap",
     "panel_to_frame",
+    "read_lift_tests",
+    "refute",
+    "sensitivity",
     "simulate_air_shops",
+    "simulate_mediation",
     "simulate_mmm",
     "simulate_scm",
     "simulate_shops",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from mmm_bayes.analysis.summary import CiKind
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
+    from mmm_bayes.causal.lift_tests import LiftTest
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.plots import FitPlots
 
@@ -71,7 +72,7 @@ class MMM:
         self.data = data
         self.spec = spec or ModelSpec()
         checks.check_model(self.spec, data)
-        self._structure = mmm.structure_of(self.spec, data.channels, data.controls, data.n_geos)
+        self.structure = mmm.structure_of(self.spec, data.channels, data.controls, data.n_geos)
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
         self._log_rate = make.log_rate(data)
         self._frame = TimeFrame.from_dates(data.dates)
@@ -96,7 +97,7 @@ class MMM:
             units of the table.
         """
         with jax.enable_x64(self.spec.sampler.precision == "float64"):
-            groups = self._prior_groups(rng_key, self._arrays(), num_draws)
+            groups = self._prior_groups(rng_key, self.arrays(), num_draws)
         return xr.DataTree.from_dict(groups | tree.data_groups(self.data))
 
     def augment(self, rng_key: jax.Array, augmentation: CausalDA) -> MMMAugmentation:
@@ -123,7 +124,7 @@ class MMM:
 
         key = jax.random.fold_in(rng_key, _AUGMENTATION)
         with jax.enable_x64(self.spec.sampler.precision == "float64"):
-            return augment_mmm(key, augmentation, self._structure, self._arrays(), self.data)
+            return augment_mmm(key, augmentation, self.structure, self.arrays(), self.data)
 
     def fit(
         self,
@@ -180,7 +181,7 @@ class MMM:
         if augmentation is not None and augmentation.exclusions:
             from mmm_bayes.augmentation.pipeline import excluding
 
-            spec = excluding(augmentation, replace(self._structure, spec=spec), self.data)
+            spec = excluding(augmentation, replace(self.structure, spec=spec), self.data)
         model = self if spec is self.spec else MMM(self.data, spec)
         added = None if augmentation is None else model.augment(rng_key, augmentation)
         reporter = choose_progress(progress)
@@ -193,9 +194,10 @@ class MMM:
             result["posterior"].attrs["augmentation"] = added.to_json()
         return FitResult(Fitted(spec, self.data, result))
 
-    def _arrays(self) -> mmm.ModelArrays:
+    def arrays(self) -> mmm.ModelArrays:
+        """Scaled arrays of the table, arguments of the compiled programs."""
         dtype = np.dtype(self.spec.sampler.precision)
-        return make.training_arrays(self._structure, self.data, self._scaling, self._frame, dtype)
+        return make.training_arrays(self.structure, self.data, self._scaling, self._frame, dtype)
 
     def _conditioned(
         self, observed: mmm.ModelArrays, added: MMMAugmentation | None
@@ -203,11 +205,12 @@ class MMM:
         """Arrays of the likelihood: the table's, and the rows added to it."""
         if added is None:
             return observed
-        rows = added.added_rows(self._structure)
-        return make.augmented_arrays(self._structure, observed, rows, added.power)
+        rows = added.added_rows(self.structure)
+        return make.augmented_arrays(self.structure, observed, rows, added.power)
 
-    def _program(self, marginal: bool) -> Program:
-        return program_for(self._structure, marginal, self.spec.sampler.precision)
+    def program(self, marginal: bool = True) -> Program:
+        """Compiled parts of the model, kept between fits."""
+        return program_for(self.structure, marginal, self.spec.sampler.precision)
 
     def _nuts(
         self,
@@ -218,7 +221,7 @@ class MMM:
         settings: Mapping[str, Any],
         added: MMMAugmentation | None,
     ) -> dict[str, xr.Dataset]:
-        observed, program = self._arrays(), self._program(marginal)
+        observed, program = self.arrays(), self.program(marginal)
         arrays = self._conditioned(observed, added)
         key_run, key_after = jax.random.split(rng_key)
         sampler, layout = program.sampler(arrays), program.layout(arrays)
@@ -256,7 +259,7 @@ class MMM:
     ) -> dict[str, xr.Dataset]:
         from mmm_bayes.inference import svi
 
-        observed, program = self._arrays(), self._program(marginal)
+        observed, program = self.arrays(), self.program(marginal)
         arrays = self._conditioned(observed, added)
         key_run, key_after = jax.random.split(rng_key)
         layout = program.layout(arrays)
@@ -287,8 +290,25 @@ class MMM:
         """Groups of the tree; ``arrays`` were conditioned on, ``observed`` are the table's."""
         key_block, key_outcome, key_prior = jax.random.split(rng_key, 3)
         params = program.parameters(key_block, positions, arrays)
+        keys = key_outcome, key_prior
+        return self.groups_of(keys, program, params, observed, chains, prior_draws)
+
+    def groups_of(
+        self,
+        keys: tuple[jax.Array, jax.Array],
+        program: Program,
+        params: dict[str, NDArray],
+        observed: mmm.ModelArrays,
+        chains: int,
+        prior_draws: int,
+    ) -> dict[str, xr.Dataset]:
+        """Groups of the tree from scaled parameters (chain * draw, ...), wherever they were drawn.
+
+        ``keys`` are of the outcomes and of the prior.
+        """
+        key_outcome, key_prior = keys
         replicated, log_likelihood = self._outcomes(key_outcome, program, params, observed)
-        structure, data = self._structure, self.data
+        structure, data = self.structure, self.data
         table = units.to_table_units(structure, self._scaling, self._log_rate, params)
         groups = {
             "posterior": tree.parameter_group(structure, data, table, chains),
@@ -305,13 +325,13 @@ class MMM:
         self, rng_key: jax.Array, arrays: mmm.ModelArrays, draws: int
     ) -> dict[str, xr.Dataset]:
         key_params, key_outcome = jax.random.split(rng_key)
-        program = self._program(marginal=False)
+        program = self.program(marginal=False)
         plain = arrays._replace(block=None)
         params = program.prior(key_params, plain, draws)
         # The predictive program is that of the posterior: the same shapes, compiled once.
-        predictive = self._program(marginal=True)
+        predictive = self.program(marginal=True)
         replicated, _ = self._outcomes(key_outcome, predictive, params, arrays)
-        structure, data = self._structure, self.data
+        structure, data = self.structure, self.data
         table = units.to_table_units(structure, self._scaling, self._log_rate, params)
         return {
             "prior": tree.parameter_group(structure, data, table, 1),
@@ -418,6 +438,11 @@ class FitResult:
             )
             lines.insert(-1, ("augmented", text))
         return lines
+
+    @property
+    def fitted(self) -> Fitted:
+        """Specification, data and draws: what the functions of ``mmm_bayes.analysis`` take."""
+        return self._fitted
 
     @property
     def tree(self) -> xr.DataTree:
@@ -619,6 +644,18 @@ class FitResult:
         from mmm_bayes.analysis.prediction import predict
 
         return predict(self._fitted, new_data, rng_key, max_draws=max_draws)
+
+    def predict_lift(self, test: LiftTest, *, max_draws: int | None = 1000) -> NDArray:
+        """Draws (draw,) of a lift test's lift; for ``mb.compare_lift_tests(fit.predict_lift, ..)``.
+
+        See :func:`mmm_bayes.analysis.lift.predicted_lift`.
+        """
+        from mmm_bayes.analysis.interventions import System
+        from mmm_bayes.analysis.lift import predicted_lift
+
+        target = self.data.target_name
+        system = System({target: self._fitted}, self.data.columns(), frozenset(), max_draws)
+        return predicted_lift(system, self.data, target, test)
 
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
         """Statistics of the target beside those of its replications; a row a statistic."""

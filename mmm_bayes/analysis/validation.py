@@ -228,7 +228,9 @@ def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
 
 def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
     """Find implausible or unidentified returns on spend, and media that explain nearly all."""
-    findings = []
+    findings: list[Finding] = []
+    if not fitted.data.channels:
+        return findings
     brought, money = media_totals(fitted, max_draws=_MAX_DRAWS)
     spent = spend(fitted.data)  # NaN for unpaid channels, which sums and comparisons leave out
     quantiles = (money / spent).quantile([0.05, 0.5, 0.95], _DRAWS, skipna=False)

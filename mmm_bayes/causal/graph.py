@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +11,34 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from mmm_bayes.causal import (
+    adjustment,
+    adjustment_report,
+    front_door,
+    identification,
+    implied,
+    projection,
+)
+from mmm_bayes.causal import districts as node_districts
+from mmm_bayes.causal import instruments as instrument_search
+from mmm_bayes.causal import roles as node_roles
+from mmm_bayes.causal.criteria import IdentificationError
 from mmm_bayes.causal.graph_checks import GraphError, Pair, examine, reach, unknown_node
 from mmm_bayes.causal.graph_files import read_graph, write_graph
-from mmm_bayes.causal.separation import connected
+from mmm_bayes.causal.roles import Role, examine_roles
+from mmm_bayes.causal.separation import Links, connected
 
 if TYPE_CHECKING:
     import networkx as nx
+    import pandas as pd
 
-__all__ = ["CausalGraph", "GraphError"]
+    from mmm_bayes.causal.falsification_report import FalsificationReport
+    from mmm_bayes.causal.variables import NodeTable
+    from mmm_bayes.data.schema import MMMData
+
+__all__ = ["CausalGraph", "GraphError", "IdentificationError", "Role"]
+
+Edges = Iterable[Sequence[str]] | Mapping[str, str | Iterable[str]]
 
 
 @final
@@ -35,22 +55,27 @@ class CausalGraph:
     nodes : iterable of str, optional
         Names of the variables. Default: those in the edges, in order of appearance. Their order
         breaks all ties, and all answers come in it.
-    edges : iterable of (cause, effect)
-        Directed edges.
-    bidirected : iterable of pairs
+    edges : iterable of (cause, effect), or mapping of cause to effects
+        Directed edges; ``{"tv": ["search", "sales"]}`` holds two.
+    bidirected : iterable of pairs, or mapping
         Pairs with a hidden common cause, either name first.
+    roles : mapping of str to str, optional
+        What nodes are in a media-mix model: ``"channel"``, ``"control"``, ``"seasonality"``,
+        ``"mediator"`` or ``"target"``.
 
     Attributes
     ----------
     nodes : tuple of str
     edges, bidirected : tuple of (str, str)
         Sorted by the order of the nodes, so that graphs with the same nodes and edges are equal.
+    roles : tuple of (node, role)
+        Of the nodes that have one, in their order.
 
     Raises
     ------
     GraphError
         Listing every problem: names that are no strings or come twice, edges of a node with
-        itself, to unknown nodes or given twice, and directed cycles.
+        itself, to unknown nodes or given twice, directed cycles, and unknown roles.
 
     References
     ----------
@@ -76,18 +101,27 @@ class CausalGraph:
     nodes: tuple[str, ...]
     edges: tuple[Pair, ...]
     bidirected: tuple[Pair, ...]
+    roles: tuple[tuple[str, Role], ...]
 
     def __init__(
         self,
         nodes: Iterable[str] | None = None,
-        edges: Iterable[Sequence[str]] = (),
-        bidirected: Iterable[Sequence[str]] = (),
+        edges: Edges = (),
+        bidirected: Edges = (),
+        roles: Mapping[str, Role] | Iterable[tuple[str, Role]] | None = None,
     ) -> None:
         parts, problems = examine(nodes, edges, bidirected)
-        if problems:
-            raise GraphError(problems)
+        parts_played, wrong = examine_roles(roles, parts.nodes)
+        if problems or wrong:
+            raise GraphError([*problems, *wrong])
         for name in ("nodes", "edges", "bidirected"):
             object.__setattr__(self, name, getattr(parts, name))
+        object.__setattr__(self, "roles", parts_played)
+
+    @cached_property
+    def links(self) -> Links:
+        """Neighbours of each node by the kind of edge, as the algorithms take them."""
+        return Links(self._parents, self._children, self._siblings)
 
     @cached_property
     def _parents(self) -> dict[str, tuple[str, ...]]:
@@ -139,6 +173,52 @@ class CausalGraph:
         """Return the effects of a node, direct or not, without itself."""
         return self._in_order(reach(self.children(node), self._children))
 
+    def role(self, node: str) -> Role | None:
+        """Return what a node is in a media-mix model, or None."""
+        self._check_nodes([node])
+        return self._roles.get(node)
+
+    def nodes_of(self, *wanted: Role) -> tuple[str, ...]:
+        """Return the nodes with one of some roles."""
+        if wrong := [name for name in wanted if name not in node_roles.ROLES]:
+            known = ", ".join(node_roles.ROLES)
+            raise GraphError([f"{name!r} is no role; roles are {known}." for name in wrong])
+        return tuple(name for name in self.nodes if self._roles.get(name) in wanted)
+
+    @cached_property
+    def _roles(self) -> dict[str, Role]:
+        return dict(self.roles)
+
+    districts = node_districts.districts
+    district = node_districts.district
+    markov_pillow = node_districts.markov_pillow
+    topological_factorization = node_districts.topological_factorization
+    markov_blanket = node_districts.markov_blanket
+    with_roles = node_roles.with_roles
+    with_roles_of = node_roles.with_roles_of
+    project_out = projection.project_out
+    is_adjustment_set = adjustment.is_adjustment_set
+    adjustment_set = adjustment.adjustment_set
+    adjustment_sets = adjustment.adjustment_sets
+    explain_adjustment = adjustment_report.explain_adjustment
+    is_front_door_set = front_door.is_front_door_set
+    front_door_set = front_door.front_door_set
+    is_instrument = instrument_search.is_instrument
+    instruments = instrument_search.instruments
+    implied_independences = implied.implied_independences
+    identify = identification.identify
+
+    def falsify(
+        self, data: MMMData | pd.DataFrame | NodeTable, **settings: Any
+    ) -> FalsificationReport:
+        """Test what the graph says about a table.
+
+        Settings, errors and the report are those of :func:`mmm_bayes.causal.falsification.falsify`.
+        """
+        from mmm_bayes.causal.falsification import falsify
+
+        return falsify(self, data, **settings)
+
     @property
     def roots(self) -> tuple[str, ...]:
         """Nodes without parents."""
@@ -176,75 +256,6 @@ class CausalGraph:
         if problems:
             raise GraphError(problems, "the order of the nodes")
         return names
-
-    def districts(self) -> tuple[tuple[str, ...], ...]:
-        """Return the districts: groups of nodes that bidirected edges connect, of one or more."""
-        return tuple(dict.fromkeys(self.district(name) for name in self.nodes))
-
-    def district(self, node: str, within: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Return the nodes that bidirected edges connect with a node, itself among them.
-
-        Parameters
-        ----------
-        node : str
-            The node.
-        within : iterable of str, optional
-            The nodes to stay within, ``node`` among them. Default: all.
-
-        Raises
-        ------
-        GraphError
-            If names are unknown, or ``node`` is not within.
-        """
-        inside = self.nodes if within is None else _names(within)
-        self._check_nodes([node, *inside])
-        if node not in inside:
-            raise GraphError([f"{node!r} is not among the nodes given as within: add it."])
-        return self._in_order(self._district(node, set(inside)))
-
-    def markov_pillow(self, node: str, order: Iterable[str] | None = None) -> tuple[str, ...]:
-        r"""Return the Markov pillow of a node: what it depends on among its predecessors.
-
-        With :math:`P` the node :math:`v` and all before it in the order, and :math:`D` the district
-        of :math:`v` within :math:`P`,
-
-        .. math:: \mathrm{mp}(v) = D \cup \mathrm{pa}(D) \setminus \{v\}.
-
-        In a DAG these are the parents; in a mixed graph they may depend on the order. Given its
-        pillow, a node is independent of all other predecessors.
-
-        Parameters
-        ----------
-        node : str
-            The node.
-        order : iterable of str, optional
-            All nodes, causes before effects. Default: :meth:`topological_order`.
-
-        Raises
-        ------
-        GraphError
-            If the node is unknown or the order is not one of this graph.
-
-        References
-        ----------
-        R. Bhattacharya, R. Nabi and I. Shpitser (2022), Semiparametric inference for causal effects
-        in graphical models with hidden variables. JMLR 23(295).
-        """
-        self._check_nodes([node])
-        names = self.topological_order() if order is None else self.check_order(order)
-        return self._pillow(names[: names.index(node) + 1])
-
-    def topological_factorization(
-        self, order: Iterable[str] | None = None
-    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        r"""Return each node with its Markov pillow, in topological order.
-
-        Together they factorise the density, :math:`p(v_1, .., v_d) = \prod_i p(v_i \mid
-        \mathrm{mp}(v_i))` (Bhattacharya, Nabi and Shpitser 2022). Arguments and errors are those of
-        :meth:`markov_pillow`.
-        """
-        names = self.topological_order() if order is None else self.check_order(order)
-        return tuple((v, self._pillow(names[: i + 1])) for i, v in enumerate(names))
 
     def m_separated(
         self, x: str | Iterable[str], y: str | Iterable[str], given: str | Iterable[str] = ()
@@ -293,6 +304,7 @@ class CausalGraph:
             self._in_order(kept),
             [edge for edge in self.edges if kept.issuperset(edge)],
             [pair for pair in self.bidirected if kept.issuperset(pair)],
+            {name: role for name, role in self.roles if name in kept},
         )
 
     def adjacency(self) -> np.ndarray:
@@ -328,6 +340,8 @@ class CausalGraph:
     def to_networkx(self) -> tuple[nx.DiGraph, nx.Graph]:
         """Return the directed and the bidirected part, both over all nodes.
 
+        Roles are the attribute ``role`` of the nodes of the directed part.
+
         Raises
         ------
         ImportError
@@ -341,6 +355,8 @@ class CausalGraph:
         for part, pairs in ((directed, self.edges), (bidirected, self.bidirected)):
             part.add_nodes_from(self.nodes)
             part.add_edges_from(pairs)
+        for name, role in self.roles:
+            directed.nodes[name]["role"] = role
         return directed, bidirected
 
     @classmethod
@@ -348,6 +364,8 @@ class CausalGraph:
         cls, directed: nx.DiGraph, bidirected: nx.Graph | Iterable[Sequence[str]] = ()
     ) -> CausalGraph:
         """Make a graph of a ``networkx.DiGraph`` and pairs (or a ``Graph``) that share causes.
+
+        An attribute ``role`` of the nodes is kept.
 
         Raises
         ------
@@ -357,17 +375,21 @@ class CausalGraph:
         if not directed.is_directed():
             raise GraphError(["directed should be a networkx.DiGraph, but its edges go both ways."])
         pairs: Any = getattr(bidirected, "edges", bidirected)
-        return cls(list(directed.nodes), list(directed.edges()), [tuple(p)[:2] for p in pairs])
+        own = {name: role for name, role in directed.nodes(data="role") if role is not None}
+        hidden = [tuple(p)[:2] for p in pairs]
+        return cls(list(directed.nodes), list(directed.edges()), hidden, own)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> CausalGraph:
-        """Read a graph from a ``.toml``, ``.json`` or ``.dot`` file.
+        """Read a graph from a ``.toml``, ``.json``, ``.dot`` or ``.gml`` file.
 
-        TOML and JSON hold ``nodes = ["tv", ..]`` (optional), ``edges = [["tv", "sales"], ..]`` and
-        ``bidirected`` likewise. Of Graphviz's language, ``digraph { .. }`` with chains
-        (``a -> b -> c``), groups (``a -> {b c}``), single nodes, quoted names and comments is read;
-        an edge written ``a <-> b`` or with ``[dir=both]`` is bidirected, other attributes are
-        passed over.
+        TOML and JSON hold ``nodes = ["tv", ..]`` (optional), ``edges = [["tv", "sales"], ..]`` (or
+        ``{tv = ["sales"]}``), ``bidirected`` likewise, and ``roles = {tv = "channel"}``. Of
+        Graphviz's language, ``digraph { .. }`` with chains (``a -> b -> c``), groups (``a -> {b
+        c}``), single nodes, quoted names and comments is read; an edge written ``a <-> b`` or with
+        ``[dir=both]`` is bidirected, ``[role=channel]`` is the role of a node, other attributes are
+        passed over. GML is read by networkx, with the attributes ``role`` of nodes and ``dir
+        "both"`` of bidirected edges.
 
         Raises
         ------
@@ -378,15 +400,17 @@ class CausalGraph:
         """
         raw = read_graph(path)
         parts, problems = examine(raw.nodes, raw.edges, raw.bidirected, raw.place)
+        own, wrong = examine_roles(raw.roles, parts.nodes, raw.place)
+        problems += wrong
         if not parts.nodes and not raw.problems and not problems:
             problems = ["The file names no nodes and no edges."]
         if raw.problems or problems:
             raise GraphError([*raw.problems, *problems], str(path))
-        return cls(parts.nodes, parts.edges, parts.bidirected)
+        return cls(parts.nodes, parts.edges, parts.bidirected, own)
 
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """Write a file that :meth:`from_file` reads; it replaces an old one only once complete."""
-        return write_graph(path, self.nodes, self.edges, self.bidirected)
+        return write_graph(path, self.nodes, self.edges, self.bidirected, self.roles)
 
     def __repr__(self) -> str:
         counts = f"{len(self.nodes)} nodes, {len(self.edges)} edges"
@@ -407,16 +431,6 @@ class CausalGraph:
 
     def _in_order(self, names: set[str]) -> tuple[str, ...]:
         return tuple(name for name in self.nodes if name in names)
-
-    def _district(self, node: str, inside: set[str]) -> set[str]:
-        within = {v: [w for w in self._siblings[v] if w in inside] for v in inside}
-        return reach([node], within)
-
-    def _pillow(self, upto: Sequence[str]) -> tuple[str, ...]:
-        """Pillow of the last of some nodes that come first in an order."""
-        district = self._district(upto[-1], set(upto))
-        parents = {parent for member in district for parent in self._parents[member]}
-        return self._in_order((district | parents) - {upto[-1]})
 
     def _check_nodes(self, names: Iterable[object]) -> None:
         unknown = [name for name in dict.fromkeys(names) if name not in self._parents]

@@ -55,19 +55,22 @@ def examine(
     ----------
     nodes : iterable of str or None
         None takes the names in the pairs, in order of appearance.
-    edges, bidirected : iterable of pairs
+    edges, bidirected : iterable of pairs, or mapping of a node to others
         Causes and effects; pairs with a hidden common cause.
     place : callable
         Prefix of the messages on an entry, e.g. ``"line 3: "``.
     """
     problems: list[str] = []
+    alone: list[str] = []
     pairs = {
-        "edges": _read_pairs("edges", edges, place, problems),
-        "bidirected": _read_pairs("bidirected", bidirected, place, problems),
+        "edges": _read_pairs("edges", _flat("edges", edges, alone, problems), place, problems),
+        "bidirected": _read_pairs(
+            "bidirected", _flat("bidirected", bidirected, alone, problems), place, problems
+        ),
     }
     if nodes is None:
         read = [pair for found in pairs.values() for pair in found.values()]
-        names = list(dict.fromkeys(name for pair in read for name in pair))
+        names = list(dict.fromkeys([*(name for pair in read for name in pair), *alone]))
     else:
         names = _read_nodes(nodes, place, problems)
         pairs = {k: _drop_unknown(k, found, names, place, problems) for k, found in pairs.items()}
@@ -161,10 +164,28 @@ def _read_nodes(nodes: Any, place: Place, problems: list[str]) -> list[str]:
     return list(names)
 
 
+def _flat(kind: str, pairs: Any, alone: list[str], problems: list[str]) -> Any:
+    """Write a mapping of nodes to others as pairs; nodes with no others go to ``alone``."""
+    if not isinstance(pairs, Mapping):
+        return pairs
+    found = []
+    for name, others in pairs.items():
+        if not isinstance(others, Iterable):
+            problems.append(
+                f"{kind}[{name!r}] should be a list of names such as ['sales'], but is {others!r}."
+            )
+            continue
+        ends = [others] if isinstance(others, str) else list(others)
+        found += [(name, other) for other in ends]
+        if not ends and isinstance(name, str):
+            alone.append(name)
+    return found
+
+
 def _read_pairs(kind: str, pairs: Any, place: Place, problems: list[str]) -> dict[int, Pair]:
     """Keep pairs of two names, by their position."""
     form = '("tv", "sales")'
-    if isinstance(pairs, str | Mapping) or not isinstance(pairs, Iterable):
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         problems.append(
             f"{kind} should be a list of pairs of names such as {form}, but is {_kind(pairs)}."
         )

@@ -39,11 +39,12 @@ class Token:
 
 @dataclass
 class ParsedDot:
-    """Names in order of appearance, pairs with their lines, and what could not be read."""
+    """Names in order of appearance, pairs and roles with lines, and what could not be read."""
 
     nodes: list[str] = field(default_factory=list)
     edges: list[tuple[Pair, int]] = field(default_factory=list)
     bidirected: list[tuple[Pair, int]] = field(default_factory=list)
+    roles: dict[str, tuple[str, int]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -64,9 +65,15 @@ def parse_dot(text: str) -> ParsedDot:
     return parser.found
 
 
-def dot_text(nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]) -> str:
+def dot_text(
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[tuple[str, str]] = (),
+) -> str:
     """Write a graph as Graphviz draws it: nodes, then edges, bidirected ones with two heads."""
-    lines = [f"  {_quoted(name)};" for name in nodes]
+    attributes = {name: f" [role={role}]" for name, role in roles}
+    lines = [f"  {_quoted(name)}{attributes.get(name, '')};" for name in nodes]
     lines += [f"  {_quoted(cause)} -> {_quoted(effect)};" for cause, effect in edges]
     lines += [f"  {_quoted(one)} -> {_quoted(other)} [dir=both];" for one, other in bidirected]
     return "\n".join(["digraph {", *lines, "}"]) + "\n"
@@ -194,6 +201,9 @@ class _Parser:
             self.chain(ends, arrows, attributes)
         else:
             self.hidden(names, attributes)
+            if "role" in attributes:
+                line = self.tokens[self.at - 1].line
+                self.found.roles |= {name: (attributes["role"], line) for name in names}
         return names
 
     def defaults(self) -> None:

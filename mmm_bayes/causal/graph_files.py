@@ -1,4 +1,4 @@
-"""Graphs in files: TOML and JSON here, Graphviz in :mod:`mmm_bayes.causal.graph_dot`."""
+"""Graphs in files: TOML and JSON here, Graphviz and GML in modules of their own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 from mmm_bayes.causal.graph_checks import GraphError, Pair, Place, nowhere
 from mmm_bayes.causal.graph_dot import dot_text, parse_dot
+from mmm_bayes.causal.graph_gml import gml_text, parse_gml
 from mmm_bayes.data.findings import nearest
 from mmm_bayes.data.whole_file import whole_file
 
-_KEYS = ("nodes", "edges", "bidirected")
+_KEYS = ("nodes", "edges", "bidirected", "roles")
 
 
 @dataclass
@@ -27,10 +28,11 @@ class RawGraph:
     bidirected: Any = ()
     place: Place = nowhere
     problems: list[str] = field(default_factory=list)
+    roles: Any = None
 
 
 def read_graph(path: str | os.PathLike[str]) -> RawGraph:
-    """Read the parts of a graph from a ``.toml``, ``.json`` or ``.dot`` file.
+    """Read the parts of a graph from a ``.toml``, ``.json``, ``.dot`` or ``.gml`` file.
 
     Raises
     ------
@@ -59,10 +61,11 @@ def write_graph(
     nodes: Sequence[str],
     edges: Sequence[Pair],
     bidirected: Sequence[Pair],
+    roles: Sequence[Pair] = (),
 ) -> Path:
     """Write a graph as its suffix says; an old file is replaced only by a whole one."""
     path = Path(path)
-    text = _WRITERS[_kind(path)](nodes, edges, bidirected)
+    text = _WRITERS[_kind(path)](nodes, edges, bidirected, roles)
     with whole_file(path) as place:
         place.write_text(text, encoding="utf-8", newline="\n")
     return path
@@ -81,22 +84,26 @@ def _from_mapping(found: Any) -> RawGraph:
         return RawGraph(
             problems=[f'Expected {{"edges": [["tv", "sales"]]}}, but the file holds {found!r:.60}.']
         )
+    known = f"{', '.join(_KEYS[:-1])} and {_KEYS[-1]}"
     problems = [
-        f"Unknown key {key!r}.{nearest(key, _KEYS) or ' Known are nodes, edges and bidirected.'}"
+        f"Unknown key {key!r}.{nearest(key, _KEYS) or f' Known are {known}.'}"
         for key in found
         if key not in _KEYS
     ]
-    return RawGraph(
-        found.get("nodes"), found.get("edges", ()), found.get("bidirected", ()), nowhere, problems
-    )
+    pairs = found.get("edges", ()), found.get("bidirected", ())
+    return RawGraph(found.get("nodes"), *pairs, nowhere, problems, found.get("roles"))
 
 
 def _from_dot(text: str) -> RawGraph:
     parsed = parse_dot(text)
-    lines = {"edges": parsed.edges, "bidirected": parsed.bidirected}
+    lines = {
+        "edges": [line for _, line in parsed.edges],
+        "bidirected": [line for _, line in parsed.bidirected],
+        "roles": [line for _, line in parsed.roles.values()],
+    }
 
     def place(kind: str, position: int) -> str:
-        return f"line {lines[kind][position][1]}: " if kind in lines else ""
+        return f"line {lines[kind][position]}: " if kind in lines else ""
 
     return RawGraph(
         parsed.nodes,
@@ -104,6 +111,7 @@ def _from_dot(text: str) -> RawGraph:
         [pair for pair, _ in parsed.bidirected],
         place,
         parsed.problems,
+        {name: role for name, (role, _) in parsed.roles.items()},
     )
 
 
@@ -118,33 +126,64 @@ def _as_mapping(
     return {key: value for key, value in found.items() if value or key != "bidirected"}
 
 
+def _text(value: Any) -> str:
+    # DEL is the one character that JSON's strings may hold and TOML's may not.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _rows(value: list[Any], indent: str) -> str:
     """Write a list with an entry a line, so that a change of one edge is a change of one line."""
     if not value:
         return "[]"
-    # DEL is the one character that JSON's strings may hold and TOML's may not.
-    rows = (json.dumps(row, ensure_ascii=False).replace("\x7f", "\\u007f") for row in value)
+    rows = (_text(row) for row in value)
     return "[\n" + ",\n".join(f"{indent}  {row}" for row in rows) + f"\n{indent}]"
 
 
-def _to_toml(nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]) -> str:
+def _to_toml(
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[Pair],
+) -> str:
     found = _as_mapping(nodes, edges, bidirected)
-    return "".join(f"{key} = {_rows(value, '')}\n" for key, value in found.items())
+    text = "".join(f"{key} = {_rows(value, '')}\n" for key, value in found.items())
+    if roles:
+        text += "\n[roles]\n" + "".join(f"{_text(v)} = {_text(role)}\n" for v, role in roles)
+    return text
 
 
-def _to_json(nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]) -> str:
+def _to_json(
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[Pair],
+) -> str:
     found = _as_mapping(nodes, edges, bidirected)
-    rows = ",\n".join(f'  "{key}": {_rows(value, "  ")}' for key, value in found.items())
-    return f"{{\n{rows}\n}}\n"
+    parts = [f'  "{key}": {_rows(value, "  ")}' for key, value in found.items()]
+    if roles:
+        inner = ",\n".join(f"    {_text(v)}: {_text(role)}" for v, role in roles)
+        parts.append(f'  "roles": {{\n{inner}\n  }}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _from_gml(text: str) -> RawGraph:
+    parsed = parse_gml(text)
+    return RawGraph(
+        parsed.nodes, parsed.edges, parsed.bidirected, nowhere, parsed.problems, parsed.roles
+    )
 
 
 _READERS: dict[str, Callable[[str], RawGraph]] = {
     ".toml": lambda text: _from_mapping(tomllib.loads(text)),
     ".json": lambda text: _from_mapping(json.loads(text)),
     ".dot": _from_dot,
+    ".gml": _from_gml,
 }
-_WRITERS: dict[str, Callable[[Sequence[str], Sequence[Pair], Sequence[Pair]], str]] = {
+_WRITERS: dict[
+    str, Callable[[Sequence[str], Sequence[Pair], Sequence[Pair], Sequence[Pair]], str]
+] = {
     ".toml": _to_toml,
     ".json": _to_json,
     ".dot": dot_text,
+    ".gml": gml_text,
 }

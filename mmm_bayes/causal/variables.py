@@ -170,15 +170,11 @@ def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:
     """Exposure, controls and target by their names, with columns of date and geo."""
     import pandas as pd
 
-    ds = data.ds
-    rows = data.n_geos * data.n_dates
     geos = np.repeat(np.arange(data.n_geos), data.n_dates)
     parts: dict[str, NDArray] = {"_date": np.tile(data.dates.values, data.n_geos), "_geo": geos}
-    if data.has_target:
-        parts[data.roles.target or "target"] = ds["target"].values.reshape(rows)
-    for name, variable in (("channel", "exposure"), ("control", "controls")):
-        for position, label in enumerate(ds.coords[name].values.tolist()):
-            parts[str(label)] = ds[variable].values[:, :, position].reshape(rows)
+    parts |= {name: values.ravel() for name, values in data.columns().items()}
+    if not data.has_target:
+        del parts[data.target_name]
     return pd.DataFrame(parts), "_date", None if data.is_national else "_geo"
 
 

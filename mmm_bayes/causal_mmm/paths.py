@@ -125,7 +125,7 @@ def forecast_paths(
 def _nonnegative(panel: ShopPanel) -> NDArray:
     """Whether no shop has a value of a node (node,) below zero."""
     with np.errstate(invalid="ignore"):
-        found: NDArray = ~(panel.series < 0).any(axis=(0, 1))
+        found: NDArray = np.logical_not((panel.series < 0).any(axis=(0, 1)))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,11 @@ import typer
 from mmm_bayes._version import __version__
 from mmm_bayes.cli import causalmmm as _causalmmm  # noqa: F401  # adds its command
 from mmm_bayes.cli.augmentation import augment, experiments
+from mmm_bayes.cli.graph import graphs
+from mmm_bayes.cli.models import bundled_models, load_data, read_model
 from mmm_bayes.cli.terminal import (
     STRICT,
-    CommandError,
+    claim_folder,
     open_console,
     problems_in_words,
     write_text,
@@ -23,7 +24,6 @@ from mmm_bayes.cli.terminal import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmm_bayes.data.schema import MMMData
     from mmm_bayes.fit import FitResult
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.model.spec import ModelSpec
@@ -39,6 +39,7 @@ app = typer.Typer(
 
 app.command()(augment)
 app.add_typer(experiments, name="experiment")
+app.add_typer(graphs, name="graph")
 
 _DEMO_FOLDER = Path("demo_output")
 _FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
@@ -66,8 +67,8 @@ def demo(
         from mmm_bayes.data.datasets import load_truth
 
         # The demo's own folder is the demo's to replace; any other may hold somebody's work.
-        _claim(out, force or out == _DEMO_FOLDER, ())
-        console, spec = open_console(), _read_model("national_weekly")
+        claim_folder(out, force or out == _DEMO_FOLDER, _FILES, ())
+        console, spec = open_console(), read_model("national_weekly")
         truth = load_truth("national_weekly")
         fit = _run(spec, None, "nuts", (draws, warmup, chains), seed, quiet, console)
         report = fit.diagnose()
@@ -104,8 +105,8 @@ def fit(
     with problems_in_words():
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
-        _claim(out, force, [path for path in (Path(model), data) if path is not None])
-        console, spec = open_console(), _read_model(model)
+        claim_folder(out, force, _FILES, [path for path in (Path(model), data) if path is not None])
+        console, spec = open_console(), read_model(model)
         result = _run(spec, data, method, (draws, warmup, chains), seed, quiet, console, model)
         report = result.diagnose()
         console.print(f"\n{report}\n", highlight=False, markup=False)
@@ -151,7 +152,9 @@ def datasets() -> None:
             sizes = (str(row[size]) for size in ("dates", "geos", "channels", "controls"))
             table.add_row(str(label), row["title"], *sizes, "yes" if row["truth"] else "no")
         open_console().print(table)
-        open_console().print(f"Bundled models: {', '.join(path.stem for path in _models())}.")
+        open_console().print(
+            f"Bundled models: {', '.join(path.stem for path in bundled_models())}."
+        )
 
 
 @app.callback(invoke_without_command=True)
@@ -169,80 +172,6 @@ def main() -> None:
     app()
 
 
-def _claim(out: Path, force: bool, inputs: Iterable[Path]) -> None:
-    """Make the folder of results, unless that would cost somebody a file."""
-    if out.exists() and not out.is_dir():
-        raise CommandError(f"--out should be a folder, but {out} is a file.")
-    present = [name for name in _FILES if (out / name).exists()]
-    read = {path.resolve() for path in inputs}
-    if own := [name for name in present if (out / name).resolve() in read]:
-        raise CommandError(
-            f"{out / own[0]} is what this command reads, and would be overwritten: choose another "
-            "folder with --out."
-        )
-    if present and not force:
-        raise CommandError(
-            f"{out} already has {', '.join(present)}. Choose another folder with --out, or replace "
-            "them with --force."
-        )
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _models() -> list[Path]:
-    """Bundled model files: beside the package's data when installed, else in the checkout."""
-    package = Path(__file__).parent.parent
-    for folder in (package / "_models", package.parent / "models"):
-        if folder.is_dir():
-            return sorted(folder.glob("*.toml"))
-    return []
-
-
-def _read_model(model: str) -> ModelSpec:
-    from mmm_bayes.model.spec import ModelSpec
-
-    bundled = {path.stem: path for path in _models()}
-    # A folder of results is often called like the model: only files count.
-    if Path(model).is_file():
-        return ModelSpec.from_toml(Path(model))
-    if model not in bundled:
-        raise CommandError(
-            f"There is no model file {model}, and no bundled model of that name; bundled are: "
-            f"{', '.join(bundled)}."
-        )
-    return ModelSpec.from_toml(bundled[model])
-
-
-def _load(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
-    """Read the model's table, or another one with the same columns."""
-    import warnings
-
-    from mmm_bayes.data.findings import DataError, DataWarning
-
-    if spec.data is None:
-        raise CommandError(
-            "The model file has no [data] section, which names the table and its columns: add one, "
-            "as in models/national_weekly.toml."
-        )
-    try:
-        with warnings.catch_warnings():
-            # Findings are printed with the rest of the report.
-            warnings.simplefilter("ignore", DataWarning)
-            if table is None:
-                return spec.data.load(base)
-            return spec.data.with_file(table.resolve()).load()
-    except DataError as error:
-        absent = any(finding.check == "missing_column" for finding in error.findings)
-        if table is None or not absent:
-            raise
-        raise CommandError(
-            f"{error}\nThe [data] section of the model says which columns are read: copy the model "
-            "file and write the columns of your table there."
-        ) from error
-    except (ValueError, ImportError) as error:
-        # A file that is no table, an unknown data set, a missing reader.
-        raise CommandError(f"The table cannot be read: {error}") from error
-
-
 def _run(
     spec: ModelSpec,
     table: Path | None,
@@ -258,7 +187,7 @@ def _run(
     from mmm_bayes.fit import MMM
 
     base = Path(model).parent if model and Path(model).is_file() else Path()
-    data = _load(spec, table, base)
+    data = load_data(spec, table, base)
     console.print(f"{data!r}\n", highlight=False, markup=False)
     for finding in data.findings:
         console.print(f"note: {finding}", highlight=False, markup=False)

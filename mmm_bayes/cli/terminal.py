@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,25 @@ def problems_in_words() -> Iterator[None]:
             typer.echo(f"{error}", err=True)
             raise typer.Exit(PROBLEM) from None
         raise
+
+
+def claim_folder(out: Path, force: bool, files: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Make the folder of results, unless that would cost somebody a file."""
+    if out.exists() and not out.is_dir():
+        raise CommandError(f"--out should be a folder, but {out} is a file.")
+    present = [name for name in files if (out / name).exists()]
+    read = {path.resolve() for path in inputs}
+    if own := [name for name in present if (out / name).resolve() in read]:
+        raise CommandError(
+            f"{out / own[0]} is what this command reads, and would be overwritten: choose another "
+            "folder with --out."
+        )
+    if present and not force:
+        raise CommandError(
+            f"{out} already has {', '.join(present)}. Choose another folder with --out, or replace "
+            "them with --force."
+        )
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def open_console() -> Console:

@@ -296,6 +296,18 @@ class MMMData:
         return Roles.from_json(self.ds.attrs["roles"])
 
     @property
+    def target_name(self) -> str:
+        """Name of the target: its column."""
+        return self.roles.target or "target"
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Values (geo, date) of every channel (its exposure), control and the target, by name."""
+        ds = self.ds
+        found = {c: ds["exposure"].values[:, :, k] for k, c in enumerate(self.channels)}
+        found |= {c: ds["controls"].values[:, :, k] for k, c in enumerate(self.controls)}
+        return found | {self.target_name: ds["target"].values}
+
+    @property
     def time_step(self) -> TimeStep:
         """The regular step between dates."""
         attrs = self.ds.attrs

@@ -245,9 +245,10 @@ def _draw_stable(
             pushes=pushes,
             spends=spends,
         )
-        is_root = ~graphs[left].any(1)
+        is_root = np.logical_not(graphs[left].any(1))
         is_root[:, -1] = False
-        has_left = ((np.abs(states[left]) >= DIVERGED * unit).any(1) & is_root).any(1)
+        diverged = (np.abs(states[left]) >= DIVERGED * unit).any(1)
+        has_left = np.asarray((diverged & is_root).any(1))
         left = [n for n, again in zip(left, has_left, strict=True) if again and not is_spends]
         if not left:
             return noise, hidden, states

@@ -163,7 +163,7 @@ def run(
     lags = mechanisms.weights.shape[-1]
     weights = graphs[..., None] * mechanisms.weights
     pull = _edges(graphs, weights, mechanisms.shapes, unit)
-    is_root = ~graphs.any(1)
+    is_root = np.logical_not(graphs.any(1))
     is_root[:, -1] = False
     a, b, g = np.moveaxis(mechanisms.roots, 1, 0)
     rest = np.zeros((shops, lags, nodes))

@@ -86,8 +86,12 @@ class PanelScale(NamedTuple):
         check_transform(transform)
         there = panel.observed
         filled = np.where(there, panel.series, 0.0)
-        negative = (filled < 0).any((0, 1))
-        log = {"auto": ~negative, "standard": negative & False, "log1p": negative | True}[transform]
+        negative: NDArray = np.asarray((filled < 0).any((0, 1)))
+        log = {
+            "auto": np.logical_not(negative),
+            "standard": negative & False,
+            "log1p": negative | True,
+        }[transform]
         unit = _mean(np.abs(filled), there)
         unit = np.where(unit > 0, unit, 1.0)
         values = np.where(log, np.log1p(np.maximum(filled, 0.0) / unit[:, None]), filled)

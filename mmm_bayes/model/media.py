@@ -123,6 +123,8 @@ def response(structure: MediaStructure, params: Params, media: Array, n_dates: i
     ``media`` is the lag tensor (channel, geo, lag, time) where adstock comes first, else the
     exposure with its history (channel, geo, history + time).
     """
+    if not structure.channels:
+        return jnp.zeros((0, media.shape[1], n_dates), media.dtype)
     kernels = kernel_weights(structure, params)
     if structure.adstock_first:
         return saturate(structure, params, convolve_lags(media, kernels[:, None, :]))
@@ -180,6 +182,8 @@ def coefficients(
 
     exactly for additive models, to first order in the effect for multiplicative ones.
     """
+    if not structure.channels:
+        return jnp.zeros(0, curves.dtype)
     if set(structure.effects) == {"coefficient"}:
         return params["beta"]
     base = jnp.einsum("cgt,gt->c", curves, reference.weight)

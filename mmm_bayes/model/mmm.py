@@ -346,6 +346,11 @@ def _media_sum(structure: Structure, params: Params, arrays: ModelArrays) -> tup
     return jnp.einsum("cgt,cg->gt", curves, jnp.broadcast_to(values, curves.shape[:2])), values
 
 
+def media_sum(structure: Structure, params: Params, arrays: ModelArrays) -> Array:
+    """Effect of all channels together on the linear predictor (geo, time)."""
+    return _media_sum(structure, params, arrays)[0]
+
+
 def linear_coefficients(structure: Structure, params: Params) -> Array:
     """All coefficients of the design (geo, column), geo differences included."""
     parts = [jnp.atleast_1d(params[term.site]) for term in structure.terms]
@@ -395,20 +400,10 @@ def generative(
         Condition on the target; ``False`` draws it (plain form only).
     """
     marginal = marginal and structure.is_marginal
-    params = _sample_media(structure, marginal)
-    params |= _sample_scales(structure) | _sample_likelihood(structure)
-    params |= _sample_linear(structure, params, marginal)
-    if structure.transports_media(marginal):
-        params |= _transport_media(structure, params, arrays)
+    params = sample_parameters(structure, arrays, marginal)
     if marginal:
         numpyro.factor("target", _log_marginal(structure, params, arrays))
-    if not structure.integrates_media(marginal) and (
-        set(structure.media.effects) != {"coefficient"} or structure.geo_media != "pooled"
-    ):
-        values = _media_sum(structure, params, arrays)[1]
-        # One value a geo also where all geos share it: predictions index by geo.
-        values = jnp.broadcast_to(values, (len(structure.channels), structure.n_geos))
-        params["coefficient__geo"] = numpyro.deterministic("coefficient__geo", values)
+    params |= resolved_coefficients(structure, params, arrays, marginal)
     if marginal:
         return
     effect, _ = _media_sum(structure, params, arrays)
@@ -422,6 +417,29 @@ def generative(
             powers = numpyro.handlers.scale(scale=arrays.power)
         with powers:
             numpyro.sample("target", outcome, obs=arrays.target if observed else None)
+
+
+def sample_parameters(structure: Structure, arrays: ModelArrays, marginal: bool) -> Params:
+    """Sample what the potential depends on: nothing that is integrated out."""
+    params = _sample_media(structure, marginal)
+    params |= _sample_scales(structure) | _sample_likelihood(structure)
+    params |= _sample_linear(structure, params, marginal)
+    if structure.transports_media(marginal):
+        params |= _transport_media(structure, params, arrays)
+    return params
+
+
+def resolved_coefficients(
+    structure: Structure, params: Params, arrays: ModelArrays, marginal: bool
+) -> Params:
+    """The site of media coefficients by geo, where they are no parameters themselves."""
+    plain = set(structure.media.effects) <= {"coefficient"} and structure.geo_media == "pooled"
+    if structure.integrates_media(marginal) or plain:
+        return {}
+    values = _media_sum(structure, params, arrays)[1]
+    # One value a geo also where all geos share it: predictions index by geo.
+    values = jnp.broadcast_to(values, (len(structure.channels), structure.n_geos))
+    return {"coefficient__geo": numpyro.deterministic("coefficient__geo", values)}
 
 
 def _transport_media(structure: Structure, params: Params, arrays: ModelArrays) -> Params:
@@ -505,7 +523,13 @@ def complete(structure: Structure, rng_key: Array, params: Params, arrays: Model
         if columns:
             pooled = _media_sum(structure, params, arrays)[1]
             result["coefficient__geo"] = pooled + by_geo[:, width:].T
+    return result | named_coefficients(structure, drawn)
+
+
+def named_coefficients(structure: Structure, drawn: Array) -> Params:
+    """Integrated coefficients (column,), drawn about their prior means, by the terms' sites."""
     drawn = drawn + jnp.asarray(_normal_locs(structure))
+    result: Params = {}
     start = 0
     for term in structure.terms:
         if term.is_normal:
@@ -513,3 +537,11 @@ def complete(structure: Structure, rng_key: Array, params: Params, arrays: Model
             result[term.site] = own[0] if term.dim is None else own
             start += term.width
     return result
+
+
+def linear_residual(
+    structure: Structure, params: Params, arrays: ModelArrays
+) -> tuple[Array, Array]:
+    """What media leave of a national target (time,), and prior scales of the linear block."""
+    effect, _ = _media_sum(structure, params, arrays)
+    return _residual(structure, params, arrays, effect)[0], _linear_scales(structure, params)

@@ -180,7 +180,11 @@ class Program:
         """The NumPyro model that is sampled."""
         mmm.generative(self.structure, arrays, marginal=self.marginal)
 
-    def layout(self, arrays: ModelArrays) -> Layout:
+    def priors(self) -> dict[str, Sequence[PriorSpec]]:
+        """Priors of the sampled sites; those not named are standard normal."""
+        return site_priors(self.structure)
+
+    def layout(self, arrays: Any) -> Layout:
         """Sites of the sampled vector, found by one abstract run of the model."""
         if self._layout is None:
             found: list[tuple[str, tuple[int, ...], Any]] = []
@@ -194,7 +198,7 @@ class Program:
 
             with tracing():
                 jax.eval_shape(visit, jax.random.key(0), arrays)
-            priors = site_priors(self.structure)
+            priors = self.priors()
             sites: list[Site] = []
             for name, shape, support in found:
                 start = sites[-1].stop if sites else 0
@@ -349,7 +353,8 @@ def site_priors(structure: Structure) -> dict[str, Sequence[PriorSpec]]:
 
 def _is_internal(name: str) -> bool:
     """Parts of a vector whose priors are of several families, and standardised coefficients."""
-    return "__" in name and name != "coefficient__geo"
+    site = name.rpartition("/")[2]  # of a system's equation the node comes first
+    return "__" in site and site != "coefficient__geo"
 
 
 def _shapes(tree: Any) -> tuple[Any, ...]:

@@ -11,8 +11,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmm_bayes.plots.causal_graph import plot_causal_graph
     from mmm_bayes.plots.curves import plot_adstock_curves, plot_response_curves
     from mmm_bayes.plots.decomposition import plot_contribution_bars, plot_contributions
+    from mmm_bayes.plots.effects import (
+        plot_effects,
+        plot_lift_tests,
+        plot_refutation,
+        plot_sensitivity,
+        plot_structural_effects,
+    )
+    from mmm_bayes.plots.falsification import plot_falsification, plot_overlap
     from mmm_bayes.plots.gallery import FitPlots, save_all
     from mmm_bayes.plots.outcome import plot_fit, plot_prior_predictive, plot_residuals
     from mmm_bayes.plots.parameters import plot_prior_posterior, plot_ranks, plot_trace
@@ -34,6 +43,14 @@ _HOME = {
     "plot_prior_posterior": "parameters",
     "plot_trace": "parameters",
     "plot_ranks": "parameters",
+    "plot_causal_graph": "causal_graph",
+    "plot_effects": "effects",
+    "plot_structural_effects": "effects",
+    "plot_sensitivity": "effects",
+    "plot_refutation": "effects",
+    "plot_lift_tests": "effects",
+    "plot_falsification": "falsification",
+    "plot_overlap": "falsification",
     "plot_shop_graph": "shop_graph",
     "plot_edge_probabilities": "shop_graph",
     "plot_reliability": "shops",
@@ -44,20 +61,28 @@ _HOME = {
 __all__ = [
     "FitPlots",
     "plot_adstock_curves",
+    "plot_causal_graph",
     "plot_contribution_bars",
     "plot_contributions",
     "plot_edge_probabilities",
+    "plot_effects",
+    "plot_falsification",
     "plot_fit",
     "plot_lag_profiles",
+    "plot_lift_tests",
+    "plot_overlap",
     "plot_prior_posterior",
     "plot_prior_predictive",
     "plot_ranks",
+    "plot_refutation",
     "plot_reliability",
     "plot_residuals",
     "plot_response_curves",
     "plot_roas",
+    "plot_sensitivity",
     "plot_shop_forecast",
     "plot_shop_graph",
+    "plot_structural_effects",
     "plot_trace",
     "save_all",
 ]

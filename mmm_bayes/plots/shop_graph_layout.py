@@ -8,8 +8,8 @@ bends in the gutters only: it cannot meet a label. An arrow within a column goes
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from matplotlib.path import Path
@@ -17,10 +17,13 @@ from matplotlib.textpath import TextPath
 
 Edge = tuple[int, int]
 Point = tuple[float, float]
+Passes = Mapping[tuple[Edge, int], tuple[int, float]]
+"""Of an arrow and a column that it crosses: the gap, and its rank there, both from the top."""
 
 _FONT_SIZE = 10.0
 _PAD = 0.12
 _ROW = 0.34  # least height of a node
+_LINE = 0.17  # what each further line of a label adds
 _GAP = 0.36  # between the nodes of a column
 _GUTTER = 1.15
 _PORT = 0.085  # between arrows at one side of a node
@@ -50,19 +53,26 @@ class _End(NamedTuple):
 
 
 def arrange(
-    labels: Sequence[str], columns: Sequence[int], edges: Sequence[Edge], margin: float
+    labels: Sequence[str],
+    columns: Sequence[int],
+    edges: Sequence[Edge],
+    margin: float,
+    passes: Passes | None = None,
 ) -> tuple[list[Box], float]:
     """Boxes of the nodes, and the width that they take.
 
     Parameters
     ----------
     labels, columns
-        Of each node: what is written, and its column from the left.
+        Of each node: what is written (in one line or more), and its column from the left.
     edges
         Arrows; a node is as tall as its arrows need.
     margin
         At the left and right.
+    passes
+        Gaps that arrows pass through, where they are known: these are made wide enough.
     """
+    crowd = Counter((column, gap) for (_, column), (gap, _) in (passes or {}).items())
     ports: dict[tuple[int, bool], int] = defaultdict(int)
     for edge in edges:
         for end in _ends(edge, columns):
@@ -74,31 +84,51 @@ def arrange(
     placed: list[Box | None] = [None] * len(labels)
     for column in range(last + 1):
         own = [k for k, at in enumerate(columns) if at == column]
-        heights = {k: max(_ROW, _PORT * (1 + max(ports[k, True], ports[k, False]))) for k in own}
+        heights = {
+            k: max(
+                _ROW + _LINE * labels[k].count("\n"),
+                _PORT * (1 + max(ports[k, True], ports[k, False])),
+            )
+            for k in own
+        }
+        gaps = [max(_GAP, _LANE * (crowd[column, gap] + 1)) for gap in range(1, len(own))]
         width = max(_text_width(labels[k]) for k in own) + 2 * _PAD
-        y = 0.5 * (sum(heights.values()) + _GAP * (len(own) - 1))
-        for k in own:
+        y = 0.5 * (sum(heights.values()) + sum(gaps))
+        for k, gap in zip(own, [*gaps, 0.0], strict=True):
             placed[k] = Box(x + width / 2, y - heights[k] / 2, width, heights[k])
-            y -= heights[k] + _GAP
+            y -= heights[k] + gap
         x += width + _GUTTER
     boxes = [box for box in placed if box is not None]
     extra = _OUTSIDE if last in inside and last > 0 else 0.0
     return boxes, x - _GUTTER + margin + extra
 
 
-def routes(boxes: Sequence[Box], columns: Sequence[int], edges: Sequence[Edge]) -> dict[Edge, Path]:
-    """Paths of all arrows, none of which meets a box that it does not start or end at."""
+def routes(
+    boxes: Sequence[Box],
+    columns: Sequence[int],
+    edges: Sequence[Edge],
+    passes: Passes | None = None,
+) -> dict[Edge, Path]:
+    """Paths of all arrows, none of which meets a box that it does not start or end at.
+
+    ``passes`` says through which gap, counted from the top, an arrow crosses a column, and its rank
+    there from the top; without, it takes the gap nearest to the straight line.
+    """
     gaps = _gaps(boxes, columns)
     lanes: dict[tuple[int, int], list[tuple[Edge, float]]] = defaultdict(list)
     crossings: dict[Edge, list[tuple[int, int]]] = {}
     for edge in sorted(edges, key=lambda e: abs(columns[e[1]] - columns[e[0]])):
         crossings[edge] = []
         for column in _between(columns[edge[0]], columns[edge[1]]):
-            straight = _straight(boxes, edge, gaps[column][0][2])
-            gap = min(
-                range(len(gaps[column])),
-                key=lambda k: _distance(gaps[column][k], straight, len(lanes[column, k])),
-            )
+            if passes is not None:
+                gap, rank_down = passes[edge, column]
+                straight = -rank_down
+            else:
+                straight = _straight(boxes, edge, gaps[column][0][2])
+                gap = min(
+                    range(len(gaps[column])),
+                    key=lambda k: _distance(gaps[column][k], straight, len(lanes[column, k])),
+                )
             lanes[column, gap].append((edge, straight))
             crossings[edge].append((column, gap))
     height = {}
@@ -132,7 +162,8 @@ def _ends(edge: Edge, columns: Sequence[int]) -> tuple[_End, _End]:
 
 
 def _text_width(text: str) -> float:
-    return float(TextPath((0, 0), text, size=_FONT_SIZE).get_extents().width) / 72.0
+    lines = [TextPath((0, 0), line, size=_FONT_SIZE) for line in text.split("\n")]
+    return max(float(line.get_extents().width) for line in lines) / 72.0
 
 
 def _between(one: int, other: int) -> list[int]:

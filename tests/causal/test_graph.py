@@ -241,11 +241,11 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_lists_of_the_wrong_kind() -> None:
     with pytest.raises(GraphError) as error:
-        CausalGraph("tv", {"tv": "sales"}, 3)  # type: ignore[arg-type]
+        CausalGraph("tv", "ab", 3)  # type: ignore[arg-type]
     told = problems(error)
     assert "nodes should be a list of names, but is 'tv': write ['tv']." in told
     assert "edges should be a list of pairs of names" in told
-    assert "but is a value of type dict." in told
+    assert "but is a value of type str." in told
     assert "bidirected should be a list of pairs" in told
 
 
@@ -331,8 +331,16 @@ AWKWARD = CausalGraph(
 )
 
 
-@pytest.mark.parametrize("suffix", [".toml", ".json", ".dot"])
-@pytest.mark.parametrize("graph", [VERMA, AWKWARD, CausalGraph(["only"])], ids=str)
+PLAYED = CausalGraph(
+    ["tv", 'the "season"', "sales", "demand"],
+    [("tv", "sales"), ('the "season"', "tv")],
+    [("tv", "sales"), ("demand", "sales")],
+    {"sales": "target", 'the "season"': "seasonality", "tv": "channel"},
+)
+
+
+@pytest.mark.parametrize("suffix", [".toml", ".json", ".dot", ".gml"])
+@pytest.mark.parametrize("graph", [VERMA, BOW, AWKWARD, PLAYED, CausalGraph(["only"])], ids=str)
 def test_files_give_back_the_graph(graph: CausalGraph, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / "new" / f"graph{suffix}"
     assert graph.to_file(str(path)) == path
@@ -458,7 +466,7 @@ def test_dot_files_that_are_none(text: str, expected: str, tmp_path: Path) -> No
             '{"node": ["a"], "sources": 1, "edges": [["a", "b", "c"], ["a", 1]], "bidirected": 2}',
             [
                 "Unknown key 'node'. Did you mean 'nodes'?",
-                "Unknown key 'sources'. Known are nodes, edges and bidirected.",
+                "Unknown key 'sources'. Known are nodes, edges, bidirected and roles.",
                 "Entry 1 of edges should be a pair",
                 "Entry 2 of edges, ['a', 1], should hold two names",
                 "bidirected should be a list of pairs",
@@ -482,7 +490,7 @@ def test_problems_of_toml_and_json(
 
 def test_files_of_other_kinds(tmp_path: Path) -> None:
     with pytest.raises(
-        GraphError, match=r"should end in one of \.dot, \.json, \.toml, but is 'g.t"
+        GraphError, match=r"should end in one of \.dot, \.gml, \.json, \.toml, but is 'g.t"
     ):
         CausalGraph.from_file(tmp_path / "g.txt")
     with pytest.raises(GraphError, match="should end in one of"):

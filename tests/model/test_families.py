@@ -77,7 +77,7 @@ def test_every_family_has_finite_density_and_gradient(
     )
     mmm = MMM(counted, spec)
     held = Fitted(spec, counted, None)  # type: ignore[arg-type]
-    program = program_for(mmm._structure, True, "float64")
+    program = program_for(mmm.structure, True, "float64")
     with jax.enable_x64(True):
         arrays = held.arrays
         layout = program.layout(arrays)
@@ -191,7 +191,7 @@ def test_a_constant_control_has_its_value_in_every_geo(n_geos: int, marginal: bo
     first, _ = data.controls
     fixed = {first: {"dist": "constant", "value": 0.3}}
     model = MMM(data, ModelSpec(controls={"priors": fixed}))
-    arrays, program = model._arrays(), program_for(model._structure, marginal, "float64")
+    arrays, program = model._arrays(), program_for(model.structure, marginal, "float64")
     with jax.enable_x64(True):
         layout = program.layout(arrays)
         positions = np.stack([layout.start(np.random.default_rng(s), 1.0) for s in range(3)])

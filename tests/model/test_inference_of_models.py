@@ -90,7 +90,7 @@ def block(request: pytest.FixtureRequest) -> Block:
     data = _data(request.param)
     spec = ModelSpec(**CASES[request.param])
     fitted = MMM(data, spec)
-    structure = fitted._structure
+    structure = fitted.structure
     held = Fitted(spec, data, None)  # type: ignore[arg-type]
     marginal, plain = (program_for(structure, m, "float64") for m in (True, False))
     with jax.enable_x64(True):

@@ -65,7 +65,7 @@ def data_for(name: str) -> MMMData:
 
 def hold(name: str) -> Held:
     data, spec = data_for(name), ModelSpec(**MODELS[name])
-    return Held(MMM(data, spec)._structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
+    return Held(MMM(data, spec).structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
 
 
 _held = functools.cache(hold)
@@ -233,7 +233,7 @@ def test_effects_are_stated_of_observed_rows(effect: str) -> None:
     """Coefficients from a ROAS or share do not move with the rows that are appended."""
     data = data_for("national")
     spec = ModelSpec(media={"max_lag": 4, "effect": effect})
-    held = Held(MMM(data, spec)._structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
+    held = Held(MMM(data, spec).structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
     weeks = np.full((1, 50), int(np.argmax(held.arrays.media[0, 0, 0])))
     rows = copies(held, np.bincount(weeks[0], minlength=WEEKS)[None])
     appended = augmented_arrays(held.structure, held.arrays, rows, np.ones((1, WEEKS + 50)))
@@ -288,7 +288,7 @@ def test_rows_keep_the_precision_of_the_arrays() -> None:
 def test_saturation_first_cannot_take_rows() -> None:
     data = data_for("national")
     spec = ModelSpec(media={"max_lag": 4, "order": "saturation_first"})
-    held = Held(MMM(data, spec)._structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
+    held = Held(MMM(data, spec).structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
     rows = copies(held, whole_powers((1, WEEKS)))
     with pytest.raises(ValueError, match=r'Set media\.order = "adstock_first"'):
         augmented_arrays(held.structure, held.arrays, rows, np.ones((1, WEEKS + 20)))

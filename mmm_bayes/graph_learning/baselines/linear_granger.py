@@ -162,7 +162,7 @@ def _regress(lagged: Lagged) -> _Regression:
     present = lagged.present * lagged.whole[..., None]
     width = nodes * lags + 1
     # A column of nothing but zeros gets a row of its own, where its coefficient is 0.
-    empty = ~design.any(1)
+    empty = np.logical_not(design.any(1))
     q, r = np.linalg.qr(np.concatenate([design, empty[:, None] * np.eye(width)], axis=1))
     size = np.abs(np.einsum("sii->si", r))
     length = np.sqrt((design**2).sum(1) + empty)

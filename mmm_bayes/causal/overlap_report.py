@@ -1,0 +1,278 @@
+"""What a table has seen of each treatment's doses, in numbers and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NDArray = np.ndarray[Any, Any]
+
+# Below them an answer leans on the model: R2 of .9 leaves a tenth of the variance, and a fifth of
+# the rows is where weights are commonly called extreme.
+_LITTLE_OWN, _FEW_ROWS, _FEW_ZERO = 0.1, 0.2, 0.9
+
+
+@final
+@dataclass(frozen=True)
+class Violation:
+    """A row in whose circumstances a treatment at zero was never seen.
+
+    Attributes
+    ----------
+    row : int
+        Position in the table, in order of geo and date.
+    date : str or None
+        ISO date.
+    geo : int or None
+        Number of the geo.
+    dose : float
+        What the treatment was.
+    nearest : float
+        The least of it in the rows most alike.
+    alike : int
+        Number of these rows.
+    """
+
+    row: int
+    date: str | None
+    geo: int | None
+    dose: float
+    nearest: float
+    alike: int
+
+    def told(self, name: str, period: str = "row") -> str:
+        """The violation in words: ``"2024-07-15: tv at 0 was never seen in such weeks (..)"``."""
+        where = self.date or f"row {self.row}"
+        where += "" if self.geo is None else f", geo {self.geo}"
+        return (
+            f"{where}: {name} at 0 was never seen in such {period}s "
+            f"(least of the {self.alike} most alike: {self.nearest:.4g}; here {self.dose:.4g})"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Stratum:
+    """A range of doses.
+
+    Attributes
+    ----------
+    low, high : float
+        Bounds of the dose; equal for a single value.
+    n : int
+        Rows in it.
+    effective : float
+        Effective rows once they are weighted to all rows' circumstances.
+    seen : float
+        Share of all rows in whose circumstances other rows were in it.
+    """
+
+    low: float
+    high: float
+    n: int
+    effective: float
+    seen: float
+
+
+@final
+@dataclass(frozen=True)
+class TreatmentOverlap:
+    """Overlap of one treatment given what is adjusted for.
+
+    Attributes
+    ----------
+    name : str
+    given : tuple of str
+        What is adjusted for.
+    n : int
+        Number of rows.
+    dose, expected : ndarray
+        Treatment (row,) and what is expected of it given the adjustment set, in its units.
+    dates, geos : ndarray or None
+        Of the rows.
+    explained : float
+        Share of the treatment's variance that the adjustment set explains.
+    own_variation : float
+        Standard deviation of the rest, in the treatment's units.
+    weights : ndarray
+        Stabilised weights (row,) of the generalised propensity score, with mean 1.
+    seen : (float, float)
+        Least and greatest dose.
+    supported : (float, float) or None
+        Doses that were seen in the circumstances of 90% of the rows; None if there are none.
+    alike_low, alike_high : ndarray
+        Bounds (row,) of the doses that were seen in a row's circumstances.
+    violations : tuple of Violation
+        Rows in whose circumstances zero was never seen.
+    strata : tuple of Stratum
+    """
+
+    name: str
+    given: tuple[str, ...]
+    n: int
+    dose: NDArray
+    expected: NDArray
+    dates: NDArray | None
+    geos: NDArray | None
+    explained: float
+    own_variation: float
+    weights: NDArray
+    seen: tuple[float, float]
+    supported: tuple[float, float] | None
+    alike_low: NDArray
+    alike_high: NDArray
+    violations: tuple[Violation, ...]
+    strata: tuple[Stratum, ...]
+
+    @property
+    def effective(self) -> float:
+        """Kish's effective number of rows of the weights."""
+        total = float((self.weights**2).sum())
+        return float(self.weights.sum()) ** 2 / total if total > 0.0 else 0.0
+
+    @property
+    def zero_seen(self) -> float:
+        """Share of the rows in whose circumstances zero was seen."""
+        return 1.0 - len(self.violations) / self.n
+
+    def supports(self, dose: float) -> float:
+        """Share of the rows in whose circumstances a dose was seen."""
+        return float(((self.alike_low <= dose) & (dose <= self.alike_high)).mean())
+
+    @property
+    def period(self) -> str:
+        """Word for a row: day, week, month, or row."""
+        if self.dates is None or self.n < 2:
+            return "row"
+        days = np.unique(np.asarray(self.dates, dtype="datetime64[D]")).astype(np.int64)
+        step = float(np.median(np.diff(days))) if len(days) > 1 else 0.0
+        return "month" if 28 <= step <= 31 else {1.0: "day", 7.0: "week"}.get(step, "row")
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """What speaks against an answer, in words; empty where nothing does."""
+        found = []
+        own = 1.0 - self.explained
+        given = ", ".join(self.given) or "nothing"
+        if own < _LITTLE_OWN:
+            found.append(
+                f"hardly any variation of its own: {given} explain{'s' * (len(self.given) == 1)} "
+                f"{_percent(self.explained)} of it"
+            )
+        if self.effective < _FEW_ROWS * self.n:
+            found.append(f"{self.n} {self.period}s weigh as {self.effective:.0f}")
+        if self.zero_seen < _FEW_ZERO:
+            found.append(
+                f"against zero only the model answers in {100 * (1 - self.zero_seen):.0f}% of the "
+                f"{self.period}s: zero was never seen in their circumstances"
+            )
+        return tuple(found)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.supported is None:
+            span = f"no dose was seen in the circumstances of 90% of the {self.period}s"
+        else:
+            low, high = self.supported
+            span = f"answers are supported from {low:.4g} to {high:.4g}"
+        if not self.concerns:
+            return f"{self.name}: {span}."
+        return f"{self.name}: {span}; {'; '.join(self.concerns)}."
+
+    def __str__(self) -> str:
+        lines = [self.verdict]
+        lines += [
+            f"  {violation.told(self.name, self.period)}" for violation in self.violations[:3]
+        ]
+        if len(self.violations) > 3:
+            lines.append(f"  and {len(self.violations) - 3} more {self.period}s")
+        return "\n".join(lines)
+
+
+@final
+@dataclass(frozen=True)
+class OverlapReport:
+    """Overlap of several treatments.
+
+    Attributes
+    ----------
+    treatments : tuple of TreatmentOverlap
+    refused : mapping of str to str
+        Treatments without a valid adjustment set, and why.
+    """
+
+    treatments: tuple[TreatmentOverlap, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> TreatmentOverlap:
+        for treatment in self.treatments:
+            if treatment.name == name:
+                return treatment
+        raise KeyError(name)
+
+    def summary(self) -> pd.DataFrame:
+        """One row a treatment."""
+        import pandas as pd
+
+        rows = {
+            own.name: {
+                "given": ", ".join(own.given),
+                "own variation": 1.0 - own.explained,
+                "effective rows": own.effective,
+                "rows": own.n,
+                "seen from": own.seen[0],
+                "seen to": own.seen[1],
+                "supported from": own.supported[0] if own.supported else np.nan,
+                "supported to": own.supported[1] if own.supported else np.nan,
+                "zero seen": own.zero_seen,
+            }
+            for own in self.treatments
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
+
+    def strata(self) -> pd.DataFrame:
+        """One row a treatment and stratum of its dose."""
+        import pandas as pd
+
+        rows = [
+            (own.name, part.low, part.high, part.n, part.effective, part.seen)
+            for own in self.treatments
+            for part in own.strata
+        ]
+        columns = ["treatment", "from", "to", "rows", "effective rows", "seen"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def violations(self) -> pd.DataFrame:
+        """One row a treatment and row of the table in whose circumstances zero was never seen."""
+        import pandas as pd
+
+        rows = [
+            (own.name, one.date, one.geo, one.row, one.dose, one.nearest)
+            for own in self.treatments
+            for one in own.violations
+        ]
+        columns = ["treatment", "date", "geo", "row", "dose", "least of alike rows"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __str__(self) -> str:
+        lines = [str(own) for own in self.treatments]
+        lines += [f"{name}: no adjustment set. {why}" for name, why in self.refused.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        table: Any = self.summary().round(3)
+        return f"<pre>{escape(str(self))}</pre>{table.to_html()}"
+
+
+def _percent(share: float) -> str:
+    """A share in percent; short of all, never 100%."""
+    return "over 99%" if 0.995 <= share < 1.0 else f"{100 * share:.0f}%"

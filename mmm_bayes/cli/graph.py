@@ -1,0 +1,261 @@
+"""Commands of causal graphs: check one against a table, find one, estimate effects under one."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmm_bayes.cli.models import load_data, read_model
+from mmm_bayes.cli.terminal import (
+    STRICT,
+    claim_folder,
+    open_console,
+    problems_in_words,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.data.schema import MMMData
+    from mmm_bayes.model.spec import ModelSpec
+
+graphs = typer.Typer(
+    help="Causal graphs: check one against a table, find one, estimate effects under one.",
+    no_args_is_help=True,
+)
+
+Model = Annotated[
+    str,
+    typer.Argument(help="A model file, or the name of a bundled model: which table, which part."),
+]
+GraphFile = Annotated[
+    Path, typer.Option("--graph", help="Graph of the experts: .toml, .json, .dot or .gml.")
+]
+Table = Annotated[
+    Path | None, typer.Option("--data", help="CSV or parquet file in place of the model's.")
+]
+Out = Annotated[Path, typer.Option(help="Folder of the results.")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the folder.")]
+
+
+@graphs.command()
+def check(
+    model: Model,
+    graph: GraphFile,
+    out: Out,
+    data: Table = None,
+    test: Annotated[
+        str, typer.Option(help="Of independence: gcm, partial_correlation, kernel, chi_squared.")
+    ] = "gcm",
+    alpha: Annotated[float, typer.Option(help="Level, all tests together.", min=1e-6, max=0.5)] = (
+        0.05
+    ),
+    seed: Seed = 0,
+    force: Force = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 3 if the data object.")
+    ] = False,
+) -> None:
+    """Say whether the table objects to a graph, and what the graph lets one estimate.
+
+    Prints what every channel's effect has to be adjusted for, the independences that the data
+    object to with the edges to reconsider, and where spends leave the range of answers.
+    """
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes import plots
+        from mmm_bayes.causal.falsification import falsify
+        from mmm_bayes.causal.identification import identify
+        from mmm_bayes.causal.overlap import overlap
+
+        claim_folder(out, force, ("check.txt", "graph.toml"), (graph,))
+        console, table, own = open_console(), *_read(model, graph, data)
+        target = own.nodes_of("target")[0]
+        parts = [f"{table!r}", f"{own}"]
+        channels = [name for name in own.nodes_of("channel") if target in own.descendants(name)]
+        parts += [str(identify(own, channel, target)) for channel in channels]
+        report = falsify(own, table, test=test, alpha=alpha, rng_key=jax.random.key(seed))
+        parts.append(str(report))
+        support = overlap(table, own, channels)
+        parts.append(str(support))
+        text = "\n\n".join(parts)
+        console.print(text, highlight=False, markup=False)
+        write_text(out / "check.txt", f"{text}\n")
+        own.to_file(out / "graph.toml")
+        figures = {
+            "graph": plots.plot_causal_graph(own),
+            "falsification": plots.plot_falsification(report),
+            "overlap": plots.plot_overlap(support),
+        }
+        _save(figures, out)
+        _say_written(console, out, "check.txt, graph.toml", len(figures))
+        if strict and report.objected:
+            raise typer.Exit(STRICT)
+
+
+@graphs.command()
+def discover(
+    model: Model,
+    out: Out,
+    knowledge: Annotated[
+        Path | None, typer.Option(help="Statements of experts, a TOML file.")
+    ] = None,
+    data: Table = None,
+    method: Annotated[str, typer.Option(help="gp, pc, ges, lingam or pcmci.")] = "gp",
+    bootstrap: Annotated[int, typer.Option(help="Resampled tables.", min=0)] = 20,
+    season: Annotated[
+        list[str] | None,
+        typer.Option(help="Node that stands for the season of the year; repeatable."),
+    ] = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Find the graph that table and experts agree on best, and what they dispute.
+
+    The file `session.json` keeps knowledge, runs and decisions; it can be replayed and gone on
+    with (`mb.DiscoverySession.load`).
+    """
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes import plots
+        from mmm_bayes.causal.discovery_knowledge import Knowledge
+        from mmm_bayes.causal.discovery_session import DiscoverySession
+
+        inputs = [knowledge] if knowledge else []
+        claim_folder(out, force, ("session.json", "graph.toml", "edges.csv"), inputs)
+        console, table = open_console(), load_data(read_model(model), data, _base(model))
+        stated = Knowledge.from_toml(knowledge) if knowledge else Knowledge()
+        session = DiscoverySession(
+            stated, rng_key=jax.random.key(seed), method=method, bootstrap=bootstrap,
+            season=tuple(season or ()),
+        )  # fmt: skip
+        found = session.run_again(table)
+        console.print(str(found), highlight=False, markup=False)
+        session.save(out / "session.json")
+        own = found.graph.with_roles_of(table)
+        own.to_file(out / "graph.toml")
+        write_text(out / "edges.csv", found.edges.to_csv(index=False))
+        write_text(out / "conflicts.txt", f"{found.conflicts}\n")
+        _save({"graph": plots.plot_causal_graph(own)}, out)
+        _say_written(console, out, "session.json, graph.toml, edges.csv, conflicts.txt", 1)
+
+
+@graphs.command()
+def effects(
+    model: Model,
+    graph: GraphFile,
+    out: Out,
+    data: Table = None,
+    draws: Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)] = None,
+    warmup: Annotated[int | None, typer.Option(help="Warm-up iterations.", min=20)] = None,
+    chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
+    estimator: Annotated[
+        str, typer.Option(help="Of the regression beside it: linear, splines, double_ml, ...")
+    ] = "linear",
+    refutations: Annotated[
+        bool, typer.Option(help="Try to refute the regression's total effects.")
+    ] = True,
+    seed: Seed = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    force: Force = False,
+) -> None:
+    """Total, direct and indirect effects of every channel, two ways.
+
+    By the structural Bayesian model (one equation a node, interventions on the whole system), and
+    by regression on the graph's adjustment sets with bootstrap intervals, refutations and
+    sensitivity to hidden confounders.
+    """
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes import plots
+        from mmm_bayes.causal.effects import effects_table
+        from mmm_bayes.causal.refutation import refute
+        from mmm_bayes.causal.sensitivity import sensitivity
+        from mmm_bayes.structural import StructuralMMM
+
+        claim_folder(out, force, ("structural.zip", "effects.csv", "regression.csv"), (graph,))
+        console, spec = open_console(), read_model(model)
+        table, own = _read(model, graph, data, spec)
+        names = ("num_samples", "num_warmup", "num_chains")
+        sizes = {n: v for n, v in zip(names, (draws, warmup, chains), strict=True) if v is not None}
+        system = StructuralMMM(table, own, spec)
+        console.print(f"{system!r}\n", highlight=False, markup=False)
+        fit = system.fit(jax.random.key(seed), progress=not quiet, prior_draws=0, **sizes)
+        verdicts, summary = fit.diagnose(), fit.summary()
+        console.print(verdicts[["verdict", "first"]].to_string(), highlight=False, markup=False)
+        console.print(f"\n{_rounded(summary)}\n", highlight=False, markup=False)
+        fit.save(out / "structural.zip")
+        write_text(out / "effects.csv", summary.to_csv())
+        write_text(out / "diagnostics.csv", verdicts.to_csv())
+        regression = effects_table(
+            table, own, rng_key=jax.random.key(seed), transform="search", estimator=estimator
+        )
+        console.print(f"By regression ({estimator}):\n{regression}", highlight=False, markup=False)
+        write_text(out / "regression.csv", regression.to_frame().to_csv(index=False))
+        figures = {
+            "graph": plots.plot_causal_graph(own),
+            "effects": plots.plot_structural_effects(fit),
+            "regression": plots.plot_effects(regression),
+        }
+        notes = []
+        for treatment in regression.treatments:
+            estimate = regression.estimate(treatment)
+            strength = sensitivity(estimate)
+            notes.append(f"{treatment}\n{strength}")
+            figures[f"sensitivity_{treatment}"] = plots.plot_sensitivity(strength)
+            if refutations:
+                report = refute(estimate, rng_key=jax.random.key(seed))
+                notes.append(str(report))
+                figures[f"refutation_{treatment}"] = plots.plot_refutation(report)
+        text = "\n\n".join(notes)
+        console.print(f"\n{text}", highlight=False, markup=False)
+        write_text(out / "robustness.txt", f"{text}\n")
+        _save(figures, out)
+        files = "structural.zip, effects.csv, diagnostics.csv, regression.csv, robustness.txt"
+        _say_written(console, out, files, len(figures))
+
+
+def _base(model: str) -> Path:
+    return Path(model).parent if Path(model).is_file() else Path()
+
+
+def _read(
+    model: str, graph: Path, data: Path | None, spec: ModelSpec | None = None
+) -> tuple[MMMData, CausalGraph]:
+    """The table and the graph, with the parts that the table gives its nodes."""
+    from mmm_bayes.causal.graph import CausalGraph
+
+    table = load_data(spec or read_model(model), data, _base(model))
+    return table, CausalGraph.from_file(graph).with_roles_of(table)
+
+
+def _rounded(table: Any) -> str:
+    text: str = table.to_string(float_format=lambda x: f"{x:.4g}")
+    return text
+
+
+def _save(figures: dict[str, Any], out: Path) -> None:
+    from mmm_bayes.data.whole_file import whole_file
+
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a font without a sign in somebody's name
+        for name, figure in figures.items():
+            with whole_file(out / "figures" / f"{name}.png") as place:
+                figure.savefig(place, dpi=150, format="png")
+
+
+def _say_written(console: Console, out: Path, files: str, count: int) -> None:
+    plural = "s" if count > 1 else ""
+    console.print(
+        f"\nWritten to {out}/: {files}, and {count} figure{plural} in figures/.", highlight=False
+    )

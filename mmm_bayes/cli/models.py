@@ -1,0 +1,68 @@
+"""Model files and the tables that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmm_bayes.cli.terminal import CommandError
+
+if TYPE_CHECKING:
+    from mmm_bayes.data.schema import MMMData
+    from mmm_bayes.model.spec import ModelSpec
+
+
+def bundled_models() -> list[Path]:
+    """Bundled model files: beside the package's data when installed, else in the checkout."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "_models", package.parent / "models"):
+        if folder.is_dir():
+            return sorted(folder.glob("*.toml"))
+    return []
+
+
+def read_model(model: str) -> ModelSpec:
+    """Read a model file, or a bundled model by its name."""
+    from mmm_bayes.model.spec import ModelSpec
+
+    bundled = {path.stem: path for path in bundled_models()}
+    # A folder of results is often called like the model: only files count.
+    if Path(model).is_file():
+        return ModelSpec.from_toml(Path(model))
+    if model not in bundled:
+        raise CommandError(
+            f"There is no model file {model}, and no bundled model of that name; bundled are: "
+            f"{', '.join(bundled)}."
+        )
+    return ModelSpec.from_toml(bundled[model])
+
+
+def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
+    """Read the model's table, or another one with the same columns."""
+    import warnings
+
+    from mmm_bayes.data.findings import DataError, DataWarning
+
+    if spec.data is None:
+        raise CommandError(
+            "The model file has no [data] section, which names the table and its columns: add one, "
+            "as in models/national_weekly.toml."
+        )
+    try:
+        with warnings.catch_warnings():
+            # Findings are printed with the rest of the report.
+            warnings.simplefilter("ignore", DataWarning)
+            if table is None:
+                return spec.data.load(base)
+            return spec.data.with_file(table.resolve()).load()
+    except DataError as error:
+        absent = any(finding.check == "missing_column" for finding in error.findings)
+        if table is None or not absent:
+            raise
+        raise CommandError(
+            f"{error}\nThe [data] section of the model says which columns are read: copy the model "
+            "file and write the columns of your table there."
+        ) from error
+    except (ValueError, ImportError) as error:
+        # A file that is no table, an unknown data set, a missing reader.
+        raise CommandError(f"The table cannot be read: {error}") from error

@@ -1,0 +1,94 @@
+"""A structural fit in a file: a zip of the table, the graph, and one NetCDF file an equation."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import xarray as xr
+
+from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.data.whole_file import whole_file
+from mmm_bayes.fit import load_fit
+from mmm_bayes.model import tree
+from mmm_bayes.model.store import FitFileError
+from mmm_bayes.structural.fit import StructuralFit
+
+_FORMAT = 1
+
+
+def write(fit: StructuralFit, path: str | os.PathLike[str]) -> Path:
+    """Write a fit; an earlier file is replaced only by a whole one."""
+    path = Path(path)
+    about = {
+        "mmm_bayes_structural": _FORMAT,
+        "nodes": list(fit.graph.nodes),
+        "edges": fit.graph.edges,
+        "bidirected": fit.graph.bidirected,
+        "roles": dict(fit.graph.roles),
+        "media": sorted(fit.media),
+        "equations": list(fit.equations),
+        "districts": [list(nodes) for nodes in fit.error_correlations],
+    }
+    with (
+        TemporaryDirectory() as folder,
+        whole_file(path) as place,
+        zipfile.ZipFile(place, "w") as file,
+    ):
+        file.writestr("graph.json", json.dumps(about))
+        table = xr.DataTree.from_dict(tree.data_groups(fit.data))
+        table.to_netcdf(Path(folder) / "table.nc", engine="h5netcdf")
+        file.write(Path(folder) / "table.nc", "table.nc")
+        for number, own in enumerate(fit.equations.values()):
+            one = own.save(Path(folder) / "equation.nc")
+            file.write(one, f"equation{number}.nc")
+        for number, values in enumerate(fit.error_correlations.values()):
+            one = Path(folder) / "errors.nc"
+            values.to_netcdf(one, engine="h5netcdf")
+            file.write(one, f"errors{number}.nc")
+    return path
+
+
+def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
+    """Read what :meth:`StructuralFit.save` has written.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    FitFileError
+        If the file is cut short, is not a structural fit, or is from a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No structural fit at {path}.")
+    try:
+        with zipfile.ZipFile(path) as file, TemporaryDirectory() as folder:
+            about = json.loads(file.read("graph.json"))
+            if about["mmm_bayes_structural"] > _FORMAT:
+                raise FitFileError(f"{path} is from a newer mmm_bayes: update mmm_bayes.")
+            file.extractall(folder)
+            place = Path(folder)
+            with xr.open_datatree(place / "table.nc", engine="h5netcdf") as stored:
+                data = tree.data_from(stored.load())
+            equations = {
+                node: load_fit(place / f"equation{k}.nc")
+                for k, node in enumerate(about["equations"])
+            }
+            correlations = {}
+            for number, nodes in enumerate(about["districts"]):
+                one = place / f"errors{number}.nc"
+                with xr.open_dataarray(one, engine="h5netcdf") as values:
+                    correlations[tuple(nodes)] = values.load()
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        if isinstance(error, FitFileError):
+            raise
+        raise FitFileError(
+            f"{path} cannot be read: it is cut short or no structural fit ({error}). Fit again, or "
+            "copy the file anew."
+        ) from error
+    graph = CausalGraph(about["nodes"], about["edges"], about["bidirected"], roles=about["roles"])
+    return StructuralFit(data, graph, about["media"], equations, correlations)

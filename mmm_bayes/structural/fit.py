@@ -1,0 +1,455 @@
+"""Fitted equations of a graph, and the effects of interventions on them."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import xarray as xr
+
+from mmm_bayes.analysis import interventions as do_engine
+from mmm_bayes.analysis.cells import cells_of
+from mmm_bayes.analysis.summary import interval
+from mmm_bayes.causal.criteria import IdentificationError
+from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.data.findings import DataError, Finding, listing, nearest
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.fit import FitResult
+from mmm_bayes.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.lift_tests import LiftTest
+
+NDArray = np.ndarray[Any, Any]
+By = Sequence[str] | str
+Change = float | NDArray | xr.DataArray
+
+_DRAWS = ("chain", "draw")
+_MAX_DRAWS = 1000
+
+
+@final
+class StructuralFit:
+    """Fitted equations of a graph, and the effects of interventions on them.
+
+    Attributes
+    ----------
+    data, graph
+        What was fitted.
+    equations
+        The fit of every equation by node, causes first: each has diagnostics, figures and
+        summaries of its own.
+    error_correlations
+        Correlation of the errors (chain, draw, node, other) of every district of several nodes.
+    """
+
+    def __init__(
+        self,
+        data: MMMData,
+        graph: CausalGraph,
+        media: Iterable[str],
+        equations: Mapping[str, FitResult],
+        error_correlations: Mapping[tuple[str, ...], xr.DataArray],
+    ) -> None:
+        self.data, self.graph, self.media = data, graph, frozenset(media)
+        self.equations = dict(equations)
+        self.error_correlations = dict(error_correlations)
+        self.target = data.target_name
+
+    def __repr__(self) -> str:
+        lines = self._headline()
+        width = max(len(name) for name, _ in lines) + 2
+        return "\n".join(f"{name:<{width}}{text}" for name, text in lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in self._headline()
+        )
+        return f"<table>{rows}</table>"
+
+    def _headline(self) -> list[tuple[str, str]]:
+        lines = [("StructuralFit", f"{len(self.equations)} equations, {self.data.n_dates} dates")]
+        for node in self.equations:
+            parents = ", ".join(self.graph.parents(node)) or "no parents"
+            lines.append((node, f"on {parents}"))
+        for nodes, values in self.error_correlations.items():
+            mean = values.mean(_DRAWS)
+            for i, one in enumerate(nodes):
+                for other in nodes[i + 1 :]:
+                    at = float(mean.sel(node=one, other=other))
+                    lines.append((f"{one} <-> {other}", f"errors correlated {at:+.2f}"))
+        return lines
+
+    def diagnose(self) -> pd.DataFrame:
+        """Verdict of every equation (a row a node) with its most serious finding and the advice.
+
+        ``fit.equations[node].diagnose()`` has the whole report.
+        """
+        import pandas as pd
+
+        rows = []
+        for node, fit in self.equations.items():
+            report = fit.diagnose()
+            first = report.findings[0] if report.findings else None
+            rows.append(
+                {
+                    "node": node,
+                    "verdict": report.verdict,
+                    "findings": len(report.findings),
+                    "first": "" if first is None else first.message,
+                    "advice": "" if first is None else first.advice,
+                }
+            )
+        return pd.DataFrame(rows).set_index("node")
+
+    # --- Interventions ---------------------------------------------------------------------------
+
+    def _system(self, max_draws: int | None) -> do_engine.System:
+        fitted = {node: fit.fitted for node, fit in self.equations.items()}
+        return do_engine.System(fitted, self.data.columns(), self.media, max_draws)
+
+    def paths(self, channel: str) -> list[tuple[str, ...]]:
+        """Directed paths from a channel to the target, shorter ones first."""
+        self._known([channel])
+        parents = {node: self.graph.parents(node) for node in self.graph.nodes}
+        return do_engine.directed_paths(parents, channel, self.target)
+
+    def do(
+        self,
+        interventions: Mapping[str, Change],
+        *,
+        dates: slice | Sequence[Any] | None = None,
+        through: Sequence[Sequence[str]] | None = None,
+        max_draws: int | None = _MAX_DRAWS,
+    ) -> xr.Dataset:
+        """What every node would have been under interventions, in each week.
+
+        Parameters
+        ----------
+        interventions
+            Values by node: a number, or an array (date,) or (geo, date).
+        dates
+            Dates at which they hold, e.g. ``slice("2024-05", "2024-06")`` for a campaign; by
+            default all. Outside nodes are as they were.
+        through
+            Paths, each a sequence of nodes, whose edges alone carry the change; by default all.
+        max_draws
+            Thin evenly to so many draws.
+
+        Returns
+        -------
+        xarray.Dataset
+            For every node that changes, its values (chain, draw, geo, date) in units of the table.
+
+        Raises
+        ------
+        DataError
+            For unknown nodes, values of the wrong shape or below zero, and unknown edges.
+        """
+        changes = self._changes(interventions, dates)
+        system = self._system(max_draws)
+        edges = None if through is None else self._edges(through)
+        found = do_engine.under(system, changes, edges)
+        return xr.Dataset({node: self._labelled(system, own) for node, own in found.items()})
+
+    def effects(
+        self,
+        channels: Sequence[str] | str | None = None,
+        by: By = (),
+        *,
+        factor: float = 0.0,
+        dates: slice | Sequence[Any] | None = None,
+        max_draws: int | None = _MAX_DRAWS,
+    ) -> xr.DataArray:
+        """Effects of channels on the target: as spent against ``factor`` times as much.
+
+        Parameters
+        ----------
+        channels
+            Which; by default all that lead to the target.
+        by
+            What not to sum over: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
+            ``"month"`` (effects by week, campaign, season and region).
+        factor
+            What the observed exposure is compared with: 0 is none.
+        dates
+            Dates at which the exposure is changed (a campaign); by default all.
+        max_draws
+            Thin evenly to so many draws.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``(chain, draw, channel, effect, *by)`` in units of the target; ``effect`` is
+            ``"total"``, ``"direct"`` (through no other node) and ``"indirect"``, the difference.
+        """
+        names = self._channels(channels)
+        system, cells = self._system(max_draws), cells_of(by, self.data)
+        parts = []
+        for name in names:
+            change = self._changes({name: factor * self.data.columns()[name]}, dates)
+            total = self._brought(system, change, None)
+            own = frozenset({(name, self.target)})
+            direct = self._brought(system, change, own)
+            parts.append(np.stack([total, direct, total - direct], axis=1))
+        values = np.stack([cells.of(part) for part in parts], axis=1)
+        return self._draws_of(
+            system, values, {"channel": names, "effect": ["total", "direct", "indirect"]}, cells
+        )
+
+    def path_effects(
+        self,
+        channel: str,
+        by: By = (),
+        *,
+        factor: float = 0.0,
+        dates: slice | Sequence[Any] | None = None,
+        max_draws: int | None = _MAX_DRAWS,
+    ) -> xr.DataArray:
+        """Effect of a channel along each path to the target, all other edges as observed.
+
+        Where paths meet in a node that saturates they do not add up to the total: ``"together"``
+        is what is left of it.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``(chain, draw, path, *by)``; labels read ``"tv -> search -> sales"``. Arguments are
+            those of :meth:`effects`.
+        """
+        system, cells = self._system(max_draws), cells_of(by, self.data)
+        change = self._changes({channel: factor * self.data.columns()[channel]}, dates)
+        paths = self.paths(channel)
+        parts = [self._brought(system, change, do_engine.edges_of(path)) for path in paths]
+        labels = [" -> ".join(path) for path in paths]
+        if len(paths) > 1:
+            parts.append(self._brought(system, change, None) - sum(parts))
+            labels.append("together")
+        values = np.stack([cells.of(part) for part in parts], axis=1)
+        return self._draws_of(system, values, {"path": labels}, cells)
+
+    def summary(self, ci_prob: float = 0.9, *, max_draws: int | None = _MAX_DRAWS) -> pd.DataFrame:
+        """Total, direct and indirect effects of every channel, and what its money brought back.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a channel and effect: ``spend``; median, ``_lower`` and ``_upper`` of
+            ``contribution`` (units of the target, as spent against nothing) and ``roas`` (revenue
+            per unit of money; NaN without spend), and ``positive``, the probability that it is
+            above zero.
+        """
+        import pandas as pd
+
+        draws = self.effects(by=("geo", "date"), max_draws=max_draws)
+        revenue = self.data.ds["revenue_per_target"].values
+        brought = draws.sum(("geo", "date"))
+        money = (draws * revenue).sum(("geo", "date"))
+        spend = self.data.ds["spend"].sum(("geo", "date"))
+        rows = []
+        for channel in draws["channel"].values.tolist():
+            spent = float(spend.sel(channel=channel)) if channel in self.data.channels else 0.0
+            for effect in draws["effect"].values.tolist():
+                at = {"channel": channel, "effect": effect}
+                roas = money.sel(at) / spent if spent > 0 else money.sel(at) * np.nan
+                row: dict[str, Any] = {**at, "spend": spent}
+                for name, own in (("contribution", brought.sel(at)), ("roas", roas)):
+                    low, high = interval(own, ci_prob).values
+                    row |= {name: float(own.median()), f"{name}_lower": low, f"{name}_upper": high}
+                row["positive"] = float((brought.sel(at) > 0).mean())
+                rows.append(row)
+        return pd.DataFrame(rows).set_index(["channel", "effect"])
+
+    def reconcile(self, plain: FitResult, ci_prob: float = 0.9) -> pd.DataFrame:
+        """The plain media-mix model and this one, side by side, and why they differ.
+
+        Parameters
+        ----------
+        plain
+            A fit of :class:`~mmm_bayes.fit.MMM` to the same table.
+        ci_prob
+            Mass of the intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a channel: contribution of the plain model, total and direct effect of this one
+            with intervals, whether the intervals of plain and total overlap, and ``why``.
+        """
+        import pandas as pd
+
+        ours, theirs = self.summary(ci_prob), plain.summary(ci_prob)
+        rows = []
+        for channel in dict.fromkeys(ours.index.get_level_values("channel")):
+            if channel not in theirs.index:
+                continue
+            total, direct = ours.loc[(channel, "total")], ours.loc[(channel, "direct")]
+            own = theirs.loc[channel]
+            overlap = (
+                own["contribution_lower"] <= total["contribution_upper"]
+                and total["contribution_lower"] <= own["contribution_upper"]
+            )
+            row: dict[str, Any] = {"channel": channel}
+            for name, part in (("plain", own), ("total", total), ("direct", direct)):
+                row[name] = part["contribution"]
+                row[f"{name}_lower"] = part["contribution_lower"]
+                row[f"{name}_upper"] = part["contribution_upper"]
+            used = [*plain.data.channels, *plain.data.controls]
+            why = self._reasons(channel, [name for name in used if name != channel], plain.spec)
+            rows.append(row | {"overlap": overlap, "why": " ".join(why)})
+        return pd.DataFrame(rows).set_index("channel")
+
+    def _reasons(self, channel: str, used: Sequence[str], spec: ModelSpec) -> list[str]:
+        """Why a regression on ``used`` does not give the total effect of a channel."""
+        graph, target = self.graph, self.target
+        known = [name for name in used if name in graph.nodes]
+        if spec.seasonality:
+            known += [name for name in graph.nodes_of("seasonality") if name not in known]
+        after = set(graph.descendants(channel))
+        mediators = [n for n in known if n in after and target in graph.descendants(n)]
+        late = [n for n in known if n in graph.descendants(target)]
+        why = []
+        if mediators:
+            why.append(
+                f"The plain model holds {listing(mediators)} fixed, which {channel} acts through: "
+                "it sees the direct effect."
+            )
+        if late:
+            why.append(
+                f"It adjusts for {listing(late)}, an effect of {target}: that biases any channel."
+            )
+        try:
+            wanted = graph.adjustment_set(channel, target)
+        except IdentificationError:
+            why.append("No set of columns closes all back doors: a hidden cause is left.")
+        else:
+            if missing := [n for n in wanted if n not in known]:
+                why.append(f"It leaves out {listing(missing)}, a common cause.")
+        others = [n for n in used if n not in graph.nodes]
+        if others:
+            why.append(f"It has {listing(others)}, which the graph lacks.")
+        return why or ["Both adjust for what the graph asks: they should agree."]
+
+    def predict_lift(self, test: LiftTest, *, max_draws: int | None = _MAX_DRAWS) -> NDArray:
+        """Draws (draw,) of a lift test's lift; for ``mb.compare_lift_tests(fit.predict_lift, ..)``.
+
+        See :func:`mmm_bayes.analysis.lift.predicted_lift`.
+        """
+        from mmm_bayes.analysis.lift import predicted_lift
+
+        return predicted_lift(self._system(max_draws), self.data, self.target, test)
+
+    # --- Arrays ----------------------------------------------------------------------------------
+
+    def _known(self, names: Iterable[str]) -> None:
+        wrong = [name for name in names if name not in self.graph.nodes]
+        if wrong:
+            raise DataError(
+                [
+                    Finding("unknown_node", "error", f"{name!r} is no node of the graph.",
+                            nearest(name, self.graph.nodes).strip()
+                            or f"Nodes are {listing(self.graph.nodes, 12)}.", name)
+                    for name in wrong
+                ],
+                "the question",
+            )  # fmt: skip
+
+    def _channels(self, channels: Sequence[str] | str | None) -> list[str]:
+        if channels is None:
+            leads = self.graph.ancestors(self.target)
+            return [c for c in self.data.channels if c in leads]
+        names = [channels] if isinstance(channels, str) else list(channels)
+        self._known(names)
+        return names
+
+    def _changes(
+        self, interventions: Mapping[str, Change], dates: slice | Sequence[Any] | None
+    ) -> dict[str, NDArray]:
+        """Interventions as values (geo, date)."""
+        self._known(interventions)
+        observed, findings, changes = self.data.columns(), [], {}
+        mask = np.ones(self.data.n_dates, bool)
+        if dates is not None:
+            mask = self.data.dates.isin(self.data.subset(dates).dates)
+        for node, value in interventions.items():
+            if node not in observed:
+                message = f"{node!r} has no column: it cannot be set."
+                findings.append(Finding("intervention", "error", message, "Name a column.", node))
+                continue
+            given = np.asarray(value, float)
+            try:
+                whole = np.broadcast_to(given, observed[node].shape)
+            except ValueError:
+                message = f"The values of {node!r} have the shape {given.shape}."
+                remedy = f"Give a number, or an array (geo, date) = {observed[node].shape}."
+                findings.append(Finding("intervention", "error", message, remedy, node))
+                continue
+            if node in self.media and (whole < 0).any():
+                message = f"{node!r} is exposure, but some values are below zero."
+                findings.append(Finding("intervention", "error", message, "Use 0 or more.", node))
+            changes[node] = np.where(mask, whole, observed[node])
+        if findings:
+            raise DataError(findings, "the intervention")
+        return changes
+
+    def _edges(self, paths: Sequence[Sequence[str]]) -> frozenset[do_engine.Edge]:
+        edges = frozenset().union(*(do_engine.edges_of(path) for path in paths))
+        wrong = sorted(edges - set(self.graph.edges))
+        if wrong:
+            raise DataError(
+                [
+                    Finding("edge", "error", f"{a} -> {b} is no edge of the graph.",
+                            f"Paths are those of fit.paths({a!r}).", a)
+                    for a, b in wrong
+                ],
+                "the paths",
+            )  # fmt: skip
+        return edges
+
+    def _brought(
+        self,
+        system: do_engine.System,
+        change: Mapping[str, NDArray],
+        edges: frozenset[do_engine.Edge] | None,
+    ) -> NDArray:
+        """Observed target less that under the change (draw, geo, date)."""
+        found = do_engine.under(system, change, edges)
+        observed = system.observed[self.target]
+        chains, draws = system.draw_labels
+        after = np.broadcast_to(
+            found.get(self.target, observed[None]), (len(chains) * len(draws), *observed.shape)
+        )
+        return observed - after
+
+    def _labelled(self, system: do_engine.System, values: NDArray) -> xr.DataArray:
+        chains, draws = system.draw_labels
+        shape = (len(chains), len(draws), *values.shape[1:])
+        whole = np.broadcast_to(values, (len(chains) * len(draws), *values.shape[1:]))
+        coords = {"chain": chains, "draw": draws, "geo": self.data.geos, "date": self.data.dates}
+        return xr.DataArray(whole.reshape(shape), coords, (*_DRAWS, "geo", "date"))
+
+    def _draws_of(
+        self, system: do_engine.System, values: NDArray, own: Mapping[str, Any], cells: Any
+    ) -> xr.DataArray:
+        """Label (draw, *own, *cells)."""
+        chains, draws = system.draw_labels
+        coords = {"chain": chains, "draw": draws, **own, **cells.coords}
+        shaped = values.reshape(len(chains), len(draws), *values.shape[1:])
+        found = xr.DataArray(shaped, coords, (*_DRAWS, *own, *cells.dims))
+        return found.transpose(*_DRAWS, *own, *cells.by)
+
+    # --- Files -----------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write one zip file with all equations, the table and the graph, atomically."""
+        from mmm_bayes.structural.files import write
+
+        return write(self, path)

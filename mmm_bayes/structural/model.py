@@ -1,0 +1,324 @@
+"""A media-mix model with one equation for every node of a causal graph."""
+
+from __future__ import annotations
+
+import time
+import warnings
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, final
+
+import jax
+import xarray as xr
+
+from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.data.findings import DataError, DataWarning, Finding, listing, nearest
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.fit import MMM, FitResult
+from mmm_bayes.inference import mcmc
+from mmm_bayes.inference.progress import Progress, choose_progress
+from mmm_bayes.model import structural, tree
+from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.spec import ModelSpec, SeasonalitySpec
+from mmm_bayes.structural.equations import equation_data
+from mmm_bayes.structural.fit import StructuralFit
+
+_DRAWS = ("chain", "draw")
+_HIDDEN = 'A hidden common cause is a bidirected edge; a season has the role "seasonality".'
+
+
+@final
+class StructuralMMM:
+    r"""One equation for every node of a causal graph that is not a root, fitted jointly.
+
+    The equation of a node has the form of :class:`~mmm_bayes.fit.MMM`: its parents among the media
+    are adstocked and saturated, its other parents enter linearly, trend and likelihood come from
+    the specification. Nodes that share a hidden cause (bidirected edges) have correlated errors;
+    see :mod:`mmm_bayes.model.structural`. Interventions on the fitted system give total, direct
+    and path-specific effects: TV through search told apart from TV alone.
+
+    Parameters
+    ----------
+    data
+        The table. Nodes are its channels, controls and target, by name.
+    graph
+        What causes what. A node of the role ``"seasonality"`` needs no column: its children have
+        the season's Fourier terms, and other equations have none. Hidden common causes are
+        bidirected edges.
+    spec
+        The model of the equations; the default one when not given.
+    specs
+        Models of single nodes, in place of ``spec``.
+    media
+        Nodes that act with carry-over and saturation; by default the table's channels. A control
+        named here has to be zero or more.
+
+    Raises
+    ------
+    DataError
+        Listing every node without a column, a target or channels that the graph lacks, and
+        equations that cannot be fitted.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import mmm_bayes as mb
+    >>> data = mb.load_dataset("national_weekly")
+    >>> graph = mb.CausalGraph(edges=[("tv", "search"), ("tv", "revenue"), ("search", "revenue")])
+    >>> fit = mb.StructuralMMM(data, graph).fit(jax.random.key(0))  # doctest: +SKIP
+    >>> fit.summary()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        data: MMMData,
+        graph: CausalGraph,
+        spec: ModelSpec | None = None,
+        *,
+        specs: Mapping[str, ModelSpec] | None = None,
+        media: Iterable[str] | None = None,
+    ) -> None:
+        self.data, self.graph = data, graph
+        self.spec, self.specs = spec or ModelSpec(), dict(specs or {})
+        self.media = frozenset(data.channels if media is None else media)
+        self.target = data.target_name
+        self._check()
+        self.districts = self._districts()
+        self.models = {node: self._model(node) for district in self.districts for node in district}
+
+    def __repr__(self) -> str:
+        return "\n".join(self.equations())
+
+    @property
+    def seasons(self) -> frozenset[str]:
+        """Nodes that stand for the season."""
+        return frozenset(self.graph.nodes_of("seasonality")) - set(self.data.columns())
+
+    def equations(self) -> list[str]:
+        """Every equation in words, e.g. ``"sales ~ media(tv, search) + season + price"``."""
+        lines = []
+        for node in self.graph.topological_order():
+            if node not in self.models:
+                continue
+            model, parts = self.models[node], []
+            if model.data.channels:
+                parts.append(f"media({', '.join(model.data.channels)})")
+            parts += ["season"] if model.spec.seasonality else []
+            parts += model.data.controls
+            lines.append(f"{node} ~ {' + '.join(parts) or '1'}")
+        lines += [f"{one} <-> {other}" for one, other in self.graph.bidirected]
+        return lines
+
+    def _check(self) -> None:
+        columns, graph = self.data.columns(), self.graph
+        seasons = set(graph.nodes_of("seasonality"))
+        findings: list[Finding] = []
+
+        def wrong(check: str, message: str, remedy: str, node: str) -> None:
+            findings.append(Finding(check, "error", message, remedy, node))
+
+        for node in graph.nodes:
+            if node not in columns and node not in seasons:
+                hint = nearest(node, columns)
+                remedy = f"{hint.strip()} " if hint else ""
+                remedy += _HIDDEN
+                wrong("unknown_node", f"Node {node!r} has no column in the table.", remedy, node)
+        if self.target not in graph.nodes:
+            remedy = "Add it with its parents."
+            wrong("target", f"The graph lacks the target {self.target!r}.", remedy, self.target)
+        for node in self.specs:
+            if node not in graph.nodes:
+                wrong("specs", f"specs= names {node!r}, which is no node.", "Leave it out.", node)
+        for node in self.media - set(columns):
+            wrong("media", f"media= names {node!r}, which is no column.", "Leave it out.", node)
+        for node in sorted(self.media & set(columns)):
+            if (columns[node] < 0).any():
+                remedy = "Leave it out of media=: it then enters linearly."
+                wrong("media", f"{node!r} is below zero in places, so it cannot saturate.", remedy,
+                      node)  # fmt: skip
+        if findings:
+            raise DataError(findings, "the structural model")
+        left = [channel for channel in self.data.channels if channel not in graph.nodes]
+        if left:
+            warnings.warn(
+                f"The graph lacks the channels {listing(left)}: they are in no equation.",
+                DataWarning,
+                stacklevel=3,
+            )
+
+    def _districts(self) -> list[tuple[str, ...]]:
+        """Groups of nodes with equations: all but roots that stand alone, and seasons."""
+        columns = set(self.data.columns())
+        found = []
+        for district in self.graph.districts():
+            alone = len(district) == 1 and not self.graph.parents(district[0])
+            if not alone and columns.issuperset(district):
+                found.append(district)
+        return found
+
+    def _model(self, node: str) -> MMM:
+        parents = [p for p in self.graph.parents(node) if p not in self.seasons]
+        media = [p for p in parents if p in self.media]
+        linear = [p for p in parents if p not in self.media]
+        return MMM(equation_data(self.data, node, media, linear), self._spec(node, media, linear))
+
+    def _spec(self, node: str, media: Sequence[str], linear: Sequence[str]) -> ModelSpec:
+        """The specification of an equation: what is named of others is left out."""
+        spec = self.specs.get(node, self.spec)
+        changes: dict[str, Any] = {
+            "name": f"{spec.name}: {node}",
+            "channels": {name: own for name, own in spec.channels.items() if name in media},
+            "controls": spec.controls.model_copy(
+                update={"priors": {n: p for n, p in spec.controls.priors.items() if n in linear}}
+            ),
+        }
+        if self.seasons:
+            own = self.seasons & set(self.graph.parents(node))
+            changes["seasonality"] = (spec.seasonality or (SeasonalitySpec(),)) if own else ()
+        if node != self.target and node not in self.specs:
+            # Money per target, counts and logarithms are the target's.
+            changes["likelihood"] = {"family": "normal", "sigma": spec.likelihood.sigma}
+            changes["media"] = spec.media.model_copy(update={"effect": "coefficient"})
+            changes["channels"] = {
+                name: own.model_copy(update={"effect": None})
+                for name, own in changes["channels"].items()
+            }
+        return spec.evolve(**changes)
+
+    def fit(
+        self,
+        rng_key: jax.Array,
+        *,
+        progress: bool | Progress | None = None,
+        prior_draws: int = 500,
+        **settings: Any,
+    ) -> StructuralFit:
+        """Condition all equations on the table.
+
+        The posterior is the product over districts: each is sampled for itself.
+
+        Parameters
+        ----------
+        rng_key
+            Random key; the draws of a district depend on it and on the district's names.
+        progress, prior_draws, **settings
+            As in :meth:`mmm_bayes.fit.MMM.fit`.
+
+        Returns
+        -------
+        StructuralFit
+
+        Raises
+        ------
+        DataError
+            If nodes share a hidden cause in data of several geos, or under a likelihood that is
+            not Gaussian.
+        """
+        if findings := self._joint_findings():
+            raise DataError(findings, "the structural model")
+        equations: dict[str, FitResult] = {}
+        correlations: dict[tuple[str, ...], xr.DataArray] = {}
+        reporter = choose_progress(progress)
+        for district in self.districts:
+            key = jax.random.fold_in(rng_key, zlib.crc32("\n".join(district).encode()))
+            reporter.message(f"equation of {', '.join(district)}")
+            if len(district) == 1:
+                model = self.models[district[0]]
+                equations[district[0]] = model.fit(
+                    key, progress=progress, prior_draws=prior_draws, **settings
+                )
+                continue
+            with reporter:
+                found, correlation = self._fit_jointly(
+                    key, district, reporter, prior_draws, settings
+                )
+            equations |= found
+            correlations[district] = correlation
+        order = [node for node in self.graph.topological_order() if node in equations]
+        return StructuralFit(
+            self.data, self.graph, self.media, {n: equations[n] for n in order}, correlations
+        )
+
+    def _joint_findings(self) -> list[Finding]:
+        findings = []
+        for district in self.districts:
+            if len(district) == 1:
+                continue
+            families = {n: self.models[n].spec.likelihood for n in district}
+            odd = [n for n, own in families.items() if not own.is_gaussian]
+            if odd:
+                findings.append(
+                    Finding(
+                        "likelihood", "error",
+                        f"{listing(odd)} shares a hidden cause with others, but its likelihood is "
+                        f"{families[odd[0]].family!r}.", 'Use "normal" or "log_normal".', odd[0],
+                    )
+                )  # fmt: skip
+            if not self.data.is_national and self.data.n_geos > 1:
+                findings.append(
+                    Finding(
+                        "geo", "error",
+                        f"{listing(district)} share hidden causes: correlated errors are fitted to "
+                        "national data only.",
+                        "Sum over geos, or put the common cause into the table as a column.",
+                        district[0],
+                    )
+                )  # fmt: skip
+        return findings
+
+    def _fit_jointly(
+        self,
+        rng_key: jax.Array,
+        nodes: tuple[str, ...],
+        reporter: Progress,
+        prior_draws: int,
+        settings: Mapping[str, Any],
+    ) -> tuple[dict[str, FitResult], xr.DataArray]:
+        """Sample a district; one fit an equation, and the correlation of their errors."""
+        began = time.perf_counter()
+        sampler = mcmc.SamplerSpec.model_validate(self.spec.sampler.model_dump() | dict(settings))
+        models = [
+            MMM(self.models[n].data, self.models[n].spec.evolve(sampler=sampler)) for n in nodes
+        ]
+        key_run, key_block, key_after = jax.random.split(rng_key, 3)
+        place = {node: position for position, node in enumerate(nodes)}
+        pairs = tuple((place[a], place[b]) for a, b in self.graph.bidirected if a in place)
+        district = structural.District(nodes, tuple(m.structure for m in models), pairs)
+        program = structural.district_program(district, sampler.precision)
+        with jax.enable_x64(sampler.precision == "float64"):
+            each = [model.arrays() for model in models]
+            arrays: Any = structural.join_arrays(district, each)
+            draws = mcmc.sample(
+                key_run,
+                program.sampler(arrays),
+                arrays,
+                program.layout(arrays).start,
+                sampler,
+                reporter,
+            )
+            chains = draws.positions.shape[0]
+            positions = draws.positions.reshape(-1, draws.positions.shape[-1])
+            params = program.parameters(key_block, positions, arrays)
+            own = program.by_node(params)
+            found = {}
+            for node, model, observed in zip(nodes, models, each, strict=True):
+                keys = jax.random.split(jax.random.fold_in(key_after, place[node]))
+                groups = model.groups_of(
+                    (keys[0], keys[1]), model.program(), own[node], observed, chains, prior_draws
+                )
+                groups["sample_stats"] = tree.sample_stats(draws, sampler.max_tree_depth)
+                groups["posterior"].attrs |= {
+                    "inference": f"NUTS, jointly with {listing(set(nodes) - {node})}",
+                    "warmup_steps": draws.warmup_steps.tolist(),
+                    "wall_seconds": time.perf_counter() - began,
+                }
+                result = xr.DataTree.from_dict(groups | tree.data_groups(model.data))
+                found[node] = FitResult(Fitted(model.spec, model.data, result))
+        shape = (chains, -1, len(nodes), len(nodes))
+        correlation = xr.DataArray(
+            params["error_correlation"].reshape(shape),
+            {"node": list(nodes), "other": list(nodes)},
+            (*_DRAWS, "node", "other"),
+            "error_correlation",
+        )
+        return found, correlation

@@ -140,7 +140,7 @@ def discover(
         found = session.run_again(table)
         console.print(str(found), highlight=False, markup=False)
         session.save(out / "session.json")
-        own = found.graph.with_roles_of(table)
+        own = found.graph.with_roles_of(table, seasonality=tuple(season or ()))
         own.to_file(out / "graph.toml")
         write_text(out / "edges.csv", found.edges.to_csv(index=False))
         write_text(out / "conflicts.txt", f"{found.conflicts}\n")

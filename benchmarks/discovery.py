@@ -11,7 +11,7 @@
 A wrong edge is any ordered pair that is no edge, so that some are reversed and some are indirect
 effects; together with the right ones they form no cycle. Experts' confidence is the default, 0.8.
 The structural Hamming distance counts pairs whose edge is missing, too many or reversed, a reversed
-one once. Development used seeds 1000 to 1048; these are 0 to 49.
+one once. Development used seeds 0 to 49 and 1000 to 1048; the defaults are fresh ones, 100 to 149.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def tables(cases: list[dict[str, Any]], methods: Sequence[str], bootstrap: int) 
 def main() -> None:
     parser = record.parser(__doc__ or "")
     parser.add_argument("--tables", type=int, default=50)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--first", type=int, default=100, help="first seed")
     parser.add_argument("--bootstrap", type=int, default=8)
     parser.add_argument("--methods", nargs="+", default=["gp", "pc", "ges", "lingam"])
     parser.add_argument("--keep", help="file to keep cases in, and to go on from")

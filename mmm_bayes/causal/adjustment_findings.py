@@ -103,7 +103,7 @@ def paths_that_bias(
     rest = 0
     for path in _open_paths(graph, goal, given):
         opened = list(path.colliders)
-        by = _openers(goal, opened, given)
+        by = _openers(graph, opened, given)
         if by and told.issuperset(by):
             continue
         if not by:
@@ -113,7 +113,7 @@ def paths_that_bias(
             continue
         told |= set(by)
         for name in by:
-            above = [v for v in opened if name in goal.links.descendants([v])]
+            above = [v for v in opened if name in graph.links.descendants([v])]
             which = f"{name} is a collider" if name in opened else (
                 f"{name} descends from the collider {above[0]}")  # fmt: skip
             yield AdjustmentFinding(
@@ -128,18 +128,21 @@ def _open_paths(
 ) -> Iterator[CausalPath]:
     """Go through open paths that the effect does not run through."""
     x, y = goal.treatment[0], goal.outcome
-    yield from itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT)
+    seen: set[CausalPath] = set()
+    for path in itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT):
+        seen.add(path)
+        yield path
     if goal.forbidden.isdisjoint(given):
         return
-    # Forbidden members open paths whose first edge belongs to causal paths as well.
+    # Forbidden members also open paths by way of the edges that the effect runs through.
     for path in itertools.islice(open_paths(graph.links, x, y, given), _MOST_LOOKED_AT):
-        if not path.is_directed and path.nodes[1] in goal.through and path.arrows[0] == "->":
+        if path not in seen and not path.is_directed:
             yield path
 
 
-def _openers(goal: Criterion, colliders: list[str], given: tuple[str, ...]) -> list[str]:
+def _openers(graph: CausalGraph, colliders: list[str], given: tuple[str, ...]) -> list[str]:
     """Members of the set that open colliders on a path."""
-    below = [goal.links.descendants([collider]) for collider in colliders]
+    below = [graph.links.descendants([collider]) for collider in colliders]
     return [name for name in given if any(name in own for own in below)]
 
 

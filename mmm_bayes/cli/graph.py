@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from mmm_bayes.cli.models import load_data, read_model
 from mmm_bayes.cli.terminal import (
     STRICT,
+    CommandError,
     claim_folder,
     open_console,
     problems_in_words,
@@ -80,6 +82,8 @@ def check(
         target = own.nodes_of("target")[0]
         parts = [f"{table!r}", f"{own}"]
         channels = [name for name in own.nodes_of("channel") if target in own.descendants(name)]
+        if not channels:
+            raise CommandError(f"In this graph no channel leads to {target}: add the edges.")
         parts += [str(identify(own, channel, target)) for channel in channels]
         report = falsify(own, table, test=test, alpha=alpha, rng_key=jax.random.key(seed))
         parts.append(str(report))
@@ -92,8 +96,9 @@ def check(
         figures = {
             "graph": plots.plot_causal_graph(own),
             "falsification": plots.plot_falsification(report),
-            "overlap": plots.plot_overlap(support),
         }
+        if support.treatments:
+            figures["overlap"] = plots.plot_overlap(support)
         _save(figures, out)
         _say_written(console, out, "check.txt, graph.toml", len(figures))
         if strict and report.objected:
@@ -191,15 +196,32 @@ def effects(
         console.print(f"{system!r}\n", highlight=False, markup=False)
         fit = system.fit(jax.random.key(seed), progress=not quiet, prior_draws=0, **sizes)
         verdicts, summary = fit.diagnose(), fit.summary()
-        console.print(verdicts[["verdict", "first"]].to_string(), highlight=False, markup=False)
-        console.print(f"\n{_rounded(summary)}\n", highlight=False, markup=False)
+        for node, row in verdicts.iterrows():
+            first = f": {row['first']}" if row["verdict"] != "PASS" else ""
+            console.print(f"{node} {row['verdict']}{first}", highlight=False, markup=False)
+        console.print()
+        rows = [
+            (*map(str, key), row["contribution"], row["contribution_lower"],
+             row["contribution_upper"], row["roas"], row["roas_lower"], row["roas_upper"])
+            for key, row in zip(summary.index, summary.to_dict("records"), strict=True)
+        ]  # fmt: skip
+        _print_effects(console, f"Effects on {fit.target}, structural model", rows)
         fit.save(out / "structural.zip")
         write_text(out / "effects.csv", summary.to_csv())
         write_text(out / "diagnostics.csv", verdicts.to_csv())
         regression = effects_table(
             table, own, rng_key=jax.random.key(seed), transform="search", estimator=estimator
         )
-        console.print(f"By regression ({estimator}):\n{regression}", highlight=False, markup=False)
+        rows = [
+            (e.treatment, e.effect, e.value, *e.interval, e.roas, *e.roas_interval)
+            for e in regression.estimates
+        ]
+        _print_effects(console, f"Effects on {fit.target}, by regression ({estimator})", rows)
+        for e in regression.estimates:
+            given = ", ".join(e.adjustment) or "nothing"
+            console.print(f"{e.treatment}, {e.effect}: adjusted for {given}", style="dim")
+        for name, reason in regression.refused.items():
+            console.print(f"{name}: {reason}", highlight=False, markup=False)
         write_text(out / "regression.csv", regression.to_frame().to_csv(index=False))
         figures = {
             "graph": plots.plot_causal_graph(own),
@@ -238,9 +260,30 @@ def _read(
     return table, CausalGraph.from_file(graph).with_roles_of(table)
 
 
-def _rounded(table: Any) -> str:
-    text: str = table.to_string(float_format=lambda x: f"{x:.4g}")
-    return text
+def _print_effects(
+    console: Console,
+    title: str,
+    rows: Sequence[tuple[Any, ...]],
+) -> None:
+    """Print effects with their 90% intervals; a direct effect that is all is left out."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    table.add_column("channel")
+    table.add_column("effect")
+    for name in ("brought", "90% interval", "ROAS", "90% interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    mediated = {channel for channel, effect, *rest in rows if effect == "indirect" and rest[0]}
+    last = ""
+    for channel, effect, value, low, high, roas, roas_low, roas_high in rows:
+        if effect != "total" and channel not in mediated:
+            continue
+        table.add_row(
+            channel if channel != last else "", effect, f"{value:,.4g}",
+            f"{low:,.4g} to {high:,.4g}", f"{roas:.2f}", f"{roas_low:.2f} to {roas_high:.2f}",
+        )  # fmt: skip
+        last = channel
+    console.print(table)
 
 
 def _save(figures: dict[str, Any], out: Path) -> None:

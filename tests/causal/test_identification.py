@@ -303,6 +303,16 @@ def test_m_bias_and_butterfly() -> None:
     assert report.instead == ("a", "m")
 
 
+def test_a_collider_that_is_open_by_way_of_the_effect_is_named() -> None:
+    # c is a collider through which x -> y -> w opens; then z, too, lets the path through.
+    graph = CausalGraph(
+        edges=[("x", "y"), ("y", "w"), ("c", "x")],
+        bidirected=[("x", "z"), ("z", "c"), ("c", "w")],
+    )
+    report = graph.explain_adjustment("x", "y", ["w", "z"], "direct")
+    assert {finding.node for finding in report.errors} >= {"w", "z"}
+
+
 def test_where_a_hidden_cause_is_in_the_way() -> None:
     with pytest.raises(IdentificationError) as error:
         FRONT_DOOR.adjustment_set("x", "y")

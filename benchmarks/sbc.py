@@ -53,7 +53,7 @@ def problem() -> Problem:
         jax.random.key(7), n_dates=60, n_channels=2, n_controls=1, max_lag=4
     )
     model = mb.MMM(simulated.data, spec)
-    return Problem(model._program(True), model._program(False), model._arrays())
+    return Problem(model.program(True), model.program(False), model.arrays())
 
 
 def from_prior(key: jax.Array, case: Problem, count: int) -> tuple[Params, np.ndarray]:

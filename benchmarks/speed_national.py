@@ -144,7 +144,7 @@ def _draw_back_cpu(model: Any, count: int) -> float:
     import jax
 
     with jax.enable_x64(True):
-        arrays, program = model._arrays(), model._program(True)
+        arrays, program = model.arrays(), model.program(True)
         positions = np.zeros((count, program.layout(arrays).dim))
         return _cpu(lambda: program.parameters(jax.random.key(0), positions, arrays))[2]
 
@@ -166,8 +166,8 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
         from mmm_bayes.model import mmm
 
         package = _package_model(num_warmup, num_samples)
-        arrays = package._arrays()
-        model = functools.partial(mmm.generative, package._structure, arrays, marginal=True)
+        arrays = package.arrays()
+        model = functools.partial(mmm.generative, package.structure, arrays, marginal=True)
         arguments: tuple[Any, ...] = ()
     else:
         import arviz  # noqa: F401
@@ -229,7 +229,7 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     if marginal:
         from mmm_bayes.model.program import fall
 
-        program = package._program(True)
+        program = package.program(True)
         sites = program.layout(arrays).sites
         parts = []
         for site in sites:

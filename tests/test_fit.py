@@ -144,10 +144,10 @@ def test_what_follows_the_sampler_is_compiled_before_it_ends(national_data: MMMD
     spec = SPEC.evolve(name="compiled_ahead")
     mmm = MMM(national_data, spec)
     with jax.enable_x64(True):
-        observed = mmm._arrays()
+        observed = mmm.arrays()
         added = mmm.augment(jax.random.key(3), _augmentation(national_data))
         arrays = mmm._conditioned(observed, added)
-        program = mmm._program(True)
+        program = mmm.program(True)
         program.compile_ahead(arrays, observed)
         ready = set(program._compiled)
         positions = np.zeros((130, program.layout(arrays).dim))

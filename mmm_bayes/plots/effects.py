@@ -390,7 +390,7 @@ def plot_lift_tests(comparison: LiftComparison) -> Figure:
                 ax.hlines(y, row[f"{kind}_low"], row[f"{kind}_high"], color=colour, lw=2.2)
                 ax.plot(row[kind], y, marker=marker, ms=6.5, color=colour, zorder=4)
             ax.annotate(
-                f"{row['agreement']} (z = {row['z']:.1f})", (1.01, place),
+                f"{row['agreement']} (z = {round(row['z'], 1) + 0.0:.1f})", (1.01, place),
                 xycoords=("axes fraction", "data"), va="center", fontsize=9,
                 color=INK if good else _WRONG, annotation_clip=False,
             )  # fmt: skip

@@ -106,7 +106,7 @@ def test_what_shares_a_hidden_cause_with_the_target_stays_in_the_model(mmm: MMM)
         [("price", "tv"), ("promo", "radio")],
         [("tv", "sales")],
     )
-    found = excluding(CausalDA(graph), mmm._structure, mmm.data)
+    found = excluding(CausalDA(graph), mmm.structure, mmm.data)
     zero = {name: found.media_prior(name, "beta").dist for name in mmm.data.channels}
     assert zero == {"tv": "half_normal", "radio": "constant", "search": "constant"}
     assert found.control_prior("price") == NORMAL
@@ -252,7 +252,7 @@ def scaled_controls() -> np.ndarray:
 def draw(mmm: MMM, key: int, rows: AddedRows) -> np.ndarray:
     """Outcomes in the units of the table (row,)."""
     with jax.enable_x64(True):
-        found = draw_outcomes(jax.random.key(key), mmm._structure, mmm.data, PILLOW, rows)
+        found = draw_outcomes(jax.random.key(key), mmm.structure, mmm.data, PILLOW, rows)
     return mmm._scaling.inverse_target(found, mmm.data.ds["population"].values)[0]
 
 
@@ -323,7 +323,7 @@ def test_rows_take_the_draws_in_turn(mmm: MMM, monkeypatch: pytest.MonkeyPatch) 
     weeks = np.arange(450) % WEEKS
     rows = rows_at(weeks, radio=0, promo=0, tv=weeks, search=weeks, price=weeks)
     with jax.enable_x64(True):
-        found = draw_outcomes(jax.random.key(0), mmm._structure, mmm.data, PILLOW, rows)
+        found = draw_outcomes(jax.random.key(0), mmm.structure, mmm.data, PILLOW, rows)
     assert found.shape == (1, 450)
     np.testing.assert_array_equal(found[0] % 10_000, WEEKS + np.arange(450))
     drawn = (found[0] // 10_000).astype(int)
@@ -338,7 +338,7 @@ def test_counts_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = spec_with(likelihood={"family": "negative_binomial"}, sampler={"num_chains": 1})
     mmm = MMM(data_with("negative_binomial"), spec)
     found = mmm.augment(jax.random.key(6), CausalDA(GRAPH, num_rows=60))
-    drawn, observed = found.added_rows(mmm._structure).target, mmm.data.ds["target"].values
+    drawn, observed = found.added_rows(mmm.structure).target, mmm.data.ds["target"].values
     assert (drawn == np.round(drawn)).all()
     assert (drawn >= 0).all()
     assert np.isin(drawn, observed).mean() < 0.2
@@ -366,7 +366,7 @@ def test_outcomes_have_no_donor_and_replace_those_of_kernels(
     xr.testing.assert_identical(one, two)
     target = augmentation.values.sel(variable="sales").values
     assert np.isfinite(target).all()
-    assert not np.isin(target, mmm._arrays().target).any()
+    assert not np.isin(target, mmm.arrays().target).any()
 
 
 @pytest.mark.parametrize(("rows", "mixture"), [(6, 0.5), (6, 0.8), (60, 0.5)])

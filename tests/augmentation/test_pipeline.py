@@ -162,7 +162,7 @@ def test_the_calendar_is_added_as_a_cause_of_everything() -> None:
 
 
 def test_features_are_adstock_controls_and_calendar(mmm: MMM) -> None:
-    frame = feature_frames(mmm._structure, mmm._arrays(), "season", "sales")[0]
+    frame = feature_frames(mmm.structure, mmm.arrays(), "season", "sales")[0]
     assert list(frame.columns) == [
         "season[time]", "season[year_sin1]", "season[year_cos1]", "price", "promo",
         "tv", "radio", "sales",
@@ -171,7 +171,7 @@ def test_features_are_adstock_controls_and_calendar(mmm: MMM) -> None:
     alpha = mmm.spec.media_prior("tv", "alpha").median
     kernel = alpha ** np.arange(4)
     kernel /= kernel.sum()
-    exposure = mmm._arrays().media[0, 0, 0]
+    exposure = mmm.arrays().media[0, 0, 0]
     wanted = [
         sum(kernel[lag] * exposure[t - lag] for lag in range(4) if t >= lag) for t in range(WEEKS)
     ]
@@ -286,7 +286,7 @@ def is_mixed(augmentation: MMMAugmentation) -> np.ndarray:
 
 
 def test_rows_are_put_together_from_their_donors(mmm: MMM, augmentation: MMMAugmentation) -> None:
-    arrays, structure = mmm._arrays(), mmm._structure
+    arrays, structure = mmm.arrays(), mmm.structure
     rows = augmentation.added_rows(structure)
     assert rows.media.shape == (2, 1, 90)
     donors = augmentation.donors
@@ -320,14 +320,14 @@ def test_a_saturated_graph_with_small_bandwidths_repeats_rows(mmm: MMM) -> None:
 def test_new_targets_may_come_from_residuals(mmm: MMM) -> None:
     settings = CausalDA(GRAPH, estimator={"sales": "residual"}, num_rows=50)
     found = mmm.augment(jax.random.key(4), settings)
-    target = found.added_rows(mmm._structure).target
-    assert np.isin(target, mmm._arrays().target).mean() < 0.2
+    target = found.added_rows(mmm.structure).target
+    assert np.isin(target, mmm.arrays().target).mean() < 0.2
     assert np.isfinite(target).all()
 
 
 def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
     found = mmm.augment(jax.random.key(4), copying(smoothing=0.5, num_rows=50))
-    rows, arrays = found.added_rows(mmm._structure), mmm._arrays()
+    rows, arrays = found.added_rows(mmm.structure), mmm.arrays()
     for k, name, copied in ((0, "price", False), (1, "promo", True)):
         lent = arrays.design[0, found.donors.sel(node=name)[0], k - 2]
         assert (np.abs(rows.controls[0, :, k] - lent) < 1e-6).all() == copied
@@ -335,8 +335,8 @@ def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
     data = data_with(likelihood="negative_binomial")
     counts = MMM(data, spec_with(likelihood={"family": "negative_binomial"}))
     found = counts.augment(jax.random.key(4), copying(smoothing=0.5, num_rows=50))
-    target = found.added_rows(counts._structure).target
-    assert np.isin(target, counts._arrays().target).all()
+    target = found.added_rows(counts.structure).target
+    assert np.isin(target, counts.arrays().target).all()
 
 
 @pytest.mark.parametrize("method", ["resample", "enumerate"])
@@ -462,7 +462,7 @@ def panel() -> MMM:
 def test_panels_are_augmented_geo_by_geo() -> None:
     mmm = panel()
     shown = mmm.augment(jax.random.key(7), copying(ROOTS, num_rows=50))
-    rows, arrays = shown.added_rows(mmm._structure), mmm._arrays()
+    rows, arrays = shown.added_rows(mmm.structure), mmm.arrays()
     for g in range(3):
         own = shown.donors.sel(node="sales")[g].values
         np.testing.assert_allclose(rows.target[g], arrays.target[g, own])

@@ -176,9 +176,9 @@ def test_mixed_priors_keep_to_their_channels(
 
 
 def test_structures_of_equal_specs_share_one_program(national_data: MMMData) -> None:
-    first, second = (MMM(national_data, _mixed())._program(True) for _ in range(2))
+    first, second = (MMM(national_data, _mixed()).program(True) for _ in range(2))
     assert first is second
-    other = MMM(national_data, _mixed().evolve(trend={"kind": "none"}))._program(True)
+    other = MMM(national_data, _mixed().evolve(trend={"kind": "none"})).program(True)
     assert other is not first
 
 
@@ -191,7 +191,7 @@ def test_a_constant_control_has_its_value_in_every_geo(n_geos: int, marginal: bo
     first, _ = data.controls
     fixed = {first: {"dist": "constant", "value": 0.3}}
     model = MMM(data, ModelSpec(controls={"priors": fixed}))
-    arrays, program = model._arrays(), program_for(model.structure, marginal, "float64")
+    arrays, program = model.arrays(), program_for(model.structure, marginal, "float64")
     with jax.enable_x64(True):
         layout = program.layout(arrays)
         positions = np.stack([layout.start(np.random.default_rng(s), 1.0) for s in range(3)])

@@ -164,10 +164,10 @@ def test_strict_exits_with_three_on_fail(folder, fitted, tmp_path, monkeypatch):
 def test_a_bundled_model_is_found_by_name_though_a_folder_has_it_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("lydia_pinkham").mkdir()
-    assert cli._read_model("lydia_pinkham").name == "lydia_pinkham"
+    assert cli.read_model("lydia_pinkham").name == "lydia_pinkham"
 
 
-@pytest.mark.parametrize("path", cli._models(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", cli.bundled_models(), ids=lambda path: path.stem)
 def test_a_bundled_model_fits_its_table(path):
     spec = mb.ModelSpec.from_toml(path)
     assert spec.name == path.stem

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from mmm_bayes.causal.graph import CausalGraph, GraphError
     from mmm_bayes.causal.graph_sensitivity import graph_sensitivity
     from mmm_bayes.causal.kpis import business_kpis
-    from mmm_bayes.causal.lift_tests import LiftTest, compare_lift_tests, read_lift_tests
+    from mmm_bayes.causal.lift_comparison import compare_lift_tests
     from mmm_bayes.causal.overlap import overlap
     from mmm_bayes.causal.refutation import refute
     from mmm_bayes.causal.sensitivity import sensitivity
     from mmm_bayes.causal_mmm import CausalMMM, CausalMMMSpec, load_causal_mmm
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.findings import DataError, DataWarning
+    from mmm_bayes.data.lift_tests import LiftTest, read_lift_tests
     from mmm_bayes.data.mediation import SimulatedMediation, simulate_mediation
     from mmm_bayes.data.panel import ShopPanel
     from mmm_bayes.data.schema import MMMData
@@ -90,9 +91,9 @@ _HOME = {
     "Knowledge": "causal.discovery_knowledge",
     "Discovery": "causal.discovery_result",
     "DiscoverySession": "causal.discovery_session",
-    "LiftTest": "causal.lift_tests",
-    "read_lift_tests": "causal.lift_tests",
-    "compare_lift_tests": "causal.lift_tests",
+    "LiftTest": "data.lift_tests",
+    "read_lift_tests": "data.lift_tests",
+    "compare_lift_tests": "causal.lift_comparison",
     "business_kpis": "causal.kpis",
     "IdentificationError": "causal.criteria",
     "admgda": "augmentation.augment",

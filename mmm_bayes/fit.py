@@ -16,6 +16,8 @@ import jax
 import numpy as np
 import xarray as xr
 
+from mmm_bayes.data.lift_arms import arms_of
+from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from mmm_bayes.analysis.summary import CiKind
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
-    from mmm_bayes.causal.lift_tests import LiftTest
+    from mmm_bayes.causal.lift_comparison import LiftComparison
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.plots import FitPlots
 
@@ -54,11 +56,16 @@ class MMM:
         The table.
     spec
         The model; the default one when not given.
+    lift_tests
+        Experiments that join the likelihood as what they are: the model's own counterfactual over
+        each test's dates and geos (:mod:`mmm_bayes.model.calibration`).
 
     Raises
     ------
     ModelDataError
         If data and model do not fit together, with every reason.
+    DataError
+        If lift tests do not fit the table, with every reason.
 
     Examples
     --------
@@ -68,17 +75,28 @@ class MMM:
     >>> fit = mmm.fit(jax.random.key(0), num_samples=500)  # doctest: +SKIP
     """
 
-    def __init__(self, data: MMMData, spec: ModelSpec | None = None) -> None:
+    def __init__(
+        self,
+        data: MMMData,
+        spec: ModelSpec | None = None,
+        *,
+        lift_tests: Sequence[LiftTest] = (),
+    ) -> None:
         self.data = data
         self.spec = spec or ModelSpec()
+        self.lift_tests = tuple(lift_tests)
         checks.check_model(self.spec, data)
-        self.structure = mmm.structure_of(self.spec, data.channels, data.controls, data.n_geos)
+        arms_of(data, self.lift_tests)
+        self.structure = mmm.structure_of(
+            self.spec, data.channels, data.controls, data.n_geos, bool(self.lift_tests)
+        )
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
         self._log_rate = make.log_rate(data)
         self._frame = TimeFrame.from_dates(data.dates)
 
     def __repr__(self) -> str:
-        return f"MMM({self.spec.name!r}, {self.data!r})"
+        tests = f", lift_tests={len(self.lift_tests)}" if self.lift_tests else ""
+        return f"MMM({self.spec.name!r}, {self.data!r}{tests})"
 
     def sample_prior_predictive(self, rng_key: jax.Array, num_draws: int = 500) -> xr.DataTree:
         """Draw parameters and targets before looking at the target.
@@ -182,7 +200,7 @@ class MMM:
             from mmm_bayes.augmentation.pipeline import excluding
 
             spec = excluding(augmentation, replace(self.structure, spec=spec), self.data)
-        model = self if spec is self.spec else MMM(self.data, spec)
+        model = self if spec is self.spec else MMM(self.data, spec, lift_tests=self.lift_tests)
         added = None if augmentation is None else model.augment(rng_key, augmentation)
         reporter = choose_progress(progress)
         with jax.enable_x64(spec.sampler.precision == "float64"), reporter:
@@ -192,12 +210,16 @@ class MMM:
         result["posterior"].attrs["wall_seconds"] = time.perf_counter() - began
         if added is not None:
             result["posterior"].attrs["augmentation"] = added.to_json()
+        if self.lift_tests:
+            result["posterior"].attrs["lift_tests"] = to_json(self.lift_tests)
         return FitResult(Fitted(spec, self.data, result))
 
     def arrays(self) -> mmm.ModelArrays:
         """Scaled arrays of the table, arguments of the compiled programs."""
         dtype = np.dtype(self.spec.sampler.precision)
-        return make.training_arrays(self.structure, self.data, self._scaling, self._frame, dtype)
+        return make.training_arrays(
+            self.structure, self.data, self._scaling, self._frame, dtype, self.lift_tests
+        )
 
     def _conditioned(
         self, observed: mmm.ModelArrays, added: MMMAugmentation | None
@@ -326,7 +348,7 @@ class MMM:
     ) -> dict[str, xr.Dataset]:
         key_params, key_outcome = jax.random.split(rng_key)
         program = self.program(marginal=False)
-        plain = arrays._replace(block=None)
+        plain = arrays._replace(block=None, experiments=None)
         params = program.prior(key_params, plain, draws)
         # The predictive program is that of the posterior: the same shapes, compiled once.
         predictive = self.program(marginal=True)
@@ -646,16 +668,21 @@ class FitResult:
         return predict(self._fitted, new_data, rng_key, max_draws=max_draws)
 
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = 1000) -> NDArray:
-        """Draws (draw,) of a lift test's lift; for ``mb.compare_lift_tests(fit.predict_lift, ..)``.
+        """Draws (draw,) of what a lift test measures, by this fit.
 
         See :func:`mmm_bayes.analysis.lift.predicted_lift`.
         """
-        from mmm_bayes.analysis.interventions import System
-        from mmm_bayes.analysis.lift import predicted_lift
+        from mmm_bayes.analysis.lift import lift_of
 
-        target = self.data.target_name
-        system = System({target: self._fitted}, self.data.columns(), frozenset(), max_draws)
-        return predicted_lift(system, self.data, target, test)
+        return lift_of(self._fitted, test, max_draws)
+
+    def compare_lift_tests(
+        self, tests: Sequence[LiftTest] | None = None, level: float = 0.9
+    ) -> LiftComparison:
+        """Experiments beside what the fit says of them; by default those it was calibrated with."""
+        from mmm_bayes.analysis.lift import compare_lift_tests_of
+
+        return compare_lift_tests_of(self._fitted, tests, level)
 
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
         """Statistics of the target beside those of its replications; a row a statistic."""

@@ -1,26 +1,29 @@
-"""What fitted equations predict of lift tests: the same dates, geos and channel."""
+"""What fitted equations predict of lift tests: the same dates, geos and change of spend."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mmm_bayes.analysis import interventions as do_engine
-from mmm_bayes.causal.lift_tests import LiftTest
-from mmm_bayes.data.findings import DataError, Finding, listing, nearest
+from mmm_bayes.causal.lift_comparison import LiftComparison, compare_lift_tests
+from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.data.lift_arms import arms_of, lift_scale
+from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model.fitted import Fitted
 
 NDArray = np.ndarray[Any, Any]
 
 
 def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: LiftTest) -> NDArray:
-    """Draws (draw,) of one test's lift.
+    """Draws (draw,) of what one test measures, in the unit of its measure.
 
-    A change of spend scales the channel's exposure by the same factor over the rows of the test;
-    without one the channel as spent is compared with the channel off. What is carried over beyond
-    the last day is not counted, as the test does not see it. In a system of several equations other
-    nodes respond, as they do in the field.
+    Both arms of the test run through the model with adstock and saturation; the outcome counts over
+    the test's geos from its start to its last measured day. In a system of several equations other
+    nodes respond, as they do in the field. Errors stay what they were in each row.
 
     Parameters
     ----------
@@ -36,22 +39,55 @@ def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: L
     Raises
     ------
     DataError
-        If the channel is unknown, or no row with spend falls into the test.
+        If the test does not fit the table, with every reason.
     """
-    if test.channel not in data.channels:
-        hint = nearest(test.channel, data.channels).strip() or f"Have {listing(data.channels)}."
-        message = f"{test.name!r}: there is no channel {test.channel!r}."
-        raise DataError([Finding("channel", "error", message, hint, test.channel)], "the test")
-    rows = np.asarray((data.dates >= test.start) & (data.dates <= test.end))[None, :]
-    geos = np.isin(data.geos, test.geos) if test.geos else np.ones(data.n_geos, bool)
-    rows = rows & geos[:, None]
-    spent = float((data.ds["spend"].sel(channel=test.channel).values * rows).sum())
-    if not rows.any() or (test.spend_change is not None and spent <= 0):
-        message = f"{test.name!r}: {test.channel} has no spend in any row of the test."
-        raise DataError([Finding("rows", "error", message, "Check dates and geos.")], "the test")
-    factor = 0.0 if test.spend_change is None else max(1.0 + test.spend_change / spent, 0.0)
-    observed = system.observed[test.channel]
-    found = do_engine.under(system, {test.channel: np.where(rows, factor, 1.0) * observed})
+    (placed,) = arms_of(data, [test])
+    weight, _, _ = lift_scale(data, placed)
     before = system.observed[target]
-    change = (found.get(target, before[None]) - before)[:, rows].sum(-1)
-    return -change if test.spend_change is None else change
+
+    def outcome(which: int) -> NDArray:
+        paths = {channel: arms[which] for channel, arms in placed.arms.items()}
+        changed = {n: x for n, x in paths.items() if not np.array_equal(x, system.observed[n])}
+        found = do_engine.under(system, changed) if changed else {}
+        return found.get(target, before[None])
+
+    change = ((outcome(0) - outcome(1)) * weight).sum((-2, -1))
+    if test.measure == "cost_per_target":
+        with np.errstate(divide="ignore"):
+            return 1.0 / change
+    return change
+
+
+def lift_of(fitted: Fitted, test: LiftTest, max_draws: int | None = 1000) -> NDArray:
+    """Draws (draw,) of what a test measures, by one fit; see :func:`predicted_lift`."""
+    target = fitted.data.target_name
+    system = do_engine.System({target: fitted}, fitted.data.columns(), frozenset(), max_draws)
+    return predicted_lift(system, fitted.data, target, test)
+
+
+def compare_lift_tests_of(
+    fitted: Fitted, tests: Sequence[LiftTest] | None = None, level: float = 0.9
+) -> LiftComparison:
+    """Experiments beside what a fit says of the same rows.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    tests
+        Experiments; by default those the fit was calibrated with.
+    level
+        Probability of the intervals.
+
+    Raises
+    ------
+    DataError
+        If there are no tests, or one does not fit the table.
+    """
+    own = fitted.lift_tests if tests is None else tuple(tests)
+    if not own:
+        found = Finding(
+            "tests", "error", "The fit has no lift tests.", "Give tests, or fit with lift_tests=."
+        )
+        raise DataError([found], "the comparison")
+    return compare_lift_tests(lambda test: lift_of(fitted, test), own, level=level)

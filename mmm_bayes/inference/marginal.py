@@ -39,11 +39,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 
+from mmm_bayes.inference.functionals import (
+    Functionals,
+    conditioned_draw,
+    functionals_log_density,
+)
+
 Array = jax.Array
 Leaf = Any  # an array of JAX on the device, of NumPy on the host
 NDArray = np.ndarray[Any, Any]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
+_FUNCTIONALS = 0x66756E63  # stream of random numbers of their simulated observations
 
 
 class RotatedBlock(NamedTuple):
@@ -145,8 +152,8 @@ def rotated_draw(rng_key: Array, block: RotatedBlock, residual: Array, sigma: Ar
     return block.back @ omega
 
 
-class _Solved(NamedTuple):
-    """Factors of the grouped posterior: per group (G, p, p) and shared (K, K)."""
+class Solved(NamedTuple):
+    """Factors of the grouped posterior, all standardised: per group (G, p, p) and shared (K, K)."""
 
     group_factor: Array
     whitened_cross: Array
@@ -163,7 +170,7 @@ def _solve(
     scale: Array,
     group_scale: Array,
     extra: Array | None,
-) -> _Solved:
+) -> Solved:
     """Condition on the residual (G, T), in units where every coefficient is standard normal."""
     residual = _weighed(block, residual)
     k, p = block.shared_group.shape[1:]
@@ -197,7 +204,7 @@ def _solve(
     shared = jnp.eye(k, dtype=residual.dtype) + shared - explained[:, :k]
     moment = precision * scale * jnp.sum(cross[:, q, :k], 0) - explained[:, k]
     squares = precision * jnp.sum(inner[:, q, q]) - jnp.sum(whitened_moment**2)
-    return _Solved(
+    return Solved(
         group_factor, whitened_cross, whitened_moment, jnp.linalg.cholesky(shared), moment, squares
     )
 
@@ -220,6 +227,7 @@ def grouped_log_density(
     scale: Array,
     group_scale: Array,
     extra: Array | None = None,
+    functionals: Functionals | None = None,
 ) -> Array:
     r"""Log marginal density of the residual (G, T), by Woodbury within and across groups.
 
@@ -240,6 +248,8 @@ def grouped_log_density(
         Prior scales (K,) of the shared and (p + q,) of the group coefficients.
     extra
         Further group columns (G, q, T) that depend on parameters themselves.
+    functionals
+        Observed functionals of the coefficients of these: their density is joined.
     """
     solved = _solve(block, residual, sigma, scale, group_scale, extra)
     half = solve_triangular(solved.factor, solved.moment, lower=True)
@@ -250,7 +260,10 @@ def grouped_log_density(
         + count * jnp.log(sigma)
     )
     quadratic = solved.squares - jnp.sum(half * half)
-    return -0.5 * quadratic - log_det - 0.5 * count * _LOG_2PI
+    result = -0.5 * quadratic - log_det - 0.5 * count * _LOG_2PI
+    if functionals is not None:
+        result += functionals_log_density(solved, group_scale, functionals)
+    return result
 
 
 def grouped_draw(
@@ -261,6 +274,7 @@ def grouped_draw(
     scale: Array,
     group_scale: Array,
     extra: Array | None = None,
+    functionals: Functionals | None = None,
 ) -> tuple[Array, Array]:
     """Draw ``b`` (K,) and the group coefficients ``u`` (G, p + q) from their joint conditional."""
     key_shared, key_group = jax.random.split(rng_key)
@@ -277,6 +291,11 @@ def grouped_draw(
         effects = right / factor[..., 0] if factor.shape[-1] == 1 else right
     else:
         effects = solve_triangular(factor, right[..., None], lower=True, trans=1)[..., 0]
+    if functionals is not None:
+        key = jax.random.fold_in(rng_key, _FUNCTIONALS)
+        standard, effects = conditioned_draw(
+            key, solved, group_scale, functionals, standard, effects
+        )
     return scale * standard, group_scale * effects
 
 

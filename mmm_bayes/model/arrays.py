@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.scaling import Scaling
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.model import baseline, mmm
+from mmm_bayes.model import baseline, calibration, mmm
 from mmm_bayes.model.media import EffectReference
 from mmm_bayes.model.mmm import ModelArrays, Structure
 
@@ -82,15 +84,21 @@ def effect_reference(data: MMMData, scaling: Scaling) -> EffectReference:
 
 
 def training_arrays(
-    structure: Structure, data: MMMData, scaling: Scaling, frame: baseline.TimeFrame, dtype: Any
+    structure: Structure,
+    data: MMMData,
+    scaling: Scaling,
+    frame: baseline.TimeFrame,
+    dtype: Any,
+    tests: Sequence[LiftTest] = (),
 ) -> ModelArrays:
-    """Arrays of the table a model is fitted to."""
+    """Arrays of the table a model is fitted to, and of its lift tests."""
     reference = effect_reference(data, scaling)
     arrays = window_arrays(structure, data, scaling, frame, None, log_rate(data), reference)
     population = data.ds["population"].values
     target = scaling.target(data.ds["target"].values, population)
     block = mmm.prepare_block(structure, arrays.design)
-    return cast(arrays._replace(target=target, block=block), dtype)
+    experiments = calibration.experiments_of(data, tests, structure.media, scaling)
+    return cast(arrays._replace(target=target, block=block, experiments=experiments), dtype)
 
 
 def window_arrays(
@@ -173,10 +181,13 @@ def augmented_arrays(
         reference=reference,
         block=mmm.prepare_block(structure, np.asarray(design, float), np.asarray(power, float)),
         power=power,
+        experiments=arrays.experiments,
     )
     return cast(result, arrays.target.dtype)
 
 
 def cast(arrays: ModelArrays, dtype: Any) -> ModelArrays:
-    """Bring every array to one floating type."""
-    return jax.tree.map(lambda x: np.asarray(x, dtype), arrays)
+    """Bring every array of numbers to one floating type; positions stay whole."""
+    return jax.tree.map(
+        lambda x: np.asarray(x, None if np.asarray(x).dtype.kind == "i" else dtype), arrays
+    )

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from mmm_bayes.data.lift_tests import LiftTest, from_json
 from mmm_bayes.data.scaling import Scaling, fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import arrays as make
@@ -58,6 +59,11 @@ class Fitted:
     def log_rate(self) -> float:
         """Centre of a count model's intercept."""
         return make.log_rate(self.data)
+
+    @cached_property
+    def lift_tests(self) -> tuple[LiftTest, ...]:
+        """Experiments that the fit was calibrated with."""
+        return from_json(str(self.tree["posterior"].attrs.get("lift_tests", "[]")))
 
     @property
     def dtype(self) -> Any:

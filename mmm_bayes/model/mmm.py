@@ -9,6 +9,7 @@ with baseline columns ``x`` (:mod:`mmm_bayes.model.baseline`), adstock weights `
 a population. With ``marginal=True`` and a Gaussian likelihood the coefficients with normal priors
 are integrated out; :func:`complete` draws them back. Rows may carry powers of their likelihood
 (``ModelArrays.power``): the log likelihood is then :math:`\sum_{gt} w_{gt} \log p(y_{gt})`.
+Lift tests add the likelihood of what they measured (:mod:`mmm_bayes.model.calibration`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from mmm_bayes.inference import marginal as lg
-from mmm_bayes.model import baseline, media
+from mmm_bayes.model import baseline, calibration, media
 from mmm_bayes.model.media import EffectReference, MediaStructure, Params
 from mmm_bayes.model.priors import PriorSpec, distribution
 from mmm_bayes.model.spec import ModelSpec
@@ -44,6 +45,7 @@ class Structure:
     n_geos: int
     terms: tuple[baseline.Term, ...]
     media: MediaStructure
+    has_tests: bool = False
 
     @property
     def is_geo(self) -> bool:
@@ -75,8 +77,12 @@ class Structure:
         return not self.is_geo and not any(term.scaled_by_process for term in self.terms)
 
     def integrates_media(self, marginal: bool) -> bool:
-        """Whether normal geo differences of the media coefficients are integrated out too."""
-        return marginal and self.is_marginal and self.geo_media == "normal"
+        """Whether normal geo differences of the media coefficients are integrated out too.
+
+        A lift test's outcome has to be linear in them: its link is the identity.
+        """
+        linear = not self.has_tests or self.spec.likelihood.link == "identity"
+        return marginal and self.is_marginal and self.geo_media == "normal" and linear
 
     def transports_media(self, marginal: bool) -> bool:
         """Whether log-normal geo differences are sampled around their linear conditional."""
@@ -105,6 +111,8 @@ class ModelArrays(NamedTuple):
         For priors on ROAS and shares.
     block
         Prepared linear-Gaussian block, or ``None``. It holds the powers of its own rows.
+    experiments
+        Lift tests (:class:`~mmm_bayes.model.calibration.Experiments`), or ``None``.
     power
         Powers (geo, time) of each row's likelihood, zero or more, or ``None`` where all are one.
         NumPyro accepts zeros where the arrays are traced (as in every compiled program here).
@@ -117,12 +125,17 @@ class ModelArrays(NamedTuple):
     reference: EffectReference
     block: Any
     power: Any = None
+    experiments: Any = None
 
 
 def structure_of(
-    spec: ModelSpec, channels: Sequence[str], controls: Sequence[str], n_geos: int
+    spec: ModelSpec,
+    channels: Sequence[str],
+    controls: Sequence[str],
+    n_geos: int,
+    has_tests: bool = False,
 ) -> Structure:
-    """Join a specification with the columns of a table."""
+    """Join a specification with the columns of a table, and whether there are lift tests."""
     return Structure(
         spec=spec,
         channels=tuple(channels),
@@ -130,6 +143,7 @@ def structure_of(
         n_geos=n_geos,
         terms=baseline.terms_of(spec, tuple(controls)),
         media=media.media_structure(spec, tuple(channels)),
+        has_tests=has_tests,
     )
 
 
@@ -404,6 +418,8 @@ def generative(
     if marginal:
         numpyro.factor("target", _log_marginal(structure, params, arrays))
     params |= resolved_coefficients(structure, params, arrays, marginal)
+    if arrays.experiments is not None and not structure.integrates_media(marginal):
+        _observe_tests(structure, params, arrays)
     if marginal:
         return
     effect, _ = _media_sum(structure, params, arrays)
@@ -417,6 +433,25 @@ def generative(
             powers = numpyro.handlers.scale(scale=arrays.power)
         with powers:
             numpyro.sample("target", outcome, obs=arrays.target if observed else None)
+
+
+def _observe_tests(structure: Structure, params: Params, arrays: ModelArrays) -> None:
+    """Lift tests, over their standard errors: see :mod:`mmm_bayes.model.calibration`."""
+    given = arrays.experiments
+    values = _media_sum(structure, params, arrays)[1]
+    expected = calibration.predicted(structure.media, params, values, given, structure.n_geos)
+    with numpyro.plate("lift_test", given.observed.shape[0], dim=-1):
+        numpyro.sample("lift", dist.Normal(expected, 1.0), obs=given.observed)
+
+
+def _functionals(structure: Structure, params: Params, arrays: ModelArrays) -> Any:
+    """Lift tests as functionals of integrated media coefficients; ``None`` without any."""
+    if arrays.experiments is None or not structure.integrates_media(True):
+        return None
+    values = _media_sum(structure, params, arrays)[1]
+    return calibration.functionals(
+        structure.media, params, values, arrays.experiments, structure.n_geos
+    )
 
 
 def sample_parameters(structure: Structure, arrays: ModelArrays, marginal: bool) -> Params:
@@ -502,7 +537,8 @@ def _log_marginal(structure: Structure, params: Params, arrays: ModelArrays) -> 
     block, sigma = arrays.block, params["sigma"]
     if structure.is_rotated:
         return lg.rotated_log_density(block, residual[0], sigma)
-    return lg.grouped_log_density(block, residual, sigma, scale, group_scale, extra)
+    tests = _functionals(structure, params, arrays)
+    return lg.grouped_log_density(block, residual, sigma, scale, group_scale, extra, tests)
 
 
 def complete(structure: Structure, rng_key: Array, params: Params, arrays: ModelArrays) -> Params:
@@ -516,7 +552,10 @@ def complete(structure: Structure, rng_key: Array, params: Params, arrays: Model
     if structure.is_rotated:
         drawn = lg.rotated_draw(rng_key, block, residual[0], sigma)
     else:
-        drawn, by_geo = lg.grouped_draw(rng_key, block, residual, sigma, scale, group_scale, extra)
+        tests = _functionals(structure, params, arrays)
+        drawn, by_geo = lg.grouped_draw(
+            rng_key, block, residual, sigma, scale, group_scale, extra, tests
+        )
         width = len(structure.geo_columns)
         if structure.is_geo:
             result["linear_geo"] = by_geo[:, :width]

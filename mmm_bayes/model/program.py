@@ -265,7 +265,7 @@ class Program:
 
         ``keep`` turns a batch of both (n, geo, time) into what is to be kept of them.
         """
-        arrays = arrays._replace(block=None, power=None)
+        arrays = arrays._replace(block=None, power=None, experiments=None)
         return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep)
 
     def compile_ahead(self, arrays: ModelArrays, observed: ModelArrays | None = None) -> None:

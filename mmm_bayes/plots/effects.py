@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmm_bayes.causal.effect_estimate import EffectEstimate
-    from mmm_bayes.causal.lift_tests import LiftComparison
+    from mmm_bayes.causal.lift_comparison import LiftComparison
     from mmm_bayes.causal.refutation_report import RefutationReport
     from mmm_bayes.causal.sensitivity import Sensitivity
     from mmm_bayes.structural.fit import StructuralFit
@@ -374,7 +374,7 @@ def plot_lift_tests(comparison: LiftComparison) -> Figure:
     Parameters
     ----------
     comparison
-        Result of :func:`mmm_bayes.causal.lift_tests.compare_lift_tests`.
+        Result of :func:`mmm_bayes.causal.lift_comparison.compare_lift_tests`.
     """
     table = comparison.table
     count = len(table)

@@ -24,7 +24,7 @@ from mmm_bayes.model.spec import ModelSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.causal.lift_tests import LiftTest
+    from mmm_bayes.data.lift_tests import LiftTest
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str

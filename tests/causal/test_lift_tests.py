@@ -9,13 +9,10 @@ import pytest
 from scipy.stats import chi2, norm
 
 from mmm_bayes.causal.effects import effects_table
+from mmm_bayes.causal.lift_comparison import compare_lift_tests
 from mmm_bayes.causal.lift_predictions import effect_predictions
-from mmm_bayes.causal.lift_tests import (
-    LiftTest,
-    compare_lift_tests,
-    read_lift_tests,
-)
 from mmm_bayes.data.findings import DataError
+from mmm_bayes.data.lift_tests import LiftTest, read_lift_tests
 from tests.causal.effect_tables import GRAPH, weeks
 
 KEY = jax.random.key(0)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mmm_bayes.causal.effects import average_treatment_effect, effects_table
-from mmm_bayes.causal.lift_tests import LiftTest, compare_lift_tests
+from mmm_bayes.causal.lift_comparison import compare_lift_tests
+from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.causal.refutation import refute
 from mmm_bayes.causal.sensitivity import sensitivity
 from mmm_bayes.plots.effects import (

@@ -1,0 +1,353 @@
+"""Experiments as they were run: channels, dates, geos, change of spend, and what was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self, final
+
+import numpy as np
+
+from mmm_bayes.data.findings import DataError, Finding, listing, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Measure = Literal["lift", "roas", "cost_per_target"]
+
+MEASURES: tuple[Measure, ...] = ("lift", "roas", "cost_per_target")
+
+_NEEDED = ("channel", "start", "end", "lift", "standard_error")
+_COLUMNS = (*_NEEDED, "geo", "spend_change", "measured_until", "measure", "recorded", "name")
+
+
+@final
+@dataclass(frozen=True)
+class LiftTest:
+    """One experiment, on one channel or on several at once.
+
+    Attributes
+    ----------
+    channel : str or tuple of str
+        Channel, or channels whose spend changed together.
+    start, end : pandas.Timestamp
+        First and last day of the change of spend; rows dated between count, both ends included.
+    lift : float
+        What was measured, in the unit of ``measure``. A lift is the outcome that the change brought
+        over the dates and geos: negative where spend was cut and the outcome fell.
+    standard_error : float
+        Its standard error.
+    geos : tuple of str
+        Geos under test; empty for all.
+    spend_change : float, tuple of float or None
+        Money by which spend changed in total over the test, one number a channel. None: the channel
+        as spent against the channel off, with ``lift`` what the spend brought.
+    name : str
+        For tables and figures; by default channels and start.
+    measured_until : pandas.Timestamp or None
+        Last day whose outcome counts, ``end`` or later: what is carried over past the end of the
+        change is measured up to here. ``end`` by default: the rest is not seen by the test.
+    measure : {"lift", "roas", "cost_per_target"}
+        Unit of ``lift``: target; revenue per unit of money of the change; money of the change per
+        unit of target.
+    recorded : bool
+        Whether the spends of the table hold the change, as they do where the test ran in these rows
+        (the comparison is then with the table's spend less the change). False: the change is on
+        top of the table's spend.
+
+    Examples
+    --------
+    >>> LiftTest("tv", "2024-03-04", "2024-03-31", lift=900.0, standard_error=150.0).name
+    'tv 2024-03-04'
+    """
+
+    channel: str | tuple[str, ...]
+    start: pd.Timestamp
+    end: pd.Timestamp
+    lift: float
+    standard_error: float
+    geos: tuple[str, ...] = ()
+    spend_change: float | tuple[float, ...] | None = None
+    name: str = ""
+    measured_until: pd.Timestamp | None = None
+    measure: Measure = "lift"
+    recorded: bool = True
+
+    def __post_init__(self) -> None:
+        import pandas as pd
+
+        for field in ("start", "end"):
+            object.__setattr__(self, field, pd.Timestamp(getattr(self, field)))
+        if self.measured_until is not None:
+            object.__setattr__(self, "measured_until", pd.Timestamp(self.measured_until))
+        for field in ("channel", "geos", "spend_change"):
+            value = getattr(self, field)
+            if isinstance(value, list):
+                object.__setattr__(self, field, tuple(value))
+        if isinstance(self.geos, str):
+            object.__setattr__(self, "geos", (self.geos,))
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.label} {self.start:%Y-%m-%d}")
+        problems = _problems(self)
+        if problems:
+            raise DataError(
+                [Finding("lift_test", "error", text, "Correct the test.", self.label)
+                 for text in problems], f"the lift test {self.name!r}",
+            )  # fmt: skip
+
+    @classmethod
+    def of_roas(
+        cls,
+        channel: str | tuple[str, ...],
+        start: Any,
+        end: Any,
+        roas: float,
+        standard_error: float,
+        **options: Any,
+    ) -> Self:
+        """State a measured return on spend: revenue per unit of money, over dates and geos.
+
+        With ``spend_change`` it is the return on the change (an incremental ROAS), without one that
+        on all of the channel's spend in these rows.
+        """
+        return cls(channel, start, end, roas, standard_error, measure="roas", **options)
+
+    @classmethod
+    def of_cost_per_target(
+        cls,
+        channel: str | tuple[str, ...],
+        start: Any,
+        end: Any,
+        cost: float,
+        standard_error: float,
+        **options: Any,
+    ) -> Self:
+        """State a measured cost per unit of incremental target (a CPA, cost per order)."""
+        return cls(channel, start, end, cost, standard_error, measure="cost_per_target", **options)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels under test."""
+        return (self.channel,) if isinstance(self.channel, str) else self.channel
+
+    @property
+    def changes(self) -> tuple[float, ...] | None:
+        """Change of spend of each channel; None for as spent against off."""
+        if self.spend_change is None or isinstance(self.spend_change, tuple):
+            return self.spend_change
+        return (float(self.spend_change),)
+
+    @property
+    def label(self) -> str:
+        """Channels in words."""
+        return " + ".join(self.channels)
+
+    @property
+    def until(self) -> pd.Timestamp:
+        """Last day whose outcome counts."""
+        return self.end if self.measured_until is None else self.measured_until
+
+
+def _problems(test: LiftTest) -> list[str]:
+    problems = []
+    if not test.channels or not all(test.channels):
+        problems.append("The channel is missing.")
+    if len(set(test.channels)) < len(test.channels):
+        problems.append(f"A channel is named twice: {listing(test.channels)}.")
+    if not test.start <= test.end:
+        problems.append(f"The end {test.end:%Y-%m-%d} is before the start {test.start:%Y-%m-%d}.")
+    if not test.end <= test.until and test.start <= test.end:
+        problems.append(
+            f"The outcome is measured until {test.until:%Y-%m-%d}, before the end "
+            f"{test.end:%Y-%m-%d} of the test."
+        )
+    if not np.isfinite(test.lift):
+        problems.append(f"The {_words(test.measure)} is {test.lift}.")
+    if test.measure == "cost_per_target" and test.lift <= 0:
+        problems.append(f"A cost per target should be above zero; got {test.lift}.")
+    if not (np.isfinite(test.standard_error) and test.standard_error > 0):
+        problems.append(f"The standard error should be above zero; got {test.standard_error}.")
+    if test.measure not in MEASURES:
+        problems.append(f"The measure should be one of {listing(MEASURES)}; got {test.measure!r}.")
+    problems += _change_problems(test)
+    return problems
+
+
+def _change_problems(test: LiftTest) -> list[str]:
+    changes = test.changes
+    if changes is None:
+        if not test.recorded:
+            return ["Without a change of spend the test is of the table's own spend: recorded."]
+        return []
+    if len(changes) != len(test.channels):
+        return [
+            f"There are {len(changes)} changes of spend for {len(test.channels)} channels: give "
+            "one a channel, in their order."
+        ]
+    if not np.isfinite(changes).all():
+        return [f"The change of spend is {test.spend_change}."]
+    if not np.any(changes):
+        return ["The change of spend is zero: there was nothing to test."]
+    if test.measure != "lift" and sum(changes) == 0:
+        return [f"The changes of spend cancel: there is no {_words(test.measure)} of nothing."]
+    return []
+
+
+def _words(measure: str) -> str:
+    return measure.replace("_", " ").replace("roas", "ROAS")
+
+
+def to_json(tests: Sequence[LiftTest]) -> str:
+    """Write tests as text, to be stored with a fit."""
+
+    def plain(value: Any) -> Any:
+        return value.isoformat() if hasattr(value, "isoformat") else value
+
+    return json.dumps([{k: plain(v) for k, v in asdict(test).items()} for test in tests])
+
+
+def from_json(text: str) -> tuple[LiftTest, ...]:
+    """Read what :func:`to_json` wrote."""
+    return tuple(LiftTest(**record) for record in json.loads(text))
+
+
+# --- Tables of tests -----------------------------------------------------------------------------
+
+
+def read_lift_tests(
+    frame: pd.DataFrame,
+    columns: Mapping[str, str] | None = None,
+    *,
+    channels: Iterable[str] = (),
+    geos: Iterable[str] = (),
+    dates: Any = None,
+) -> tuple[LiftTest, ...]:
+    """Read lift tests, one a row, and check them all at once.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns ``channel, start, end, lift, standard_error`` and, where they apply, ``geo``
+        (several joined by ``|``, empty for all), ``spend_change`` (empty for on against off),
+        ``measured_until``, ``measure``, ``recorded`` and ``name``. Several channels are joined by
+        ``|``, and so are their changes of spend.
+    columns : mapping of str to str, optional
+        Other names of these columns.
+    channels, geos : iterable of str
+        Those of the model, to check against; empty for no check.
+    dates : array of datetimes, optional
+        Those of the model: a test that no date falls into is refused.
+
+    Raises
+    ------
+    DataError
+        Listing every row that is wrong and why.
+    """
+    names = {name: (columns or {}).get(name, name) for name in _COLUMNS}
+    missing = [names[name] for name in _NEEDED if names[name] not in frame.columns]
+    if missing:
+        raise DataError(
+            [
+                Finding("column", "error", f"There is no column {column!r}.",
+                        nearest(column, map(str, frame.columns)).strip() or "Name it in columns=.",
+                        column)
+                for column in missing
+            ], "the lift tests",
+        )  # fmt: skip
+    findings: list[Finding] = []
+    found = []
+    for row, record in enumerate(frame.to_dict("records")):
+        values = {name: record.get(column) for name, column in names.items()}
+        try:
+            test = _read(values)
+        except (DataError, ValueError, TypeError) as error:
+            texts = [f.message for f in error.findings] if isinstance(error, DataError) else [
+                str(error)]  # fmt: skip
+            findings += [
+                Finding("lift_test", "error", f"Row {row}: {text}", "Correct the row.", rows=(row,))
+                for text in texts
+            ]
+            continue
+        findings += _against_model(test, row, tuple(channels), tuple(geos), dates)
+        found.append(test)
+    if findings:
+        raise DataError(findings, "the lift tests")
+    return tuple(found)
+
+
+def _read(values: Mapping[str, Any]) -> LiftTest:
+    import pandas as pd
+
+    def empty(value: Any) -> bool:
+        return value is None or value == "" or bool(pd.isna(value))
+
+    def parts(name: str) -> tuple[str, ...]:
+        if empty(values[name]):
+            return ()
+        return tuple(part.strip() for part in str(values[name]).split("|") if part.strip())
+
+    channels = parts("channel")
+    changes = tuple(_number(part, "change of spend") for part in parts("spend_change"))
+    until, measure = values["measured_until"], values["measure"]
+    return LiftTest(
+        channel=channels[0] if len(channels) == 1 else channels,
+        start=_date(values["start"], "start"),
+        end=_date(values["end"], "end"),
+        lift=_number(values["lift"], "lift"),
+        standard_error=_number(values["standard_error"], "standard error"),
+        geos=parts("geo"),
+        spend_change=(changes[0] if len(changes) == 1 else changes) if changes else None,
+        name="" if empty(values["name"]) else str(values["name"]),
+        measured_until=None if empty(until) else _date(until, "end of the measurement"),
+        measure="lift" if empty(measure) else measure,
+        recorded=empty(values["recorded"]) or _truth(values["recorded"]),
+    )
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"The {what} should be a number; got {value!r}.") from None
+
+
+def _truth(value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word in ("true", "yes", "1", "1.0"):
+        return True
+    if word in ("false", "no", "0", "0.0"):
+        return False
+    raise ValueError(f"Recorded should be true or false; got {value!r}.")
+
+
+def _date(value: Any, what: str) -> pd.Timestamp:
+    import pandas as pd
+
+    found = pd.to_datetime(value, errors="coerce")
+    if pd.isna(found):
+        raise ValueError(f"The {what} should be a date; got {value!r}.")
+    return found
+
+
+def _against_model(
+    test: LiftTest, row: int, channels: Sequence[str], geos: Sequence[str], dates: Any
+) -> list[Finding]:
+    import pandas as pd
+
+    findings = []
+    for what, asked, known in (("channel", test.channels, channels), ("geo", test.geos, geos)):
+        for name in asked:
+            if known and name not in known:
+                hint = nearest(name, known).strip() or f"There are {listing(known, 12)}."
+                message = f"Row {row}: there is no {what} {name!r}."
+                findings.append(Finding(what, "error", message, hint, rows=(row,)))
+    if dates is not None:
+        own = pd.DatetimeIndex(dates)
+        if not ((own >= test.start) & (own <= test.end)).any():
+            message = (
+                f"Row {row}: no date of the model lies from {test.start:%Y-%m-%d} to "
+                f"{test.end:%Y-%m-%d}; it has {own.min():%Y-%m-%d} to {own.max():%Y-%m-%d}."
+            )
+            findings.append(Finding("dates", "error", message, "Correct the dates.", rows=(row,)))
+    return findings

@@ -1,0 +1,198 @@
+r"""Experiments in the likelihood: the model's own counterfactual over a test's dates and geos.
+
+A test ``k`` changes the exposure of its channels from :math:`x^0` to :math:`x^1` in some rows. With
+adstock weights, saturation and coefficients of the model
+
+.. math:: \Delta\eta_{gt} = \sum_c \beta_{cg}\, [S_c((w_c * x^1_{cg})(t)) -
+          S_c((w_c * x^0_{cg})(t))],
+
+so spend before the test, within it and after the change, up to the last measured day, counts as it
+works by the model. The lift is :math:`\sum_{gt} s\, n_g\, \Delta\eta_{gt}` under an identity link
+(``s`` the target's scale, ``n`` heads), and :math:`\sum_{gt} y_{gt}\,[1 - \exp(-s\,
+\Delta\eta_{gt})]` under a logarithmic one where the table holds the change (errors of a row stay
+what they were). It was measured as :math:`N(\mathrm{lift}, \mathrm{standard\ error}^2)`.
+
+Under an identity link the lift is linear in the coefficients, also in their geo differences that
+are integrated out: see :mod:`mmm_bayes.inference.functionals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mmm_bayes.data.lift_arms import TestArms, arms_of, lift_scale
+from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.data.scaling import Scaling
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.inference.functionals import Functionals
+from mmm_bayes.model import media
+from mmm_bayes.model.media import MediaStructure, Params
+
+Array = jax.Array
+Leaf = Any  # an array of JAX on the device, of NumPy on the host
+NDArray = np.ndarray[Any, Any]
+
+
+class Experiments(NamedTuple):
+    """Tests as arrays, everything over the standard errors.
+
+    A *slot* is one geo of one test in which a channel's spend differs; a *case* is one geo of one
+    test. Channels have as many slots as the one with the most; spare ones have no exposure.
+
+    Attributes
+    ----------
+    media
+        Exposure (channel, 2 slots, ...), with the change then without: lag tensor, or series with
+        history, over the measured dates.
+    case
+        Case (channel, slot) of each slot.
+    test, geo
+        Test and geo (case,) of each case.
+    weight
+        Measured value per unit of target (case, date); of linear predictor with an identity link.
+    direction
+        1 where the change is on top of the table's spend, -1 where the table holds it (case,).
+    exponent
+        Scale of the linear predictor in the exponent; zero with an identity link.
+    observed
+        Measured values (test,).
+    """
+
+    media: Leaf
+    case: Leaf
+    test: Leaf
+    geo: Leaf
+    weight: Leaf
+    direction: Leaf
+    exponent: Leaf
+    observed: Leaf
+
+
+def experiments_of(
+    data: MMMData, tests: Sequence[LiftTest], structure: MediaStructure, scaling: Scaling
+) -> Experiments | None:
+    """Arrays of tests on a table; ``None`` without tests.
+
+    Raises
+    ------
+    DataError
+        With every reason why a test does not fit the table.
+    """
+    if not tests:
+        return None
+    placed = arms_of(data, tests)
+    cases = [
+        (k, int(g)) for k, own in enumerate(placed) for g in np.flatnonzero(own.changed.any(1))
+    ]
+    width = max(int(own.measured.any(0).sum()) for own in placed)
+    channels = list(structure.channels)
+    slots = [
+        [at for at, (k, _) in enumerate(cases) if channel in placed[k].arms] for channel in channels
+    ]
+    count = max(len(own) for own in slots)
+    before = structure.max_lag - 1
+    shape = (structure.max_lag, width) if structure.adstock_first else (before + width,)
+    exposure = np.zeros((len(channels), 2, count, *shape))
+    case = np.zeros((len(channels), count), int)
+    heads = data.ds["population"].values
+    for c, channel in enumerate(channels):
+        for b, at in enumerate(slots[c]):
+            k, g = cases[at]
+            case[c, b] = at
+            for arm in (0, 1):
+                path = placed[k].arms[channel][arm][g] / (heads[g] * scaling.media_scale[c])
+                exposure[c, arm, b] = _window(path, placed[k], width, structure)
+    weights, observed = _weights(data, placed, cases, width, scaling)
+    return Experiments(
+        media=exposure.reshape(len(channels), 2 * count, *shape),
+        case=case,
+        test=np.array([k for k, _ in cases]),
+        geo=np.array([g for _, g in cases]),
+        weight=weights,
+        direction=np.array([-1.0 if placed[k].test.recorded else 1.0 for k, _ in cases]),
+        exponent=np.asarray(_exponent(scaling)),
+        observed=observed,
+    )
+
+
+def _exponent(scaling: Scaling) -> float:
+    return {"identity": 0.0, "log": float(scaling.target_scale), "count": 1.0}[scaling.link]
+
+
+def _window(path: NDArray, placed: TestArms, width: int, structure: MediaStructure) -> NDArray:
+    """Exposure of one geo over the measured dates, with what came before, as the model takes it."""
+    first = int(np.flatnonzero(placed.measured.any(0))[0])
+    before = structure.max_lag - 1
+    series = np.concatenate([np.zeros(before), path, np.zeros(width)])[
+        first : first + before + width
+    ]
+    if not structure.adstock_first:
+        return series
+    windows = np.lib.stride_tricks.sliding_window_view(series, structure.max_lag)
+    return windows[:, ::-1].T
+
+
+def _weights(
+    data: MMMData,
+    placed: Sequence[TestArms],
+    cases: Sequence[tuple[int, int]],
+    width: int,
+    scaling: Scaling,
+) -> tuple[NDArray, NDArray]:
+    """Weights (case, date) of the outcome and measured values (test,), over standard errors."""
+    heads, target = data.ds["population"].values, data.ds["target"].values
+    scales = [lift_scale(data, own) for own in placed]
+    result = np.zeros((len(cases), width))
+    for at, (k, g) in enumerate(cases):
+        weight, _, error = scales[k]
+        dates = placed[k].measured.any(0)
+        unit = scaling.target_scale * heads[g] if scaling.link == "identity" else target[g, dates]
+        result[at, : dates.sum()] = weight[g, dates] * unit / error
+    return result, np.array([value / error for _, value, error in scales])
+
+
+def _differences(structure: MediaStructure, params: Params, given: Experiments) -> Array:
+    """Saturated exposure with the change less without it (channel, slot, date)."""
+    curves = media.response(structure, params, given.media, given.weight.shape[-1])
+    with_change, without = jnp.split(curves, 2, axis=1)
+    return with_change - without
+
+
+def predicted(
+    structure: MediaStructure, params: Params, coefficients: Array, given: Experiments, n_geos: int
+) -> Array:
+    """What the model says each test measures (test,), over its standard error.
+
+    ``coefficients`` is (channel, geo), or (channel, 1) where geos share them.
+    """
+    differences = _differences(structure, params, given)
+    n = coefficients.shape[0]
+    every = jnp.broadcast_to(coefficients, (n, n_geos))
+    own = jnp.take_along_axis(every, given.geo[given.case], axis=1)
+    change = jnp.zeros(given.weight.shape, differences.dtype)
+    change = change.at[given.case].add(own[:, :, None] * differences)
+    # expm1 over its exponent tends to the identity, whose exponent is zero.
+    signed = given.direction[:, None] * given.exponent
+    curved = jnp.expm1(signed * change) / jnp.where(signed == 0, 1.0, given.direction[:, None])
+    change = jnp.where(signed == 0, change, curved)
+    by_case = jnp.sum(given.weight * change, -1)
+    return jnp.zeros(given.observed.shape, by_case.dtype).at[given.test].add(by_case)
+
+
+def functionals(
+    structure: MediaStructure, params: Params, coefficients: Array, given: Experiments, n_geos: int
+) -> Functionals:
+    """Tests as functionals of the geo differences of the coefficients; identity link."""
+    differences = _differences(structure, params, given)
+    loads = jnp.sum(given.weight[given.case] * differences, -1)  # (channel, slot)
+    channel = jnp.broadcast_to(jnp.arange(loads.shape[0])[:, None], loads.shape)
+    shape = (given.observed.shape[0], n_geos, loads.shape[0])
+    rows = jnp.zeros(shape, loads.dtype)
+    rows = rows.at[given.test[given.case], given.geo[given.case], channel].add(loads)
+    every = jnp.broadcast_to(coefficients, (coefficients.shape[0], n_geos))
+    return Functionals(rows, jnp.einsum("mgc,cg->m", rows, every), given.observed)

@@ -65,25 +65,39 @@ def draw_media(
     population: np.ndarray,
     n_channels: int,
     impressions: bool,
+    correlation: float = 0.0,
 ) -> Media:
     """Draw spend for each geo, date and channel, and the exposure it buys."""
     n_dates, n_geos = len(years), len(population)
-    draw = rng["spend"]
+    draw, common = rng["spend"], rng["common"]
+
+    def mixed(own: np.ndarray, shared: np.ndarray) -> np.ndarray:
+        """Give all channels (last axis) a share of their variance in common."""
+        return np.sqrt(1 - correlation) * own + np.sqrt(correlation) * shared[..., None]
+
     heads = population if n_geos > 1 else np.full(1, 1e6)
     level = 0.04 * np.exp(0.5 * draw.standard_normal(n_channels))
     phase = draw.uniform(0, 1, n_channels)
+    if correlation > 0:
+        phase = np.full(n_channels, phase[0])
     log_spend = 0.25 * np.cos(2 * np.pi * (years[:, None] - phase))
-    log_spend = log_spend + 0.4 * ar1(draw, 0.6, (n_dates, n_channels))
+    own = ar1(draw, 0.6, (n_dates, n_channels))
+    log_spend = log_spend + 0.4 * mixed(own, ar1(common, 0.6, (n_dates,)))
     searched = np.arange(n_channels) % 5 == 2
     log_spend = log_spend + 0.6 * demand[:, None] * searched
-    local = 0.25 * ar1(draw, 0.5, (n_dates, n_geos, n_channels)) if n_geos > 1 else 0.0
-    tilt = 0.25 * draw.standard_normal((n_geos, n_channels)) * (n_geos > 1)
+    local: np.ndarray | float = 0.0
+    if n_geos > 1:
+        own = ar1(draw, 0.5, (n_dates, n_geos, n_channels))
+        local = 0.25 * mixed(own, ar1(common, 0.5, (n_dates, n_geos)))
+    own = draw.standard_normal((n_geos, n_channels))
+    tilt = 0.25 * mixed(own, common.standard_normal(n_geos)) * (n_geos > 1)
     spend = heads[:, None, None] * np.exp(
         np.log(level) + np.moveaxis(log_spend[:, None] + tilt + local, 0, 1)
     )
     # The first two of every five channels (television, radio) run in flights.
     flighted = np.arange(n_channels) % 5 < 2
-    spend = np.round(spend * np.where(flighted, _flights(draw, (n_dates, n_channels)), 1.0), 2)
+    flights = _flights(draw, (n_dates, n_channels))
+    spend = np.round(spend * np.where(flighted & (correlation == 0), flights, 1.0), 2)
     exposure = spend
     if impressions:
         per_thousand = rng["prices"].uniform(4, 20, n_channels) * np.exp(

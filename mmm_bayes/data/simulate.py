@@ -35,7 +35,9 @@ from mmm_bayes.data.streams import streams
 _CHANNELS = ("tv", "radio", "search", "social", "display", "print", "video", "outdoor", "email")
 _REVENUE_PER_SALE = 25.0
 # One stream of random numbers a part, so that one more control does not change the spends.
-_STREAMS = ("population", "demand", "controls", "spend", "prices", "parameters", "geos", "noise")
+_STREAMS = (
+    "population", "demand", "controls", "spend", "prices", "parameters", "geos", "noise", "common",
+)  # fmt: skip
 
 
 @final
@@ -77,6 +79,7 @@ def simulate_mmm(
     trend: float = 0.1,
     seasonality: float = 0.1,
     confounding: float = 0.0,
+    correlation: float = 0.0,
     geo_spread: float = 0.2,
     impressions: bool = False,
     start: str = "2022-01-03",
@@ -128,6 +131,9 @@ def simulate_mmm(
         From 0 to 1: strength of a category demand that raises both the target and the spend on
         every fifth channel from the third (search) on. Above 0 it is one more control,
         ``category_demand``.
+    correlation : float
+        From 0 to below 1: share of the variance of log spends, over time and over geos, that all
+        channels have in common. Above 0 they share their season, and none runs in flights.
     geo_spread : float
         Standard deviation over geos of log intercepts and log effects.
     impressions : bool
@@ -168,6 +174,7 @@ def simulate_mmm(
         media_share=media_share,
         noise=noise,
         confounding=confounding,
+        correlation=correlation,
         likelihood=likelihood,
     )
     rng = streams(rng_key, _STREAMS)
@@ -177,7 +184,9 @@ def simulate_mmm(
     if n_geos > 1:
         population = np.round(4e5 * np.exp(0.7 * rng["population"].standard_normal(n_geos)))
     demand = np.round(ar1(rng["demand"], 0.8, (n_dates,)), 4)
-    media = draw_media(rng, years, confounding * demand, population, n_channels, impressions)
+    media = draw_media(
+        rng, years, confounding * demand, population, n_channels, impressions, correlation
+    )
     rest = draw_rest(
         rng["controls"],
         years,
@@ -229,11 +238,14 @@ def _check(**given: Any) -> None:
             ("max_lag", 1),
             ("noise", 0),
             ("confounding", 0),
+            ("correlation", 0),
         )
         if given[name] < least
     ]
     if not 0 < given["media_share"] < 0.8:
         problems.append(f"media_share should lie in (0, 0.8), but is {given['media_share']}.")
+    if given["correlation"] >= 1:
+        problems.append(f"correlation should be below 1, but is {given['correlation']}.")
     if given["likelihood"] not in get_args(Likelihood):
         problems.append(
             f"likelihood should be one of {get_args(Likelihood)}, but is {given['likelihood']!r}."

@@ -1,0 +1,350 @@
+r"""Which experiment to run next: what knowing its result is worth to the next budget.
+
+A test ``e`` would measure :math:`\ell(\theta)` with standard error ``s``. The next budget divides
+today's total ``B`` among channels, each within limits, to bring the most by what is then known. The
+expected value of the sample information is what deciding after the test brings more than deciding
+now,
+
+.. math:: \mathrm{EVSI}(e) = E_y\Big[\max_x E[R(x) \mid y]\Big] - \max_x E[R(x)],
+          \quad y \sim N(\ell(\theta), s^2),
+
+with :math:`R(x) = \sum_c R_c(x_c)` the response curves over the window of the table. The posterior
+given a result ``y`` reweighs the draws of the fit by :math:`N(y \mid \ell(\theta_i), s^2)`; the
+best division of each is found on a grid of money, exactly, by max-plus convolution. A
+test of what no decision turns on is worth nothing, however uncertain the channel.
+
+References
+----------
+Raiffa and Schlaifer (1961), Applied Statistical Decision Theory. Heath, Manolopoulou and Baio
+(2017), A review of methods for analysis of the expected value of information. Medical Decision
+Making 37.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+import jax
+import numpy as np
+
+from mmm_bayes.analysis.contributions import fitted_mean, marginal_roas
+from mmm_bayes.analysis.lift import lift_of
+from mmm_bayes.analysis.response import response_curves
+from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.data.lift_arms import arms_of, lift_scale
+from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.data.streams import generator
+from mmm_bayes.model.fitted import Fitted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NDArray = np.ndarray[Any, Any]
+
+_FEW_DRAWS = 200  # of a posterior mean
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ExperimentRanking:
+    """Candidate tests by what they are worth.
+
+    Attributes
+    ----------
+    table
+        A row a test, the most valuable first: ``channel``, ``spend_change``, ``standard_error``,
+        ``expected`` lift with its interval, ``value`` (EVSI, revenue over the window of the table)
+        with its Monte Carlo ``value_error``, ``share_of_perfect`` knowledge's value,
+        ``marginal_roas_sd`` of the channel before and expected ``marginal_roas_sd_after``, and
+        ``effective_draws`` behind the value.
+    tests
+        The candidates, in the order of the table; their ``lift`` is what the model expects.
+    perfect
+        Value of knowing every parameter: no test is worth more.
+    total, change
+        Money that the decision divides, and by which share each channel may rise or fall.
+    """
+
+    table: pd.DataFrame
+    tests: tuple[LiftTest, ...]
+    perfect: float
+    total: float
+    change: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table."""
+        return self.table
+
+    @property
+    def verdict(self) -> str:
+        """What to run next, in words."""
+        first = self.table.iloc[0]
+        value, error = float(first["value"]), float(first["value_error"])
+        if value <= 2.0 * error:
+            return (
+                f"No test is worth anything to a budget of {self.total:.4g} whose channels move by "
+                f"{self.change:.0%} at most: the same division is best whatever they say."
+            )
+        return (
+            f"Run {self.table.index[0]}: deciding after it brings {value:.3g} (+- {error:.2g}) "
+            f"more revenue, {first['share_of_perfect']:.0%} of what perfect knowledge would, with "
+            f"channels free to move by {self.change:.0%}."
+        )
+
+    def __str__(self) -> str:
+        return self.table.to_string(float_format=lambda x: f"{x:.4g}") + "\n" + self.verdict
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(float_format=lambda x: f"{x:.4g}") + f"<p>{self.verdict}</p>"
+
+
+def candidate_tests(
+    fitted: Fitted, periods: int = 4, factors: Sequence[float] = (0.0, 2.0)
+) -> tuple[LiftTest, ...]:
+    """One test a channel and factor over the last periods: in half of the geos, or nationally.
+
+    Spend is multiplied by the factor on top of what the table holds. The standard error is that of
+    the noise: the residuals' deviation of the tested geos over the periods, and of the other geos
+    as their comparison.
+    """
+    data = fitted.data
+    periods = min(periods, data.n_dates)
+    start, end = data.dates[-periods], data.dates[-1]
+    # Every other geo by size: both halves hold large and small ones.
+    order = np.argsort(-data.ds["population"].values, kind="stable")
+    own = () if data.is_national else tuple(data.geos[g] for g in sorted(order[::2]))
+    mean = fitted_mean(fitted, max_draws=_FEW_DRAWS).mean(("chain", "draw"))
+    noise = (data.ds["target"] - mean).std("date").values
+    tested = np.isin(data.geos, own) if own else np.ones(data.n_geos, bool)
+    others = max(int((~tested).sum()), 1) if own else np.inf
+    variance = periods * float((noise[tested] ** 2).sum()) * (1.0 + tested.sum() / others)
+    found = []
+    for channel in data.channels:
+        spend = data.ds["spend"].sel(channel=channel).values[tested, -periods:]
+        spent = float(np.nan_to_num(spend).sum())
+        for factor in factors:
+            if spent <= 0:
+                continue
+            word = "off" if factor == 0 else f"x {factor:g}"
+            found.append(
+                LiftTest(
+                    channel, start, end, 0.0, float(np.sqrt(variance)), geos=own,
+                    spend_change=(factor - 1.0) * spent, recorded=False, name=f"{channel} {word}",
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def rank_experiments(
+    fitted: Fitted,
+    rng_key: jax.Array,
+    candidates: Sequence[LiftTest] | None = None,
+    *,
+    change: float = 0.5,
+    ci_prob: float = 0.9,
+    max_draws: int = 2000,
+    results: int = 400,
+    points: int = 80,
+) -> ExperimentRanking:
+    """Rank experiments by what their result is worth to the next budget.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    rng_key
+        Random key of simulated results.
+    candidates
+        Tests as they would be run; their ``lift`` does not matter, their ``standard_error`` does.
+        By default :func:`candidate_tests`.
+    change
+        Share by which the next budget may raise or cut each channel.
+    ci_prob
+        Mass of the interval of the expected result.
+    max_draws, results
+        Draws of the posterior, and simulated results of each test.
+    points
+        Steps of money of the division.
+
+    Raises
+    ------
+    DataError
+        If there are no candidates, or one does not fit the table.
+    ValueError
+        If a setting is out of range.
+    """
+    import pandas as pd
+
+    if not 0 < change <= 1:
+        raise ValueError(f"change should lie above 0 and up to 1, but is {change}.")
+    tests = candidate_tests(fitted) if candidates is None else tuple(candidates)
+    paid = fitted.data.ds["spend"].sum(("geo", "date")).values > 0
+    if not tests or paid.sum() < 2:
+        message = "There is nothing to choose between: tests of two paid channels or more matter."
+        raise DataError([Finding("tests", "error", message, "Give candidates.")], "the ranking")
+    rng = generator(rng_key)
+    problem = _division(fitted, paid, change, max_draws, points)
+    known = marginal_roas(fitted, max_draws=max_draws).stack(sample=("chain", "draw"))
+    tail = 0.5 * (1.0 - ci_prob)
+    rows = []
+    for test in tests:
+        lift = lift_of(fitted, test, max_draws)
+        scale, error = _scale(fitted, test, lift)
+        outcome = _worth(problem, scale, error, rng, results)
+        own = known.sel(channel=list(test.channels)).mean("channel").values
+        spread = _remaining_sd(own, scale, error, outcome.results)
+        low, middle, high = np.quantile(lift, [tail, 0.5, 1.0 - tail])
+        rows.append(
+            {
+                "test": test.name,
+                "channel": test.label,
+                "spend_change": arms_of(fitted.data, [test])[0].spend_change,
+                "standard_error": test.standard_error,
+                "expected": middle,
+                "expected_low": low,
+                "expected_high": high,
+                "value": outcome.value,
+                "value_error": outcome.error,
+                "share_of_perfect": outcome.value / problem.perfect if problem.perfect else 0.0,
+                "marginal_roas_sd": float(own.std()),
+                "marginal_roas_sd_after": spread,
+                "effective_draws": outcome.effective,
+            }
+        )
+    table = pd.DataFrame(rows).set_index("test")
+    order = np.argsort(-table["value"].values, kind="stable")
+    return ExperimentRanking(
+        table.iloc[order], tuple(tests[i] for i in order), problem.perfect, problem.total, change
+    )
+
+
+def _scale(fitted: Fitted, test: LiftTest, lift: NDArray) -> tuple[NDArray, float]:
+    """Results and error on the scale on which the error is Gaussian."""
+    if test.measure != "cost_per_target":
+        return lift, test.standard_error
+    (placed,) = arms_of(fitted.data, [test])
+    return 1.0 / lift, lift_scale(fitted.data, placed)[2]
+
+
+class _Division(NamedTuple):
+    """Revenue (draw, channel, step) over the limits of each channel; money in steps."""
+
+    curves: NDArray
+    least: int
+    now: float
+    perfect: float
+    total: float
+
+
+def _division(
+    fitted: Fitted, paid: NDArray, change: float, max_draws: int, points: int
+) -> _Division:
+    """Response of every paid channel on a common grid of money between its limits."""
+    ds = fitted.data.ds
+    spent = np.nan_to_num(ds["spend"].values).sum((0, 1))[paid]
+    names = [c for c, own in zip(fitted.data.channels, paid, strict=True) if own]
+    low = 1.0 - change
+    grid = np.linspace(low, 1.0 + change, 25)
+    draws = response_curves(fitted, names, grid, max_draws=max_draws)
+    values = draws.values.reshape(-1, len(names), len(grid))
+    step = change * 2.0 * spent.sum() / points
+    # Every channel gets its least, the rest is divided; a channel takes so many steps at most.
+    room = np.maximum(np.floor(2.0 * change * spent / step + 1e-9), 0).astype(int)
+    curves = np.full((len(values), len(names), room.max() + 1), -np.inf)
+    for c in range(len(names)):
+        money = low + np.arange(room[c] + 1) * step / spent[c]
+        at = np.clip((money - low) / (2.0 * change) * (len(grid) - 1), 0, len(grid) - 1)
+        left = np.minimum(at.astype(int), len(grid) - 2)
+        share = at - left
+        own = values[:, c]
+        curves[:, c, : room[c] + 1] = own[:, left] * (1 - share) + own[:, left + 1] * share
+    least = round(change * spent.sum() / step)
+    now = _best(curves.mean(0)[None], least)[0]
+    perfect = float(_best(curves, least).mean() - now)
+    return _Division(curves, least, float(now), max(perfect, 0.0), float(spent.sum()))
+
+
+def _best(curves: NDArray, steps: int) -> NDArray:
+    """Greatest sum over channels of curves (n, channel, step) with ``steps`` steps of money."""
+    reach = np.full((len(curves), steps + 1), -np.inf)
+    reach[:, 0] = 0.0
+    for c in range(curves.shape[1]):
+        found = np.full_like(reach, -np.inf)
+        for taken in range(min(curves.shape[2], steps + 1)):
+            own = curves[:, c, taken]
+            if not np.isfinite(own[0]):
+                break
+            found[:, taken:] = np.maximum(
+                found[:, taken:], reach[:, : steps + 1 - taken] + own[:, None]
+            )
+        reach = found
+    return reach.max(1)
+
+
+class _Outcome(NamedTuple):
+    value: float
+    error: float
+    effective: float
+    results: NDArray
+
+
+def _worth(
+    problem: _Division, lift: NDArray, error: float, rng: np.random.Generator, results: int
+) -> _Outcome:
+    """Expected gain of deciding after a test, with its Monte Carlo error."""
+    chosen = rng.choice(len(lift), min(results, len(lift)), replace=False)
+    seen = lift[chosen] + error * rng.standard_normal(len(chosen))
+    weight = _weights(lift, error, seen)
+    finite = np.where(np.isfinite(problem.curves), problem.curves, 0.0)
+    after = np.einsum("yi,ics->ycs", weight, finite)
+    after = np.where(np.isfinite(problem.curves[:1]), after, -np.inf)
+    best = _best(after, problem.least)
+    # The plan that is best now, under the same reweighed draws: their error cancels in between.
+    mean = problem.curves.mean(0)
+    plan = _plan(mean, problem.least)
+    stay = after[:, np.arange(len(plan)), plan].sum(1)
+    gain = best - stay
+    effective = float(np.median(1.0 / (weight**2).sum(1)))
+    spread = float(gain.std() / np.sqrt(len(gain)))
+    return _Outcome(float(gain.mean()), spread, effective, seen)
+
+
+def _plan(curves: NDArray, steps: int) -> NDArray:
+    """Steps of each channel in the best division of curves (channel, step)."""
+    n = len(curves)
+    tables = [np.full(steps + 1, -np.inf)]
+    tables[0][0] = 0.0
+    taken = np.zeros((n, steps + 1), int)
+    for c in range(n):
+        found = np.full(steps + 1, -np.inf)
+        for k in range(min(curves.shape[1], steps + 1)):
+            if not np.isfinite(curves[c, k]):
+                break
+            value = tables[-1][: steps + 1 - k] + curves[c, k]
+            better = value > found[k:]
+            found[k:] = np.where(better, value, found[k:])
+            taken[c, k:] = np.where(better, k, taken[c, k:])
+        tables.append(found)
+    left = int(np.argmax(tables[-1]))
+    plan = np.zeros(n, int)
+    for c in reversed(range(n)):
+        plan[c] = taken[c, left]
+        left -= plan[c]
+    return plan
+
+
+def _weights(lift: NDArray, error: float, seen: NDArray) -> NDArray:
+    """Weights (result, draw) of the draws given each result."""
+    log = -0.5 * ((seen[:, None] - lift[None, :]) / error) ** 2
+    weight = np.exp(log - log.max(1, keepdims=True))
+    return weight / weight.sum(1, keepdims=True)
+
+
+def _remaining_sd(quantity: NDArray, lift: NDArray, error: float, seen: NDArray) -> float:
+    """Root of the expected variance of a quantity after the test."""
+    weight = _weights(lift, error, seen)
+    mean = weight @ quantity
+    variance = weight @ quantity**2 - mean**2
+    return float(np.sqrt(np.maximum(variance, 0.0).mean()))

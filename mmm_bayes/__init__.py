@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from mmm_bayes.data.shops_air import simulate_air_shops
     from mmm_bayes.data.shops_load import load_shops, panel_to_frame
     from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
-    from mmm_bayes.fit import MMM, FitResult, load_fit
+    from mmm_bayes.data.simulate_lift import SimulatedLift, simulate_lift_test
+    from mmm_bayes.fit import MMM
+    from mmm_bayes.fit_result import FitResult, load_fit
     from mmm_bayes.inference.mcmc import SamplerSpec
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.model.checks import ModelDataError
@@ -56,8 +58,8 @@ _HOME = {
     "StructuralMMM": "structural",
     "StructuralFit": "structural",
     "load_structural_fit": "structural",
-    "FitResult": "fit",
-    "load_fit": "fit",
+    "FitResult": "fit_result",
+    "load_fit": "fit_result",
     "MMMData": "data.schema",
     "DataError": "data.findings",
     "DataWarning": "data.findings",
@@ -68,6 +70,8 @@ _HOME = {
     "simulate_mediation": "data.mediation",
     "SimulatedMMM": "data.simulate",
     "simulate_mmm": "data.simulate",
+    "SimulatedLift": "data.simulate_lift",
+    "simulate_lift_test": "data.simulate_lift",
     "SimulatedSCM": "data.scm",
     "simulate_scm": "data.scm",
     "ShopPanel": "data.panel",
@@ -143,6 +147,7 @@ __all__ = [
     "PriorSpec",
     "SamplerSpec",
     "ShopPanel",
+    "SimulatedLift",
     "SimulatedMMM",
     "SimulatedMediation",
     "SimulatedSCM",
@@ -170,6 +175,7 @@ __all__ = [
     "refute",
     "sensitivity",
     "simulate_air_shops",
+    "simulate_lift_test",
     "simulate_mediation",
     "simulate_mmm",
     "simulate_scm",

@@ -1,15 +1,11 @@
-"""The two objects a user holds: a model of a table, and its fit."""
+"""A model of a table, and its fit."""
 
 from __future__ import annotations
 
-import html
-import json
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
 
 import jax
@@ -20,26 +16,20 @@ from mmm_bayes.data.lift_arms import arms_of
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.progress import Progress, choose_progress
 from mmm_bayes.model import arrays as make
-from mmm_bayes.model import checks, mmm, store, tree, units
+from mmm_bayes.model import checks, mmm, tree, units
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import Program, program_for
 from mmm_bayes.model.spec import ModelSpec
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from mmm_bayes.analysis.summary import CiKind
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
-    from mmm_bayes.causal.lift_comparison import LiftComparison
-    from mmm_bayes.inference.verdict import DiagnosticsReport
-    from mmm_bayes.plots import FitPlots
 
 NDArray = np.ndarray[Any, Any]
-By = Sequence[str] | str
 
 # Its stream of random numbers: not a small number, for which fold_in gives the keys of split.
 _AUGMENTATION = 0x61756721
@@ -409,312 +399,3 @@ class _InBackground:
             self._thread.join()
         if self._error is not None:
             raise self._error
-
-
-@final
-class FitResult:
-    """A fitted model: draws, diagnostics, and every quantity a plan is made from.
-
-    Attributes
-    ----------
-    tree
-        ``xarray.DataTree`` with ArviZ's group names, in the units of the table.
-    data, spec
-        What was fitted.
-    """
-
-    def __init__(self, fitted: Fitted) -> None:
-        self._fitted = fitted
-        self._report: DiagnosticsReport | None = None
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{name:<12}{text}" for name, text in self._headline())
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._headline()
-        )
-        return f"<table>{rows}</table>"
-
-    def _headline(self) -> list[tuple[str, str]]:
-        data, posterior = self.data, self.tree["posterior"]
-        sizes, attrs = posterior.sizes, posterior.attrs
-        where = "national" if data.is_national else f"{data.n_geos} geos"
-        verdict = self._report.verdict if self._report else "not judged yet: call diagnose()"
-        lines = [
-            ("FitResult", self.spec.name),
-            ("data", f"{where}, {data.n_dates} dates, {data.dates[0]:%Y-%m-%d} to "
-                     f"{data.dates[-1]:%Y-%m-%d}"),
-            ("channels", ", ".join(data.channels)),
-            ("posterior", f"{sizes['chain']} x {sizes['draw']} draws, "
-                          f"{attrs.get('inference', 'unknown inference')}"),
-            ("diagnostics", verdict),
-        ]  # fmt: skip
-        if "augmentation" in attrs:
-            added = json.loads(attrs["augmentation"])
-            text = (
-                f"causal, {added['rows']} rows added ({added['settings']['method']}), likelihood "
-                f"of {added['total_power']:.1f} for {added['observed_rows']} observed rows"
-            )
-            lines.insert(-1, ("augmented", text))
-        return lines
-
-    @property
-    def fitted(self) -> Fitted:
-        """Specification, data and draws: what the functions of ``mmm_bayes.analysis`` take."""
-        return self._fitted
-
-    @property
-    def tree(self) -> xr.DataTree:
-        """Draws and data, under ArviZ's group names."""
-        return self._fitted.tree
-
-    @property
-    def data(self) -> MMMData:
-        """The table."""
-        return self._fitted.data
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The model."""
-        return self._fitted.spec
-
-    @property
-    def plot(self) -> FitPlots:
-        """Figures: ``fit.plot.roas()``, ``fit.plot.response_curves()``, ``fit.plot.save_all()``."""
-        from mmm_bayes.plots import FitPlots
-
-        return FitPlots(self._fitted)
-
-    def diagnose(self) -> DiagnosticsReport:
-        """Judge the draws and what they say; computed once.
-
-        Returns
-        -------
-        DiagnosticsReport
-            PASS, REVIEW or FAIL, with findings and advice: convergence, divergences, prior against
-            posterior, baseline, residuals, returns, influential rows, predictive coverage.
-        """
-        if self._report is None:
-            from mmm_bayes.analysis.validation import diagnose
-
-            self._report = diagnose(self._fitted)
-        return self._report
-
-    def summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> pd.DataFrame:
-        """What each channel cost and brought.
-
-        Parameters
-        ----------
-        ci_prob
-            Mass of the intervals.
-        ci_kind
-            ``"eti"``, between equal tails, or ``"hdi"``, the shortest.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row a channel: ``spend`` (currency), then posterior median, ``_mean``, ``_lower`` and
-            ``_upper`` of ``contribution`` (units of the target), ``share`` (of the target),
-            ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for unpaid media).
-        """
-        from mmm_bayes.analysis.summary import channel_summary
-
-        return channel_summary(self._fitted, ci_prob, ci_kind)
-
-    def parameter_summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> pd.DataFrame:
-        """Posterior of every parameter as ArviZ summarises it, in the units of the table.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row a scalar parameter: mean, sd, interval, effective draws, R-hat, their errors.
-        """
-        from mmm_bayes.analysis.summary import parameter_summary
-
-        return parameter_summary(self._fitted, ci_prob, ci_kind)
-
-    def contributions(self, by: By = (), **options: Any) -> xr.DataArray:
-        """What the baseline's terms, each control and each channel brought; sums to the mean.
-
-        Parameters
-        ----------
-        by
-            What not to sum over: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
-            ``"month"``.
-        **options
-            ``group``, ``method``, ``unit``, ``max_draws``, ``data``: see
-            :func:`mmm_bayes.analysis.contributions.contributions`.
-
-        Returns
-        -------
-        xarray.DataArray
-            ``(chain, draw, component, *by)``, in units of the target (``unit="revenue"``: money).
-        """
-        from mmm_bayes.analysis import contributions
-
-        return contributions.contributions(self._fitted, by, **options)
-
-    def fitted_mean(self, by: By = ("geo", "date"), **options: Any) -> xr.DataArray:
-        """Expected target ``(chain, draw, *by)``; options as in :meth:`contributions`."""
-        from mmm_bayes.analysis import contributions
-
-        return contributions.fitted_mean(self._fitted, by, **options)
-
-    def roas(self, by: By = (), **options: Any) -> xr.DataArray:
-        """Revenue a channel brought per unit of money spent; ``by`` as in :meth:`contributions`.
-
-        Returns
-        -------
-        xarray.DataArray
-            ``(chain, draw, channel, *by)``; NaN where nothing was spent.
-        """
-        from mmm_bayes.analysis import contributions
-
-        return contributions.roas(self._fitted, by, **options)
-
-    def marginal_roas(self, by: By = (), *, increase: float = 0.01, **options: Any) -> xr.DataArray:
-        """Extra revenue per unit of extra money, were a channel's spend raised by ``increase``.
-
-        Returns
-        -------
-        xarray.DataArray
-            ``(chain, draw, channel, *by)``; NaN where nothing was spent.
-        """
-        from mmm_bayes.analysis import contributions
-
-        return contributions.marginal_roas(self._fitted, by, increase=increase, **options)
-
-    def contribution_share(self, by: By = (), **options: Any) -> xr.DataArray:
-        """Contributions of the channels as shares of the target ``(chain, draw, channel, *by)``."""
-        from mmm_bayes.analysis import contributions
-
-        return contributions.contribution_share(self._fitted, by, **options)
-
-    def response_curves(
-        self, channels: Sequence[str] | str | None = None, **options: Any
-    ) -> xr.DataArray:
-        """Total contribution of a channel over its total spend, all else as it was.
-
-        Parameters
-        ----------
-        channels
-            Which; all by default.
-        **options
-            ``multipliers`` of the spend (0 to 2), ``unit`` (``"revenue"``, ``"target"``),
-            ``group``, ``max_draws`` (500).
-
-        Returns
-        -------
-        xarray.DataArray
-            ``(chain, draw, channel, multiplier)`` with the coordinate ``spend`` in currency.
-        """
-        from mmm_bayes.analysis import response
-
-        return response.response_curves(self._fitted, channels, **options)
-
-    def adstock_curves(
-        self, *, group: str = "posterior", max_draws: int | None = None
-    ) -> xr.DataArray:
-        """Share of an exposure's effect felt ``lag`` periods later.
-
-        Returns
-        -------
-        xarray.DataArray
-            ``(chain, draw, channel, lag)``.
-        """
-        from mmm_bayes.analysis import response
-
-        return response.adstock_curves(self._fitted, group=group, max_draws=max_draws)
-
-    def saturation_curves(self, points: int = 61, **options: Any) -> xr.DataArray:
-        """Saturation over a steady exposure ``(chain, draw, channel, point)``, before coefficients.
-
-        The coordinate ``exposure (channel, point)`` is in media units a period (per head where geos
-        have a population).
-        """
-        from mmm_bayes.analysis import response
-
-        return response.saturation_curves(self._fitted, points, **options)
-
-    def predict(
-        self,
-        new_data: MMMData | pd.DataFrame | None = None,
-        rng_key: jax.Array | None = None,
-        *,
-        max_draws: int | None = None,
-    ) -> xr.Dataset:
-        """Predict the target from spends and controls, carry-over of the training window counted.
-
-        Parameters
-        ----------
-        new_data
-            Rows with the columns of the training table (the target may be absent), whose dates
-            continue the training window or start within it; ``None`` is the training window.
-        rng_key
-            Random key of replicated targets; without one there is the mean alone.
-        max_draws
-            Thin evenly to so many draws.
-
-        Returns
-        -------
-        xarray.Dataset
-            ``mean`` and ``target``, each ``(chain, draw, geo, date)``, in units of the table.
-        """
-        from mmm_bayes.analysis.prediction import predict
-
-        return predict(self._fitted, new_data, rng_key, max_draws=max_draws)
-
-    def predict_lift(self, test: LiftTest, *, max_draws: int | None = 1000) -> NDArray:
-        """Draws (draw,) of what a lift test measures, by this fit.
-
-        See :func:`mmm_bayes.analysis.lift.predicted_lift`.
-        """
-        from mmm_bayes.analysis.lift import lift_of
-
-        return lift_of(self._fitted, test, max_draws)
-
-    def compare_lift_tests(
-        self, tests: Sequence[LiftTest] | None = None, level: float = 0.9
-    ) -> LiftComparison:
-        """Experiments beside what the fit says of them; by default those it was calibrated with."""
-        from mmm_bayes.analysis.lift import compare_lift_tests_of
-
-        return compare_lift_tests_of(self._fitted, tests, level)
-
-    def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
-        """Statistics of the target beside those of its replications; a row a statistic."""
-        from mmm_bayes.analysis.predictive import posterior_predictive_check
-
-        return posterior_predictive_check(self._fitted, ci_prob)
-
-    def residuals(self) -> xr.DataArray:
-        """Target less its posterior mean ``(geo, date)``; see ``analysis.predictive.residuals``."""
-        from mmm_bayes.analysis.predictive import residuals
-
-        return residuals(self._fitted)
-
-    def loo(self) -> Any:
-        """Leave-one-out predictive density (``arviz.ELPDData``), to compare models."""
-        from mmm_bayes.analysis.predictive import loo
-
-        return loo(self._fitted)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write one NetCDF file with draws, table and specification, atomically."""
-        return store.save(self._fitted, path)
-
-
-def load_fit(path: str | os.PathLike[str]) -> FitResult:
-    """Read a fit written by :meth:`FitResult.save`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    FitFileError
-        If the file is cut short, is not a fit, or is from a newer version.
-    """
-    return FitResult(store.load(path))

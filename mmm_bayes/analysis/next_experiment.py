@@ -214,7 +214,7 @@ def rank_experiments(
             }
         )
     table = pd.DataFrame(rows).set_index("test")
-    order = np.argsort(-table["value"].values, kind="stable")
+    order = np.argsort(-table["value"].to_numpy(float), kind="stable")
     return ExperimentRanking(
         table.iloc[order], tuple(tests[i] for i in order), problem.perfect, problem.total, change
     )

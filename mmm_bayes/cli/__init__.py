@@ -12,6 +12,7 @@ from mmm_bayes._version import __version__
 from mmm_bayes.cli import causalmmm as _causalmmm  # noqa: F401  # adds its command
 from mmm_bayes.cli.augmentation import augment, experiments
 from mmm_bayes.cli.graph import graphs
+from mmm_bayes.cli.lift_tests import next_test, read_tests
 from mmm_bayes.cli.models import bundled_models, load_data, read_model
 from mmm_bayes.cli.terminal import (
     STRICT,
@@ -24,7 +25,7 @@ from mmm_bayes.cli.terminal import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmm_bayes.fit import FitResult
+    from mmm_bayes.fit_result import FitResult
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.model.spec import ModelSpec
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 
 app.command()(augment)
+app.command("next-test")(next_test)
 app.add_typer(experiments, name="experiment")
 app.add_typer(graphs, name="graph")
 
@@ -90,6 +92,13 @@ def fit(
         Path | None,
         typer.Option(help="CSV or parquet file in place of the model's, with the same columns."),
     ] = None,
+    lift_tests: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of experiments that join the likelihood: channel, start, end, lift, "
+            "standard_error, and where they apply geo, spend_change, measured_until, measure."
+        ),
+    ] = None,
     method: Annotated[str, typer.Option(help="nuts, or svi for a quick look.")] = "nuts",
     draws: Draws = None,
     warmup: Warmup = None,
@@ -105,12 +114,16 @@ def fit(
     with problems_in_words():
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
-        claim_folder(out, force, _FILES, [path for path in (Path(model), data) if path is not None])
+        read = [path for path in (Path(model), data, lift_tests) if path is not None]
+        claim_folder(out, force, _FILES, read)
         console, spec = open_console(), read_model(model)
-        result = _run(spec, data, method, (draws, warmup, chains), seed, quiet, console, model)
+        sizes = draws, warmup, chains
+        result = _run(spec, data, method, sizes, seed, quiet, console, model, lift_tests)
         report = result.diagnose()
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, result, None)
+        if lift_tests is not None:
+            console.print(f"\n{result.compare_lift_tests()}", highlight=False, markup=False)
         _write(result, report, out, console, None)
         if strict and report.verdict == "FAIL":
             raise typer.Exit(STRICT)
@@ -125,7 +138,7 @@ def summary(
 ) -> None:
     """Judge a fit anew, and print what each channel cost and brought."""
     with problems_in_words():
-        from mmm_bayes.fit import load_fit
+        from mmm_bayes.fit_result import load_fit
 
         # The folder of a fit will do.
         console, result = open_console(), load_fit(path / "fit.nc" if path.is_dir() else path)
@@ -181,6 +194,7 @@ def _run(
     quiet: bool,
     console: Console,
     model: str | None = None,
+    lift_tests: Path | None = None,
 ) -> FitResult:
     import jax
 
@@ -197,7 +211,8 @@ def _run(
     }
     if method == "svi":
         settings = {"num_draws": settings["num_samples"]} if "num_samples" in settings else {}
-    result = MMM(data, spec).fit(
+    tests = () if lift_tests is None else read_tests(lift_tests, data)
+    result = MMM(data, spec, lift_tests=tests).fit(
         jax.random.key(seed),
         method="svi" if method == "svi" else "nuts",
         progress=not quiet,

@@ -12,7 +12,7 @@ import xarray as xr
 
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.data.whole_file import whole_file
-from mmm_bayes.fit import load_fit
+from mmm_bayes.fit_result import load_fit
 from mmm_bayes.model import tree
 from mmm_bayes.model.store import FitFileError
 from mmm_bayes.structural.fit import StructuralFit

@@ -18,7 +18,7 @@ from mmm_bayes.causal.criteria import IdentificationError
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.data.findings import DataError, Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.fit import FitResult
+from mmm_bayes.fit_result import FitResult
 from mmm_bayes.model.spec import ModelSpec
 
 if TYPE_CHECKING:

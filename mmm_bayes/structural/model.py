@@ -14,7 +14,8 @@ import xarray as xr
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.data.findings import DataError, DataWarning, Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.fit import MMM, FitResult
+from mmm_bayes.fit import MMM
+from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.progress import Progress, choose_progress
 from mmm_bayes.model import structural, tree

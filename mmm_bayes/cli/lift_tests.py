@@ -1,0 +1,75 @@
+"""Lift tests on the command line: reading them, and which to run next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, write_text
+
+if TYPE_CHECKING:
+    from mmm_bayes.data.lift_tests import LiftTest
+    from mmm_bayes.data.schema import MMMData
+
+
+def read_tests(path: Path, data: MMMData) -> tuple[LiftTest, ...]:
+    """Read a CSV file of lift tests, and check it against a table."""
+    import pandas as pd
+
+    from mmm_bayes.data.lift_tests import read_lift_tests
+
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"The lift tests in {path} cannot be read: {error}") from error
+    return read_lift_tests(frame, channels=data.channels, geos=data.geos, dates=data.dates)
+
+
+def next_test(
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of tests as they would be run (channel, start, end, lift, standard_error, "
+            "geo, spend_change, recorded); the lift does not matter. By default each channel off, "
+            "and doubled, over the last four periods."
+        ),
+    ] = None,
+    change: Annotated[
+        float,
+        typer.Option(help="Share by which the next budget may move a channel.", min=0.01, max=1.0),
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(help="Random seed of simulated results.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="CSV file of the ranking.")] = None,
+) -> None:
+    """Rank experiments by what their result is worth to the next budget."""
+    with problems_in_words():
+        import jax
+        from rich.table import Table
+
+        from mmm_bayes.fit_result import load_fit
+
+        console, fit = open_console(), load_fit(path)
+        tests = None if candidates is None else read_tests(candidates, fit.data)
+        found = fit.rank_experiments(jax.random.key(seed), tests, change=change)
+        table = Table(title="Which experiment to run next", title_justify="left")
+        table.add_column("test")
+        columns = (
+            "change of\nspend", "standard\nerror", "expected\nlift", "worth",
+            "of perfect\nknowledge", "marginal ROAS\nsd now", "after",
+        )  # fmt: skip
+        for name in columns:
+            table.add_column(name, justify="right", no_wrap=True)
+        for name, row in found.table.iterrows():
+            table.add_row(
+                str(name), f"{row['spend_change']:,.4g}", f"{row['standard_error']:,.3g}",
+                f"{row['expected']:,.3g}", f"{row['value']:,.3g}", f"{row['share_of_perfect']:.0%}",
+                f"{row['marginal_roas_sd']:.3g}", f"{row['marginal_roas_sd_after']:.3g}",
+            )  # fmt: skip
+        console.print(table)
+        console.print(found.verdict, highlight=False, markup=False)
+        if out is not None:
+            write_text(out, found.table.to_csv())
+            console.print(f"Written to {out}.", highlight=False, markup=False)

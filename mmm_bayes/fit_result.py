@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmm_bayes.analysis.calibration_effect import CalibrationEffect
+    from mmm_bayes.analysis.forecast import Forecast
     from mmm_bayes.analysis.next_experiment import ExperimentRanking
     from mmm_bayes.analysis.summary import CiKind
+    from mmm_bayes.budget import BudgetPlan, PlanComparison
     from mmm_bayes.causal.lift_comparison import LiftComparison
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.plots import FitPlots
@@ -291,6 +293,84 @@ class FitResult:
         from mmm_bayes.analysis.prediction import predict
 
         return predict(self._fitted, new_data, rng_key, max_draws=max_draws)
+
+    def forecast(
+        self, rng_key: jax.Array, horizon: int | pd.DataFrame | MMMData, **options: Any
+    ) -> Forecast:
+        """Forecast the dates that follow the table, spends planned and controls projected.
+
+        Parameters
+        ----------
+        rng_key
+            Random key of noise and projections.
+        horizon
+            Number of periods, or a table of future dates with what is known of them.
+        **options
+            ``spend`` (``"last_year"``, ``"last_window"``, multipliers, money), ``controls``
+            (values or a rule), ``errors``, ``max_draws``: see
+            :func:`mmm_bayes.analysis.forecast.forecast`.
+
+        Returns
+        -------
+        Forecast
+            Draws, ``summary()``, ``contributions()``, ``roas()``, and what was projected and how.
+        """
+        from mmm_bayes.analysis.forecast import forecast
+
+        return forecast(self._fitted, rng_key, horizon, **options)
+
+    def optimize_budget(self, total: float | None = None, **options: Any) -> BudgetPlan:
+        """Find the plan of spend that is best under the posterior, and say why.
+
+        Parameters
+        ----------
+        total
+            Money over the window; by default today's.
+        **options
+            ``bounds`` and ``change`` of channels, ``limits``, ``by`` (``"channel"``, ``"date"``,
+            ``"geo"``), ``periods``, ``objective`` (``"mean"``, ``"quantile"``, ``"cvar"``,
+            ``"mean_sd"``, ``"sharpe"``), ``goal`` with ``target_value``, ``cost`` and others: see
+            :func:`mmm_bayes.budget.optimize.optimize_budget`.
+
+        Returns
+        -------
+        BudgetPlan
+            Plan, table, gain with interval, limits that bind, explanation and warnings.
+        """
+        from mmm_bayes.budget import optimize_budget
+
+        return optimize_budget(self._fitted, total, **options)
+
+    def compare_plans(self, plans: Mapping[str, Any], **options: Any) -> PlanComparison:
+        """Set plans made by hand side by side; see :func:`mmm_bayes.budget.compare.compare_plans`.
+
+        A plan is money by channel (``{"tv": 1e5, "search": "x1.2"}``), a table by date, or a
+        :class:`BudgetPlan`.
+        """
+        from mmm_bayes.budget import compare_plans
+
+        return compare_plans(self._fitted, plans, **options)
+
+    def report(self, path: str | os.PathLike[str] = "report.html", **options: Any) -> Path:
+        """Write one HTML file about the fit that opens anywhere, without a network.
+
+        Parameters
+        ----------
+        path
+            Where to write.
+        **options
+            ``graph`` (a ``CausalGraph`` to draw), ``budget`` (a ``BudgetPlan``, ``"auto"`` or
+            ``None``), ``tests``, ``title``, ``ci_prob``: see
+            :func:`mmm_bayes.report.write_report`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        from mmm_bayes.report import write_report
+
+        return write_report(self._fitted, path, diagnostics=self.diagnose(), **options)
 
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = 1000) -> NDArray:
         """Draws (draw,) of what a lift test measures, by this fit.

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from mmm_bayes.plots.decomposition import plot_contribution_bars, plot_contributions
     from mmm_bayes.plots.effects import (
         plot_effects,
-        plot_lift_tests,
         plot_refutation,
         plot_sensitivity,
         plot_structural_effects,
+    )
+    from mmm_bayes.plots.experiments import (
+        plot_calibration_effect,
+        plot_experiment_ranking,
+        plot_lift_tests,
     )
     from mmm_bayes.plots.falsification import plot_falsification, plot_overlap
     from mmm_bayes.plots.gallery import FitPlots, save_all
@@ -48,7 +52,9 @@ _HOME = {
     "plot_structural_effects": "effects",
     "plot_sensitivity": "effects",
     "plot_refutation": "effects",
-    "plot_lift_tests": "effects",
+    "plot_calibration_effect": "experiments",
+    "plot_experiment_ranking": "experiments",
+    "plot_lift_tests": "experiments",
     "plot_falsification": "falsification",
     "plot_overlap": "falsification",
     "plot_shop_graph": "shop_graph",
@@ -61,11 +67,13 @@ _HOME = {
 __all__ = [
     "FitPlots",
     "plot_adstock_curves",
+    "plot_calibration_effect",
     "plot_causal_graph",
     "plot_contribution_bars",
     "plot_contributions",
     "plot_edge_probabilities",
     "plot_effects",
+    "plot_experiment_ranking",
     "plot_falsification",
     "plot_fit",
     "plot_lag_profiles",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmm_bayes.causal.effect_estimate import EffectEstimate
-    from mmm_bayes.causal.lift_comparison import LiftComparison
     from mmm_bayes.causal.refutation_report import RefutationReport
     from mmm_bayes.causal.sensitivity import Sensitivity
     from mmm_bayes.structural.fit import StructuralFit
@@ -366,54 +365,3 @@ def _confounder_panel(ax: Axes, report: RefutationReport) -> None:
     ax.set_title(f"unobserved confounder: {verdict}", color=MODEL if verdict == "holds" else _WRONG)
     ax.set_xlabel(f"its strength on {own.outcome}")
     style.compact_ticks(ax.yaxis)
-
-
-def plot_lift_tests(comparison: LiftComparison) -> Figure:
-    """Draw every lift test's observed beside its predicted lift, both with intervals.
-
-    Parameters
-    ----------
-    comparison
-        Result of :func:`mmm_bayes.causal.lift_comparison.compare_lift_tests`.
-    """
-    table = comparison.table
-    count = len(table)
-    with style.canvas(8.8, 1.9 + 0.55 * count) as figure:
-        ax = figure.subplots()
-        for place, (_, row) in enumerate(table.iterrows()):
-            good = row["agreement"] == "agrees"
-            for shift, kind, colour, marker in (
-                (-0.13, "observed", INK, "o"),
-                (0.13, "predicted", MODEL if good else _WRONG, "s"),
-            ):
-                y = place + shift
-                ax.hlines(y, row[f"{kind}_low"], row[f"{kind}_high"], color=colour, lw=2.2)
-                ax.plot(row[kind], y, marker=marker, ms=6.5, color=colour, zorder=4)
-            ax.annotate(
-                f"{row['agreement']} (z = {round(row['z'], 1) + 0.0:.1f})", (1.01, place),
-                xycoords=("axes fraction", "data"), va="center", fontsize=9,
-                color=INK if good else _WRONG, annotation_clip=False,
-            )  # fmt: skip
-        ax.axvline(0.0, color=FAINT, lw=1.0, zorder=1)
-        names = [
-            str(name) if str(row["channel"]) in str(name) else f"{name} ({row['channel']})"
-            for name, row in table.iterrows()
-        ]
-        ax.set_yticks(range(count), names)
-        ax.set_ylim(count - 0.4, -0.6)
-        ax.tick_params(axis="y", length=0, labelcolor=INK)
-        ax.grid(axis="y", visible=False)
-        style.compact_ticks(ax.xaxis)
-        ax.set_xlabel("lift of the outcome over the test's dates and geos")
-        style.headline(figure, "Lift tests and the model: " + comparison.verdict)
-        level = style.interval_name(comparison.level)
-        handles = [
-            Line2D([], [], color=INK, marker="o", ms=6, label=f"observed, {level}"),
-            Line2D([], [], color=MODEL, marker="s", ms=6, label="predicted"),
-        ]
-        if (table["agreement"] != "agrees").any():
-            handles.append(
-                Line2D([], [], color=_WRONG, marker="s", ms=6, label="predicted, disagrees")
-            )
-        figure.legend(handles=handles, loc="outside lower left", ncols=3)
-    return figure

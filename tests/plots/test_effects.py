@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import jax
-import numpy as np
 import pytest
 
 from mmm_bayes.causal.effects import average_treatment_effect, effects_table
-from mmm_bayes.causal.lift_comparison import compare_lift_tests
-from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.causal.refutation import refute
 from mmm_bayes.causal.sensitivity import sensitivity
 from mmm_bayes.plots.effects import (
     plot_effects,
-    plot_lift_tests,
     plot_refutation,
     plot_sensitivity,
 )
@@ -82,14 +78,3 @@ def test_refutation_has_a_panel_a_test(table):
     words = texts(figure)
     for test in report.tests:
         assert f"{test.test.replace('_', ' ')}: {test.verdict}" in words
-
-
-def test_lift_tests_show_both_sides():
-    tests = [LiftTest("tv", "2021-03-01", "2021-03-28", lift, 2.0, name=name)
-             for lift, name in ((10.0, "one"), (40.0, "two"))]  # fmt: skip
-    rng = np.random.default_rng(0)
-    figure = plot_lift_tests(compare_lift_tests(lambda test: 10 + rng.normal(size=500), tests))
-    words = texts(figure)
-    for word in ("one (tv)", "two (tv)", "agrees", "model too low", "contradict"):
-        assert word in words
-    assert len(figure.axes[0].collections) == 4

@@ -1,0 +1,135 @@
+"""Columns of future dates as a user gives them: rows matched, cells checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.findings import Finding, listing, nearest
+from mmm_bayes.data.schema import MMMData
+
+NDArray = np.ndarray[Any, Any]
+
+
+def problem(check: str, message: str, remedy: str, column: str | None = None) -> Finding:
+    """An error among the findings of a forecast."""
+    return Finding(check, "error", message, remedy, column=column)
+
+
+def given_columns(
+    data: MMMData, frame: pd.DataFrame, findings: list[Finding]
+) -> tuple[int, dict[str, NDArray]]:
+    """Numeric columns of the frame that the model knows, each (geo, date)."""
+    roles = data.roles
+    keys = [roles.date] if roles.geo is None else [roles.geo, roles.date]
+    for key in keys:
+        if key not in frame.columns:
+            text = f"The future table has no column {key!r}.{nearest(key, map(str, frame.columns))}"
+            findings.append(problem("missing_column", text, "Name it as in training.", key))
+    if findings:
+        return 0, {}
+    parsed = parse_dates(frame[roles.date], roles.date)
+    findings += parsed.findings
+    dates = parsed.values.unique().sort_values()
+    expected = data.future_dates(max(1, len(dates)))
+    if not findings and not dates.equals(pd.DatetimeIndex(expected)):
+        off = [f"{date:%Y-%m-%d}" for date in expected.difference(dates)]
+        text = f"The dates should follow the training table's, from {expected[0]:%Y-%m-%d} to "
+        text += f"{expected[-1]:%Y-%m-%d}, but {listing(off) or 'other dates'} are not there."
+        findings.append(problem("dates", text, "Carry-over needs every step.", roles.date))
+    geos = pd.Series(data.geos[0], frame.index) if roles.geo is None else frame[roles.geo]
+    index = pd.MultiIndex.from_arrays([geos.astype(str), parsed.values])
+    wanted = pd.MultiIndex.from_product([data.geos, expected])
+    absent, double = wanted.difference(index), index[index.duplicated()]
+    if not findings and len(double):
+        text = f"{len(double)} rows come twice: {listing(map(_row_name, double))}."
+        findings.append(problem("duplicate_rows", text, "Keep one row a geo and date."))
+    if not findings and len(absent):
+        text = f"{len(absent)} rows are missing: {listing(map(_row_name, absent))}."
+        findings.append(problem("missing_rows", text, "Every geo needs every date."))
+    if findings:
+        return 0, {}
+    columns = {c for _, c in roles.numeric_columns() if c in frame.columns} - {roles.target}
+    found = {}
+    for column in sorted(columns):
+        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
+        table = pd.Series(numbers, index).reindex(wanted).to_numpy().reshape(data.n_geos, -1)
+        found[column] = checked(table, f"column {column!r}", expected, findings, column)
+    return len(expected), found
+
+
+def _row_name(key: Any) -> str:
+    return f"{key[0]} {key[1]:%Y-%m-%d}"
+
+
+def checked(
+    values: NDArray,
+    what: str,
+    dates: pd.DatetimeIndex,
+    findings: list[Finding],
+    column: str | None = None,
+    *,
+    positive: bool = False,
+) -> NDArray:
+    """Report cells that are no numbers (or negative)."""
+    bad = ~np.isfinite(values)
+    if positive:
+        bad = bad | (values < 0)
+    if bad.any():
+        where = listing(f"{date:%Y-%m-%d}" for date in dates[np.flatnonzero(bad.any(0))])
+        expected = "numbers of 0 or more" if positive else "numbers"
+        text = f"Expected {expected} in {what}, but {int(bad.sum())} cells are not ({where})."
+        findings.append(problem("values", text, "Fill or correct them.", column))
+    return values
+
+
+def by_name(
+    data: MMMData,
+    dates: pd.DatetimeIndex,
+    frame: pd.DataFrame,
+    names: list[str],
+    what: str,
+    findings: list[Finding],
+    *,
+    positive: bool = False,
+) -> dict[str, NDArray]:
+    """Columns of a frame (rows: dates, or geo and date) by the names of channels or controls."""
+    roles = data.roles
+    columns = roles.exposure if what == "channel" else roles.controls
+    alias = {column: name for name, column in columns.items()} | {n: n for n in names}
+    if what == "channel":
+        alias |= {cost: name for name, cost in roles.spend.items() if cost is not None}
+    frame = frame.reset_index() if roles.date not in frame.columns else frame
+    frame = frame.rename(columns={frame.columns[0]: roles.date}) if (
+        roles.date not in frame.columns
+    ) else frame  # fmt: skip
+    keys = {roles.date, roles.geo, "index"}
+    if roles.geo is not None and roles.geo not in frame.columns:
+        text = f"The {what}s of a panel need the column {roles.geo!r}."
+        findings.append(problem("missing_column", text, "Give a row a geo and date.", roles.geo))
+        return {}
+    parsed = parse_dates(frame[roles.date], roles.date)
+    geos = data.geos[0] if roles.geo is None else frame[roles.geo].astype(str)
+    index = pd.MultiIndex.from_arrays([pd.Series(geos, frame.index), parsed.values])
+    wanted = pd.MultiIndex.from_product([data.geos, dates])
+    if index.has_duplicates:
+        text = f"The {what}s have rows that come twice."
+        findings.append(problem("duplicate_rows", text, "Keep one row a geo and date."))
+        return {}
+    found = {}
+    for column in frame.columns:
+        if column in keys:
+            continue
+        name = alias.get(str(column))
+        if name is None:
+            text = f"{column!r} is not a {what}.{nearest(str(column), names)}"
+            findings.append(problem(f"{what}s", text, f"They are {listing(names, 20)}."))
+            continue
+        numbers = pd.Series(pd.to_numeric(frame[column], errors="coerce").to_numpy(float), index)
+        values = numbers.reindex(wanted).to_numpy().reshape(data.n_geos, -1)
+        label = f"{what} {name!r}"
+        found[name] = checked(values, label, dates, findings, str(column), positive=positive)
+    return found

@@ -1,0 +1,255 @@
+"""Commands that judge models by what they did not see, and forecast with a fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmm_bayes.cli.models import load_data, read_model
+from mmm_bayes.cli.terminal import (
+    CommandError,
+    claim_folder,
+    open_console,
+    problems_in_words,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mmm_bayes.fit import MMM
+
+_VALIDATED = ("scores.csv", "forecasts.csv", "roas.csv", "validation.txt")
+_COMPARED = ("comparison.csv", "roas.csv", "comparison.txt")
+_FORECAST = ("forecast.csv", "forecast.txt")
+
+Model = Annotated[str, typer.Argument(help="A model file, or the name of a bundled model.")]
+Table = Annotated[
+    Path | None, typer.Option(help="CSV or parquet file in place of the model's, same columns.")
+]
+Out = Annotated[Path, typer.Option(help="Folder of the results.")]
+Draws = Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)]
+Warmup = Annotated[int | None, typer.Option(help="Warm-up iterations per chain.", min=20)]
+Chains = Annotated[int | None, typer.Option(help="Number of chains.", min=1)]
+Seed = Annotated[int, typer.Option(help="Random seed: the same seed gives the same numbers.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace earlier results in the folder.")]
+Errors = Annotated[
+    str, typer.Option(help="Noise of forecasts: auto, independent, or ar1 (carries on).")
+]
+
+
+def validate(
+    model: Model,
+    out: Out,
+    data: Table = None,
+    folds: Annotated[int, typer.Option(help="Number of origins.", min=1)] = 5,
+    horizon: Annotated[
+        int | None, typer.Option(help="Dates forecast from each (default: a quarter).", min=1)
+    ] = None,
+    min_train: Annotated[
+        int | None, typer.Option(help="Fewest training dates; of a sliding window, its length.")
+    ] = None,
+    window: Annotated[str, typer.Option(help="expanding or sliding.")] = "expanding",
+    errors: Errors = "auto",
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of finished folds, to go on after a stop.")
+    ] = None,
+    draws: Draws = None,
+    warmup: Warmup = None,
+    chains: Chains = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Fit the past, forecast what followed, from several origins; write scores and figures."""
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes.validation.rolling import rolling_origin
+
+        claim_folder(out, force, _VALIDATED, [p for p in (Path(model), data) if p is not None])
+        console, mmm = open_console(), _model(model, data)
+
+        def on_fold(done: int, total: int) -> None:
+            console.print(f"fold {done} of {total}", style="dim")
+
+        found = rolling_origin(
+            mmm,
+            jax.random.key(seed),
+            folds=folds,
+            horizon=horizon,
+            min_train=min_train,
+            window=window,  # type: ignore[arg-type]  # checked with everything else
+            errors=errors,  # type: ignore[arg-type]
+            store=store,
+            on_fold=on_fold,
+            **_sizes(draws, warmup, chains),
+        )
+        console.print(f"\n{found}\n", highlight=False, markup=False)
+        write_text(out / "validation.txt", f"{found}\n")
+        write_text(out / "scores.csv", found.summary("fold").to_csv())
+        write_text(out / "forecasts.csv", found.table.to_csv(index=False))
+        write_text(out / "roas.csv", found.roas().to_csv())
+        plots = found.plot
+        figures = {"forecasts": plots.forecasts, "scores": plots.scores}
+        figures |= {"roas_over_folds": plots.roas, "calibration": plots.calibration}
+        _save(out, figures)
+        _written(console, out, _VALIDATED, len(figures))
+
+
+def compare(
+    model: Model,
+    out: Out,
+    adstock: Annotated[str, typer.Option(help="Names with commas; the model's own if empty.")] = "",
+    saturation: Annotated[
+        str, typer.Option(help="Names with commas; the model's own if empty.")
+    ] = "",
+    criterion: Annotated[str, typer.Option(help="lfo, kfold, loo or rolling.")] = "lfo",
+    data: Table = None,
+    draws: Draws = None,
+    warmup: Warmup = None,
+    chains: Chains = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Compare adstock and saturation by how well they predict, and what they say of channels."""
+    with problems_in_words():
+        import jax
+        from pydantic import ValidationError
+
+        from mmm_bayes.validation.comparison import compare_models, model_grid
+
+        claim_folder(out, force, _COMPARED, [p for p in (Path(model), data) if p is not None])
+        console, spec = open_console(), read_model(model)
+        try:
+            grid = model_grid(
+                spec, adstock=_names(adstock) or None, saturation=_names(saturation) or None
+            )
+        except ValidationError as error:
+            raise CommandError(f"A transform is not known:\n{error}") from error
+        table = load_data(spec, data, Path(model).parent if Path(model).is_file() else Path())
+
+        def on_model(done: int, total: int, name: str) -> None:
+            console.print(f"{done} of {total}: {name}", style="dim", highlight=False)
+
+        found = compare_models(
+            table,
+            grid,
+            jax.random.key(seed),
+            criterion=criterion,  # type: ignore[arg-type]  # checked with everything else
+            on_model=on_model,
+            **_sizes(draws, warmup, chains),
+        )
+        console.print(f"\n{found}\n", highlight=False, markup=False)
+        write_text(out / "comparison.txt", f"{found}\n")
+        write_text(out / "comparison.csv", found.table.to_csv())
+        write_text(out / "roas.csv", found.roas.to_csv())
+        _save(out, {"comparison": found.plot})
+        _written(console, out, _COMPARED, 1)
+
+
+def forecast(
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    out: Out,
+    horizon: Annotated[int | None, typer.Option(help="Number of dates ahead.", min=1)] = None,
+    future: Annotated[
+        Path | None, typer.Option(help="CSV of future dates with the columns that are known.")
+    ] = None,
+    spend: Annotated[
+        str | None,
+        typer.Option(help="last_year, last_window, or multipliers: 1.1, or tv=1.2,radio=0."),
+    ] = None,
+    errors: Errors = "auto",
+    ci_prob: Annotated[
+        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+    ] = 0.9,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Forecast the dates after a fit's table: spends planned, controls given or projected."""
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes.analysis.forecast import forecast as make
+        from mmm_bayes.data.load import read_frame
+        from mmm_bayes.fit_result import load_fit
+        from mmm_bayes.plots.style import period_name
+        from mmm_bayes.plots.validation import plot_forecast
+
+        if (horizon is None) == (future is None):
+            raise CommandError("Give one of --horizon (a number of dates) and --future (a table).")
+        claim_folder(out, force, _FORECAST, [path])
+        fit = load_fit(path / "fit.nc" if path.is_dir() else path)
+        ahead: Any = horizon if future is None else read_frame(future)
+        key = jax.random.key(seed)
+        plan = _plan(spend)
+        found = make(fit.fitted, key, ahead, spend=plan, errors=errors)  # type: ignore[arg-type]
+        console = open_console()
+        console.print(f"{found}\n", highlight=False, markup=False)
+        write_text(out / "forecast.txt", f"{found}\n")
+        write_text(out / "forecast.csv", found.to_frame(ci_prob).to_csv(index=False))
+        observed = fit.data.ds["target"].sum("geo")
+        _save(
+            out,
+            {
+                "forecast": lambda: plot_forecast(
+                    found.summary("date", ci_prob),
+                    observed,
+                    target=fit.data.target_name,
+                    period=period_name(fit.data.time_step),
+                    ci_prob=ci_prob,
+                )
+            },
+        )
+        _written(console, out, _FORECAST, 1)
+
+
+def _model(model: str, table: Path | None) -> MMM:
+    from mmm_bayes.fit import MMM
+
+    spec = read_model(model)
+    return MMM(
+        load_data(spec, table, Path(model).parent if Path(model).is_file() else Path()), spec
+    )
+
+
+def _sizes(draws: int | None, warmup: int | None, chains: int | None) -> dict[str, Any]:
+    given = {"num_samples": draws, "num_warmup": warmup, "num_chains": chains}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _plan(text: str | None) -> Any:
+    """A plan's name, one multiplier, or multipliers by channel."""
+    if text is None or "=" not in text:
+        try:
+            return None if text is None else float(text)
+        except ValueError:
+            return text
+    found = {}
+    for part in _names(text):
+        channel, _, value = part.partition("=")
+        try:
+            found[channel.strip()] = float(value)
+        except ValueError:
+            raise CommandError(f"--spend should read tv=1.2,radio=0, but {part!r} came.") from None
+    return found
+
+
+def _save(out: Path, figures: dict[str, Any]) -> None:
+    folder = out / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, make in figures.items():
+        make().savefig(folder / f"{name}.png", dpi=150)
+
+
+def _written(console: Console, out: Path, files: tuple[str, ...], figures: int) -> None:
+    plural = "s" if figures > 1 else ""
+    console.print(
+        f"Written to {out}/: {', '.join(files)}, and {figures} figure{plural} in figures/.",
+        highlight=False,
+    )

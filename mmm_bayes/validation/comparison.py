@@ -1,0 +1,309 @@
+"""Models beside each other: how well each predicts, and what each says of the channels."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final, get_args
+
+import jax
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.analysis import contributions as parts
+from mmm_bayes.data.findings import DataError, Finding, listing
+from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.fit import MMM
+from mmm_bayes.model.checks import ModelDataError
+from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.validation.cross_validation import (
+    PARETO_K,
+    _quiet,
+    full_fit,
+    k_fold,
+    leave_future_out,
+    leave_one_out,
+)
+from mmm_bayes.validation.refit import divergent_draws, worst_rhat
+from mmm_bayes.validation.rolling import rolling_origin, with_sampler
+from mmm_bayes.validation.rolling_result import RollingOrigin
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Criterion = Literal["lfo", "kfold", "loo", "rolling"]
+
+_RHAT = 1.05
+_SAME = 4.0  # a difference of elpd below which models predict alike (Sivula et al. 2025)
+_MEANING = {
+    "lfo": "one-step-ahead densities of the last third of the dates (leave-future-out)",
+    "kfold": "densities of held-out blocks of dates (10-fold)",
+    "loo": "densities of single rows left out (PSIS-LOO): optimistic for time series",
+    "rolling": "forecasts from rolling origins",
+}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ModelComparison:
+    """Models in the order of how well they predict.
+
+    Attributes
+    ----------
+    table
+        A row a model, best first. Of a density criterion: ``elpd``, its difference ``elpd_diff``
+        from the best and that difference's standard error ``dse``, stacking ``weight``, effective
+        number of parameters ``p``, and ``high_k``, the number of Pareto k above 0.7. Of
+        ``"rolling"``: ``crps``, ``crps_diff``, ``dse``, ``mape``, ``coverage_90``. Beside them
+        ``rhat``, ``divergent`` draws and ``note``.
+    roas
+        ROAS of every channel by model: a row a model and channel with ``median``, ``lower`` and
+        ``upper``.
+    criterion
+        What was compared.
+    details
+        By model: ArviZ's ``ELPDData``, or a ``RollingOrigin``.
+    """
+
+    table: pd.DataFrame
+    roas: pd.DataFrame
+    criterion: Criterion
+    details: Mapping[str, Any]
+
+    @property
+    def best(self) -> str:
+        """Name of the first model."""
+        return str(self.table.index[0])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the table says, in words."""
+        table = self.table
+        found = [f"Compared by {_MEANING[self.criterion]}."]
+        score = "crps" if self.criterion == "rolling" else "elpd"
+        difference, error = table[f"{score}_diff"].abs(), table["dse"]
+        close = [str(n) for n in table.index[1:] if difference[n] < 2.0 * error[n]]
+        if score == "elpd":
+            alike = [n for n in table.index[1:] if difference[n] < _SAME]
+            close = sorted({*close, *map(str, alike)}, key=list(table.index).index)
+        if close:
+            found.append(
+                f"Not told apart from {self.best!r} by this table (difference below two standard "
+                f"errors{', or below 4' if score == 'elpd' else ''}): {listing(map(repr, close), 8)}."
+            )
+        spread = self.roas["median"].unstack("channel") if len(self.roas) else pd.DataFrame()
+        if len(spread) > 1:
+            ratio = spread.max() / spread.min().where(spread.min() > 0)
+            if ratio.notna().any():
+                channel = str(ratio.idxmax())
+                found.append(
+                    f"The choice of model matters most for the ROAS of {channel!r}: "
+                    f"{spread[channel].min():.2f} to {spread[channel].max():.2f}."
+                )
+        return tuple(found)
+
+    def plot(self) -> Figure:
+        """Scores and ROAS by model; see :func:`mmm_bayes.plots.validation.plot_comparison`."""
+        from mmm_bayes.plots.validation import plot_comparison
+
+        return plot_comparison(self.table, self.roas, criterion=self.criterion)
+
+    def __str__(self) -> str:
+        with pd.option_context("display.width", 110, "display.max_columns", 20):
+            shown = self.table.to_string(float_format=lambda x: f"{x:.4g}")
+        return "\n".join([shown, *self.notes])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        notes = "<br>".join(html.escape(note) for note in self.notes)
+        return f"{self.table.to_html(float_format=lambda x: f'{x:.4g}')}<p>{notes}</p>"
+
+
+def model_grid(
+    spec: ModelSpec,
+    *,
+    adstock: Sequence[str] | None = None,
+    saturation: Sequence[str] | None = None,
+) -> dict[str, ModelSpec]:
+    """Every pair of adstock and saturation in place of the model's own.
+
+    Transforms that single channels have of their own stay.
+
+    Parameters
+    ----------
+    spec
+        The model that the others differ from.
+    adstock, saturation
+        Names of transforms; the model's own where not given.
+
+    Returns
+    -------
+    dict
+        Specifications by name, ``"geometric, hill"``.
+    """
+    found = {}
+    for kernel in adstock or [spec.media.adstock]:
+        for curve in saturation or [spec.media.saturation]:
+            values = spec.media.model_dump() | {"adstock": kernel, "saturation": curve}
+            name = f"{kernel}, {curve}"
+            found[name] = spec.evolve(media=values, name=name)
+    return found
+
+
+def compare_models(
+    data: MMMData,
+    specs: Mapping[str, ModelSpec],
+    rng_key: jax.Array,
+    *,
+    criterion: Criterion = "lfo",
+    min_train: int | None = None,
+    horizon: int | None = None,
+    k: int = 10,
+    folds: int = 5,
+    lift_tests: Sequence[LiftTest] = (),
+    ci_prob: float = 0.9,
+    on_model: Callable[[int, int, str], None] | None = None,
+    **settings: Any,
+) -> ModelComparison:
+    """Fit several models to a table, and compare how they predict.
+
+    Parameters
+    ----------
+    data
+        The table.
+    specs
+        Two models or more, by name; see :func:`model_grid`.
+    rng_key
+        Random key.
+    criterion
+        ``"lfo"``, the default: densities one date ahead, fitted to the past alone. ``"kfold"``:
+        of blocks of dates. ``"loo"`` costs one fit a model, but leaves the neighbours of a date in
+        the fit: it favours models that follow the series closely, and says little of forecasts.
+        ``"rolling"``: CRPS of forecasts ``horizon`` dates ahead.
+    min_train, horizon
+        First origin and dates ahead, of ``"lfo"`` and ``"rolling"``.
+    k, folds
+        Number of folds of ``"kfold"``, and of origins of ``"rolling"``.
+    lift_tests
+        Experiments that all models are calibrated with.
+    ci_prob
+        Mass of the intervals of ROAS.
+    on_model
+        Told how many of how many models are finished, and the name.
+    **settings
+        Settings of the sampler to change, the same for all.
+
+    Returns
+    -------
+    ModelComparison
+
+    Raises
+    ------
+    DataError
+        With every model that does not fit the table.
+    """
+    _check(data, specs, criterion, lift_tests)
+    details: dict[str, Any] = {}
+    rows, roas = {}, {}
+    for number, (name, given) in enumerate(specs.items()):
+        spec = with_sampler(given, settings)
+        model = MMM(data, spec, lift_tests=lift_tests)
+        whole = full_fit(rng_key, spec, data, model.lift_tests)
+        if criterion == "lfo":
+            found = leave_future_out(
+                model, rng_key, min_train=min_train, horizon=horizon or 1, full=whole
+            )
+        elif criterion == "kfold":
+            found = k_fold(model, rng_key, k=k, full=whole)
+        elif criterion == "loo":
+            found = leave_one_out(whole)
+        else:
+            found = rolling_origin(
+                model, rng_key, folds=folds, horizon=horizon, min_train=min_train
+            )
+        details[name] = found
+        rows[name] = {"rhat": worst_rhat(whole), "divergent": divergent_draws(whole)}
+        roas[name] = _roas(whole, ci_prob)
+        if on_model is not None:
+            on_model(number + 1, len(specs), name)
+    scored = _rolling_table(details) if criterion == "rolling" else _density_table(details)
+    table = scored.join(pd.DataFrame.from_dict(rows, orient="index"))
+    table["note"] = [_note(row) for _, row in table.iterrows()]
+    returns = pd.concat({n: roas[n] for n in table.index}, names=["model"])
+    return ModelComparison(table.rename_axis("model"), returns, criterion, details)
+
+
+def _check(
+    data: MMMData, specs: Mapping[str, ModelSpec], criterion: str, tests: Sequence[LiftTest]
+) -> None:
+    found = []
+    if criterion not in get_args(Criterion):
+        text = f"criterion should be one of {', '.join(get_args(Criterion))}, got {criterion!r}."
+        found.append(Finding("criterion", "error", text, ""))
+    if len(specs) < 2:
+        text = f"Comparing takes two models or more, but there {'is one' if specs else 'are none'}."
+        found.append(Finding("specs", "error", text, "See model_grid for pairs of transforms."))
+    for name, spec in specs.items():
+        try:
+            MMM(data, spec, lift_tests=tests)
+        except ModelDataError as error:
+            found.append(Finding("model", "error", f"Model {name!r}: {error}", ""))
+    if found:
+        raise DataError(found, "the comparison")
+
+
+def _roas(fitted: Fitted, ci_prob: float) -> pd.DataFrame:
+    tail = 0.5 * (1.0 - ci_prob)
+    q = parts.roas(fitted, max_draws=1000).quantile([tail, 0.5, 1.0 - tail], ("chain", "draw"))
+    values = dict(zip(("lower", "median", "upper"), q.values, strict=True))
+    frame = pd.DataFrame(values, index=pd.Index(fitted.data.channels, name="channel"))
+    return frame[["median", "lower", "upper"]].dropna()
+
+
+def _density_table(details: Mapping[str, Any]) -> pd.DataFrame:
+    from arviz import compare
+
+    with _quiet():
+        table = compare(dict(details), method="stacking", round_to="none")
+    ks = {name: found.pareto_k for name, found in details.items()}
+    table["high_k"] = [
+        0 if ks[name] is None else int((np.asarray(ks[name]) > PARETO_K).sum())
+        for name in table.index
+    ]
+    return table[["elpd", "se", "elpd_diff", "dse", "weight", "p", "high_k"]].astype(
+        {"elpd": float, "se": float, "elpd_diff": float, "dse": float, "weight": float}
+    )
+
+
+def _rolling_table(details: Mapping[str, RollingOrigin]) -> pd.DataFrame:
+    """Mean CRPS; the standard error of a difference is over the folds, whose scores are means."""
+    by_fold = pd.DataFrame({n: r.table.groupby("fold")["crps"].mean() for n, r in details.items()})
+    order = by_fold.mean().sort_values()
+    gaps = by_fold.sub(by_fold[order.index[0]], axis=0)
+    averages = {n: details[n].summary().iloc[0] for n in order.index}
+    return pd.DataFrame(
+        {
+            "crps": order,
+            "crps_diff": gaps.mean()[order.index],
+            "dse": (gaps.std(ddof=1) / np.sqrt(len(gaps)))[order.index],
+            "mape": {n: s["mape"] for n, s in averages.items()},
+            "skill": {n: s["skill"] for n, s in averages.items()},
+            "coverage_90": {n: s["coverage_90"] for n, s in averages.items()},
+        }
+    ).loc[order.index]
+
+
+def _note(row: pd.Series) -> str:
+    found = []
+    if not row["rhat"] < _RHAT:
+        found.append(f"chains disagree (R-hat {row['rhat']:.2f})")
+    if row["divergent"]:
+        found.append(f"{row['divergent']:.0f} divergent draws")
+    if row.get("high_k", 0) > 0:
+        found.append(f"{row['high_k']:.0f} Pareto k above {PARETO_K}: not to be trusted")
+    return "; ".join(found)

@@ -1,0 +1,309 @@
+r"""Expected log predictive density by leaving out the future, folds, or single rows.
+
+All three return ArviZ's ``ELPDData``, so that ``arviz.compare`` takes them. Densities are those of
+the target in the units of the table. Leaving out the future asks what a forecaster asks; folds
+and single rows leave neighbours of what is held out in the fit, and are optimistic for a series
+whose residuals depend on each other.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+import jax
+import numpy as np
+import xarray as xr
+from arviz_stats.loo import SamplingWrapper
+
+from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.streams import generator
+from mmm_bayes.fit import MMM
+from mmm_bayes.model import tree, units
+from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.program import program_for
+from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.validation.refit import (
+    conditioned,
+    densities,
+    jacobian,
+    log_densities,
+    refit,
+    sample,
+    shell,
+    weighted,
+)
+from mmm_bayes.validation.rolling import between, with_sampler
+
+NDArray = np.ndarray[Any, Any]
+FoldsBy = Literal["rows", "blocks", "geo"]
+
+PARETO_K = 0.7
+_FULL = 2**20  # stream of the fit to all rows: no fold has this number
+
+
+def leave_future_out(
+    model: MMM,
+    rng_key: jax.Array,
+    *,
+    min_train: int | None = None,
+    horizon: int = 1,
+    method: Literal["approx", "exact"] = "approx",
+    k_threshold: float = PARETO_K,
+    full: Fitted | None = None,
+    **settings: Any,
+) -> Any:
+    r"""Leave-future-out predictive density, :math:`\sum_t \log p(y_{t+1:t+M} | y_{1:t})`.
+
+    From every origin past ``min_train``. Between exact fits draws are carried forward by
+    Pareto-smoothed importance sampling, and the model is fitted again where its k exceeds the
+    threshold. Geos count together, a date being one observation. Scales and priors are those of
+    the rows of the last exact fit.
+
+    Parameters
+    ----------
+    model
+        Table and specification.
+    rng_key
+        Random key.
+    min_train
+        Dates before the first origin; by default two thirds of the table.
+    horizon
+        Dates ahead, scored jointly.
+    method
+        ``"exact"`` fits at every origin.
+    k_threshold
+        Pareto k above which the model is fitted again.
+    full
+        A fit of the whole table, if there is one; it gives the effective number of parameters.
+    **settings
+        Settings of the sampler to change.
+
+    Returns
+    -------
+    arviz_stats.ELPDDataLFO
+
+    Raises
+    ------
+    DataError
+        If the table has no room for the origins.
+
+    References
+    ----------
+    Bürkner, Gabry and Vehtari (2020), Approximate leave-future-out cross-validation for Bayesian
+    time series models, Journal of Statistical Computation and Simulation 90.
+    """
+    from arviz import lfo_cv
+
+    data, spec = model.data, with_sampler(model.spec, settings)
+    first = (2 * data.n_dates) // 3 if min_train is None else min_train
+    if not 3 <= first <= data.n_dates - horizon or horizon < 1:
+        text = (
+            f"min_train {first} and horizon {horizon} leave no date of {data.n_dates} to forecast."
+        )
+        remedy = f"min_train should lie between 3 and {data.n_dates - max(1, horizon)}."
+        raise DataError([Finding("min_train", "error", text, remedy)], "the validation")
+    whole = full_fit(rng_key, spec, data, model.lift_tests) if full is None else full
+    together = log_densities(whole, data).sum("geo")
+    start = xr.DataTree.from_dict(
+        {
+            "posterior": whole.tree["posterior"].to_dataset(),
+            "log_likelihood": together.to_dataset(name="target"),
+        }
+    )
+    with _quiet():
+        return lfo_cv(
+            start,
+            _Future(rng_key, spec, data, model.lift_tests),
+            min_observations=first,
+            forecast_horizon=horizon,
+            time_dim="date",
+            pointwise=True,
+            var_name="target",
+            method=method,
+            k_threshold=k_threshold,
+        )
+
+
+def k_fold(
+    model: MMM,
+    rng_key: jax.Array,
+    *,
+    k: int = 10,
+    by: FoldsBy = "blocks",
+    full: Fitted | None = None,
+    **settings: Any,
+) -> Any:
+    """K-fold predictive density, every fold fitted without its rows.
+
+    Rows are left out of the likelihood by powers of zero: their media still carry over into the
+    rows after them, and scales and priors are those of the whole table, as with leave-one-out.
+
+    Parameters
+    ----------
+    model
+        Table and specification.
+    rng_key
+        Random key of fits and of random folds.
+    k
+        Number of folds.
+    by
+        ``"blocks"`` of consecutive dates, random ``"rows"`` (of a geo and date), or whole
+        ``"geo"``: what the model knows of a geo it has not seen.
+    full
+        A fit of the whole table, if there is one.
+    **settings
+        Settings of the sampler to change.
+
+    Returns
+    -------
+    arviz_stats.ELPDDataLOOKFold
+
+    Raises
+    ------
+    DataError
+        If there cannot be so many folds.
+    """
+    from arviz import loo_kfold
+
+    data, spec = model.data, with_sampler(model.spec, settings)
+    folds = assign_folds(rng_key, data, k, by)
+    whole = full_fit(rng_key, spec, data, model.lift_tests) if full is None else full
+    rows = _stacked(log_densities(whole, data))
+    start = xr.DataTree.from_dict(
+        {
+            "posterior": whole.tree["posterior"].to_dataset(),
+            "log_likelihood": rows.to_dataset(name="target"),
+        }
+    )
+    wrapper = _Rows(rng_key, spec, data, model.lift_tests)
+    with _quiet():
+        return loo_kfold(start, wrapper, pointwise=True, var_name="target", folds=folds.ravel() + 1)
+
+
+def leave_one_out(fitted: Fitted) -> Any:
+    """PSIS-LOO of a fit of the whole table, its log likelihood computed if the fit has none."""
+    from mmm_bayes.analysis.predictive import loo
+
+    if "log_likelihood" in fitted.tree.children:
+        return loo(fitted)
+    groups = {name: node.to_dataset() for name, node in fitted.tree.children.items()}
+    groups["log_likelihood"] = log_densities(fitted, fitted.data).to_dataset(name="target")
+    with _quiet():
+        return loo(Fitted(fitted.spec, fitted.data, xr.DataTree.from_dict(groups)))
+
+
+def full_fit(
+    rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest] = ()
+) -> Fitted:
+    """Fit of all rows with the program that the folds use."""
+    return refit(jax.random.fold_in(rng_key, _FULL), spec, data, data.n_dates, tests)
+
+
+def assign_folds(rng_key: jax.Array, data: MMMData, k: int, by: FoldsBy) -> NDArray:
+    """Number (geo, date) of each row's fold, from 0."""
+    shape = (data.n_geos, data.n_dates)
+    units = {"rows": shape[0] * shape[1], "blocks": shape[1], "geo": shape[0]}
+    found = []
+    if by not in units:
+        text = f"by should be one of {', '.join(get_args(FoldsBy))}, but is {by!r}."
+        found.append(Finding("by", "error", text, ""))
+    elif not 2 <= k <= units[by]:
+        text = f"k should lie between 2 and {units[by]}, the number of {by}, but is {k}."
+        found.append(Finding("k", "error", text, ""))
+    if found:
+        raise DataError(found, "the validation")
+    count = units[by]
+    equal = np.arange(count) * k // count
+    if by == "blocks":
+        return np.broadcast_to(equal, shape).copy()
+    mixed = generator(rng_key).permutation(equal)
+    return mixed.reshape(shape) if by == "rows" else np.repeat(mixed[:, None], shape[1], 1)
+
+
+def _stacked(values: xr.DataArray) -> xr.DataArray:
+    """Rows (geo, date) in one dimension without labels of two levels."""
+    chains, draws = values.sizes["chain"], values.sizes["draw"]
+    flat = values.transpose("chain", "draw", "geo", "date").values.reshape(chains, draws, -1)
+    coords = {"chain": values["chain"], "draw": values["draw"], "row": np.arange(flat.shape[-1])}
+    return xr.DataArray(flat, coords, ("chain", "draw", "row"), name="target")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # What ArviZ warns of is in its result: high Pareto k and the number of refits.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+class _Future(SamplingWrapper):
+    """Fits of the first dates of a table, for ArviZ."""
+
+    def __init__(
+        self, rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest]
+    ) -> None:
+        super().__init__(model=None)
+        self._key, self._spec, self._data, self._tests = rng_key, spec, data, tests
+        self._fitted: Fitted | None = None
+
+    def sel_observations(self, idx: NDArray) -> tuple[int, NDArray]:
+        return int(idx[0]), np.asarray(idx)
+
+    def sample(self, modified_observed_data: int) -> Fitted:
+        train = between(self._data, 0, modified_observed_data)
+        key = jax.random.fold_in(self._key, modified_observed_data)
+        self._fitted = refit(key, self._spec, train, self._data.n_dates, self._tests)
+        return self._fitted
+
+    def get_inference_data(self, fitted_model: Fitted) -> xr.DataTree:
+        return fitted_model.tree
+
+    def log_likelihood__i(self, excluded_obs: NDArray, idata__i: xr.DataTree) -> xr.DataArray:
+        assert self._fitted is not None  # sampled before it is asked
+        return log_densities(self._fitted, self._data).sum("geo").isel(date=excluded_obs)
+
+
+class _Rows(SamplingWrapper):
+    """Fits without some rows of a table, for ArviZ."""
+
+    def __init__(
+        self, rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest]
+    ) -> None:
+        super().__init__(model=None)
+        self._key, self._spec, self._data, self._tests = rng_key, spec, data, tests
+        self._empty = shell(spec, data)
+        self._structure, self._arrays = conditioned(self._empty, tests)
+        self._found: xr.DataArray | None = None
+        self._fits = 0
+
+    def sel_observations(self, idx: NDArray) -> tuple[NDArray, NDArray]:
+        power = np.ones(self._data.n_geos * self._data.n_dates)
+        power[idx] = 0.0
+        return power.reshape(self._data.n_geos, -1), np.asarray(idx)
+
+    def sample(self, modified_observed_data: NDArray) -> xr.Dataset:
+        empty, data, spec = self._empty, self._data, self._spec
+        key = jax.random.fold_in(self._key, self._fits)
+        self._fits += 1
+        with empty.precision():
+            arrays = weighted(self._structure, self._arrays, modified_observed_data)
+            params, draws = sample(key, spec, self._structure, arrays)
+            program = program_for(self._structure, True, spec.sampler.precision)
+            found = densities(program, params, self._arrays) - jacobian(empty, data)
+        chains = draws.positions.shape[0]
+        group = tree.target_group(empty.structure, data, "target", found, chains)
+        self._found = group["target"]
+        table = units.to_table_units(empty.structure, empty.scaling, empty.log_rate, params)
+        return tree.parameter_group(empty.structure, data, table, chains)
+
+    def get_inference_data(self, fitted_model: xr.Dataset) -> xr.DataTree:
+        return xr.DataTree.from_dict({"posterior": fitted_model})
+
+    def log_likelihood__i(self, excluded_obs: NDArray, idata__i: xr.DataTree) -> xr.DataArray:
+        assert self._found is not None  # sampled before it is asked
+        return _stacked(self._found).isel(row=excluded_obs)

@@ -1,0 +1,203 @@
+"""Rolling-origin validation: fit the past, forecast what followed, move on, and judge it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from mmm_bayes.analysis import contributions as parts
+from mmm_bayes.analysis import projection
+from mmm_bayes.analysis.forecast import forecast
+from mmm_bayes.analysis.forecast_errors import Errors, resolve_errors
+from mmm_bayes.data.lift_tests import LiftTest, to_json
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.streams import generator
+from mmm_bayes.fit import MMM
+from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.validation.folds import Fold, Window, common_window, make_folds
+from mmm_bayes.validation.refit import divergent_draws, refit, worst_rhat
+from mmm_bayes.validation.rolling_result import FoldForecast, RollingOrigin, naive_scale
+from mmm_bayes.validation.store import FoldStore, table_digest, version
+
+if TYPE_CHECKING:
+    import os
+
+NDArray = np.ndarray[Any, Any]
+
+_DRAWS = 1000  # kept of each forecast: quantiles to a percent are enough
+_FEWEST_COMMON = 8  # dates over which a ROAS is an average of anything
+
+
+def rolling_origin(
+    model: MMM,
+    rng_key: jax.Array,
+    *,
+    folds: int = 5,
+    horizon: int | None = None,
+    min_train: int | None = None,
+    step: int | None = None,
+    window: Window = "expanding",
+    errors: Errors = "auto",
+    store: str | os.PathLike[str] | None = None,
+    on_fold: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> RollingOrigin:
+    """Fit the past and forecast what followed, from several origins.
+
+    Nothing of a fold's future enters its fit: scales, the trend's clock and the reference of priors
+    on ROAS are of the training rows. Spends and controls of the forecast dates are the table's own.
+    All folds run in one compiled program (:mod:`mmm_bayes.validation.refit`).
+
+    Parameters
+    ----------
+    model
+        Table, specification and lift tests; a fold knows the tests that were over by its origin.
+    rng_key
+        Random key; a fold's numbers depend on it and on the fold alone.
+    folds
+        Number of origins; the last forecast ends with the table.
+    horizon
+        Dates forecast from each origin; by default a quarter of a year.
+    min_train
+        Fewest training dates; of a sliding window, its length.
+    step
+        Dates between origins; by default the horizon.
+    window
+        ``"expanding"`` or ``"sliding"``.
+    errors
+        Noise of the forecasts; see :func:`mmm_bayes.analysis.forecast.forecast`.
+    store
+        Folder in which finished folds are kept; the same call goes on where it stopped.
+    on_fold
+        Told how many folds of how many are finished.
+    **settings
+        Settings of the sampler to change.
+
+    Returns
+    -------
+    RollingOrigin
+
+    Raises
+    ------
+    DataError
+        If there is no room for the folds.
+    StoreError
+        If the folder holds folds of another validation.
+
+    References
+    ----------
+    Tashman (2000), Out-of-sample tests of forecasting accuracy, International Journal of
+    Forecasting 16.
+    """
+    data, spec = model.data, with_sampler(model.spec, settings)
+    errors = resolve_errors(spec, errors)
+    plan = make_folds(data, folds, horizon, min_train, step, window)
+    shared = common_window(plan, _FEWEST_COMMON)
+    kept = None
+    if store is not None:
+        kept = FoldStore(store, _identity(rng_key, model, spec, plan, errors))
+    rows = max(fold.origin - fold.start for fold in plan)
+    found = []
+    for fold in plan:
+        arrays = None if kept is None else kept.read(fold.number)
+        if arrays is None:
+            key = jax.random.fold_in(rng_key, fold.number)
+            one = _run(key, data, spec, fold, rows, shared, errors, model.lift_tests)
+            if kept is not None:
+                kept.write(fold.number, _to_arrays(one))
+        else:
+            one = _from_arrays(fold, arrays)
+        found.append(one)
+        if on_fold is not None:
+            on_fold(len(found), len(plan))
+    dates = None if shared is None else (data.dates[shared[0]], data.dates[shared[1] - 1])
+    return RollingOrigin(data, spec, tuple(found), window, errors, dates)
+
+
+def with_sampler(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
+    """The specification with some settings of its sampler changed."""
+    if not settings:
+        return spec
+    sampler = type(spec.sampler).model_validate(spec.sampler.model_dump() | settings)
+    return spec.evolve(sampler=sampler)
+
+
+def _identity(
+    rng_key: jax.Array, model: MMM, spec: ModelSpec, plan: list[Fold], errors: str
+) -> dict[str, Any]:
+    return {
+        "table": table_digest(model.data),
+        "lift_tests": to_json(model.lift_tests),
+        "model": spec.model_dump(mode="json"),
+        "folds": [list(fold) for fold in plan],
+        "errors": errors,
+        "seed": np.asarray(jax.random.key_data(rng_key)).tolist(),
+        "version": version(),
+    }
+
+
+def _run(
+    rng_key: jax.Array,
+    data: MMMData,
+    spec: ModelSpec,
+    fold: Fold,
+    rows: int,
+    shared: tuple[int, int] | None,
+    errors: Errors,
+    tests: Sequence[LiftTest],
+) -> FoldForecast:
+    began = time.perf_counter()
+    key_fit, key_forecast, key_naive = jax.random.split(rng_key, 3)
+    train = between(data, fold.start, fold.origin)
+    future = between(data, fold.origin, fold.end)
+    fitted = refit(key_fit, spec, train, rows, tests)
+    made = forecast(fitted, key_forecast, future, errors=errors, max_draws=_DRAWS)
+    drawn = made.draws["target"].transpose("chain", "draw", "geo", "date").values
+    draws = drawn.reshape(-1, *drawn.shape[2:])
+    period = projection.season_length(data.time_step, train.n_dates)
+    past, horizon = train.ds["target"].values, fold.end - fold.origin
+    rule: projection.Rule = "seasonal" if period > 1 else "last"
+    naive = projection.project(past, horizon, period, rule)
+    rng = generator(key_naive)
+    window = shared or (fold.start, fold.origin)
+    return FoldForecast(
+        fold,
+        draws.astype(np.float32),
+        projection.draw(naive, past, rng.random(len(draws))).astype(np.float32),
+        future.ds["target"].values,
+        naive_scale(past, period),
+        _roas(fitted, between(data, *window)).astype(np.float32),
+        worst_rhat(fitted),
+        divergent_draws(fitted),
+        time.perf_counter() - began,
+    )
+
+
+def between(data: MMMData, start: int, stop: int) -> MMMData:
+    """Dates of a table by position."""
+    return data.subset(slice(data.dates[start], data.dates[stop - 1]))
+
+
+def _roas(fitted: Fitted, window: MMMData) -> NDArray:
+    """Draws (draw, channel) of the ROAS over a window of the table."""
+    brought = parts.media_contributions(fitted, unit="revenue", data=window, max_draws=_DRAWS)
+    found = (brought / parts.spend(window)).transpose("chain", "draw", "channel")
+    return found.values.reshape(-1, found.sizes["channel"])
+
+
+def _to_arrays(found: FoldForecast) -> dict[str, NDArray]:
+    names = ("draws", "naive", "observed", "scale", "roas", "rhat", "divergent", "seconds")
+    return {name: np.asarray(getattr(found, name)) for name in names}
+
+
+def _from_arrays(fold: Fold, arrays: dict[str, NDArray]) -> FoldForecast:
+    values: dict[str, Any] = dict(arrays)
+    values["rhat"] = float(values["rhat"])
+    values["divergent"] = int(values["divergent"])
+    values["seconds"] = float(values["seconds"])
+    return FoldForecast(fold, **values)

@@ -1,0 +1,261 @@
+"""What a rolling-origin validation found: forecasts beside what came, scores, returns by fold."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.analysis import projection
+from mmm_bayes.analysis.forecast_errors import Errors
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.validation import scores
+from mmm_bayes.validation.folds import Fold, Window
+
+if TYPE_CHECKING:
+    from mmm_bayes.plots.validation import RollingPlots
+
+NDArray = np.ndarray[Any, Any]
+
+_RHAT = 1.05  # beyond which chains of a fold did not agree
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FoldForecast:
+    """What a fold leaves: its forecast beside what came, and the ROAS it found.
+
+    Attributes
+    ----------
+    fold
+        Positions of its dates.
+    draws, naive
+        Draws (draw, geo, step) of the model's forecast and of the seasonal naive one.
+    observed
+        What came (geo, step).
+    scale
+        Mean absolute error (geo,) of the seasonal naive within the training rows.
+    roas
+        Draws (draw, channel); NaN for channels without spend.
+    rhat, divergent
+        Greatest R-hat of the fit and its number of divergent draws.
+    seconds
+        Wall time.
+    """
+
+    fold: Fold
+    draws: NDArray
+    naive: NDArray
+    observed: NDArray
+    scale: NDArray
+    roas: NDArray
+    rhat: float
+    divergent: int
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RollingOrigin:
+    """Forecasts from several origins, scored.
+
+    Attributes
+    ----------
+    data, spec
+        The whole table, and the model.
+    folds
+        What every fold left.
+    window, errors
+        Kind of training window, and how the noise of forecasts was drawn.
+    roas_window
+        First and last date the ROAS are of: the dates all folds were trained on, or ``None`` where
+        each is of its own window.
+    """
+
+    data: MMMData
+    spec: ModelSpec
+    folds: tuple[FoldForecast, ...]
+    window: Window
+    errors: Errors
+    roas_window: tuple[pd.Timestamp, pd.Timestamp] | None
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a forecast: fold, origin, geo, date, step, what was forecast and what came."""
+        return pd.concat([self._scored(f, total=False) for f in self.folds], ignore_index=True)
+
+    @cached_property
+    def totals(self) -> pd.DataFrame:
+        """As :attr:`table`, of the sum over geos."""
+        return pd.concat([self._scored(f, total=True) for f in self.folds], ignore_index=True)
+
+    def _scored(self, found: FoldForecast, *, total: bool) -> pd.DataFrame:
+        fold, dates = found.fold, self.data.dates
+        geos = ["total"] if total else self.data.geos
+        steps = np.arange(1, fold.end - fold.origin + 1)
+        draws, naive, observed, scale = found.draws, found.naive, found.observed, found.scale
+        if total:
+            draws, naive = draws.sum(1, keepdims=True), naive.sum(1, keepdims=True)
+            observed = observed.sum(0, keepdims=True)
+            past = self.data.ds["target"].values[:, fold.start : fold.origin].sum(0, keepdims=True)
+            scale = naive_scale(past, self._period(fold))
+        index = pd.DataFrame(
+            {
+                "fold": fold.number + 1,
+                "origin": dates[fold.origin - 1],
+                "geo": np.repeat(geos, len(steps)),
+                "date": np.tile(dates[fold.origin : fold.end], len(geos)),
+                "step": np.tile(steps, len(geos)),
+            }
+        )
+        return scores.score_table(draws, naive, observed, scale, index)
+
+    def _period(self, fold: Fold) -> int:
+        return projection.season_length(self.data.time_step, fold.origin - fold.start)
+
+    def summary(self, by: str | list[str] | None = None, *, total: bool = False) -> pd.DataFrame:
+        """Average scores.
+
+        Parameters
+        ----------
+        by
+            ``"fold"``, ``"step"``, ``"geo"``, a list of them, or nothing for all forecasts.
+        total
+            Of the sum over geos in place of single geos.
+
+        Returns
+        -------
+        pandas.DataFrame
+            See :func:`mmm_bayes.validation.scores.summarise` for the columns.
+        """
+        keep = [by] if isinstance(by, str) else list(by or [])
+        if unknown := [name for name in keep if name not in ("fold", "step", "geo")]:
+            raise ValueError(f"by takes 'fold', 'step' and 'geo', but got {unknown}.")
+        return scores.summarise(self.totals if total else self.table, keep)
+
+    def roas(self, ci_prob: float = 0.9) -> pd.DataFrame:
+        """ROAS that each fold found: a row a fold and channel, with median and interval."""
+        tail = 0.5 * (1.0 - ci_prob)
+        rows = []
+        for found in self.folds:
+            low, middle, high = np.quantile(found.roas, [tail, 0.5, 1.0 - tail], axis=0)
+            for c, channel in enumerate(self.data.channels):
+                if np.isfinite(middle[c]):
+                    rows.append((found.fold.number + 1, channel, middle[c], low[c], high[c]))
+        columns = ["fold", "channel", "median", "lower", "upper"]
+        return pd.DataFrame(rows, columns=columns).set_index(["fold", "channel"])
+
+    def roas_stability(self) -> pd.DataFrame:
+        r"""How far the ROAS of a channel moves from fold to fold.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a channel: ``mean`` of the folds' medians, their coefficient of variation ``cv``,
+            the ``lowest`` and ``highest``, and ``max_z``, the greatest difference of two folds over
+            the root of the sum of their variances, with the folds. Folds share rows, so that
+            a ``max_z`` above 2 is more than chance allows; below 1 the difference is well within
+            what single fits say of themselves.
+        """
+        rows = {}
+        for c, channel in enumerate(self.data.channels):
+            draws = np.array([found.roas[:, c] for found in self.folds])
+            if not np.isfinite(draws).all():
+                continue
+            medians, sds = np.median(draws, 1), np.maximum(draws.std(1), np.finfo(float).tiny)
+            z = np.abs(medians[:, None] - medians) / np.hypot(sds[:, None], sds)
+            i, j = np.unravel_index(int(z.argmax()), z.shape)
+            mean = float(medians.mean())
+            rows[channel] = {
+                "mean": mean,
+                "cv": float(medians.std(ddof=min(1, len(medians) - 1))) / mean if mean else np.nan,
+                "lowest": float(medians.min()),
+                "highest": float(medians.max()),
+                "max_z": float(z.max()),
+                "between": f"{min(i, j) + 1} and {max(i, j) + 1}",
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("channel")
+
+    def to_dataset(self) -> xr.Dataset:
+        """Draws ``(fold, sample, geo, step)`` of forecasts, what came, and ROAS draws."""
+        return xr.Dataset(
+            {
+                "forecast": (("fold", "sample", "geo", "step"), self._stack("draws")),
+                "observed": (("fold", "geo", "step"), self._stack("observed")),
+                "roas": (("fold", "sample", "channel"), self._stack("roas")),
+            },
+            {
+                "fold": [found.fold.number + 1 for found in self.folds],
+                "geo": self.data.geos,
+                "channel": self.data.channels,
+                "step": np.arange(1, self.folds[0].observed.shape[-1] + 1),
+            },
+        )
+
+    def _stack(self, name: str) -> NDArray:
+        return np.stack([getattr(found, name) for found in self.folds])
+
+    @property
+    def plot(self) -> RollingPlots:
+        """Figures: ``forecasts()``, ``scores()``, ``roas()``, ``calibration()``."""
+        from mmm_bayes.plots.validation import RollingPlots
+
+        return RollingPlots(self)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of how the scores came about, and of folds that failed."""
+        found = [
+            "Spends and controls of the forecast dates are those of the table: a real forecast has "
+            "to plan the ones and project the others.",
+        ]
+        bad = [f.fold.number + 1 for f in self.folds if not f.rhat < _RHAT]
+        if bad:
+            found.append(f"Chains disagree (R-hat above {_RHAT}) in folds {bad}: raise num_warmup.")
+        divergent = sum(f.divergent for f in self.folds)
+        if divergent:
+            found.append(f"{divergent} draws diverged over all folds: raise target_accept.")
+        return tuple(found)
+
+    def _lines(self) -> list[str]:
+        row = self.summary().iloc[0]
+        rows = self.folds[0].observed.shape[-1]
+        lines = [
+            f"Rolling origin: {len(self.folds)} folds, {rows} dates ahead, {self.window} window, "
+            f"{self.errors} noise",
+            f"  MAPE {row['mape']:.1%}, MASE {row['mase']:.2f}, CRPS {row['crps']:.4g}, "
+            f"{row['skill']:+.0%} against the seasonal naive",
+            f"  coverage of 50% and 90% intervals: {row['coverage_50']:.0%}, "
+            f"{row['coverage_90']:.0%} of {row['n']:.0f} forecasts",
+        ]
+        stability = self.roas_stability()
+        if len(stability):
+            worst = str(stability["max_z"].idxmax())
+            over = "own windows" if self.roas_window is None else "the dates all folds share"
+            lines.append(
+                f"  ROAS ({over}): moves most in {worst}, {stability['lowest'][worst]:.2f} to "
+                f"{stability['highest'][worst]:.2f} (z {stability['max_z'][worst]:.1f})"
+            )
+        return lines + [f"  {note}" for note in self.notes]
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        head = "<br>".join(html.escape(line) for line in self._lines())
+        return f"<p>{head}</p>{self.summary('fold').to_html()}"
+
+
+def naive_scale(past: NDArray, period: int) -> NDArray:
+    """Mean absolute error (geo,) of the seasonal naive within series (geo, time)."""
+    error = np.abs(past[:, period:] - past[:, :-period]).mean(-1)
+    return np.where(error > 0, error, 1.0)

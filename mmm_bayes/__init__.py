@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmm_bayes.augmentation.augment import admgda
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.augmentation.table import AugmentationWarning, AugmentedData
+    from mmm_bayes.budget import BudgetPlan, CostCurve, Limit
     from mmm_bayes.causal.criteria import IdentificationError
     from mmm_bayes.causal.discovery import discover
     from mmm_bayes.causal.discovery_knowledge import Knowledge
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
     from mmm_bayes.model.spec import ChannelSpec, ModelSpec, ModelSpecError
     from mmm_bayes.model.store import FitFileError
     from mmm_bayes.structural import StructuralFit, StructuralMMM, load_structural_fit
+    from mmm_bayes.validation.comparison import compare_models, model_grid
+    from mmm_bayes.validation.cross_validation import k_fold, leave_future_out
+    from mmm_bayes.validation.rolling import rolling_origin
+    from mmm_bayes.validation.sensitivity import prior_sensitivity
 
 _HOME = {
     "MMM": "fit",
@@ -95,6 +100,9 @@ _HOME = {
     "Knowledge": "causal.discovery_knowledge",
     "Discovery": "causal.discovery_result",
     "DiscoverySession": "causal.discovery_session",
+    "BudgetPlan": "budget",
+    "CostCurve": "budget",
+    "Limit": "budget",
     "LiftTest": "data.lift_tests",
     "read_lift_tests": "data.lift_tests",
     "compare_lift_tests": "causal.lift_comparison",
@@ -107,6 +115,12 @@ _HOME = {
     "CausalMMM": "causal_mmm",
     "CausalMMMSpec": "causal_mmm",
     "load_causal_mmm": "causal_mmm",
+    "compare_models": "validation.comparison",
+    "model_grid": "validation.comparison",
+    "k_fold": "validation.cross_validation",
+    "leave_future_out": "validation.cross_validation",
+    "rolling_origin": "validation.rolling",
+    "prior_sensitivity": "validation.sensitivity",
     "ModelSpec": "model.spec",
     "ModelSpecError": "model.spec",
     "ChannelSpec": "model.spec",
@@ -121,11 +135,13 @@ __all__ = [
     "MMM",
     "AugmentationWarning",
     "AugmentedData",
+    "BudgetPlan",
     "CausalDA",
     "CausalGraph",
     "CausalMMM",
     "CausalMMMSpec",
     "ChannelSpec",
+    "CostCurve",
     "DataError",
     "DataWarning",
     "DiagnosticsReport",
@@ -140,6 +156,7 @@ __all__ = [
     "IdentificationError",
     "Knowledge",
     "LiftTest",
+    "Limit",
     "MMMData",
     "ModelDataError",
     "ModelSpec",
@@ -158,10 +175,13 @@ __all__ = [
     "average_treatment_effect",
     "business_kpis",
     "compare_lift_tests",
+    "compare_models",
     "discover",
     "effects_table",
     "falsify",
     "graph_sensitivity",
+    "k_fold",
+    "leave_future_out",
     "list_datasets",
     "load_causal_mmm",
     "load_dataset",
@@ -169,10 +189,13 @@ __all__ = [
     "load_shops",
     "load_structural_fit",
     "load_truth",
+    "model_grid",
     "overlap",
     "panel_to_frame",
+    "prior_sensitivity",
     "read_lift_tests",
     "refute",
+    "rolling_origin",
     "sensitivity",
     "simulate_air_shops",
     "simulate_lift_test",

@@ -11,9 +11,11 @@ import typer
 from mmm_bayes._version import __version__
 from mmm_bayes.cli import causalmmm as _causalmmm  # noqa: F401  # adds its command
 from mmm_bayes.cli.augmentation import augment, experiments
+from mmm_bayes.cli.budget import optimize
 from mmm_bayes.cli.graph import graphs
 from mmm_bayes.cli.lift_tests import next_test, read_tests
 from mmm_bayes.cli.models import bundled_models, load_data, read_model
+from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
     STRICT,
     claim_folder,
@@ -21,6 +23,7 @@ from mmm_bayes.cli.terminal import (
     problems_in_words,
     write_text,
 )
+from mmm_bayes.cli.validation import compare, forecast, validate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +42,12 @@ app = typer.Typer(
 )
 
 app.command()(augment)
+app.command("report")(write_report)
+app.command()(optimize)
+app.command()(forecast)
 app.command("next-test")(next_test)
+app.command()(validate)
+app.command()(compare)
 app.add_typer(experiments, name="experiment")
 app.add_typer(graphs, name="graph")
 

@@ -59,8 +59,9 @@ def arms_of_channel(
     """Exposure with a change of spend and without.
 
     The change is spread over the rows in proportion to what was spent there. Where that says
-    nothing (no spend, or spend cut in some of the rows altogether) it is spread evenly, by
-    population over geos, and buys exposure at the channel's price.
+    nothing (no spend, or spend cut in some of the rows altogether) it is spread as the other geos
+    spent on those dates, times what a geo spends otherwise (evenly, and by population, where there
+    is neither), and buys exposure at the channel's price.
 
     Parameters
     ----------
@@ -83,13 +84,24 @@ def arms_of_channel(
     total = float(spent.sum())
     cut_to_nothing = recorded and change < 0 and bool((spent[rows] <= 0).any())
     if total <= 0 or cut_to_nothing:
-        share = np.where(rows, heads[:, None], 0.0)
+        share = _usual(spend, rows, heads)
         difference = change * share / share.sum() / price
     else:
         difference = np.where(rows, exposure, 0.0) * change / total
     if recorded:
         return Arms(exposure, exposure - difference)
     return Arms(exposure + difference, exposure)
+
+
+def _usual(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
+    """Pattern (geo, date) of spend in the rows, had there been no test."""
+    tested = rows.any(1)
+    dates = rows.any(0)
+    others = np.where(tested[:, None], 0.0, spend).sum(0)
+    over_dates = others if (others[dates] > 0).any() else np.ones(len(others))
+    outside = np.where(rows, 0.0, spend).sum(1) / np.maximum((~rows).sum(1), 1)
+    by_geo = outside if (outside[tested] > 0).all() else heads
+    return np.where(rows, by_geo[:, None] * over_dates, 0.0)
 
 
 def arms_of(data: MMMData, tests: Sequence[LiftTest]) -> tuple[TestArms, ...]:

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mmm_bayes.plots.budget import plot_flighting, plot_plan, plot_plan_curves
     from mmm_bayes.plots.causal_graph import plot_causal_graph
     from mmm_bayes.plots.curves import plot_adstock_curves, plot_response_curves
     from mmm_bayes.plots.decomposition import plot_contribution_bars, plot_contributions
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
     from mmm_bayes.plots.returns import plot_roas
     from mmm_bayes.plots.shop_graph import plot_edge_probabilities, plot_shop_graph
     from mmm_bayes.plots.shops import plot_lag_profiles, plot_reliability, plot_shop_forecast
+    from mmm_bayes.plots.validation import (
+        plot_calibration,
+        plot_comparison,
+        plot_forecast,
+        plot_roas_over_folds,
+        plot_rolling_forecasts,
+        plot_scores_by_step,
+    )
 
 _HOME = {
     "FitPlots": "gallery",
@@ -47,6 +56,15 @@ _HOME = {
     "plot_prior_posterior": "parameters",
     "plot_trace": "parameters",
     "plot_ranks": "parameters",
+    "plot_flighting": "budget",
+    "plot_plan": "budget",
+    "plot_plan_curves": "budget",
+    "plot_calibration": "validation",
+    "plot_comparison": "validation",
+    "plot_forecast": "validation",
+    "plot_roas_over_folds": "validation",
+    "plot_rolling_forecasts": "validation",
+    "plot_scores_by_step": "validation",
     "plot_causal_graph": "causal_graph",
     "plot_effects": "effects",
     "plot_structural_effects": "effects",
@@ -67,8 +85,10 @@ _HOME = {
 __all__ = [
     "FitPlots",
     "plot_adstock_curves",
+    "plot_calibration",
     "plot_calibration_effect",
     "plot_causal_graph",
+    "plot_comparison",
     "plot_contribution_bars",
     "plot_contributions",
     "plot_edge_probabilities",
@@ -76,9 +96,13 @@ __all__ = [
     "plot_experiment_ranking",
     "plot_falsification",
     "plot_fit",
+    "plot_flighting",
+    "plot_forecast",
     "plot_lag_profiles",
     "plot_lift_tests",
     "plot_overlap",
+    "plot_plan",
+    "plot_plan_curves",
     "plot_prior_posterior",
     "plot_prior_predictive",
     "plot_ranks",
@@ -87,6 +111,9 @@ __all__ = [
     "plot_residuals",
     "plot_response_curves",
     "plot_roas",
+    "plot_roas_over_folds",
+    "plot_rolling_forecasts",
+    "plot_scores_by_step",
     "plot_sensitivity",
     "plot_shop_forecast",
     "plot_shop_graph",

@@ -181,14 +181,14 @@ def test_tests_that_do_not_fit_are_all_named():
     assert len(caught.value.findings) == 5
 
 
-def test_a_cut_to_nothing_is_spread_by_population():
+def test_a_cut_to_nothing_is_spread_as_the_other_geos_spent():
     data = geos()
     name, dates = data.channels[0], data.dates
     ds = data.ds.copy(deep=True)
-    at = {"channel": data.channels.index(name), "date": slice(10, 14), "geo": [0, 1]}
+    at = data.channels.index(name)
     for field in ("spend", "exposure"):
         values = ds[field].values.copy()
-        values[np.ix_([0, 1], range(10, 14), [at["channel"]])] = 0.0
+        values[:2, 10:14, at] = 0.0
         ds[field] = (ds[field].dims, values)
     dark = mb.MMMData(ds)
     test = mb.LiftTest(
@@ -196,14 +196,24 @@ def test_a_cut_to_nothing_is_spread_by_population():
     )
     (placed,) = arms_of(dark, [test])
     factual, counterfactual = placed.arms[name]
-    heads = dark.ds["population"].values[:2]
-    price = float(dark.ds["spend"].values[:2, :, at["channel"]].sum()) / float(
-        dark.ds["exposure"].values[:2, :, at["channel"]].sum()
-    )
+    spend, exposure = dark.ds["spend"].values[..., at], dark.ds["exposure"].values[..., at]
+    price = spend[:2].sum() / exposure[:2].sum()
     assert (factual[:2, 10:14] == 0).all()
-    expected = 80.0 / 4 * heads / heads.sum() / price
-    np.testing.assert_allclose(counterfactual[:2, 10:14], np.repeat(expected[:, None], 4, 1))
+    usual = np.delete(spend[:2], range(10, 14), axis=1).mean(1)
+    others = spend[2:, 10:14].sum(0)
+    assert others.any()
+    pattern = np.outer(usual, others)
+    np.testing.assert_allclose(
+        counterfactual[:2, 10:14], 80.0 * pattern / pattern.sum() / price, rtol=1e-12
+    )
     assert placed.spend_change == -80.0
+    # Without other geos, or a spend of their own, money is spread evenly and by population.
+    everywhere = mb.LiftTest(name, dates[10], dates[13], -50.0, 5.0, spend_change=-80.0)
+    ds["spend"].values[2:, 10:14, at] = 0.0
+    ds["exposure"].values[2:, 10:14, at] = 0.0
+    (placed,) = arms_of(mb.MMMData(ds), [everywhere])
+    added = placed.arms[name].counterfactual - placed.arms[name].factual
+    assert np.ptp(added[:, 10:14], axis=1) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_structures_with_tests_compile_apart():

@@ -62,9 +62,9 @@ def next_test(
         )  # fmt: skip
         for name in columns:
             table.add_column(name, justify="right", no_wrap=True)
-        for name, row in found.table.iterrows():
+        for test, row in found.table.iterrows():
             table.add_row(
-                str(name), f"{row['spend_change']:,.4g}", f"{row['standard_error']:,.3g}",
+                str(test), f"{row['spend_change']:,.4g}", f"{row['standard_error']:,.3g}",
                 f"{row['expected']:,.3g}", f"{row['value']:,.3g}", f"{row['share_of_perfect']:.0%}",
                 f"{row['marginal_roas_sd']:.3g}", f"{row['marginal_roas_sd_after']:.3g}",
             )  # fmt: skip

@@ -95,9 +95,8 @@ def arms_of_channel(
 
 def _usual(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
     """Pattern (geo, date) of spend in the rows, had there been no test."""
-    tested = rows.any(1)
-    dates = rows.any(0)
-    others = np.where(tested[:, None], 0.0, spend).sum(0)
+    tested, dates = np.asarray(rows.any(1)), np.asarray(rows.any(0))
+    others: NDArray = np.where(tested[:, None], 0.0, spend).sum(0)
     over_dates = others if (others[dates] > 0).any() else np.ones(len(others))
     outside = np.where(rows, 0.0, spend).sum(1) / np.maximum((~rows).sum(1), 1)
     by_geo = outside if (outside[tested] > 0).all() else heads

@@ -92,7 +92,8 @@ class ModelComparison:
         if close:
             found.append(
                 f"Not told apart from {self.best!r} by this table (difference below two standard "
-                f"errors{', or below 4' if score == 'elpd' else ''}): {listing(map(repr, close), 8)}."
+                f"errors{', or below 4' if score == 'elpd' else ''}): "
+                f"{listing(map(repr, close), 8)}."
             )
         spread = self.roas["median"].unstack("channel") if len(self.roas) else pd.DataFrame()
         if len(spread) > 1:

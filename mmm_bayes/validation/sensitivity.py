@@ -25,6 +25,7 @@ import xarray as xr
 
 from mmm_bayes.analysis import contributions as parts
 from mmm_bayes.analysis.predictive import is_augmented
+from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.quantities import element_labels
 from mmm_bayes.model.fitted import Fitted
@@ -106,16 +107,17 @@ class PriorSensitivity:
 
 
 def prior_sensitivity(
-    fitted: Fitted, *, threshold: float = THRESHOLD, parameters: bool = True
+    fit: FitResult | Fitted, *, threshold: float = THRESHOLD, parameters: bool = True
 ) -> PriorSensitivity:
     """Power-scale priors and likelihood of a fit.
 
     Priors of top-level parameters are scaled: the normal differences between geos and the weights
-    of a Gaussian process are parts of the model, not choices, and stay as they are.
+    of a Gaussian process are parts of the model, not choices, and stay as they are. The likelihood
+    is that of the table's rows; what lift tests measured stays as it is too.
 
     Parameters
     ----------
-    fitted
+    fit
         A fit by NUTS.
     threshold
         Sensitivity from which a quantity is flagged.
@@ -133,6 +135,7 @@ def prior_sensitivity(
     """
     from arviz import psense
 
+    fitted = fit if isinstance(fit, Fitted) else fit.fitted
     if is_augmented(fitted):
         raise ValueError(
             "The likelihood of an augmented fit is not that of the table's rows. Look at the fit "

@@ -1,0 +1,183 @@
+"""Plans set by hand, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.budget.checks import check_arguments, read_plan
+from mmm_bayes.budget.cost import CostCurve
+from mmm_bayes.budget.evaluation import labelled
+from mmm_bayes.budget.plan import BudgetPlan
+from mmm_bayes.budget.setting import setting_of, window_asked_for
+from mmm_bayes.budget.window import After, Unit
+from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.model.fitted import Fitted
+
+NDArray = np.ndarray[Any, Any]
+
+TODAY = "today"
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class PlanComparison:
+    """Plans beside today's.
+
+    Attributes
+    ----------
+    table
+        A row a plan, today's first: ``spend``; ``outcome``, ``difference`` (to today's plan, paired
+        over draws) and ``roas``, medians with ``_lower`` and ``_upper``; ``probability_better``
+        (than today's) and ``probability_best`` (of all).
+    outcomes
+        Draws (sample, plan).
+    channel_outcomes
+        Medians (plan, channel).
+    plans
+        Spend (plan, channel, geo, date).
+    """
+
+    table: pd.DataFrame
+    outcomes: xr.DataArray
+    channel_outcomes: xr.DataArray
+    plans: xr.DataArray
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table."""
+        return self.table.copy()
+
+    def __str__(self) -> str:
+        return self._shown().to_string()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self._shown().to_html()
+
+    def _shown(self) -> pd.DataFrame:
+        table = self.table
+        shown = pd.DataFrame({"spend": table["spend"].map("{:,.6g}".format)}, index=table.index)
+        for name in ("outcome", "difference", "roas"):
+            shown[name] = [
+                f"{middle:,.4g} ({low:,.4g} to {high:,.4g})"
+                for middle, low, high in zip(
+                    table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True
+                )
+            ]
+        for name in ("probability_better", "probability_best"):
+            shown[name.replace("_", " ")] = table[name].map("{:.2f}".format)
+        return shown
+
+
+def compare_plans(
+    fitted: Fitted,
+    plans: Mapping[str, Any],
+    *,
+    periods: int | None = None,
+    start: Any = None,
+    reference: Any = None,
+    cost: Mapping[str, CostCurve | float] | None = None,
+    controls: Mapping[str, NDArray] | None = None,
+    unit: Unit = "revenue",
+    after: After = "today",
+    max_draws: int = 1000,
+    ci_prob: float = 0.9,
+) -> PlanComparison:
+    """Set plans made by hand beside today's, over the same draws.
+
+    Parameters
+    ----------
+    fitted
+        A fit.
+    plans
+        By name: ``{channel: money over the window}``, spread over geos and dates like today's plan
+        (``"x1.2"`` for 1.2 times today's; channels that are not named stay); a table with a row a
+        date (and geo) and a column a channel, or long with ``channel``, ``date`` and ``planned`` or
+        ``spend``; an ``xarray.DataArray`` (channel, geo, date); or a :class:`BudgetPlan`.
+    periods, start, reference, cost, controls, unit, after
+        As in :func:`mmm_bayes.budget.optimize.optimize_budget`; ``periods`` is by default that of
+        the first plan with dates.
+    max_draws, ci_prob
+        Draws to compare over, and mass of the intervals. An optimised plan keeps its advantage on
+        the draws it was chosen on: those it was judged on are used here too.
+
+    Returns
+    -------
+    PlanComparison
+
+    Raises
+    ------
+    DataError
+        With every problem of every plan at once.
+    """
+    findings = check_arguments(
+        fitted.data, total=None, goal="maximise", target_value=None, spend="exact",
+        objective="mean", level=0.1, risk_aversion=1.0, by=("channel",), periods=periods,
+        start=start, unit=unit, after=after, starts=0, max_draws=max_draws, ci_prob=ci_prob,
+        cost=cost, controls=controls,
+    )  # fmt: skip
+    if not plans:
+        findings.append(
+            Finding("plans", "error", "No plan was given.", "Give one or more by name.")
+        )
+    if TODAY in plans:
+        message = f"A plan is called {TODAY!r}, which is the name of today's own."
+        findings.append(Finding("plans", "error", message, "Call it otherwise."))
+    if findings:
+        raise DataError(findings, "the plans")
+    given = {
+        name: plan.plan if isinstance(plan, BudgetPlan) else plan for name, plan in plans.items()
+    }
+    periods = periods or next(
+        (plan.sizes["date"] for plan in given.values() if isinstance(plan, xr.DataArray)), None
+    )
+    window, findings = window_asked_for(fitted, periods, start, reference)
+    spends = {TODAY: window.reference}
+    for name, plan in given.items():
+        found, problems = read_plan(
+            plan, window.reference, fitted.data, window.dates, window.paid, f"the plan {name!r}"
+        )
+        findings += problems
+        if found is not None:
+            spends[name] = found
+    if findings:
+        raise DataError(findings, "the plans")
+    evaluator = setting_of(
+        fitted, window, cost=cost, controls=controls, unit=unit, after=after, max_draws=max_draws
+    ).evaluator
+    draws = np.stack([evaluator.outcomes(spend) for spend in spends.values()], 1)
+    by_channel = np.stack([evaluator.channel_outcomes(spend) for spend in spends.values()], 1)
+    names = list(spends)
+    coords = {"plan": names, "channel": fitted.data.channels}
+    stacked = [
+        labelled(spend, fitted.data.channels, fitted.data.geos, window.dates, "spend")
+        for spend in spends.values()
+    ]
+    return PlanComparison(
+        table=_table(draws, np.array([spend.sum() for spend in spends.values()]), names, ci_prob),
+        outcomes=xr.DataArray(draws, {"plan": names}, ("sample", "plan"), "outcome"),
+        channel_outcomes=xr.DataArray(np.median(by_channel, 0), coords, ("plan", "channel")),
+        plans=xr.concat(stacked, pd.Index(names, name="plan")),
+    )
+
+
+def _table(draws: NDArray, spend: NDArray, names: list[str], ci_prob: float) -> pd.DataFrame:
+    tail = [0.5 * (1 - ci_prob), 0.5, 1 - 0.5 * (1 - ci_prob)]
+    difference = draws - draws[:, :1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        roas = draws / np.where(spend > 0, spend, np.nan)
+    columns: dict[str, Any] = {"spend": spend}
+    for name, values in (("outcome", draws), ("difference", difference), ("roas", roas)):
+        lower, middle, upper = np.quantile(values, tail, axis=0)
+        columns |= {name: middle, f"{name}_lower": lower, f"{name}_upper": upper}
+    columns["probability_better"] = (difference > 0).mean(0) + 0.5 * (difference == 0).mean(0)
+    best = draws == draws.max(1, keepdims=True)
+    # Plans that are the same share their draws.
+    columns["probability_best"] = (best / best.sum(1, keepdims=True)).mean(0)
+    return pd.DataFrame(columns, index=pd.Index(names, name="plan"))

@@ -1,0 +1,319 @@
+"""Limits on parts of a plan, and the feasible set they make."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.budget.projection import Polytope
+from mmm_bayes.budget.variables import BY, Variables
+from mmm_bayes.data.findings import Finding, listing, nearest
+
+NDArray = np.ndarray[Any, Any]
+Labels = str | Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A lower and an upper limit of the money of some cells of a plan, together.
+
+    Attributes
+    ----------
+    channel, geo
+        Labels, one or several; all by default.
+    date
+        A date, several, or a slice of them; all by default.
+    lower, upper
+        In money over the window, as multiples of today's money of the same cells
+        (``unit="today"``), or as shares of the plan's total (``unit="share"``).
+    unit
+        ``"money"``, ``"today"`` or ``"share"``.
+    each
+        Apply the limit to every channel, geo or date for itself.
+
+    Examples
+    --------
+    >>> together = Limit(channel=("tv", "radio"), upper=0.4, unit="share")  # at most 40%
+    >>> by_week = Limit(channel="tv", each=("date",), lower=0.8, upper=1.2, unit="today")
+    """
+
+    channel: Labels = None
+    geo: Labels = None
+    date: Any = None
+    lower: float | None = None
+    upper: float | None = None
+    unit: Literal["money", "today", "share"] = "money"
+    each: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A limit on a sum of variables, with its name; limits of shares are relative to the total."""
+
+    name: str
+    coefficients: NDArray
+    lower: float
+    upper: float
+    is_share: bool
+
+
+@dataclass(frozen=True, eq=False)
+class FeasibleSet:
+    """Bounds and named rows at a total.
+
+    Attributes
+    ----------
+    polytope
+        Row 0 is the total where it is limited.
+    names
+        Of its rows.
+    lower_names, upper_names
+        Of the limits behind each variable's bounds.
+    """
+
+    polytope: Polytope
+    names: tuple[str, ...]
+    lower_names: tuple[str, ...]
+    upper_names: tuple[str, ...]
+
+
+def limits_of(
+    bounds: Mapping[str, tuple[float | None, float | None]] | None,
+    change: Mapping[str, tuple[float | None, float | None]]
+    | tuple[float | None, float | None]
+    | None,
+    limits: Sequence[Limit],
+) -> list[Limit]:
+    """Bring the short forms into one list."""
+    found = [
+        Limit(channel=name, lower=own[0], upper=own[1]) for name, own in (bounds or {}).items()
+    ]
+    if isinstance(change, Mapping):
+        found += [
+            Limit(channel=name, lower=own[0], upper=own[1], unit="today")
+            for name, own in change.items()
+        ]
+    elif change is not None:
+        found.append(Limit(lower=change[0], upper=change[1], unit="today", each=("channel",)))
+    return [*found, *limits]
+
+
+def rows_of(
+    limits: Sequence[Limit],
+    variables: Variables,
+    channels: Sequence[str],
+    geos: Sequence[str],
+    dates: pd.DatetimeIndex,
+    paid: NDArray,
+) -> tuple[list[Row], list[Finding]]:
+    """Translate limits to rows over the variables; findings name every problem of every limit."""
+    rows: list[Row] = []
+    findings: list[Finding] = []
+    for limit in limits:
+        problems = _problems(limit, channels, geos, dates, paid)
+        findings += problems
+        if problems:
+            continue
+        for own in _expanded(limit, channels, geos, dates, paid):
+            cells = _cells(own, channels, geos, dates) & paid[:, None, None]
+            coefficients = variables.row(cells)
+            factor = _today(variables, coefficients, cells) if own.unit == "today" else 1.0
+            lower = 0.0 if own.lower is None else own.lower * factor
+            upper = np.inf if own.upper is None else own.upper * factor
+            name = _name(own, geos)
+            rows.append(Row(name, coefficients, lower, upper, own.unit == "share"))
+    return rows, findings
+
+
+def feasible_set(
+    rows: Sequence[Row], size: int, total: float | None, exact: bool = True
+) -> FeasibleSet:
+    """Bounds and rows at a total, which is met (``exact``) or not passed; or without one."""
+    lower, upper = np.zeros(size), np.full(size, np.inf)
+    lower_names, upper_names = ["no spend below zero"] * size, [""] * size
+    kept: list[tuple[str, NDArray, float, float]] = []
+    if total is not None:
+        kept.append(("total", np.ones(size), total if exact else -np.inf, total))
+    for row in rows:
+        low, high = (-np.inf if row.lower <= 0 else row.lower), row.upper
+        a = row.coefficients
+        if row.is_share:
+            if total is not None and exact:
+                low, high = low * total, high * total
+            else:
+                # A share of a total that is not known: one homogeneous row a side.
+                if np.isfinite(low):
+                    kept.append((row.name, a - low, 0.0, np.inf))
+                if np.isfinite(high):
+                    kept.append((row.name, a - high, -np.inf, 0.0))
+                continue
+        touched = np.flatnonzero(np.abs(a) > 1e-12)
+        if len(touched) == 1:
+            k = touched[0]
+            weight = a[k] if abs(a[k] - 1.0) > 1e-12 else 1.0
+            if low / weight > lower[k]:
+                lower[k], lower_names[k] = low / weight, row.name
+            if high / weight < upper[k]:
+                upper[k], upper_names[k] = high / weight, row.name
+        elif len(touched) and (np.isfinite(low) or np.isfinite(high)):
+            kept.append((row.name, a, low, high))
+    polytope = Polytope(
+        lower,
+        upper,
+        np.array([a for _, a, _, _ in kept]).reshape(len(kept), size),
+        np.array([low for _, _, low, _ in kept]),
+        np.array([high for _, _, _, high in kept]),
+    )
+    names = tuple(name for name, *_ in kept)
+    return FeasibleSet(polytope, names, tuple(lower_names), tuple(upper_names))
+
+
+def _today(variables: Variables, coefficients: NDArray, cells: NDArray) -> float:
+    """Today's money of some cells; of a whole variable to the last bit, so that 1 holds it."""
+    touched = np.flatnonzero(coefficients)
+    if len(touched) == 1 and abs(coefficients[touched[0]] - 1.0) < 1e-12:
+        return float(variables.today[touched[0]])
+    return float(variables.reference[cells].sum())
+
+
+def _as_tuple(labels: Labels, known: Sequence[str]) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(known)
+    return (labels,) if isinstance(labels, str) else tuple(labels)
+
+
+def _dates(date: Any, dates: pd.DatetimeIndex) -> NDArray:
+    """Whether each date is meant."""
+    if date is None:
+        return np.ones(len(dates), bool)
+    if isinstance(date, slice):
+        chosen = pd.Series(range(len(dates)), index=dates)[date]
+        return np.isin(np.arange(len(dates)), chosen.to_numpy())
+    wanted = [date] if isinstance(date, str) or not np.iterable(date) else list(date)
+    return np.asarray(dates.isin(pd.DatetimeIndex(pd.to_datetime(wanted))))
+
+
+def _cells(
+    limit: Limit, channels: Sequence[str], geos: Sequence[str], dates: pd.DatetimeIndex
+) -> NDArray:
+    by_channel = np.isin(channels, _as_tuple(limit.channel, channels))
+    by_geo = np.isin(geos, _as_tuple(limit.geo, geos))
+    return by_channel[:, None, None] & by_geo[None, :, None] & _dates(limit.date, dates)[None, None]
+
+
+def _expanded(
+    limit: Limit,
+    channels: Sequence[str],
+    geos: Sequence[str],
+    dates: pd.DatetimeIndex,
+    paid: NDArray,
+) -> list[Limit]:
+    members: dict[str, list[Any]] = {}
+    if "channel" in limit.each:
+        members["channel"] = [
+            name for name in _as_tuple(limit.channel, channels) if paid[list(channels).index(name)]
+        ]
+    if "geo" in limit.each:
+        members["geo"] = list(_as_tuple(limit.geo, geos))
+    if "date" in limit.each:
+        members["date"] = list(dates[_dates(limit.date, dates)])
+    return [
+        replace(limit, each=(), **dict(zip(members, own, strict=True)))
+        for own in itertools.product(*members.values())
+    ]
+
+
+def _name(limit: Limit, geos: Sequence[str]) -> str:
+    what = "all channels"
+    if limit.channel is not None:
+        what = limit.channel if isinstance(limit.channel, str) else " + ".join(limit.channel)
+    if limit.geo is not None and len(geos) > 1:
+        what += " in " + (limit.geo if isinstance(limit.geo, str) else listing(limit.geo))
+    if isinstance(limit.date, slice):
+        ends = (limit.date.start, limit.date.stop)
+        what += " from {} to {}".format(*("..." if end is None else end for end in ends))
+    elif limit.date is not None:
+        wanted = (
+            [limit.date]
+            if isinstance(limit.date, str) or not np.iterable(limit.date)
+            else (list(limit.date))
+        )
+        what += " on " + listing(f"{pd.Timestamp(day):%Y-%m-%d}" for day in wanted)
+    return what
+
+
+def _problems(
+    limit: Limit,
+    channels: Sequence[str],
+    geos: Sequence[str],
+    dates: pd.DatetimeIndex,
+    paid: NDArray,
+) -> list[Finding]:
+    found: list[Finding] = []
+
+    def add(check: str, message: str, remedy: str) -> None:
+        found.append(Finding(check, "error", message, remedy, "limits"))
+
+    for what, given, known in (("channel", limit.channel, channels), ("geo", limit.geo, geos)):
+        for label in _as_tuple(given, known):
+            if label not in known:
+                add(
+                    f"unknown_{what}",
+                    f"A limit names the {what} {label!r}, which the fit does not have."
+                    f"{nearest(str(label), known)}",
+                    f"Have {listing(known, 12)}.",
+                )
+            elif what == "channel" and given is not None and not paid[list(channels).index(label)]:
+                add(
+                    "unpaid_channel",
+                    f"A limit names {label!r}, which has no spend in the table.",
+                    "Leave it out: only paid channels are planned.",
+                )
+    try:
+        if not _dates(limit.date, dates).any():
+            add(
+                "unknown_date",
+                f"The limit on {limit.date!r} names no date of the window.",
+                f"The window runs from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}.",
+            )
+    except (ValueError, TypeError, KeyError):
+        add("unknown_date", f"{limit.date!r} is no date.", "Write dates like 2024-01-31.")
+    name = (
+        limit.channel
+        if isinstance(limit.channel, str)
+        else ("all channels" if limit.channel is None else " + ".join(map(str, limit.channel)))
+    )
+    for side in ("lower", "upper"):
+        value = getattr(limit, side)
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            add(
+                "negative_limit",
+                f"The {side} limit of {name} is {value:g}; 0 or more is expected.",
+                "Spend cannot be negative; leave a side that has no limit as None.",
+            )
+    if limit.lower is not None and limit.upper is not None and limit.lower > limit.upper:
+        add(
+            "crossed_limits",
+            f"The lower limit of {name} ({limit.lower:g}) is above its upper limit "
+            f"({limit.upper:g}).",
+            "Swap them, or give the same number twice to hold the spend there.",
+        )
+    if limit.unit not in ("money", "today", "share"):
+        add(
+            "unknown_unit",
+            f"The limit of {name} has the unit {limit.unit!r}.",
+            "Take 'money', 'today' (multiples of today's) or 'share' (of the total).",
+        )
+    for axis in limit.each:
+        if axis not in BY:
+            add(
+                "unknown_each",
+                f"each= names {axis!r}.{nearest(str(axis), BY)}",
+                f"Take any of {listing(BY)}.",
+            )
+    return found

@@ -1,0 +1,206 @@
+"""The result of an optimisation: a plan with its table, its explanation and its warnings."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.budget.evaluation import Evaluator, Summary
+
+NDArray = np.ndarray[Any, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Binding:
+    """A limit that binds.
+
+    Attributes
+    ----------
+    name
+        Of the limit.
+    side
+        ``"lower"``, ``"upper"`` or ``"equal"``.
+    price
+        What the objective would gain, were the limit one unit of money wider (the total: higher).
+    """
+
+    name: str
+    side: str
+    price: float
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class BudgetPlan:
+    """A plan of spend, what it is expected to bring, and why it is as it is.
+
+    Outcomes are in money (``unit="revenue"``) or units of the target, and are what the media of the
+    window bring in it and in the ``max_lag - 1`` periods after it. Medians and intervals are over
+    draws of the posterior on which the plan was not chosen.
+
+    Attributes
+    ----------
+    plan, today
+        Spend (channel, geo, date).
+    table
+        A row a channel: ``today``, ``planned``, ``change`` (share of today's), ``lower``, ``upper``
+        (limits of its money, where there are any), ``binds``; ``outcome_today``,
+        ``outcome_planned``, ``roas``, ``marginal_roas`` each with ``_lower`` and ``_upper``; and
+        ``observed_low``, ``observed_high``, the range of its spend in all observed windows of this
+        length.
+    outcome, outcome_today, gain
+        Summaries of the planned outcome, today's, and their difference.
+    probability_better
+        Share of draws in which the plan brings more than today's; draws without a difference
+        count half.
+    value, value_today
+        Objective on the draws that the plan was chosen on.
+    kkt_residual
+        See :mod:`mmm_bayes.budget.optimality`.
+    price_of_total
+        What one more unit of money would add to the objective, by the conditions of an optimum.
+    binding
+        Limits that bind, with their prices.
+    explanation, warnings
+        Sentences.
+    settings
+        What was asked for.
+    """
+
+    plan: xr.DataArray
+    today: xr.DataArray
+    table: pd.DataFrame
+    outcome: Summary
+    outcome_today: Summary
+    gain: Summary
+    probability_better: float
+    value: float
+    value_today: float
+    kkt_residual: float
+    price_of_total: float
+    binding: tuple[Binding, ...]
+    explanation: tuple[str, ...]
+    warnings: tuple[str, ...]
+    settings: dict[str, Any]
+    starts: dict[str, float]
+    evaluator: Evaluator = field(compare=False)
+
+    @property
+    def total(self) -> float:
+        """Money of the plan."""
+        return float(self.plan.sum())
+
+    def to_frame(self) -> pd.DataFrame:
+        """Spend in long form: channel, geo, date, ``today`` and ``planned``."""
+        both = xr.Dataset({"today": self.today, "planned": self.plan})
+        frame = both.to_dataframe().reset_index()
+        return frame[["channel", "geo", "date", "today", "planned"]]
+
+    def response_curves(
+        self, multipliers: NDArray | None = None, *, around: str = "plan"
+    ) -> xr.DataArray:
+        """Outcome of every channel were its money in the window another, the others as planned.
+
+        Parameters
+        ----------
+        multipliers
+            Of the channel's larger budget of the two plans; 0 to 1.5 by default.
+        around
+            ``"plan"`` or ``"today"``: whose spread over geos and dates the money has.
+
+        Returns
+        -------
+        xarray.DataArray
+            ``(sample, channel, multiplier)`` with the coordinate ``spend (channel, multiplier)``.
+        """
+        if around not in ("plan", "today"):
+            raise ValueError(f"around should be 'plan' or 'today', but is {around!r}.")
+        factors = np.linspace(0.0, 1.5, 31) if multipliers is None else np.asarray(multipliers)
+        base = (self.plan if around == "plan" else self.today).values
+        other = (self.today if around == "plan" else self.plan).values
+        own, alternative = base.sum((1, 2)), other.sum((1, 2))
+        levels = np.multiply.outer(np.maximum(own, alternative), factors)
+        shape = np.where((own > 0)[:, None, None], base, other)
+        sums = shape.sum((1, 2), keepdims=True)
+        shape = shape / np.where(sums > 0, sums, 1.0)
+        names = [str(name) for name in self.plan["channel"].values]
+        found = []
+        for k in range(len(factors)):
+            parts = []
+            for c in range(len(names)) if _interacts(self.evaluator) else (None,):
+                plan = base.copy()
+                rows = slice(None) if c is None else slice(c, c + 1)
+                plan[rows] = levels[rows, k][:, None, None] * shape[rows]
+                values = self.evaluator.channel_outcomes(plan)
+                parts.append(values if c is None else values[:, c])
+            found.append(parts[0] if len(parts) == 1 and parts[0].ndim == 2 else np.stack(parts, 1))
+        return xr.DataArray(
+            np.stack(found, -1),
+            {
+                "channel": names,
+                "multiplier": factors,
+                "spend": (("channel", "multiplier"), levels),
+            },
+            ("sample", "channel", "multiplier"),
+            "outcome",
+        )
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                self._headline(),
+                "",
+                _columns(self.table).to_string(),
+                "",
+                *(f"- {line}" for line in self.explanation),
+                *(["", "Warnings:"] if self.warnings else []),
+                *(f"- {line}" for line in self.warnings),
+            ]
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.explanation)
+        cautions = "".join(f"<li>{html.escape(line)}</li>" for line in self.warnings)
+        warned = f"<p><strong>Warnings</strong></p><ul>{cautions}</ul>" if cautions else ""
+        return (
+            f"<p>{html.escape(self._headline())}</p>"
+            f"{_columns(self.table).to_html()}<ul>{lines}</ul>{warned}"
+        )
+
+    def _headline(self) -> str:
+        dates = pd.DatetimeIndex(self.plan["date"].values)
+        return (
+            f"Plan of {self.total:,.6g} over {len(dates)} periods from {dates[0]:%Y-%m-%d}: gain "
+            f"over today's plan {self.gain.median:,.4g} ({self.gain.lower:,.4g} to "
+            f"{self.gain.upper:,.4g}), better with probability {self.probability_better:.2f}"
+        )
+
+
+def _interacts(evaluator: Evaluator) -> bool:
+    """Whether a channel's outcome depends on the others."""
+    return bool(np.shape(evaluator.response.base)[-1])
+
+
+def _columns(table: pd.DataFrame) -> pd.DataFrame:
+    """What fits in a line: money in full, outcomes with intervals as text."""
+    shown = pd.DataFrame(index=table.index)
+    shown["today"] = table["today"].map("{:,.6g}".format)
+    shown["planned"] = table["planned"].map("{:,.6g}".format)
+    shown["change"] = table["change"].map(lambda x: "-" if not np.isfinite(x) else f"{x:+.1%}")
+    shown["binds"] = table["binds"]
+    for name in ("outcome_planned", "roas", "marginal_roas"):
+        shown[name.replace("_", " ")] = [
+            f"{middle:,.4g} ({low:,.4g} to {high:,.4g})"
+            for middle, low, high in zip(
+                table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True
+            )
+        ]
+    return shown

@@ -1,0 +1,98 @@
+"""The report of a fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.data.lift_tests import LiftTest
+    from mmm_bayes.model.fitted import Fitted
+
+
+def report(
+    fit: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc, or the folder of one.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file; report.html beside the fit by default.")
+    ] = None,
+    graph: Annotated[
+        Path | None, typer.Option(help="Causal graph to draw: .toml, .json, .dot or .gml.")
+    ] = None,
+    tests: Annotated[
+        Path | None,
+        typer.Option(help="Lift tests, a CSV file; by default those of the fit."),
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
+    ci_prob: Annotated[
+        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+    ] = 0.9,
+    budget: Annotated[
+        bool, typer.Option("--budget/--no-budget", help="Recommend a budget.")
+    ] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace another file.")] = False,
+) -> None:
+    """Write one HTML file of a fit: verdict, figures, tables, budget; it needs no network."""
+    with problems_in_words():
+        from mmm_bayes.model import store
+        from mmm_bayes.report import write_report
+
+        place = out or (fit if fit.is_dir() else fit.parent) / "report.html"
+        if place.is_dir():
+            place = place / "report.html"
+        _check_place(place, force)
+        console, fitted = open_console(), store.load(fit)
+        path = write_report(
+            fitted,
+            place,
+            graph=_graph(graph, fitted),
+            budget="auto" if budget else None,
+            tests=_tests(tests, fitted),
+            title=title,
+            ci_prob=ci_prob,
+        )
+        size = path.stat().st_size / 1e6
+        console.print(f"Written to {path} ({size:.1f} MB): open it in a browser.", highlight=False)
+
+
+def _check_place(place: Path, force: bool) -> None:
+    """Refuse to cost somebody a file: a report may be replaced, anything else is asked for."""
+    if not place.exists() or force:
+        return
+    with place.open("rb") as present:
+        if b'content="mmm_bayes' not in present.read(200_000):
+            raise CommandError(
+                f"{place} is there and is no report of mmm_bayes: choose another file with --out, "
+                "or replace it with --force."
+            )
+
+
+def _graph(path: Path | None, fitted: Fitted) -> CausalGraph | None:
+    if path is None:
+        return None
+    from mmm_bayes.causal.graph import CausalGraph
+
+    own = CausalGraph.from_file(path)
+    data = fitted.data
+    known = {*data.channels, *data.controls, data.target_name}
+    # A graph of other variables is drawn as it is: it may be about more than the table.
+    return own.with_roles_of(data) if known & set(own.nodes) else own
+
+
+def _tests(path: Path | None, fitted: Fitted) -> tuple[LiftTest, ...] | None:
+    if path is None:
+        return None
+    import pandas as pd
+
+    from mmm_bayes.data.lift_tests import read_lift_tests
+
+    if not path.is_file():
+        raise CommandError(f"There is no file {path}.")
+    data = fitted.data
+    return read_lift_tests(
+        pd.read_csv(path), channels=data.channels, geos=data.geos, dates=data.dates
+    )

@@ -16,6 +16,7 @@ from mmm_bayes.data.lift_arms import arms_of
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.streams import seed_in_words
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.progress import Progress, choose_progress
@@ -198,6 +199,7 @@ class MMM:
             groups = run(rng_key, reporter, marginal, prior_draws, settings, added)
         result = xr.DataTree.from_dict(groups | tree.data_groups(self.data))
         result["posterior"].attrs["wall_seconds"] = time.perf_counter() - began
+        result["posterior"].attrs["rng_key"] = seed_in_words(rng_key)
         if added is not None:
             result["posterior"].attrs["augmentation"] = added.to_json()
         if self.lift_tests:

@@ -190,7 +190,7 @@ def _factors(data: MMMData, plan: SpendPlan, findings: list[Finding]) -> dict[st
             text = f"{channel!r} is not a channel.{nearest(str(channel), data.channels)}"
             findings.append(problem("spend", text, f"Channels are {listing(data.channels, 20)}."))
         elif not (np.ndim(factor) == 0 and 0 <= float(factor) < np.inf):
-            text = f"The multiplier of {channel!r} should be 0 or more, got {factor!r}."
+            text = f"The multiplier of {channel!r} should be 0 or more, got {str(factor)[:40]}."
             remedy = "For spends in money give a data frame or an array with dates."
             findings.append(problem("spend", text, remedy))
         else:

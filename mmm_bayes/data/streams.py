@@ -25,6 +25,12 @@ def generator(rng_key: Any) -> np.random.Generator:
     return np.random.default_rng(_words(rng_key))
 
 
+def seed_in_words(rng_key: Any) -> str:
+    """Return what to write down of a key: the number it was made from, or all of its words."""
+    *high, low = (int(word) for word in _words(rng_key))
+    return str([*high, low]) if any(high) else f"jax.random.key({low})"
+
+
 def _words(rng_key: Any) -> np.ndarray:
     import jax
 

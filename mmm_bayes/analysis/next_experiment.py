@@ -35,6 +35,7 @@ from mmm_bayes.analysis.response import response_curves
 from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.lift_arms import arms_of, lift_scale
 from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.data.numbers import compact
 from mmm_bayes.data.streams import generator
 from mmm_bayes.model.fitted import Fitted
 
@@ -84,11 +85,12 @@ class ExperimentRanking:
         value, error = float(first["value"]), float(first["value_error"])
         if value <= 2.0 * error:
             return (
-                f"No test is worth anything to a budget of {self.total:.4g} whose channels move by "
-                f"{self.change:.0%} at most: the same division is best whatever they say."
+                f"No test is worth anything to a budget of {compact(self.total, 4)} whose channels "
+                f"move by {self.change:.0%} at most: the same division is best whatever they say."
             )
         return (
-            f"Run {self.table.index[0]}: deciding after it brings {value:.3g} (+- {error:.2g}) "
+            f"Run {self.table.index[0]}: deciding after it brings {compact(value)} (+- "
+            f"{compact(error, 2)}) "
             f"more revenue, {first['share_of_perfect']:.0%} of what perfect knowledge would, with "
             f"channels free to move by {self.change:.0%}."
         )

@@ -17,6 +17,7 @@ from mmm_bayes.budget.plan import BudgetPlan
 from mmm_bayes.budget.setting import setting_of, window_asked_for
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.data.numbers import compact, in_full
 from mmm_bayes.model.fitted import Fitted
 
 NDArray = np.ndarray[Any, Any]
@@ -62,10 +63,10 @@ class PlanComparison:
 
     def _shown(self) -> pd.DataFrame:
         table = self.table
-        shown = pd.DataFrame({"spend": table["spend"].map("{:,.6g}".format)}, index=table.index)
+        shown = pd.DataFrame({"spend": table["spend"].map(in_full)}, index=table.index)
         for name in ("outcome", "difference", "roas"):
             shown[name] = [
-                f"{middle:,.4g} ({low:,.4g} to {high:,.4g})"
+                f"{compact(middle, 4)} ({compact(low, 4)} to {compact(high, 4)})"
                 for middle, low, high in zip(
                     table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True
                 )

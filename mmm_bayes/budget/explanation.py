@@ -15,6 +15,7 @@ from mmm_bayes.budget.solver import Problem, Solution
 from mmm_bayes.budget.variables import Variables
 from mmm_bayes.budget.window import PlanWindow
 from mmm_bayes.data.findings import listing
+from mmm_bayes.data.numbers import compact, in_full
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import transform_parameters
 
@@ -93,13 +94,15 @@ def explain(
     if np.array_equal(table["planned"], table["today"]) and gain.lower == gain.upper == 0.0:
         return (*lines, *_assumptions(problem, window, settings))
     lines.append(
-        f"The plan brings {gain.median:,.4g} more than today's ({settings['ci_prob']:.0%} interval "
-        f"{gain.lower:,.4g} to {gain.upper:,.4g}; mean {gain.mean:,.4g}) and is better with "
+        f"The plan brings {compact(gain.median, 4)} more than today's ({settings['ci_prob']:.0%} interval "
+        f"{compact(gain.lower, 4)} to {compact(gain.upper, 4)}; mean {compact(gain.mean, 4)}) and is better with "
         f"probability {probability:.2f}, {held}."
     )
     spent = float(table["planned"].sum() - table["today"].sum())
     if abs(spent) > 1e-6 * max(float(table["today"].sum()), 1e-300):
-        lines.append(f"It spends {abs(spent):,.6g} {'more' if spent > 0 else 'less'} than today's.")
+        lines.append(
+            f"It spends {in_full(abs(spent))} {'more' if spent > 0 else 'less'} than today's."
+        )
     lines += _assumptions(problem, window, settings)
     return tuple(lines)
 
@@ -122,7 +125,7 @@ def _aim(problem: Problem, settings: dict[str, Any]) -> str:
     target = settings["target_value"]
     return {
         "maximise": f"Maximised: {objective} of the {unit} brought",
-        "outcome": f"Least spend with {objective} of the {unit} brought at {target or 0:,.6g}",
+        "outcome": f"Least spend with {objective} of the {unit} brought at {in_full(target or 0)}",
         "roas": f"Largest spend whose best plan returns {target or 0:g} a unit of money on the "
         f"whole ({objective} of the {unit} brought)",
         "marginal_roas": f"Largest spend whose next unit of money returns {target or 0:g} "
@@ -216,8 +219,8 @@ def cautions(
     """Warnings: outside of what was observed, gains that may be none, curves by the prior alone."""
     found = []
     out = [
-        f"{name} ({row['planned']:,.4g}; observed {row['observed_low']:,.4g} to "
-        f"{row['observed_high']:,.4g})"
+        f"{name} ({compact(row['planned'], 4)}; observed {compact(row['observed_low'], 4)} to "
+        f"{compact(row['observed_high'], 4)})"
         for name, row in table.iterrows()
         if row["planned"] > row["observed_high"] * (1 + 1e-9)
         or row["planned"] < row["observed_low"] * (1 - 1e-9)

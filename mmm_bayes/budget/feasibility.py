@@ -9,6 +9,7 @@ import numpy as np
 
 from mmm_bayes.budget.limits import FeasibleSet, Row, feasible_set
 from mmm_bayes.data.findings import Finding
+from mmm_bayes.data.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 
@@ -31,7 +32,7 @@ def infeasible(
         return findings
     excess = _elastic(found, scale)
     broken = [
-        f"{name} by {amount:,.4g}"
+        f"{name} by {compact(amount, 4)}"
         for name, amount in zip(found.names, excess, strict=True)
         if amount > _TOLERANCE * scale * 10
     ]
@@ -111,8 +112,8 @@ def _crossed(found: FeasibleSet, scale: float) -> list[Finding]:
             Finding(
                 "limits_clash",
                 "error",
-                f"One limit asks for at least {p.lower[k]:,.6g} for {pair[0]}, another allows at "
-                f"most {p.upper[k]:,.6g} for {pair[1]}.",
+                f"One limit asks for at least {in_full(p.lower[k])} for {pair[0]}, another allows at "
+                f"most {in_full(p.upper[k])} for {pair[1]}.",
                 "Lower the first or raise the second.",
                 "limits",
             )
@@ -141,9 +142,9 @@ def _against_bounds(
             Finding(
                 "group_too_small",
                 "error",
-                f"{row.name} may take at most {upper:,.6g} together, but the lower limits of its "
-                f"members add up to {least:,.6g}.",
-                f"Raise the limit to {least:,.6g} or more, or lower those of its members.",
+                f"{row.name} may take at most {in_full(upper)} together, but the lower limits of its "
+                f"members add up to {in_full(least)}.",
+                f"Raise the limit to {in_full(least)} or more, or lower those of its members.",
                 "limits",
             )
         )
@@ -152,9 +153,9 @@ def _against_bounds(
             Finding(
                 "group_too_large",
                 "error",
-                f"{row.name} should take at least {lower:,.6g} together, but the upper limits of "
-                f"its members add up to {most:,.6g}.",
-                f"Lower the limit to {most:,.6g} or less, or raise those of its members.",
+                f"{row.name} should take at least {in_full(lower)} together, but the upper limits of "
+                f"its members add up to {in_full(most)}.",
+                f"Lower the limit to {in_full(most)} or less, or raise those of its members.",
                 "limits",
             )
         )
@@ -169,8 +170,8 @@ def _against_total(found: FeasibleSet, total: float, exact: bool, scale: float) 
             Finding(
                 "total_too_small",
                 "error",
-                f"The lower limits add up to {least:,.6g}, more than the total of {total:,.6g}.",
-                f"Raise the total to {least:,.6g} or more, or lower some of the limits.",
+                f"The lower limits add up to {in_full(least)}, more than the total of {in_full(total)}.",
+                f"Raise the total to {in_full(least)} or more, or lower some of the limits.",
                 "total",
             )
         ]
@@ -179,8 +180,8 @@ def _against_total(found: FeasibleSet, total: float, exact: bool, scale: float) 
             Finding(
                 "total_too_large",
                 "error",
-                f"The upper limits add up to {most:,.6g}, less than the total of {total:,.6g}.",
-                f"Lower the total to {most:,.6g} or less, raise some of the limits, or allow to "
+                f"The upper limits add up to {in_full(most)}, less than the total of {in_full(total)}.",
+                f"Lower the total to {in_full(most)} or less, raise some of the limits, or allow to "
                 "spend less with spend='at_most'.",
                 "total",
             )

@@ -21,6 +21,7 @@ from mmm_bayes.budget.limits import FeasibleSet, Row, feasible_set
 from mmm_bayes.budget.optimality import optimality
 from mmm_bayes.budget.solver import Problem, Solution, maximise, starting_plans
 from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.data.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 Goal = Literal["maximise", "outcome", "roas", "marginal_roas"]
@@ -103,7 +104,9 @@ def spend_for(
         low = float(grid[k - 1]) if k else None
         high: float | None = float(grid[k])
         if low is None:
-            notes.append(f"The least spend that the limits allow, {high:,.6g}, reaches the target.")
+            notes.append(
+                f"The least spend that the limits allow, {in_full(high)}, reaches the target."
+            )
     else:
         k = len(met) - 1 - met[::-1].index(True)
         low, high = float(grid[k]), (float(grid[k + 1]) if k + 1 < len(grid) else None)
@@ -113,7 +116,7 @@ def spend_for(
                 if capped
                 else "all that is allowed"
             )
-            notes.append(f"The target is met by {low:,.6g}, {why}.")
+            notes.append(f"The target is met by {in_full(low)}, {why}.")
     total = _root(excess, low, high, goal == "outcome")
     levels.at(total, afresh=True)
     # A better plan of the same total may meet the target with less, or let more be spent.
@@ -169,8 +172,8 @@ def _out_of_reach(levels: Levels, grid: NDArray, goal: Goal, target: float) -> F
     return Finding(
         "target_out_of_reach",
         "error",
-        f"No spend from {grid[0]:,.6g} to {grid[-1]:,.6g} reaches the {name} of {target:,.6g}; the "
-        f"best is {best:,.6g}, at a spend of {at:,.6g}.",
-        f"Ask for {best:,.4g} or less, or widen the limits.",
+        f"No spend from {in_full(grid[0])} to {in_full(grid[-1])} reaches the {name} of {in_full(target)}; the "
+        f"best is {in_full(best)}, at a spend of {in_full(at)}.",
+        f"Ask for {compact(best, 4)} or less, or widen the limits.",
         "target_value",
     )

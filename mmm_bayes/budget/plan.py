@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.budget.evaluation import Evaluator, Summary
+from mmm_bayes.data.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 
@@ -154,7 +155,7 @@ class BudgetPlan:
     def __str__(self) -> str:
         return "\n".join(
             [
-                self._headline(),
+                self.headline,
                 "",
                 _columns(self.table).to_string(),
                 "",
@@ -171,16 +172,18 @@ class BudgetPlan:
         cautions = "".join(f"<li>{html.escape(line)}</li>" for line in self.warnings)
         warned = f"<p><strong>Warnings</strong></p><ul>{cautions}</ul>" if cautions else ""
         return (
-            f"<p>{html.escape(self._headline())}</p>"
+            f"<p>{html.escape(self.headline)}</p>"
             f"{_columns(self.table).to_html()}<ul>{lines}</ul>{warned}"
         )
 
-    def _headline(self) -> str:
+    @property
+    def headline(self) -> str:
+        """The plan in one sentence."""
         dates = pd.DatetimeIndex(self.plan["date"].values)
         return (
-            f"Plan of {self.total:,.6g} over {len(dates)} periods from {dates[0]:%Y-%m-%d}: gain "
-            f"over today's plan {self.gain.median:,.4g} ({self.gain.lower:,.4g} to "
-            f"{self.gain.upper:,.4g}), better with probability {self.probability_better:.2f}"
+            f"Plan of {in_full(self.total)} over {len(dates)} periods from {dates[0]:%Y-%m-%d}: gain "
+            f"over today's plan {compact(self.gain.median, 4)} ({compact(self.gain.lower, 4)} to "
+            f"{compact(self.gain.upper, 4)}), better with probability {self.probability_better:.2f}"
         )
 
 
@@ -192,13 +195,13 @@ def _interacts(evaluator: Evaluator) -> bool:
 def _columns(table: pd.DataFrame) -> pd.DataFrame:
     """What fits in a line: money in full, outcomes with intervals as text."""
     shown = pd.DataFrame(index=table.index)
-    shown["today"] = table["today"].map("{:,.6g}".format)
-    shown["planned"] = table["planned"].map("{:,.6g}".format)
+    shown["today"] = table["today"].map(in_full)
+    shown["planned"] = table["planned"].map(in_full)
     shown["change"] = table["change"].map(lambda x: "-" if not np.isfinite(x) else f"{x:+.1%}")
     shown["binds"] = table["binds"]
     for name in ("outcome_planned", "roas", "marginal_roas"):
         shown[name.replace("_", " ")] = [
-            f"{middle:,.4g} ({low:,.4g} to {high:,.4g})"
+            f"{compact(middle, 4)} ({compact(low, 4)} to {compact(high, 4)})"
             for middle, low, high in zip(
                 table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True
             )

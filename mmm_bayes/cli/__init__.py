@@ -13,7 +13,7 @@ from mmm_bayes.cli import causalmmm as _causalmmm  # noqa: F401  # adds its comm
 from mmm_bayes.cli.augmentation import augment, experiments
 from mmm_bayes.cli.budget import optimize
 from mmm_bayes.cli.graph import graphs
-from mmm_bayes.cli.lift_tests import next_test, read_tests
+from mmm_bayes.cli.lift_tests import next_test, print_comparison, read_tests
 from mmm_bayes.cli.models import bundled_models, load_data, read_model
 from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
@@ -24,6 +24,7 @@ from mmm_bayes.cli.terminal import (
     write_text,
 )
 from mmm_bayes.cli.validation import compare, forecast, validate
+from mmm_bayes.data.numbers import compact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -131,7 +132,7 @@ def fit(
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, result, None)
         if lift_tests is not None:
-            console.print(f"\n{result.compare_lift_tests()}", highlight=False, markup=False)
+            print_comparison(console, result)
         _write(result, report, out, console, None)
         if strict and report.verdict == "FAIL":
             raise typer.Exit(STRICT)
@@ -250,8 +251,8 @@ def _print_summary(
     for channel, row in found.iterrows():
         cells = [
             str(channel),
-            _short(row["spend"]),
-            _short(row["contribution"]),
+            compact(row["spend"]),
+            compact(row["contribution"]),
             f"{row['share']:.1%}",
             f"{row['roas']:.2f}",
             f"{row['roas_lower']:.2f} to {row['roas_upper']:.2f}",
@@ -271,14 +272,6 @@ def _print_summary(
         "next 1%.",
         style="dim",
     )
-
-
-def _short(value: float) -> str:
-    """Three figures and a unit: 3.20M."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def _write(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, write_text
+from mmm_bayes.data.numbers import compact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,23 +162,23 @@ def _print(console: Console, plan: BudgetPlan, ci_prob: float) -> None:
     from rich.table import Table
 
     percent = f"{ci_prob:.0%}"
-    table = Table(title=plan._headline(), title_justify="left")
-    table.add_column("channel")
+    table = Table(title=plan.headline, title_justify="left")
+    table.add_column("channel", no_wrap=True)
     for name in ("today", "planned", "change"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("at limit")
+    table.add_column("at\nlimit", no_wrap=True)
     for name in ("brings", f"{percent}\ninterval", "ROAS", "next\nunit", f"{percent}\ninterval"):
         table.add_column(name, justify="right", no_wrap=True)
     for channel, row in plan.table.iterrows():
         change = row["change"]
         table.add_row(
             str(channel),
-            f"{row['today']:,.5g}",
-            f"{row['planned']:,.5g}",
+            compact(row["today"], 4),
+            compact(row["planned"], 4),
             f"{change:+.0%}" if change == change else "-",
             row["binds"],
-            f"{row['outcome_planned']:,.4g}",
-            f"{row['outcome_planned_lower']:,.3g} to {row['outcome_planned_upper']:,.3g}",
+            compact(row["outcome_planned"]),
+            f"{compact(row['outcome_planned_lower'])} to {compact(row['outcome_planned_upper'])}",
             f"{row['roas']:.2f}" if row["roas"] == row["roas"] else "-",
             f"{row['marginal_roas']:.2f}",
             f"{row['marginal_roas_lower']:.2f} to {row['marginal_roas_upper']:.2f}",

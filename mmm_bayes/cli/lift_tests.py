@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, write_text
+from mmm_bayes.data.numbers import compact
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mmm_bayes.data.lift_tests import LiftTest
     from mmm_bayes.data.schema import MMMData
+    from mmm_bayes.fit_result import FitResult
 
 
 def read_tests(path: Path, data: MMMData) -> tuple[LiftTest, ...]:
@@ -25,6 +29,30 @@ def read_tests(path: Path, data: MMMData) -> tuple[LiftTest, ...]:
     except (OSError, ValueError) as error:
         raise CommandError(f"The lift tests in {path} cannot be read: {error}") from error
     return read_lift_tests(frame, channels=data.channels, geos=data.geos, dates=data.dates)
+
+
+def print_comparison(console: Console, fit: FitResult) -> None:
+    """Print a fit's lift tests beside what it says of them."""
+    from rich.table import Table
+
+    found = fit.compare_lift_tests()
+    table = Table(title="Lift tests, and what the fit says of them", title_justify="left")
+    table.add_column("test", no_wrap=True)
+    table.add_column("measure")
+    for name in ("measured", "90%\ninterval", "model", "90%\ninterval", "z"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("agreement")
+    for test, row in found.table.iterrows():
+        spans = [
+            f"{compact(row[f'{kind}_low'])} to {compact(row[f'{kind}_high'])}"
+            for kind in ("observed", "predicted")
+        ]
+        table.add_row(
+            str(test), row["measure"].replace("_", " "), compact(row["observed"]), spans[0],
+            compact(row["predicted"]), spans[1], f"{row['z']:.1f}", row["agreement"],
+        )  # fmt: skip
+    console.print(table)
+    console.print(found.verdict, highlight=False, markup=False)
 
 
 def next_test(
@@ -64,8 +92,8 @@ def next_test(
             table.add_column(name, justify="right", no_wrap=True)
         for test, row in found.table.iterrows():
             table.add_row(
-                str(test), f"{row['spend_change']:,.4g}", f"{row['standard_error']:,.3g}",
-                f"{row['expected']:,.3g}", f"{row['value']:,.3g}", f"{row['share_of_perfect']:.0%}",
+                str(test), compact(row["spend_change"]), compact(row["standard_error"]),
+                compact(row["expected"]), compact(row["value"]), f"{row['share_of_perfect']:.0%}",
                 f"{row['marginal_roas_sd']:.3g}", f"{row['marginal_roas_sd_after']:.3g}",
             )  # fmt: skip
         console.print(table)

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mmm_bayes.budget.plan import BudgetPlan
+from mmm_bayes.data.numbers import compact
 from mmm_bayes.plots import style
 from mmm_bayes.plots.style import FAINT, INK
 
@@ -102,7 +103,7 @@ def plot_plan_curves(
             for amount, face in ((row["today"], "white"), (row["planned"], colour)):
                 brings = float(np.interp(amount, spend, middle))
                 ax.plot(amount, brings, marker="o", ms=7, mfc=face, mec=colour, mew=1.8, zorder=5)
-            next_unit = style.compact(float(table["marginal_roas"][name]))
+            next_unit = compact(float(table["marginal_roas"][name]))
             ax.set_title(f"{name}: next unit brings {next_unit}", fontsize=10)
             ax.set_xlim(0.0, float(spend.max()) or 1.0)
             ax.set_xlabel("spend over the window")
@@ -178,9 +179,9 @@ def _interval(plan: BudgetPlan) -> str:
 def _gain(plan: BudgetPlan) -> str:
     gain, spent = plan.gain, plan.total - float(plan.today.sum())
     text = (
-        f"Gain over today's plan: {style.compact(gain.median)} ({style.compact(gain.lower)} to "
-        f"{style.compact(gain.upper)}), better with probability {plan.probability_better:.2f}"
+        f"Gain over today's plan: {compact(gain.median)} ({compact(gain.lower)} to "
+        f"{compact(gain.upper)}), better with probability {plan.probability_better:.2f}"
     )
     if abs(spent) > 1e-6 * max(float(plan.today.sum()), 1e-300):
-        text += f"; spends {style.compact(abs(spent))} {'more' if spent > 0 else 'less'}"
+        text += f"; spends {compact(abs(spent))} {'more' if spent > 0 else 'less'}"
     return text

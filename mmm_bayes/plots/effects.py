@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mmm_bayes.causal.effect_estimate import EffectsTable
+from mmm_bayes.data.numbers import compact
 from mmm_bayes.plots import style
 from mmm_bayes.plots.style import FAINT, INK, MODEL
 
@@ -217,21 +218,21 @@ def plot_sensitivity(sensitivity: Sensitivity, *, labels: int = 6) -> Figure:
         x, y = contour.on_dose[inside], contour.on_outcome[inside]
         lines = ax.contour(x, y, value, levels=9, colors=FAINT, linewidths=0.9,
                            linestyles="-")  # fmt: skip
-        ax.clabel(lines, fmt=lambda v: style.compact(v), fontsize=8, colors="#555a61")
+        ax.clabel(lines, fmt=lambda v: compact(v), fontsize=8, colors="#555a61")
         handles = [Line2D([], [], color=FAINT, lw=0.9, label="same estimate")]
         for grid, colour, dash, label in (
             (value, _WRONG, "-", "estimate at zero"),
             (contour.bound[np.ix_(inside, inside)], "#e69f00", "--", "interval reaches zero"),
         ):
             if sensitivity.threshold != 0.0:
-                label = label.replace("zero", style.compact(sensitivity.threshold))
+                label = label.replace("zero", compact(sensitivity.threshold))
             if grid.min() < sensitivity.threshold < grid.max():
                 ax.contour(x, y, grid, levels=[sensitivity.threshold], colors=colour,
                            linewidths=2.2, linestyles=dash)  # fmt: skip
                 handles.append(Line2D([], [], color=colour, lw=2.2, ls=dash, label=label))
         ax.plot(0, 0, marker="o", ms=8, color=MODEL, clip_on=False, zorder=5)
         ax.annotate(
-            f"as estimated: {style.compact(own.value)}", (0, 0), (9, 7), color=MODEL,
+            f"as estimated: {compact(own.value)}", (0, 0), (9, 7), color=MODEL,
             textcoords="offset points", bbox=_PLATE,
         )  # fmt: skip
         _benchmark_points(ax, sensitivity, reach, labels)
@@ -336,7 +337,7 @@ def plot_refutation(report: RefutationReport) -> Figure:
         figure.legend(handles=handles, loc="outside lower left", ncols=3)
         style.headline(
             figure, f"Attempts to refute the {own.effect} effect of {own.treatment} on "
-            f"{own.outcome} ({style.compact(own.value)})",
+            f"{own.outcome} ({compact(own.value)})",
         )  # fmt: skip
     return figure
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from mmm_bayes.data.findings import listing, nearest
+from mmm_bayes.data.numbers import compact
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.plots import style
 from mmm_bayes.plots.style import FAINT, INK, MODEL, OBSERVED
@@ -61,7 +62,7 @@ def plot_reliability(
         top.legend(loc="upper left")
         middles = 0.5 * (table.edges[1:] + table.edges[:-1])
         bars = bottom.bar(middles, table.count, 0.92 / bins, color=style.lighter(MODEL, 0.45))
-        bottom.bar_label(bars, [style.compact(c) if c else "" for c in table.count], fontsize=8)
+        bottom.bar_label(bars, [compact(c) if c else "" for c in table.count], fontsize=8)
         bottom.set_yscale("symlog", linthresh=1.0)
         bottom.set_ylim(0.0, 8.0 * max(table.count.max(), 1))
         bottom.set_yticks([])

@@ -16,6 +16,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from mmm_bayes.data.numbers import compact
+
 NDArray = np.ndarray[Any, Any]
 IntervalKind = Literal["eti", "hdi"]
 
@@ -101,18 +103,6 @@ def lighter(colour: str, share: float) -> str:
     """Mix a colour with white."""
     r, g, b = (round(255 * (part + (1.0 - part) * share)) for part in to_rgb(colour))
     return f"#{r:02x}{g:02x}{b:02x}"
-
-
-def compact(value: float, digits: int = 3) -> str:
-    """Write a number in at most ``digits`` figures with k, M or bn: ``1234567`` is ``1.23M``."""
-    if not np.isfinite(value):
-        return "-"
-    for limit, suffix in ((1e9, "bn"), (1e6, "M"), (1e3, "k")):
-        # Rounding first: 999,999 is 1M, not 1000k.
-        if float(f"{abs(value):.{digits}g}") >= limit:
-            scaled = float(f"{value / limit:.{digits}g}")
-            return f"{scaled:,.0f}{suffix}" if abs(scaled) >= 100 else f"{scaled:g}{suffix}"
-    return f"{float(f'{value:.{digits}g}'):g}"
 
 
 def compact_ticks(axis: Axis) -> None:

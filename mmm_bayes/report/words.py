@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from mmm_bayes.analysis.summary import interval as interval_of
-from mmm_bayes.plots.style import compact
+from mmm_bayes.data.numbers import compact
 
 NDArray = np.ndarray[Any, Any]
 DRAWS = ("chain", "draw")

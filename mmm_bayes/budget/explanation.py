@@ -94,9 +94,9 @@ def explain(
     if np.array_equal(table["planned"], table["today"]) and gain.lower == gain.upper == 0.0:
         return (*lines, *_assumptions(problem, window, settings))
     lines.append(
-        f"The plan brings {compact(gain.median, 4)} more than today's ({settings['ci_prob']:.0%} interval "
-        f"{compact(gain.lower, 4)} to {compact(gain.upper, 4)}; mean {compact(gain.mean, 4)}) and is better with "
-        f"probability {probability:.2f}, {held}."
+        f"The plan brings {compact(gain.median, 4)} more than today's ({settings['ci_prob']:.0%} "
+        f"interval {compact(gain.lower, 4)} to {compact(gain.upper, 4)}; mean "
+        f"{compact(gain.mean, 4)}) and is better with probability {probability:.2f}, {held}."
     )
     spent = float(table["planned"].sum() - table["today"].sum())
     if abs(spent) > 1e-6 * max(float(table["today"].sum()), 1e-300):

@@ -112,8 +112,8 @@ def _crossed(found: FeasibleSet, scale: float) -> list[Finding]:
             Finding(
                 "limits_clash",
                 "error",
-                f"One limit asks for at least {in_full(p.lower[k])} for {pair[0]}, another allows at "
-                f"most {in_full(p.upper[k])} for {pair[1]}.",
+                f"One limit asks for at least {in_full(p.lower[k])} for {pair[0]}, another "
+                f"allows at most {in_full(p.upper[k])} for {pair[1]}.",
                 "Lower the first or raise the second.",
                 "limits",
             )
@@ -142,8 +142,8 @@ def _against_bounds(
             Finding(
                 "group_too_small",
                 "error",
-                f"{row.name} may take at most {in_full(upper)} together, but the lower limits of its "
-                f"members add up to {in_full(least)}.",
+                f"{row.name} may take at most {in_full(upper)} together, but the lower limits of "
+                f"its members add up to {in_full(least)}.",
                 f"Raise the limit to {in_full(least)} or more, or lower those of its members.",
                 "limits",
             )
@@ -153,8 +153,8 @@ def _against_bounds(
             Finding(
                 "group_too_large",
                 "error",
-                f"{row.name} should take at least {in_full(lower)} together, but the upper limits of "
-                f"its members add up to {in_full(most)}.",
+                f"{row.name} should take at least {in_full(lower)} together, but the upper limits "
+                f"of its members add up to {in_full(most)}.",
                 f"Lower the limit to {in_full(most)} or less, or raise those of its members.",
                 "limits",
             )
@@ -170,7 +170,8 @@ def _against_total(found: FeasibleSet, total: float, exact: bool, scale: float) 
             Finding(
                 "total_too_small",
                 "error",
-                f"The lower limits add up to {in_full(least)}, more than the total of {in_full(total)}.",
+                f"The lower limits add up to {in_full(least)}, more than the total of "
+                f"{in_full(total)}.",
                 f"Raise the total to {in_full(least)} or more, or lower some of the limits.",
                 "total",
             )
@@ -180,9 +181,10 @@ def _against_total(found: FeasibleSet, total: float, exact: bool, scale: float) 
             Finding(
                 "total_too_large",
                 "error",
-                f"The upper limits add up to {in_full(most)}, less than the total of {in_full(total)}.",
-                f"Lower the total to {in_full(most)} or less, raise some of the limits, or allow to "
-                "spend less with spend='at_most'.",
+                f"The upper limits add up to {in_full(most)}, less than the total of "
+                f"{in_full(total)}.",
+                f"Lower the total to {in_full(most)} or less, raise some of the limits, or allow "
+                "to spend less with spend='at_most'.",
                 "total",
             )
         ]

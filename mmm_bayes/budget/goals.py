@@ -105,7 +105,7 @@ def spend_for(
         high: float | None = float(grid[k])
         if low is None:
             notes.append(
-                f"The least spend that the limits allow, {in_full(high)}, reaches the target."
+                f"The least spend that the limits allow, {in_full(grid[k])}, reaches the target."
             )
     else:
         k = len(met) - 1 - met[::-1].index(True)
@@ -172,8 +172,8 @@ def _out_of_reach(levels: Levels, grid: NDArray, goal: Goal, target: float) -> F
     return Finding(
         "target_out_of_reach",
         "error",
-        f"No spend from {in_full(grid[0])} to {in_full(grid[-1])} reaches the {name} of {in_full(target)}; the "
-        f"best is {in_full(best)}, at a spend of {in_full(at)}.",
+        f"No spend from {in_full(grid[0])} to {in_full(grid[-1])} reaches the {name} of "
+        f"{in_full(target)}; the best is {in_full(best)}, at a spend of {in_full(at)}.",
         f"Ask for {compact(best, 4)} or less, or widen the limits.",
         "target_value",
     )

@@ -181,8 +181,8 @@ class BudgetPlan:
         """The plan in one sentence."""
         dates = pd.DatetimeIndex(self.plan["date"].values)
         return (
-            f"Plan of {in_full(self.total)} over {len(dates)} periods from {dates[0]:%Y-%m-%d}: gain "
-            f"over today's plan {compact(self.gain.median, 4)} ({compact(self.gain.lower, 4)} to "
+            f"Plan of {in_full(self.total)} over {len(dates)} periods from {dates[0]:%Y-%m-%d}: "
+            f"gain over today's plan {compact(self.gain.median, 4)} ({compact(self.gain.lower, 4)} to "
             f"{compact(self.gain.upper, 4)}), better with probability {self.probability_better:.2f}"
         )
 

@@ -182,8 +182,9 @@ class BudgetPlan:
         dates = pd.DatetimeIndex(self.plan["date"].values)
         return (
             f"Plan of {in_full(self.total)} over {len(dates)} periods from {dates[0]:%Y-%m-%d}: "
-            f"gain over today's plan {compact(self.gain.median, 4)} ({compact(self.gain.lower, 4)} to "
-            f"{compact(self.gain.upper, 4)}), better with probability {self.probability_better:.2f}"
+            f"gain over today's plan {compact(self.gain.median, 4)} "
+            f"({compact(self.gain.lower, 4)} to {compact(self.gain.upper, 4)}), "
+            f"better with probability {self.probability_better:.2f}"
         )
 
 

@@ -21,7 +21,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CalibrationEffect:
     """What experiments moved.
 
@@ -61,6 +61,8 @@ class CalibrationEffect:
         tables = (self.tests, self.channels)
         texts = [own.to_string(float_format=lambda x: f"{x:.4g}") for own in tables]
         return "\n\n".join([*texts, self.verdict])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         tables = (self.tests, self.channels)

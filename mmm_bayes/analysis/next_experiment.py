@@ -48,7 +48,7 @@ _FEW_DRAWS = 200  # of a posterior mean
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExperimentRanking:
     """Candidate tests by what they are worth.
 
@@ -97,6 +97,8 @@ class ExperimentRanking:
 
     def __str__(self) -> str:
         return self.table.to_string(float_format=lambda x: f"{x:.4g}") + "\n" + self.verdict
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.table.to_html(float_format=lambda x: f"{x:.4g}") + f"<p>{self.verdict}</p>"

@@ -21,7 +21,7 @@ Agreement = Literal["agrees", "model too low", "model too high"]
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LiftComparison:
     """Observed lifts beside predicted ones.
 
@@ -68,6 +68,8 @@ class LiftComparison:
 
     def __str__(self) -> str:
         return self.table.to_string(float_format=lambda x: f"{x:.4g}") + "\n" + self.verdict
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         table = self.table.to_html(float_format=lambda x: f"{x:.4g}")

@@ -17,6 +17,7 @@ from mmm_bayes.inference.verdict import Finding, Severity
 
 _NAMED = 5  # quantities named in one message
 _MOVES = 1e-6  # a chain with less than this share of the others' spread does not move
+_SAME_PLACE = 0.1  # difference of means in standard deviations that is none
 _CURED = 0.2  # a chain is to blame if leaving it out takes away 80% of the excess R-hat
 _CANDIDATES = 20  # worst quantities on which chains are left out
 
@@ -245,7 +246,14 @@ def _elsewhere(
     here = q.chain_mean[worst, chain]
     rest = np.delete(q.chain_mean[worst], chain).mean()
     severity: Severity = "fail" if q.rhat[worst] > t.rhat_fail else "review"
-    left = float(without[np.flatnonzero(sole[:, chain])[0], chain])
+    first = int(np.flatnonzero(sole[:, chain])[0])
+    left = float(without[first, chain])
+    own = draws[first].std(axis=-1)
+    what = f"sits elsewhere: mean {q.names[worst]}"
+    # R-hat sees spreads as well: with equal means it is these that differ.
+    if abs(here - rest) < _SAME_PLACE * own.mean():
+        here, rest = own[chain], np.delete(own, chain).mean()
+        what = f"is spread otherwise: standard deviation of {q.names[worst]}"
     return [
         Finding(
             "chain_elsewhere",
@@ -253,8 +261,8 @@ def _elsewhere(
             f"chain {chain}",
             float(q.rhat[worst]),
             t.rhat_fail if severity == "fail" else t.rhat_review,
-            f"Chain {chain} sits elsewhere: mean {q.names[worst]} {here:.3g} against {rest:.3g} in "
-            f"the others; without it R-hat falls from {q.rhat[worst]:.3f} to {left:.3f}.",
+            f"Chain {chain} {what} {here:.3g} against {rest:.3g} in the others; without it "
+            f"R-hat falls from {q.rhat[worst]:.3f} to {left:.3f}.",
             "Run again with another rng_key and more num_warmup. If a chain goes there again it is "
             f"a second mode: tighten the prior of {q.names[worst]}, or bring an experiment. Don't "
             "drop the chain.",

@@ -127,6 +127,16 @@ def test_chain_elsewhere_is_named_with_its_place():
     assert "chain 2" in report.findings[1].advice
 
 
+def test_a_chain_of_the_same_mean_is_said_to_be_spread_otherwise():
+    tree = healthy()
+    alpha = tree["posterior"]["alpha"].values.copy()
+    centre = alpha[2, :, 0].mean()
+    alpha[2, :, 0] = centre + 0.3 * (alpha[2, :, 0] - centre)
+    report = diagnose_sampling(changed(tree, "posterior", alpha=alpha))
+    message = next(f.message for f in report.findings if f.check == "chain_elsewhere")
+    assert "Chain 2 is spread otherwise: standard deviation of alpha[tv]" in message
+
+
 def test_two_groups_of_chains_are_two_modes_and_no_chain_is_blamed():
     tree = healthy()
     sigma = tree["posterior"]["sigma"].values.copy()

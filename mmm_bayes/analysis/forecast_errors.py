@@ -9,6 +9,17 @@ residuals of each draw of the fit,
 
 from the last residual on. The parameters stay those of the fit: the second of Cochrane and
 Orcutt's (1949) two steps, with the uncertainty of :math:`\phi`.
+
+What moves all geos of a panel at once (a holiday, the economy) is in every residual of a date. The
+likelihood knows nothing of it, and intervals of a total over geos would be too narrow by up to the
+square root of their number. Noise of a panel is therefore the sum of a part that geos share and one
+that is a geo's own,
+
+.. math:: e_{gt} = c_t + d_{gt}, \qquad \textstyle\sum_g d_{gt} = 0,
+
+each with an autocorrelation of its own: :math:`c` with the variance of the mean residual over geos,
+:math:`d` with its share of :math:`\sigma^2`. Where geos share nothing, :math:`c` has the variance
+:math:`\sigma^2 / G` of a mean, and the sum that of independent noise.
 """
 
 from __future__ import annotations
@@ -126,8 +137,47 @@ def future_noise(rng: np.random.Generator, fitted: Fitted, mean: xr.DataArray) -
     draws = mean.sizes["chain"] * mean.sizes["draw"]
     residuals = residuals_of_draws(fitted, draws)
     posterior = fitted.tree["posterior"].to_dataset().sel(draw=mean["draw"])
-    phi = autocorrelation_draws(rng, residuals)
     nu = posterior["nu"].values.ravel() if "nu" in posterior else None
     sigma = posterior["sigma"].values.ravel()
-    noise = carried_on(rng, phi, residuals[..., -1], sigma, mean.sizes["date"], nu)
+    noise = panel_noise(rng, residuals, sigma, mean.sizes["date"], nu)
     return noise.reshape(mean.shape)
+
+
+def panel_noise(
+    rng: np.random.Generator,
+    residuals: NDArray,
+    sigma: NDArray,
+    horizon: int,
+    nu: NDArray | None = None,
+) -> NDArray:
+    """Simulate noise (draw, geo, horizon) after residuals (draw, geo, time).
+
+    Parameters
+    ----------
+    rng
+        Generator.
+    residuals
+        As the noise enters.
+    sigma
+        Scale of the noise (draw,).
+    horizon
+        Steps.
+    nu
+        Degrees of freedom (draw,) of Student-t noise of single geos.
+    """
+    n_geos = residuals.shape[1]
+    if n_geos == 1:
+        phi = autocorrelation_draws(rng, residuals)
+        return carried_on(rng, phi, residuals[..., -1], sigma, horizon, nu)
+    shared = residuals.mean(1, keepdims=True)
+    own = residuals - shared
+    in_common, apart_power = (shared**2).mean((1, 2)), (own**2).mean((1, 2))
+    # Known as the variance of one series of dates is.
+    count = residuals.shape[-1]
+    spread = np.sqrt(in_common * count / rng.chisquare(count, len(sigma)))
+    phi = autocorrelation_draws(rng, shared)
+    together = carried_on(rng, phi, shared[..., -1], spread, horizon)
+    share = apart_power / np.maximum(apart_power + in_common, np.finfo(float).tiny)
+    scale = sigma * np.sqrt(share * n_geos / (n_geos - 1))
+    apart = carried_on(rng, autocorrelation_draws(rng, own), own[..., -1], scale, horizon, nu)
+    return together + apart - apart.mean(1, keepdims=True)

@@ -44,6 +44,8 @@ class ModelThresholds:
         three standard errors of white noise.
     lags
         Number of lags looked at.
+    shared_residuals
+        Mean correlation between the residuals of geos on the same date.
     roas
         Median return on spend above which a fault in units is likelier than such a return.
     media_share
@@ -67,6 +69,7 @@ class ModelThresholds:
     negative_dates: float = 0.05
     autocorrelation: float = 0.2
     lags: int = 4
+    shared_residuals: float = 0.2
     roas: float = 20.0
     media_share: float = 0.8
     roas_ratio: float = 30.0
@@ -136,6 +139,7 @@ def check_model(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> list[F
     return [
         *check_baseline(fitted, thresholds),
         *check_residuals(fitted, thresholds),
+        *check_shared_residuals(fitted, thresholds),
         *check_returns(fitted, thresholds),
         *check_influence(fitted, thresholds),
         *check_approximation(fitted, thresholds),
@@ -222,6 +226,39 @@ def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
             f"Residuals {worst + 1} period{'s' if worst else ''} apart are correlated: {value:.2f} "
             f"(white noise stays within {bound:.2f}).",
             advice,
+        )
+    ]
+
+
+def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
+    r"""Find residuals that geos share: something that moves all of them at once is missing.
+
+    With ``G`` geos of standardised residuals the mean correlation is
+    :math:`(G\,\mathrm{Var}_t(\bar r_t) - 1) / (G - 1)`.
+    """
+    found = residuals(fitted).values
+    n_geos, n_dates = found.shape
+    if n_geos < 2:
+        return []
+    scale = np.maximum(found.std(1, keepdims=True), np.finfo(float).tiny)
+    standard = (found - found.mean(1, keepdims=True)) / scale
+    value = float((n_geos * standard.mean(0).var() - 1.0) / (n_geos - 1))
+    # Three standard errors of the variance of a mean over so many dates.
+    bound = max(limits.shared_residuals, 3.0 * np.sqrt(2.0 / n_dates) / (n_geos - 1))
+    if value <= bound:
+        return []
+    return [
+        Finding(
+            "shared_residuals",
+            "review",
+            "residuals",
+            value,
+            bound,
+            f"Residuals of geos move together: their mean correlation on a date is {value:.2f} "
+            "(the model takes them as independent).",
+            "Something that moves all geos at once is missing, and intervals of returns are too "
+            "narrow: add a control for it (holidays, promotions, prices, demand), a trend with "
+            "more knots, or seasonality. Forecasts count what geos share.",
         )
     ]
 

@@ -117,6 +117,36 @@ def test_autocorrelation_is_found_without_the_bias_of_short_series():
     assert abs(np.mean(found) - true) < 5 * 0.16 / np.sqrt(400)
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_noise_of_a_panel_has_the_part_that_geos_share(shared):
+    """Totals over geos vary as their residuals did; single geos by sigma either way."""
+    rng = np.random.default_rng(6)
+    n_geos, dates, draws = 8, 4000, 4000
+    common = np.sqrt(shared) * rng.standard_normal((1, 1, dates))
+    series = common + np.sqrt(1 - shared) * rng.standard_normal((1, n_geos, dates))
+    series[..., -1] = 0.0
+    residuals = np.broadcast_to(series, (draws, n_geos, dates))
+    found = forecast_errors.panel_noise(rng, residuals, np.ones(draws), 3)[..., -1]
+    tolerance = 5 * (np.sqrt(2 / draws) + np.sqrt(2 / dates))
+    assert found.var() == pytest.approx(1.0, rel=tolerance)
+    total = n_geos * (1 - shared) + n_geos**2 * shared
+    assert found.sum(1).var() == pytest.approx(total, rel=tolerance)
+    if not shared:
+        assert np.abs(np.corrcoef(found.T)[0, 1:]).max() < 5 / np.sqrt(draws)
+
+
+def test_noise_of_a_nation_is_that_of_one_series():
+    residuals = np.random.default_rng(7).standard_normal((50, 1, 100))
+    sigma = np.full(50, 2.0)
+    one, other = (
+        forecast_errors.panel_noise(np.random.default_rng(8), residuals, sigma, 4),
+        np.random.default_rng(8),
+    )
+    phi = forecast_errors.autocorrelation_draws(other, residuals)
+    expected = forecast_errors.carried_on(other, phi, residuals[..., -1], sigma, 4)
+    np.testing.assert_array_equal(one, expected)
+
+
 # --- Forecasts of fits ---------------------------------------------------------------------------
 
 

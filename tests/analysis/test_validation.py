@@ -118,6 +118,21 @@ def test_correlated_residuals_are_found(national_fit: FitResult, rho: float) -> 
     assert found.severity == "review"
 
 
+def test_residuals_that_geos_share_are_found(geo_fit: FitResult) -> None:
+    mean = geo_fit.fitted_mean(max_draws=validation._MAX_DRAWS).mean(DRAWS).values
+    rng = np.random.default_rng(4)
+    heads = geo_fit.data.ds["population"].values[:, None]
+    scale = 0.05 * (mean / heads).mean() * heads
+    for shared, told in ((0.0, False), (0.6, True)):
+        common = np.sqrt(shared) * rng.normal(size=(1, mean.shape[1]))
+        noise = scale * (common + np.sqrt(1 - shared) * rng.normal(size=mean.shape))
+        changed = _changed(geo_fit, target=mean + noise)
+        found = validation.check_shared_residuals(changed)
+        assert bool(found) == told
+        if told:
+            assert found[0].value == pytest.approx(shared, abs=0.15)
+
+
 def test_residuals_of_logs_and_counts(prior_fits: PriorFits) -> None:
     fit = prior_fits("geo_log")
     log_mean = np.log(fit.fitted_mean()).mean(DRAWS)

@@ -38,7 +38,7 @@ def crps(draws: NDArray, observed: NDArray) -> NDArray:
 
     Examples
     --------
-    >>> crps(np.array([0.0, 2.0]), np.array(1.0))
+    >>> float(crps(np.array([0.0, 2.0]), np.array(1.0)))
     0.0
     """
     ordered = np.sort(np.asarray(draws, float), axis=0)

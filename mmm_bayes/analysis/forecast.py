@@ -22,6 +22,7 @@ from mmm_bayes.analysis.forecast_table import (
     future_table,
 )
 from mmm_bayes.analysis.prediction import replicate
+from mmm_bayes.data.numbers import compact
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.streams import streams
 from mmm_bayes.model.fitted import Fitted
@@ -151,8 +152,8 @@ class Forecast:
         lines = [
             f"Forecast of {target}: {len(dates)} dates, {dates[0]:%Y-%m-%d} to "
             f"{dates[-1]:%Y-%m-%d}",
-            f"  total {row['median']:,.6g}, {ci_prob:.0%} interval {row['lower']:,.6g} to "
-            f"{row['upper']:,.6g}",
+            f"  total {compact(row['median'], 4)}, {ci_prob:.0%} interval "
+            f"{compact(row['lower'], 4)} to {compact(row['upper'], 4)}",
             f"  noise of the future: {self.errors}",
         ]
         return lines + [f"  {r.what} {r.name_}: {r.how}" for r in _rows(self.projected)]

@@ -13,6 +13,7 @@ import xarray as xr
 
 from mmm_bayes.analysis import projection
 from mmm_bayes.analysis.forecast_errors import Errors
+from mmm_bayes.data.numbers import compact
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.validation import scores
@@ -229,7 +230,7 @@ class RollingOrigin:
         lines = [
             f"Rolling origin: {len(self.folds)} folds, {rows} dates ahead, {self.window} window, "
             f"{self.errors} noise",
-            f"  MAPE {row['mape']:.1%}, MASE {row['mase']:.2f}, CRPS {row['crps']:.4g}, "
+            f"  MAPE {row['mape']:.1%}, MASE {row['mase']:.2f}, CRPS {compact(row['crps'], 4)}, "
             f"{row['skill']:+.0%} against the seasonal naive",
             f"  coverage of 50% and 90% intervals: {row['coverage_50']:.0%}, "
             f"{row['coverage_90']:.0%} of {row['n']:.0f} forecasts",

@@ -233,11 +233,11 @@ def _scale(fitted: Fitted, test: LiftTest, lift: NDArray) -> tuple[NDArray, floa
 
 
 class _Division(NamedTuple):
-    """Revenue (draw, channel, step) over the limits of each channel; money in steps."""
+    """Revenue (draw, channel, step) over the limits of each channel; the plan best by now."""
 
     curves: NDArray
-    least: int
-    now: float
+    steps: int
+    plan: NDArray
     perfect: float
     total: float
 
@@ -264,10 +264,12 @@ def _division(
         share = at - left
         own = values[:, c]
         curves[:, c, : room[c] + 1] = own[:, left] * (1 - share) + own[:, left + 1] * share
-    least = round(change * spent.sum() / step)
-    now = _best(curves.mean(0)[None], least)[0]
-    perfect = float(_best(curves, least).mean() - now)
-    return _Division(curves, least, float(now), max(perfect, 0.0), float(spent.sum()))
+    steps = round(change * spent.sum() / step)
+    mean = curves.mean(0)
+    plan = _plan(mean, steps)
+    now = mean[np.arange(len(plan)), plan].sum()
+    perfect = float(_best(curves, steps).mean() - now)
+    return _Division(curves, steps, plan, max(perfect, 0.0), float(spent.sum()))
 
 
 def _best(curves: NDArray, steps: int) -> NDArray:
@@ -304,11 +306,9 @@ def _worth(
     finite = np.where(np.isfinite(problem.curves), problem.curves, 0.0)
     after = np.einsum("yi,ics->ycs", weight, finite)
     after = np.where(np.isfinite(problem.curves[:1]), after, -np.inf)
-    best = _best(after, problem.least)
+    best = _best(after, problem.steps)
     # The plan that is best now, under the same reweighed draws: their error cancels in between.
-    mean = problem.curves.mean(0)
-    plan = _plan(mean, problem.least)
-    stay = after[:, np.arange(len(plan)), plan].sum(1)
+    stay = after[:, np.arange(len(problem.plan)), problem.plan].sum(1)
     gain = best - stay
     effective = float(np.median(1.0 / (weight**2).sum(1)))
     spread = float(gain.std() / np.sqrt(len(gain)))

@@ -42,7 +42,7 @@ def test_value_of_a_test_between_two_plans_by_hand():
     theta = m + t * norm.ppf((np.arange(4000) + 0.5) / 4000)
     curves = np.zeros((4000, 2, 2))
     curves[:, 0, 1] = theta
-    problem = ranking._Division(curves, 1, 0.0, 0.0, 1.0)
+    problem = ranking._Division(curves, 1, ranking._plan(curves.mean(0), 1), 0.0, 1.0)
     found = ranking._worth(problem, theta, s, np.random.default_rng(1), 4000)
     v = t**2 / np.sqrt(t**2 + s**2)
     exact = m * norm.cdf(m / v) + v * norm.pdf(m / v)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mmm_bayes.data.lift_tests import LiftTest, read_lift_tests
     from mmm_bayes.data.mediation import SimulatedMediation, simulate_mediation
     from mmm_bayes.data.panel import ShopPanel
+    from mmm_bayes.data.run_folder import RunFolderError
     from mmm_bayes.data.schema import MMMData
     from mmm_bayes.data.scm import SimulatedSCM, simulate_scm
     from mmm_bayes.data.shops import simulate_shops
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from mmm_bayes.data.shops_load import load_shops, panel_to_frame
     from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
     from mmm_bayes.data.simulate_lift import SimulatedLift, simulate_lift_test
+    from mmm_bayes.data.whole_file import WriteError
     from mmm_bayes.fit import MMM
     from mmm_bayes.fit_result import FitResult, load_fit
     from mmm_bayes.inference.mcmc import SamplerSpec
@@ -66,6 +68,8 @@ _HOME = {
     "FitResult": "fit_result",
     "load_fit": "fit_result",
     "MMMData": "data.schema",
+    "RunFolderError": "data.run_folder",
+    "WriteError": "data.whole_file",
     "DataError": "data.findings",
     "DataWarning": "data.findings",
     "list_datasets": "data.datasets",
@@ -162,6 +166,7 @@ __all__ = [
     "ModelSpec",
     "ModelSpecError",
     "PriorSpec",
+    "RunFolderError",
     "SamplerSpec",
     "ShopPanel",
     "SimulatedLift",
@@ -170,6 +175,7 @@ __all__ = [
     "SimulatedSCM",
     "StructuralFit",
     "StructuralMMM",
+    "WriteError",
     "__version__",
     "admgda",
     "average_treatment_effect",

@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from mmm_bayes.validation.rolling import rolling_origin
     from mmm_bayes.validation.rolling_result import RollingOrigin
     from mmm_bayes.validation.sensitivity import PriorSensitivity, prior_sensitivity
-    from mmm_bayes.validation.store import StoreError
 
 _HOME = {
     "rolling_origin": "rolling",
     "RollingOrigin": "rolling_result",
-    "StoreError": "store",
     "leave_future_out": "cross_validation",
     "leave_one_out": "cross_validation",
     "k_fold": "cross_validation",
@@ -35,7 +33,6 @@ __all__ = [
     "ModelComparison",
     "PriorSensitivity",
     "RollingOrigin",
-    "StoreError",
     "compare_models",
     "k_fold",
     "leave_future_out",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from mmm_bayes._version import __version__
 from mmm_bayes.analysis import contributions as parts
 from mmm_bayes.analysis import projection
 from mmm_bayes.analysis.forecast import forecast
 from mmm_bayes.analysis.forecast_errors import Errors, resolve_errors
+from mmm_bayes.data.digest import table_digest
 from mmm_bayes.data.lift_tests import LiftTest, to_json
+from mmm_bayes.data.run_folder import RunFolder
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.streams import generator
 from mmm_bayes.fit import MMM
@@ -22,7 +26,6 @@ from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.validation.folds import Fold, Window, common_window, make_folds
 from mmm_bayes.validation.refit import divergent_draws, refit, worst_rhat
 from mmm_bayes.validation.rolling_result import FoldForecast, RollingOrigin, naive_scale
-from mmm_bayes.validation.store import FoldStore, table_digest, version
 
 if TYPE_CHECKING:
     import os
@@ -86,8 +89,8 @@ def rolling_origin(
     ------
     DataError
         If there is no room for the folds.
-    StoreError
-        If the folder holds folds of another validation.
+    RunFolderError
+        If the folder holds folds of another validation, or is in use.
 
     References
     ----------
@@ -98,23 +101,26 @@ def rolling_origin(
     errors = resolve_errors(spec, errors)
     plan = make_folds(data, folds, horizon, min_train, step, window)
     shared = common_window(plan, _FEWEST_COMMON)
-    kept = None
-    if store is not None:
-        kept = FoldStore(store, _identity(rng_key, model, spec, plan, errors))
     rows = max(fold.origin - fold.start for fold in plan)
     found = []
-    for fold in plan:
-        arrays = None if kept is None else kept.read(fold.number)
-        if arrays is None:
-            key = jax.random.fold_in(rng_key, fold.number)
-            one = _run(key, data, spec, fold, rows, shared, errors, model.lift_tests)
-            if kept is not None:
-                kept.write(fold.number, _to_arrays(one))
-        else:
-            one = _from_arrays(fold, arrays)
-        found.append(one)
-        if on_fold is not None:
-            on_fold(len(found), len(plan))
+    with contextlib.ExitStack() as stack:
+        kept = None
+        if store is not None:
+            settings = _identity(rng_key, model, spec, plan, errors)
+            kept = stack.enter_context(RunFolder(store, "folds of a validation", settings))
+        for fold in plan:
+            name = f"fold_{fold.number:03d}"
+            arrays = None if kept is None else kept.read(name)
+            if arrays is None:
+                key = jax.random.fold_in(rng_key, fold.number)
+                one = _run(key, data, spec, fold, rows, shared, errors, model.lift_tests)
+                if kept is not None:
+                    kept.write(name, _to_arrays(one))
+            else:
+                one = _from_arrays(fold, arrays)
+            found.append(one)
+            if on_fold is not None:
+                on_fold(len(found), len(plan))
     dates = None if shared is None else (data.dates[shared[0]], data.dates[shared[1] - 1])
     return RollingOrigin(data, spec, tuple(found), window, errors, dates)
 
@@ -137,7 +143,7 @@ def _identity(
         "folds": [list(fold) for fold in plan],
         "errors": errors,
         "seed": np.asarray(jax.random.key_data(rng_key)).tolist(),
-        "version": version(),
+        "version": __version__,
     }
 
 

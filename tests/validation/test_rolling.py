@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mmm_bayes import MMM, DataError, FitResult, MMMData
+from mmm_bayes.data.run_folder import RunFolderError
 from mmm_bayes.validation import folds as splitting
 from mmm_bayes.validation.rolling import rolling_origin
 from mmm_bayes.validation.rolling_result import RollingOrigin
-from mmm_bayes.validation.store import StoreError
 
 KEY = jax.random.key(3)
 SETTINGS = {"folds": 3, "horizon": 4, "num_warmup": 100, "num_samples": 50, "num_chains": 2}
@@ -56,8 +56,8 @@ def test_a_stopped_validation_goes_on(
 ):
     from mmm_bayes.validation import rolling
 
-    files = sorted(path.name for path in folder.iterdir())
-    assert files == ["fold_000.npz", "fold_001.npz", "fold_002.npz", "validation.json"]
+    files = sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+    assert files == ["fold_000.npz", "fold_001.npz", "fold_002.npz", "run.json"]
     (folder / "fold_001.npz").unlink()
     ran = []
     own = rolling._run
@@ -71,10 +71,10 @@ def test_a_stopped_validation_goes_on(
     assert told == [(1, 3), (2, 3), (3, 3)]
     for one, two in zip(found.folds, again.folds, strict=True):
         np.testing.assert_array_equal(one.draws, two.draws)
-    with pytest.raises(StoreError, match="seed"):
+    with pytest.raises(RunFolderError, match="seed"):
         rolling_origin(model, jax.random.key(9), store=folder, **SETTINGS)
     (folder / "fold_002.npz").write_bytes(b"half a file")
-    with pytest.raises(StoreError, match="fold_002"):
+    with pytest.raises(RunFolderError, match="fold_002"):
         rolling_origin(model, KEY, store=folder, **SETTINGS)
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 import jax
 import numpy as np
 import xarray as xr
 
+from mmm_bayes._version import __version__
+from mmm_bayes.data.digest import table_digest
 from mmm_bayes.data.lift_arms import arms_of
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
@@ -19,12 +25,22 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.streams import seed_in_words
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
+from mmm_bayes.inference.checkpoint import Checkpoint, OpenCheckpoint, SamplingWarning
+from mmm_bayes.inference.memory import MemoryEstimate
 from mmm_bayes.inference.progress import Progress, choose_progress
+from mmm_bayes.inference.sharding import (
+    ChainMesh,
+    Devices,
+    chain_mesh,
+    process_number,
+    several_processes,
+)
 from mmm_bayes.model import arrays as make
 from mmm_bayes.model import checks, mmm, tree, units
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.program import Program, program_for
+from mmm_bayes.model.memory import SINGLE_PRECISION_ABOVE, estimate_memory
+from mmm_bayes.model.program import Program, geo_specs, program_for
 from mmm_bayes.model.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -34,7 +50,6 @@ NDArray = np.ndarray[Any, Any]
 
 # Its stream of random numbers: not a small number, for which fold_in gives the keys of split.
 _AUGMENTATION = 0x61756721
-_SINGLE_PRECISION_ABOVE = 20_000_000  # elements of a predictive group past which it is float32
 
 
 @final
@@ -105,7 +120,7 @@ class MMM:
             Groups ``prior``, ``prior_predictive``, ``observed_data`` and ``constant_data``, in the
             units of the table.
         """
-        with jax.enable_x64(self.spec.sampler.precision == "float64"):
+        with jax.enable_x64(self.spec.sampler.real == "float64"):
             groups = self._prior_groups(rng_key, self.arrays(), num_draws)
         return xr.DataTree.from_dict(groups | tree.data_groups(self.data))
 
@@ -132,7 +147,7 @@ class MMM:
         from mmm_bayes.augmentation.pipeline import augment_mmm
 
         key = jax.random.fold_in(rng_key, _AUGMENTATION)
-        with jax.enable_x64(self.spec.sampler.precision == "float64"):
+        with jax.enable_x64(self.spec.sampler.real == "float64"):
             return augment_mmm(key, augmentation, self.structure, self.arrays(), self.data)
 
     def fit(
@@ -144,9 +159,15 @@ class MMM:
         progress: bool | Progress | None = None,
         marginal: bool = True,
         prior_draws: int = 500,
+        devices: Devices = None,
+        geo_devices: int | None = None,
+        checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+        preflight: bool = True,
         **settings: Any,
     ) -> FitResult:
         """Condition on the target.
+
+        Ctrl-C once draws are made returns the fit of those, marked as stopped.
 
         Parameters
         ----------
@@ -165,6 +186,19 @@ class MMM:
             the plain model.
         prior_draws
             Draws of the prior kept with the fit, for prior-posterior comparison.
+        devices
+            ``"all"``, a number, or devices of JAX, those of other processes among them
+            (``jax.distributed``; every process makes the same call): chains are spread over them,
+            then the geos of a chain. By default one device.
+        geo_devices
+            Over how many devices the geos of each chain are split, for a model that is too large
+            for one; by default over those that chains leave.
+        checkpoint
+            Folder (or :class:`~mmm_bayes.inference.checkpoint.Checkpoint`) in which draws are kept
+            every minute: the same call goes on from there after whatever ended it, to the same
+            draws.
+        preflight
+            Estimate the memory first, and refuse a fit that needs more than there is.
         **settings
             Settings of the sampler to change (``num_samples``, ``num_chains``, ``target_accept``,
             ...): fields of ``SamplerSpec``, or of ``SVISpec``.
@@ -177,6 +211,12 @@ class MMM:
         ------
         DataError
             If graph and settings of an augmentation do not fit the table, with every reason.
+        FitMemoryError
+            If there is too little memory, with what needs it and what to lower.
+        RunFolderError
+            If the checkpoint is of another fit, damaged, or in use by another process.
+        FloatingPointError
+            If no start with a finite density is found.
         """
         began = time.perf_counter()
         spec = self.spec
@@ -193,13 +233,18 @@ class MMM:
             spec = excluding(augmentation, replace(self.structure, spec=spec), self.data)
         model = self if spec is self.spec else MMM(self.data, spec, lift_tests=self.lift_tests)
         added = None if augmentation is None else model.augment(rng_key, augmentation)
-        reporter = choose_progress(progress)
-        with jax.enable_x64(spec.sampler.precision == "float64"), reporter:
+        chosen = _Run(marginal, prior_draws, settings, devices, geo_devices, checkpoint, preflight)
+        if method == "svi" and (checkpoint is not None or devices is not None):
+            raise ValueError("devices and checkpoint are of NUTS; SVI takes seconds on one device.")
+        # One process of several reports: they all do the same.
+        reporter = choose_progress(progress if process_number() == 0 else False)
+        with jax.enable_x64(spec.sampler.real == "float64"), reporter:
             run = model._nuts if method == "nuts" else model._svi
-            groups = run(rng_key, reporter, marginal, prior_draws, settings, added)
+            groups = run(rng_key, reporter, chosen, added)
         result = xr.DataTree.from_dict(groups | tree.data_groups(self.data))
         result["posterior"].attrs["wall_seconds"] = time.perf_counter() - began
         result["posterior"].attrs["rng_key"] = seed_in_words(rng_key)
+        result["posterior"].attrs["precision"] = spec.sampler.real
         if added is not None:
             result["posterior"].attrs["augmentation"] = added.to_json()
         if self.lift_tests:
@@ -208,7 +253,7 @@ class MMM:
 
     def arrays(self) -> mmm.ModelArrays:
         """Scaled arrays of the table, arguments of the compiled programs."""
-        dtype = np.dtype(self.spec.sampler.precision)
+        dtype = np.dtype(self.spec.sampler.real)
         return make.training_arrays(
             self.structure, self.data, self._scaling, self._frame, dtype, self.lift_tests
         )
@@ -224,88 +269,144 @@ class MMM:
 
     def program(self, marginal: bool = True) -> Program:
         """Compiled parts of the model, kept between fits."""
-        return program_for(self.structure, marginal, self.spec.sampler.precision)
+        return program_for(self.structure, marginal, self.spec.sampler.real)
+
+    def memory(
+        self,
+        *,
+        marginal: bool = True,
+        prior_draws: int = 500,
+        devices: Devices = None,
+        geo_devices: int | None = None,
+        **settings: Any,
+    ) -> MemoryEstimate:
+        """Estimate the memory that :meth:`fit` needs with the same arguments; computes nothing.
+
+        Returns
+        -------
+        MemoryEstimate
+            Bytes by what needs them, what is free, and what to lower; prints as a table.
+        """
+        spec = self.spec.sampler
+        spec = mcmc.SamplerSpec.model_validate(spec.model_dump() | settings)
+        model = MMM(self.data, self.spec.evolve(sampler=spec), lift_tests=self.lift_tests)
+        with jax.enable_x64(spec.real == "float64"):
+            mesh = model._mesh(devices, geo_devices)
+            return estimate_memory(
+                model.program(marginal),
+                model.arrays(),
+                spec,
+                prior_draws,
+                (1, 1) if mesh is None else mesh.shape,
+            )
+
+    def _mesh(self, devices: Devices, geo_devices: int | None) -> ChainMesh | None:
+        """Devices for chains and geos; ``None`` where there is one, and JAX chooses it."""
+        if devices is None and geo_devices is None:
+            return None
+        sampler = self.spec.sampler
+        chosen = "all" if devices is None else devices
+        return chain_mesh(chosen, sampler.num_chains, self.data.n_geos, geo_devices)
 
     def _nuts(
-        self,
-        rng_key: jax.Array,
-        reporter: Progress,
-        marginal: bool,
-        prior_draws: int,
-        settings: Mapping[str, Any],
-        added: MMMAugmentation | None,
+        self, rng_key: jax.Array, reporter: Progress, run: _Run, added: MMMAugmentation | None
     ) -> dict[str, xr.Dataset]:
-        observed, program = self.arrays(), self.program(marginal)
+        observed, program = self.arrays(), self.program(run.marginal)
         arrays = self._conditioned(observed, added)
-        key_run, key_after = jax.random.split(rng_key)
         sampler, layout = program.sampler(arrays), program.layout(arrays)
-        precision = self.spec.sampler.precision
-        ahead = _InBackground(lambda: program.compile_ahead(arrays, observed), precision)
-        draws = mcmc.sample(
-            key_run,
-            sampler,
-            arrays,
-            layout.start,
-            self.spec.sampler,
-            reporter,
-            compiled=ahead.start,
-        )
+        mesh = self._mesh(run.devices, run.geo_devices)
+        local = () if mesh is None else mesh.local_devices
+        if run.preflight:
+            shape = (1, 1) if mesh is None else mesh.shape
+            settings = self.spec.sampler
+            estimate_memory(program, arrays, settings, run.prior_draws, shape).check()
+        key_run, key_after = jax.random.split(rng_key)
+        precision = self.spec.sampler.real
+        ahead = _InBackground(lambda: program.compile_ahead(arrays, observed, local), precision)
+        with contextlib.ExitStack() as stack:
+            kept = None
+            if run.checkpoint is not None:
+                identity = self._identity(rng_key, run, added, mesh)
+                kept = stack.enter_context(run.opened(identity))
+            draws = mcmc.sample(
+                key_run,
+                sampler,
+                arrays,
+                layout.start,
+                self.spec.sampler,
+                reporter,
+                compiled=ahead.start,
+                mesh=mesh,
+                data_specs=geo_specs(arrays) if mesh is not None else None,
+                checkpoint=kept,
+            )
+        if draws.interrupted:
+            warnings.warn(f"This fit was {draws.interrupted}.", SamplingWarning, stacklevel=3)
         reporter.message("drawing predictions")
         ahead.join()
         positions = draws.positions.reshape(-1, draws.positions.shape[-1])
         chains = draws.positions.shape[0]
-        groups = self._groups(key_after, program, positions, arrays, observed, chains, prior_draws)
+        key_block, *keys = jax.random.split(key_after, 3)
+        params = program.parameters(key_block, positions, arrays, local)
+        groups = self.groups_of(
+            (keys[0], keys[1]), program, params, observed, chains, run.prior_draws, local
+        )
         groups["sample_stats"] = tree.sample_stats(draws, self.spec.sampler.max_tree_depth)
         attrs: dict[str, Any] = {f"seconds_{name}": value for name, value in draws.seconds.items()}
         attrs["warmup_steps"] = draws.warmup_steps.tolist()
         attrs["inference"] = "NUTS" + (", linear block integrated out" if program.marginal else "")
+        if mesh is not None:
+            attrs["devices"] = list(mesh.shape)
+        if draws.interrupted:
+            attrs["interrupted"] = draws.interrupted
+        if draws.resumed:
+            attrs["resumed"] = draws.resumed
         groups["posterior"].attrs |= attrs
         return groups
 
-    def _svi(
+    def _identity(
         self,
         rng_key: jax.Array,
-        reporter: Progress,
-        marginal: bool,
-        prior_draws: int,
-        settings: Mapping[str, Any],
+        run: _Run,
         added: MMMAugmentation | None,
+        mesh: ChainMesh | None,
+    ) -> dict[str, Any]:
+        """Everything the draws depend on."""
+        return {
+            "table": table_digest(self.data),
+            "model": self.spec.model_dump(mode="json"),
+            "lift_tests": to_json(self.lift_tests),
+            "augmentation": None if added is None else added.to_json(),
+            "marginal": run.marginal,
+            "precision": self.spec.sampler.real,
+            "key": seed_in_words(rng_key),
+            "devices": None if mesh is None else list(mesh.shape),
+            "version": __version__,
+            "jax": jax.__version__,
+        }
+
+    def _svi(
+        self, rng_key: jax.Array, reporter: Progress, run: _Run, added: MMMAugmentation | None
     ) -> dict[str, xr.Dataset]:
         from mmm_bayes.inference import svi
 
-        observed, program = self.arrays(), self.program(marginal)
+        observed, program = self.arrays(), self.program(run.marginal)
         arrays = self._conditioned(observed, added)
         key_run, key_after = jax.random.split(rng_key)
         layout = program.layout(arrays)
-        settings_ = svi.SVISpec(**{"precision": self.spec.sampler.precision, **settings})
+        settings = svi.SVISpec(**{"precision": self.spec.sampler.real, **run.settings})
         result = svi.fit(
-            key_run, program.potential, layout.dim, arrays, layout.start, settings_, reporter
+            key_run, program.potential, layout.dim, arrays, layout.start, settings, reporter
         )
-        groups = self._groups(
-            key_after, program, result.positions, arrays, observed, 1, prior_draws
-        )
+        key_block, *keys = jax.random.split(key_after, 3)
+        params = program.parameters(key_block, result.positions, arrays)
+        groups = self.groups_of((keys[0], keys[1]), program, params, observed, 1, run.prior_draws)
         groups["posterior"].attrs |= {
             "inference": "SVI",
             "pareto_k": float(result.pareto_k),
             "elbo": float(np.mean(result.log_p - result.log_q)),
         }
         return groups
-
-    def _groups(
-        self,
-        rng_key: jax.Array,
-        program: Program,
-        positions: NDArray,
-        arrays: mmm.ModelArrays,
-        observed: mmm.ModelArrays,
-        chains: int,
-        prior_draws: int,
-    ) -> dict[str, xr.Dataset]:
-        """Groups of the tree; ``arrays`` were conditioned on, ``observed`` are the table's."""
-        key_block, key_outcome, key_prior = jax.random.split(rng_key, 3)
-        params = program.parameters(key_block, positions, arrays)
-        keys = key_outcome, key_prior
-        return self.groups_of(keys, program, params, observed, chains, prior_draws)
 
     def groups_of(
         self,
@@ -315,13 +416,14 @@ class MMM:
         observed: mmm.ModelArrays,
         chains: int,
         prior_draws: int,
+        devices: Sequence[jax.Device] = (),
     ) -> dict[str, xr.Dataset]:
         """Groups of the tree from scaled parameters (chain * draw, ...), wherever they were drawn.
 
-        ``keys`` are of the outcomes and of the prior.
+        ``keys`` are of the outcomes and of the prior; draws are spread over ``devices``.
         """
         key_outcome, key_prior = keys
-        replicated, log_likelihood = self._outcomes(key_outcome, program, params, observed)
+        replicated, log_likelihood = self._outcomes(key_outcome, program, params, observed, devices)
         structure, data = self.structure, self.data
         table = units.to_table_units(structure, self._scaling, self._log_rate, params)
         groups = {
@@ -332,11 +434,15 @@ class MMM:
             "log_likelihood": tree.target_group(structure, data, "target", log_likelihood, chains),
         }
         if prior_draws:
-            groups |= self._prior_groups(key_prior, observed, prior_draws)
+            groups |= self._prior_groups(key_prior, observed, prior_draws, devices)
         return groups
 
     def _prior_groups(
-        self, rng_key: jax.Array, arrays: mmm.ModelArrays, draws: int
+        self,
+        rng_key: jax.Array,
+        arrays: mmm.ModelArrays,
+        draws: int,
+        devices: Sequence[jax.Device] = (),
     ) -> dict[str, xr.Dataset]:
         key_params, key_outcome = jax.random.split(rng_key)
         program = self.program(marginal=False)
@@ -344,7 +450,7 @@ class MMM:
         params = program.prior(key_params, plain, draws)
         # The predictive program is that of the posterior: the same shapes, compiled once.
         predictive = self.program(marginal=True)
-        replicated, _ = self._outcomes(key_outcome, predictive, params, arrays)
+        replicated, _ = self._outcomes(key_outcome, predictive, params, arrays, devices)
         structure, data = self.structure, self.data
         table = units.to_table_units(structure, self._scaling, self._log_rate, params)
         return {
@@ -358,11 +464,12 @@ class MMM:
         program: Program,
         params: dict[str, NDArray],
         arrays: mmm.ModelArrays,
+        devices: Sequence[jax.Device] = (),
     ) -> tuple[NDArray, NDArray]:
         """Replicated targets in table units, and log densities of the table's target."""
         population = self.data.ds["population"].values
         count = len(next(iter(params.values())))
-        small = count * arrays.target.size <= _SINGLE_PRECISION_ABOVE
+        small = count * arrays.target.size <= SINGLE_PRECISION_ABOVE
         dtype = np.float64 if small else np.float32
         # Change of variables from the scaled target to the table's.
         jacobian = np.zeros(())
@@ -375,7 +482,29 @@ class MMM:
             natural = self._scaling.inverse_target(replicated, population)
             return natural.astype(dtype), (log_density - jacobian).astype(dtype)
 
-        return program.outcomes(rng_key, params, arrays, keep)
+        return program.outcomes(rng_key, params, arrays, keep, devices)
+
+
+class _Run(NamedTuple):
+    """How a fit is run, beside its model and key."""
+
+    marginal: bool
+    prior_draws: int
+    settings: Mapping[str, Any]
+    devices: Devices
+    geo_devices: int | None
+    checkpoint: Checkpoint | str | os.PathLike[str] | None
+    preflight: bool
+
+    def opened(self, identity: Mapping[str, Any]) -> OpenCheckpoint:
+        """Take the folder of the checkpoint, each process its own."""
+        every = self.checkpoint
+        if not isinstance(every, Checkpoint):
+            assert every is not None
+            every = Checkpoint(every)
+        if several_processes():
+            every = replace(every, folder=Path(every.folder) / f"process_{process_number()}")
+        return every.open(identity)
 
 
 class _InBackground:

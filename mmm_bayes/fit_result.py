@@ -76,6 +76,8 @@ class FitResult:
                           f"{attrs.get('inference', 'unknown inference')}"),
             ("diagnostics", verdict),
         ]  # fmt: skip
+        if "interrupted" in attrs:
+            lines.insert(-1, ("incomplete", attrs["interrupted"]))
         if self._fitted.lift_tests:
             names = ", ".join(test.name for test in self._fitted.lift_tests)
             lines.insert(-1, ("lift tests", names))

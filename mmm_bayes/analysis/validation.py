@@ -92,7 +92,9 @@ def diagnose(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> Diagnosti
     """
     sampling = diagnose_sampling(fitted.tree)
     about_shapes, others = _part_shapes(fitted, sampling.findings)
-    findings = [*others, *about_shapes, *check_model(fitted, thresholds)]
+    findings = [
+        *check_interrupted(fitted), *others, *about_shapes, *check_model(fitted, thresholds)
+    ]  # fmt: skip
     return combine(replace(sampling, findings=()), findings)
 
 
@@ -132,6 +134,27 @@ def _part_shapes(
         "and move budgets in steps, or test other levels first.",
     )
     return [together], others
+
+
+def check_interrupted(fitted: Fitted) -> list[Finding]:
+    """A fit that the user stopped before it had all its draws."""
+    posterior = fitted.tree["posterior"]
+    if "interrupted" not in posterior.attrs:
+        return []
+    wanted = fitted.spec.sampler.num_samples * fitted.spec.sampler.num_chains
+    made = posterior.sizes["chain"] * posterior.sizes["draw"]
+    return [
+        Finding(
+            "interrupted",
+            "review",
+            "all chains",
+            made / wanted,
+            1.0,
+            f"The fit was {posterior.attrs['interrupted']}.",
+            "What it says is of the draws there are: their number is judged below. Run the same "
+            "call again for all of them; with checkpoint=FOLDER it goes on where it was stopped.",
+        )
+    ]
 
 
 def check_model(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> list[Finding]:

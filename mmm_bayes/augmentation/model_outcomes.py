@@ -124,10 +124,10 @@ def draw_outcomes(
         smaller,
         fit_scaling(smaller, spec.likelihood.link),
         TimeFrame.from_dates(smaller.dates),
-        np.dtype(spec.sampler.precision),
+        np.dtype(spec.sampler.real),
     )
     key_run, key_block, key_outcome = jax.random.split(rng_key, 3)
-    program = program_for(own, True, spec.sampler.precision)
+    program = program_for(own, True, spec.sampler.real)
     sampler = spec.sampler.model_copy(
         update={"num_warmup": _ITERATIONS, "num_samples": _ITERATIONS}
     )

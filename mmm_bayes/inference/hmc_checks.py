@@ -11,6 +11,9 @@ from mmm_bayes.inference.thresholds import DiagnosticsThresholds
 from mmm_bayes.inference.verdict import Finding, Severity
 
 
+_BROKEN = 0.9  # share of divergent draws past which smaller steps are no remedy
+
+
 def check_divergences(
     q: Quantities, t: DiagnosticsThresholds, divergent: np.ndarray
 ) -> list[Finding]:
@@ -25,6 +28,13 @@ def check_divergences(
     if len(by_chain) > 1 and count >= 10 and by_chain[top] > 0.8 * count:
         message = message[:-1] + f", {by_chain[top]} of them in chain {top}."
     advice = "Raise target_accept to 0.95, then 0.99, and num_warmup."
+    if share > _BROKEN:
+        advice = (
+            "Such chains hardly move: nearly every step leads to where the log density is not "
+            "finite or falls without end. Look for columns whose sizes differ by many orders, "
+            "priors with hard bounds against the data, and extreme values of the target; with "
+            'precision="float32" try "float64".'
+        )
     subject = "all chains"
     shift = np.where(q.usable, np.abs(q.divergent_rank - 0.5), np.nan)
     if np.isfinite(shift).any():

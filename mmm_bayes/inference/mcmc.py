@@ -1,35 +1,45 @@
-"""Chains of the no-U-turn sampler: settings, warm-up, threads.
+"""Chains of the no-U-turn sampler: settings, compiled program, threads and devices.
 
 One block of draws is one call of a compiled program that releases Python's global lock. On a CPU
-each chain runs in a thread of its own, so chains are parallel without any flag set before JAX is
-imported, and none waits for another's longest tree. On an accelerator all chains step together
-(``vmap``): a chain that finishes its trajectory starts the next one at once.
+chains run in threads, so they are parallel without any flag set before JAX is imported, and none
+waits for another's longest tree. On an accelerator all chains step together (``vmap``): a chain
+that finishes its trajectory starts the next one at once. Over several devices chains are spread,
+then geos (:mod:`mmm_bayes.inference.sharding`).
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from pydantic import Field
 
 from mmm_bayes.inference import adaptation, nuts
+from mmm_bayes.inference.checkpoint import OpenCheckpoint
 from mmm_bayes.inference.progress import Progress, Silent
 from mmm_bayes.inference.settings import Frozen
-from mmm_bayes.inference.sharding import default_chain_method
+from mmm_bayes.inference.sharding import (
+    CHAIN,
+    ChainMesh,
+    chain_mesh,
+    default_chain_method,
+    runs_on_cpu,
+    several_processes,
+)
 from mmm_bayes.inference.tracing import compile_program
+from mmm_bayes.inference.walk import Plan, Walk, advance
 
 NDArray = np.ndarray[Any, Any]
 Potential = Callable[[jax.Array, Any], jax.Array]
 
-_MAX_STARTS = 50
+_FEWEST_DRAWS = 4  # of a chain, for anything to be said of it
 
 
 class SamplerSpec(Frozen):
@@ -47,7 +57,10 @@ class SamplerSpec(Frozen):
         ``"threads"`` (one thread a chain), ``"vectorized"`` (all chains in one program) or
         ``"auto"``: threads on CPUs, vectorized on accelerators.
     precision
-        ``"float64"`` or ``"float32"``; holds within the fit only, JAX's own setting stays as it is.
+        ``"float64"``, ``"float32"``, or ``"auto"``: float64 on CPUs, float32 on accelerators. Holds
+        within the fit only, JAX's own setting stays as it is.
+    block
+        Draws a call of the compiled program: what an interrupt or a checkpoint waits for.
     """
 
     num_warmup: int = Field(1000, ge=20)
@@ -56,8 +69,15 @@ class SamplerSpec(Frozen):
     target_accept: float = Field(0.9, gt=0.5, lt=1.0)
     max_tree_depth: int = Field(10, ge=1, le=nuts.MAX_DEPTH)
     chain_method: Literal["auto", "threads", "vectorized"] = "auto"
-    precision: Literal["float64", "float32"] = "float64"
+    precision: Literal["auto", "float64", "float32"] = "auto"
     block: int = Field(50, ge=1)
+
+    @property
+    def real(self) -> Literal["float64", "float32"]:
+        """The precision on this machine."""
+        if self.precision == "auto":
+            return "float64" if runs_on_cpu() else "float32"
+        return self.precision
 
 
 class Draws(NamedTuple):
@@ -65,13 +85,17 @@ class Draws(NamedTuple):
 
     ``positions`` is (chain, draw, dim); ``info`` holds ``NUTSInfo`` fields of shape (chain, draw);
     ``warmup_steps`` the leapfrog steps of each chain's warm-up; ``seconds`` the wall and process
-    CPU seconds of compilation, warm-up and sampling.
+    CPU seconds of compilation, warm-up and sampling. ``interrupted`` says in words what is missing
+    where the user stopped the run, and is empty otherwise; ``resumed`` is the share of the
+    iterations that were taken from a checkpoint.
     """
 
     positions: NDArray
     info: nuts.NUTSInfo
     warmup_steps: NDArray
     seconds: dict[str, float]
+    interrupted: str = ""
+    resumed: float = 0.0
 
 
 class NUTSProgram:
@@ -91,41 +115,79 @@ class NUTSProgram:
         self._compiled: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
-    def compile(self, data: Any, block: int, chains: int | None, dtype: Any) -> Any:
-        """The program for these shapes; ``chains`` is ``None`` for one chain a call."""
+    def compile(
+        self, data: Any, block: int, dtype: Any, chains: int, mesh: ChainMesh | None, impl: str
+    ) -> Any:
+        """The program for these shapes.
+
+        ``chains`` step in one call, on the devices of ``mesh`` if there is one (``data`` are then
+        on it already); ``impl`` is the kind of random keys.
+        """
         leaves, structure = jax.tree.flatten(data)
-        key = (structure, tuple((x.shape, str(x.dtype)) for x in leaves), block, chains, str(dtype))
+        shapes = tuple((x.shape, str(x.dtype), getattr(x, "sharding", None)) for x in leaves)
+        key = (structure, shapes, block, str(dtype), chains, mesh, impl)
         with self._lock:
             if key not in self._compiled:
-                self._compiled[key] = self._build(data, block, chains, dtype)
+                run = self.function(block, chains > 1 or mesh is not None, impl)
+                example = self.example(data, dtype, chains, mesh, impl)
+                if mesh is not None and not mesh.splits_geos:
+                    # Chains need nothing of each other: no device waits for another's trees.
+                    lead, whole = PartitionSpec(CHAIN), PartitionSpec()
+                    run = jax.shard_map(
+                        run,
+                        mesh=mesh.mesh,
+                        in_specs=(lead, lead, lead, *[whole] * 5),
+                        out_specs=lead,
+                        check_vma=False,
+                    )
+                self._compiled[key] = compile_program(jax.jit(run), *example)
             return self._compiled[key]
 
-    def _build(self, data: Any, block: int, chains: int | None, dtype: Any) -> Any:
+    def function(
+        self, block: int, together: bool, impl: str = "threefry2x32"
+    ) -> Callable[..., Any]:
+        """A block of draws as a function of keys, states, metrics, settings and data."""
+
         def run(key, state, metric, count, depth, target, adapt, data):  # type: ignore[no-untyped-def]
             def value_and_grad(x: jax.Array) -> tuple[jax.Array, jax.Array]:
                 return jax.value_and_grad(self.potential)(x, data)
 
+            key = jax.random.wrap_key_data(key, impl=impl)
             return nuts.sample_block(
                 value_and_grad, key, state, metric, count, depth, target, adapt, block=block
             )
 
-        lead = () if chains is None else (chains,)
-        if chains is not None:
+        if together:
             run = jax.vmap(run, in_axes=(0, 0, 0, None, None, None, None, None))
-        real = lambda *shape: jax.ShapeDtypeStruct((*lead, *shape), dtype)  # noqa: E731
+        return run
+
+    def example(
+        self,
+        data: Any,
+        dtype: Any,
+        chains: int = 1,
+        mesh: ChainMesh | None = None,
+        impl: str = "threefry2x32",
+    ) -> tuple[Any, ...]:
+        """Shapes of the arguments of :meth:`function`."""
+        lead = (chains,) if chains > 1 or mesh is not None else ()
+        sharding = None if mesh is None else mesh.sharding(CHAIN)
+        whole = None if mesh is None else mesh.sharding()
+        struct = functools.partial(jax.ShapeDtypeStruct, sharding=sharding)
+        real = lambda *shape: struct((*lead, *shape), dtype)  # noqa: E731
+        scalar = lambda kind: jax.ShapeDtypeStruct((), kind, sharding=whole)  # noqa: E731
         dim, rank = self.dim, self.rank
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        example = (
-            jax.ShapeDtypeStruct((*lead, *key.shape), key.dtype),
+        words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=impl)))
+        return (
+            struct((*lead, *words.shape), words.dtype),
             nuts.NUTSState(real(dim), real(), real(dim), nuts.StepSize(*[real()] * 5)),
             nuts.Metric(real(dim), real(dim, rank), real(rank)),
-            jax.ShapeDtypeStruct((), np.int32),
-            jax.ShapeDtypeStruct((), np.int32),
-            jax.ShapeDtypeStruct((), dtype),
-            jax.ShapeDtypeStruct((), bool),
+            scalar(np.int32),
+            scalar(np.int32),
+            scalar(dtype),
+            scalar(bool),
             data,
         )
-        return compile_program(jax.jit(run), *example)
 
 
 def sample(
@@ -137,6 +199,9 @@ def sample(
     progress: Progress | None = None,
     *,
     compiled: Callable[[], None] | None = None,
+    mesh: ChainMesh | None = None,
+    data_specs: Any = None,
+    checkpoint: OpenCheckpoint | None = None,
 ) -> Draws:
     """Run the chains.
 
@@ -153,70 +218,171 @@ def sample(
         Settings, and where to report.
     compiled
         Called once the sampler is compiled: the time for other work that needs no lock.
+    mesh, data_specs
+        Devices for chains and geos, and which axes of the data lie along the geos
+        (``PartitionSpec`` for each array; by default every device has all data).
+    checkpoint
+        Where to keep what is done, and to go on from.
+
+    Returns
+    -------
+    Draws
+        On Ctrl-C once there are draws: those made so far, marked.
 
     Raises
     ------
     FloatingPointError
         If no start with a finite density is found, with what to look at.
+    KeyboardInterrupt
+        On Ctrl-C in the warm-up.
     """
     progress = progress or Silent()
-    dtype = np.dtype(spec.precision)
+    dtype = np.dtype(spec.real)
     method = spec.chain_method
     if method == "auto":
         method = default_chain_method()
-    together = method == "vectorized"
+    if mesh is None and method == "vectorized":
+        mesh = chain_mesh(None, spec.num_chains, 1)
+    if mesh is not None:
+        specs = data_specs if data_specs is not None else jax.tree.map(lambda _: _WHOLE, data)
+        data = jax.tree.map(mesh.put, data, specs)
     clock = _Clock()
     progress.message("compiling the sampler")
-    block = program.compile(data, spec.block, spec.num_chains if together else None, dtype)
+    key_start, key_run = jax.random.split(rng_key)
+    impl = str(jax.random.key_impl(key_run))
+    call = program.compile(data, spec.block, dtype, spec.num_chains if mesh else 1, mesh, impl)
     seconds = clock.lap("compile")
     if compiled is not None:
         compiled()
 
     progress.start(spec.num_chains, spec.num_warmup + spec.num_samples)
     progress.message("sampling")
-    key_start, key_run = jax.random.split(rng_key)
     seeds = np.asarray(jax.random.bits(key_start, (spec.num_chains, 4), "uint32"))
-    keys = jax.random.split(key_run, spec.num_chains)
-    stop = threading.Event()
-    every = list(range(spec.num_chains))
+    keys = np.asarray(jax.random.key_data(jax.random.split(key_run, spec.num_chains)))
+    plan = Plan(
+        spec.num_warmup, spec.num_samples, spec.target_accept, spec.max_tree_depth, spec.block
+    )
+    groups = [mesh.local_chains] if mesh else [(chain,) for chain in range(spec.num_chains)]
+    one_call: Any = _alone if mesh is None else _together
+    run = functools.partial(one_call, call, spec.target_accept, data, mesh)
     walks = [
-        _Walk(block, together, data, dtype, program, spec, progress, stop, chains, keys)
-        for chains in ([every] if together else [[chain] for chain in every])
+        Walk(
+            run,
+            plan,
+            program.dim,
+            dtype,
+            chains,
+            keys[list(chains)],
+            impl,
+            (progress, range(spec.num_chains) if mesh else chains),
+            None if checkpoint is None else checkpoint.walk(chains),
+        )
+        for chains in groups
     ]
-    _each(walks, lambda walk: walk.warm_up(seeds, propose_start), stop, dtype)
+    resumed = sum(walk.done for walk in walks) / sum(walk.total for walk in walks)
+    workers = min(len(walks), _cores())
+    whole = advance(walks, spec.num_warmup, seeds, propose_start, workers, dtype)
     seconds |= clock.lap("warmup")
-    _each(walks, lambda walk: walk.draw(), stop, dtype)
+    if whole:
+        whole = advance(walks, walks[0].total, seeds, propose_start, workers, dtype)
     seconds |= clock.lap("sampling")
-    results = [result for walk in walks for result in walk.kept]
-    positions, infos = zip(*results, strict=True)
-    info = nuts.NUTSInfo(*(np.stack(field) for field in zip(*infos, strict=True)))
-    steps = np.array([walk.warmup_steps[chain] for walk in walks for chain in walk.chains])
-    return Draws(np.stack(positions), info, steps, seconds)
+    if not whole:
+        for walk in walks:
+            walk.keep()
+        # Other processes of one mesh would wait for this one for ever.
+        if several_processes() or all(walk.num_draws < _FEWEST_DRAWS for walk in walks):
+            raise KeyboardInterrupt(_stopped(walks, checkpoint))
+    return _collected(walks, spec, mesh, seconds, resumed, whole)
 
 
-def _each(
-    walks: list[_Walk], run: Callable[[_Walk], None], stop: threading.Event, dtype: Any
-) -> None:
-    """Run one phase of all walks, as many at a time as there are cores for this process."""
+_WHOLE = PartitionSpec()
 
-    def work(walk: _Walk) -> None:
-        with jax.enable_x64(dtype == np.float64):
-            run(walk)
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with ThreadPoolExecutor(min(len(walks), cores or 1)) as pool:
-        futures = [pool.submit(work, walk) for walk in walks]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            for future in futures:
-                if future.done():
-                    future.result()
-        except BaseException:
-            # An interrupt reaches the main thread only: the chains are told to stop.
-            stop.set()
-            for future in futures:
-                future.cancel()
-            raise
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _alone(
+    call: Any,
+    target: float,
+    data: Any,
+    mesh: None,
+    keys: NDArray,
+    state: nuts.NUTSState,
+    metric: nuts.Metric,
+    count: int,
+    depth: int,
+    adapt: bool,
+) -> tuple[nuts.NUTSState, NDArray, nuts.NUTSInfo]:
+    """A block of one chain, on the default device."""
+    key, state, metric = jax.tree.map(lambda x: x[0], (keys, state, metric))
+    real = metric.scale.dtype.type
+    scalars = np.int32(count), np.int32(depth), real(target), np.bool_(adapt)
+    out = call(key, state, metric, *scalars, data)
+    return jax.tree.map(lambda x: np.asarray(x)[None], out)
+
+
+def _together(
+    call: Any,
+    target: float,
+    data: Any,
+    mesh: ChainMesh,
+    keys: NDArray,
+    state: nuts.NUTSState,
+    metric: nuts.Metric,
+    count: int,
+    depth: int,
+    adapt: bool,
+) -> tuple[nuts.NUTSState, NDArray, nuts.NUTSInfo]:
+    """A block of all chains, over the devices of a mesh."""
+    real = metric.scale.dtype.type
+    scalars = np.int32(count), np.int32(depth), real(target), np.bool_(adapt)
+    placed = jax.tree.map(mesh.put_chains, (keys, state, metric))
+    out = call(*placed, *(mesh.put(x, _WHOLE) for x in scalars), data)
+    return jax.tree.map(mesh.read_chains, out)
+
+
+def _collected(
+    walks: list[Walk],
+    spec: SamplerSpec,
+    mesh: ChainMesh | None,
+    seconds: dict[str, float],
+    resumed: float,
+    whole: bool,
+) -> Draws:
+    """Draws of all chains; where they were stopped, of as many as hold the most in all."""
+    interrupted = ""
+    count = spec.num_samples
+    if not whole:
+        made = sorted(
+            (walk.num_draws for walk in walks if walk.num_draws >= _FEWEST_DRAWS), reverse=True
+        )
+        count = max(made, key=lambda number: number * sum(other >= number for other in made))
+        walks = [walk for walk in walks if walk.num_draws >= count]
+        kept = sum(len(walk.chains) for walk in walks)
+        interrupted = (
+            f"stopped by the user after {count} of {spec.num_samples} draws in {kept} of "
+            f"{spec.num_chains} chains"
+        )
+    gather = (lambda x: x) if mesh is None else mesh.gather_chains
+    parts = [walk.draws() for walk in walks]
+    drawn = {
+        name: gather(np.concatenate([part[name][:, :count] for part in parts])) for name in parts[0]
+    }
+    positions = drawn.pop("position")
+    info = nuts.NUTSInfo(**drawn, gradient=np.zeros((*positions.shape[:2], 0)))
+    steps = gather(np.concatenate([walk.warmup_steps for walk in walks]))
+    return Draws(positions, info, steps, seconds, interrupted, resumed)
+
+
+def _stopped(walks: list[Walk], checkpoint: OpenCheckpoint | None) -> str:
+    done, total = min(walk.done for walk in walks), walks[0].total
+    text = f"Sampling was stopped after {done} of {total} iterations, too early for any draws."
+    if checkpoint is not None:
+        text += f" The same call goes on from there ({checkpoint.every.folder})."
+    return text
 
 
 class _Clock:
@@ -228,156 +394,3 @@ class _Clock:
         result = {f"{name}_wall": wall - self._wall, f"{name}_cpu": cpu - self._cpu}
         self._wall, self._cpu = wall, cpu
         return result
-
-
-class _Walk:
-    """The blocks of one chain, or of all chains together, from start to last draw."""
-
-    def __init__(
-        self,
-        block: Any,
-        together: bool,
-        data: Any,
-        dtype: Any,
-        program: NUTSProgram,
-        spec: SamplerSpec,
-        progress: Progress,
-        stop: threading.Event,
-        chains: list[int],
-        keys: Any,
-    ) -> None:
-        self.block, self.together, self.data, self.dtype = block, together, data, dtype
-        self.program, self.spec, self.progress, self.stop = program, spec, progress, stop
-        self.chains, self.keys = chains, [keys[chain] for chain in chains]
-        self.warmup_steps = dict.fromkeys(chains, 0)
-        self.kept: list[tuple[NDArray, nuts.NUTSInfo]] = []
-        self._calls = 0
-
-    def _fresh_keys(self) -> list[Any]:
-        self._calls += 1
-        return [jax.random.fold_in(key, self._calls) for key in self.keys]
-
-    def _call(
-        self, states: list[Any], metrics: list[Any], count: int, depth: int, adapt: bool
-    ) -> tuple[list[nuts.NUTSState], list[NDArray], list[nuts.NUTSInfo]]:
-        if self.stop.is_set():
-            raise InterruptedError("sampling was stopped")
-        keys = self._fresh_keys()
-        scalars = (
-            np.int32(count),
-            np.int32(depth),
-            self.dtype.type(self.spec.target_accept),
-            np.bool_(adapt),
-            self.data,
-        )
-        if self.together:
-            stack = lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees)  # noqa: E731
-            out = self.block(jnp.stack(keys), stack(states), stack(metrics), *scalars)
-            out = jax.tree.map(np.asarray, out)
-            each = [jax.tree.map(lambda x, c=c: x[c], out) for c in range(len(self.chains))]
-        else:
-            each = [jax.tree.map(np.asarray, self.block(keys[0], states[0], metrics[0], *scalars))]
-        states, positions, infos = map(list, zip(*each, strict=True))
-        cut = lambda tree: jax.tree.map(lambda x: x[:count], tree)  # noqa: E731
-        return states, [cut(x) for x in positions], [cut(x) for x in infos]
-
-    def _start(
-        self, seeds: NDArray, propose: Callable[[np.random.Generator, float], NDArray]
-    ) -> list[nuts.NUTSState]:
-        """Positions with a finite density and gradient, from ever tighter proposals."""
-        generators = [np.random.default_rng(seeds[chain]) for chain in self.chains]
-        dim, dtype = self.program.dim, self.dtype
-        metrics = [adaptation.first_metric(np.zeros(dim, dtype), self.program.rank)] * len(
-            generators
-        )
-        zero = dtype.type(0.0)
-        # Step size zero: the first "trajectory" evaluates the density where it stands.
-        still = nuts.StepSize(zero, dtype.type(-np.inf), zero, zero, zero)
-        found: list[nuts.NUTSState | None] = [None] * len(generators)
-        for attempt in range(_MAX_STARTS):
-            spread = 0.8**attempt
-            states = [
-                known
-                or nuts.NUTSState(
-                    propose(rng, spread).astype(dtype),
-                    dtype.type(1e30),
-                    np.zeros(dim, dtype),
-                    still,
-                )
-                for known, rng in zip(found, generators, strict=True)
-            ]
-            reached, _, _ = self._call(states, metrics, 1, 1, False)
-            for index, state in enumerate(reached):
-                finite = np.isfinite(state.potential) and np.isfinite(state.gradient).all()
-                if found[index] is None and finite and state.potential < 1e29:
-                    found[index] = state
-            if all(state is not None for state in found):
-                return [state for state in found if state is not None]
-        raise FloatingPointError(
-            f"No start with a finite density in {_MAX_STARTS} tries. Usual causes: a prior whose "
-            "support excludes the data (a bounded prior too narrow), or targets far from the "
-            "likelihood's range. Look at the prior predictive draws first."
-        )
-
-    def warm_up(
-        self, seeds: NDArray, propose: Callable[[np.random.Generator, float], NDArray]
-    ) -> None:
-        """Find starts, then adapt metric and step size."""
-        spec, rank = self.spec, self.program.rank
-        states = self._start(seeds, propose)
-        metrics = [adaptation.first_metric(state.gradient, rank) for state in states]
-        states = [_restart(state, 0.1, self.dtype) for state in states]
-        draws: list[list[NDArray]] = [[] for _ in self.chains]
-        gradients: list[list[NDArray]] = [[] for _ in self.chains]
-        ends = adaptation.window_ends(spec.num_warmup)
-        done = 0
-        for number, end in enumerate([*ends, spec.num_warmup]):
-            depth = spec.max_tree_depth
-            if number < 2:
-                depth = min(depth, adaptation.EARLY_DEPTH)
-            while done < end:
-                size = min(spec.block, end - done)
-                states, q, info = self._call(states, metrics, size, depth, True)
-                done += size
-                for index, chain in enumerate(self.chains):
-                    draws[index].append(q[index])
-                    gradients[index].append(info[index].gradient)
-                    self.warmup_steps[chain] += int(info[index].n_steps.sum())
-                    self.progress.update(chain, done, "warm-up", 0)
-            if number == len(ends):
-                break
-            for index in range(len(self.chains)):
-                # The first third of a longer history is still the approach to the posterior.
-                first = done // 3 if number > 2 else 0
-                q_all, g_all = np.concatenate(draws[index]), np.concatenate(gradients[index])
-                metrics[index] = adaptation.fisher_metric(q_all[first:], g_all[first:], rank)
-                average = float(np.exp(states[index].step_size.log_step_average))
-                states[index] = _restart(states[index], 0.5 * average, self.dtype)
-        self._states, self._metrics = states, metrics
-
-    def draw(self) -> None:
-        """Make the draws that are kept."""
-        spec = self.spec
-        states = self._states
-        blocks: list[list[Any]] = [[] for _ in self.chains]
-        divergences = [0] * len(self.chains)
-        done = 0
-        while done < spec.num_samples:
-            size = min(spec.block, spec.num_samples - done)
-            states, q, info = self._call(states, self._metrics, size, spec.max_tree_depth, False)
-            done += size
-            for index, chain in enumerate(self.chains):
-                # Gradients serve adaptation only, and are as large as the draws.
-                blocks[index].append((q[index], info[index]._replace(gradient=np.zeros((size, 0)))))
-                divergences[index] += int(info[index].diverging.sum())
-                self.progress.update(chain, spec.num_warmup + done, "draws", divergences[index])
-        self.kept = [jax.tree.map(lambda *parts: np.concatenate(parts), *own) for own in blocks]
-
-
-def _restart(state: nuts.NUTSState, step_size: float, dtype: Any) -> nuts.NUTSState:
-    """Begin dual averaging anew (host arithmetic: no device call for five scalars)."""
-    log_step = dtype.type(np.log(max(step_size, 1e-8)))
-    zero = dtype.type(0.0)
-    return state._replace(
-        step_size=nuts.StepSize(log_step, log_step, zero, zero, dtype.type(log_step + np.log(10.0)))
-    )

@@ -1,11 +1,25 @@
-"""Which device runs what: the sole place that asks JAX for its devices."""
+"""Which device runs what: the sole place that asks JAX for its devices.
+
+Chains and geos are laid out on a mesh of devices with the axes ``chain`` and ``geo``. Chains need
+nothing of each other, so they come first; what devices they leave share the geos of each chain, and
+sums over geos become sums over devices (XLA's partitioner puts them in). Several processes
+(``jax.distributed``) hold parts of one mesh: each steps the chains that live on its devices.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+NDArray = np.ndarray[Any, Any]
+
+CHAIN, GEO = "chain", "geo"
 
 Devices = Literal["all"] | int | Sequence[jax.Device] | None
 """Devices to use: all of every process, so many of them, these, or (``None``) JAX's default."""
@@ -53,3 +67,172 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"devices should name each device once; got {list(chosen)}.")
     return chosen
+
+
+@dataclass(frozen=True)
+class ChainMesh:
+    """Chains, and the geos of each, on a mesh of devices.
+
+    Parameters
+    ----------
+    mesh
+        Devices with the axes ``chain`` and ``geo``.
+    num_chains
+        Number of chains, a multiple of the first axis.
+    """
+
+    mesh: Mesh
+    num_chains: int
+
+    @property
+    def splits_geos(self) -> bool:
+        """Whether a chain's geos are on more than one device."""
+        return self.mesh.shape[GEO] > 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Devices along chains and along geos."""
+        return self.mesh.shape[CHAIN], self.mesh.shape[GEO]
+
+    @property
+    def local_chains(self) -> tuple[int, ...]:
+        """Chains with a device of this process."""
+        each = self.num_chains // self.mesh.shape[CHAIN]
+        own = process_number()
+        rows = [
+            row
+            for row, devices in enumerate(self.mesh.devices)
+            if any(device.process_index == own for device in devices)
+        ]
+        return tuple(chain for row in rows for chain in range(row * each, (row + 1) * each))
+
+    @property
+    def local_devices(self) -> tuple[jax.Device, ...]:
+        """Devices of this process."""
+        own = process_number()
+        return tuple(device for device in self.mesh.devices.flat if device.process_index == own)
+
+    def sharding(self, *axes: str | None) -> NamedSharding:
+        """Leading axes of an array along axes of the mesh."""
+        return NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    def put(self, values: Any, spec: PartitionSpec) -> jax.Array:
+        """Put values that every process has whole."""
+        values = np.asarray(values)
+        sharding = NamedSharding(self.mesh, spec)
+        return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+    def put_chains(self, values: NDArray) -> jax.Array:
+        """Put values (chain, ...) of the chains of this process."""
+        place = {chain: index for index, chain in enumerate(self.local_chains)}
+
+        def part(index: Any) -> NDArray:
+            chains = range(self.num_chains)[index[0]]
+            return values[[place[chain] for chain in chains]]
+
+        shape = (self.num_chains, *values.shape[1:])
+        return jax.make_array_from_callback(shape, self.sharding(CHAIN), part)
+
+    def read_chains(self, values: jax.Array) -> NDArray:
+        """Values (chain, ...) of the chains of this process."""
+        parts = {shard.index[0].start or 0: shard.data for shard in values.addressable_shards}
+        return np.concatenate([np.asarray(parts[start]) for start in sorted(parts)])
+
+    def gather_chains(self, values: NDArray) -> NDArray:
+        """Values (chain, ...) of all chains, from those of the chains of each process."""
+        if not several_processes():
+            return values
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(self.put_chains(values), tiled=True))
+
+
+def chain_mesh(
+    devices: Devices, num_chains: int, num_geos: int, geo_devices: int | None = None
+) -> ChainMesh:
+    """Lay chains and geos out on devices.
+
+    Parameters
+    ----------
+    devices
+        Which ones.
+    num_chains, num_geos
+        What there is to lay out.
+    geo_devices
+        Over how many devices the geos of a chain are split; by default over those that chains
+        leave. A model too large for one device needs it.
+
+    Raises
+    ------
+    ValueError
+        If ``geo_devices`` does not divide devices and geos, or a process would be left without
+        work.
+
+    Notes
+    -----
+    The first axis is the largest divisor of both the number of devices and of chains, the second
+    the largest number of the devices left over that divides the geos.
+    """
+    chosen = chosen_devices(devices)
+    count = len(chosen)
+    if geo_devices is None:
+        along_chains = math.gcd(count, num_chains)
+        left = count // along_chains
+        along_geos = max(size for size in range(1, left + 1) if num_geos % size == 0)
+    else:
+        if geo_devices < 1 or count % geo_devices or num_geos % geo_devices:
+            raise ValueError(
+                f"geo_devices={geo_devices} should divide the number of devices ({count}) and of "
+                f"geos ({num_geos})."
+            )
+        along_geos, along_chains = geo_devices, math.gcd(count // geo_devices, num_chains)
+    used = np.array(chosen[: along_chains * along_geos]).reshape(along_chains, along_geos)
+    idle = {device.process_index for device in chosen} - {d.process_index for d in used.flat}
+    if idle:
+        raise ValueError(
+            f"{num_chains} chains and {num_geos} geos fill {used.size} of {count} devices, and "
+            f"process {', '.join(map(str, sorted(idle)))} would have no work. Let num_chains be a "
+            "multiple of the number of devices."
+        )
+    return ChainMesh(Mesh(used, (CHAIN, GEO)), num_chains)
+
+
+def process_number() -> int:
+    """Number of this process among those that share devices; 0 where there is one."""
+    return int(jax.process_index())
+
+
+def several_processes() -> bool:
+    """Whether processes share devices (``jax.distributed``)."""
+    return int(jax.process_count()) > 1
+
+
+def every_process(flag: bool) -> bool:
+    """Whether a flag holds in all processes."""
+    return bool(_each_process(flag).all())
+
+
+def any_process(flag: bool) -> bool:
+    """Whether a flag holds in some process."""
+    return bool(_each_process(flag).any())
+
+
+def least_process(number: int) -> int:
+    """Smallest of the numbers of all processes."""
+    return int(_each_process(number).min())
+
+
+def _each_process(value: int) -> NDArray:
+    if not several_processes():
+        return np.array([value])
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(np.asarray(value, np.int32)))
+
+
+def device_memory() -> int | None:
+    """Free bytes of an accelerator, or ``None`` on CPUs and where the device does not say."""
+    stats = None if runs_on_cpu() else jax.local_devices()[0].memory_stats()
+    if not stats or "bytes_limit" not in stats:
+        return None
+    return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))

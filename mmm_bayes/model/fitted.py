@@ -68,7 +68,7 @@ class Fitted:
     @property
     def dtype(self) -> Any:
         """Floating type of the computation."""
-        return np.dtype(self.spec.sampler.precision)
+        return np.dtype(self.spec.sampler.real)
 
     @cached_property
     def arrays(self) -> ModelArrays:

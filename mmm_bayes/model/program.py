@@ -16,11 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax.scipy.special import ndtr
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpyro.distributions import biject_to, constraints
 from numpyro.infer.util import log_density
 from scipy import special
 
+from mmm_bayes.inference.marginal import GroupedBlock
 from mmm_bayes.inference.mcmc import NUTSProgram
+from mmm_bayes.inference.sharding import GEO
 from mmm_bayes.inference.tracing import compile_program, tracing
 from mmm_bayes.model import mmm
 from mmm_bayes.model.mmm import ModelArrays, Structure
@@ -30,7 +33,9 @@ Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 Params = dict[str, Array]
 
-_BATCH = 100  # draws evaluated together: bounds the memory of what follows each draw
+_BATCH = 100  # most draws evaluated together on a device
+_BATCH_BYTES = 256 * 2**20  # of intermediate arrays, past which fewer are
+_WHOLE = PartitionSpec()  # every device has all of an array
 _STANDARD = PriorSpec(dist="normal", loc=0.0, scale=1.0)
 
 
@@ -228,17 +233,27 @@ class Program:
         extra = {n: site["value"] for n, site in trace.items() if site["type"] == "deterministic"}
         return {name: x for name, x in (params | extra).items() if not _is_internal(name)}
 
-    def _from_position(self, rng_key: Array, position: Array, arrays: ModelArrays) -> Params:
+    def from_position(self, rng_key: Array, position: Array, arrays: ModelArrays) -> Params:
+        """All parameters (scaled) of one unconstrained draw, the linear block drawn back."""
         params = self.resolve(self.layout(arrays).constrain(position), arrays)
         if self.marginal:
             params = mmm.complete(self.structure, rng_key, params, arrays)
         return params
 
     def parameters(
-        self, rng_key: Array, positions: NDArray, arrays: ModelArrays
+        self,
+        rng_key: Array,
+        positions: NDArray,
+        arrays: ModelArrays,
+        devices: Sequence[jax.Device] = (),
     ) -> dict[str, NDArray]:
-        """All parameters (scaled) of unconstrained draws (n, dim), linear block drawn back."""
-        return self._batched("parameters", self._from_position, arrays, rng_key, positions)
+        """All parameters (scaled) of unconstrained draws (n, dim), linear block drawn back.
+
+        Draws are spread over ``devices`` of this process, as in :meth:`outcomes`.
+        """
+        return self._batched(
+            "parameters", self.from_position, arrays, rng_key, positions, devices=devices
+        )
 
     def prior(self, rng_key: Array, arrays: ModelArrays, draws: int) -> dict[str, NDArray]:
         """Draws of all parameters (scaled) from the prior. The program must be the plain one."""
@@ -260,15 +275,21 @@ class Program:
         params: dict[str, NDArray],
         arrays: ModelArrays,
         keep: Callable[[NDArray, NDArray], Any],
+        devices: Sequence[jax.Device] = (),
     ) -> Any:
         """Replicated targets (scaled) and log likelihoods of parameter draws, batch by batch.
 
         ``keep`` turns a batch of both (n, geo, time) into what is to be kept of them.
         """
         arrays = arrays._replace(block=None, power=None, experiments=None)
-        return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep)
+        return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep, devices)
 
-    def compile_ahead(self, arrays: ModelArrays, observed: ModelArrays | None = None) -> None:
+    def compile_ahead(
+        self,
+        arrays: ModelArrays,
+        observed: ModelArrays | None = None,
+        devices: Sequence[jax.Device] = (),
+    ) -> None:
         """Compile what follows the sampler, while it runs.
 
         Parameters
@@ -277,11 +298,14 @@ class Program:
             What is conditioned on.
         observed
             The table alone, if rows were added to it: outcomes are those of the table.
+        devices
+            Those that will be used.
         """
         positions = np.zeros((1, self.layout(arrays).dim), arrays.target.dtype)
         key = jax.random.key(0)
-        params = self.parameters(key, positions, arrays)
-        self.outcomes(key, params, arrays if observed is None else observed, lambda *both: both)
+        params = self.parameters(key, positions, arrays, devices)
+        table = arrays if observed is None else observed
+        self.outcomes(key, params, table, lambda *both: both, devices)
 
     def _batched(
         self,
@@ -291,32 +315,83 @@ class Program:
         rng_key: Array,
         draws: Any,
         keep: Callable[..., Any] | None = None,
+        devices: Sequence[jax.Device] = (),
     ) -> Any:
         """Evaluate ``function(key, draw, arrays)`` over leading axes, a batch at a time."""
         count = len(jax.tree.leaves(draws)[0])
         keys = jax.random.split(rng_key, count)
-        pieces = []
-        for start in range(0, count, _BATCH):
+        size = batch_size(arrays) * max(1, len(devices))
+        mesh = Mesh(np.array(devices), ("draw",)) if len(devices) > 1 else None
+        arrays = jax.device_put(arrays, None if mesh is None else NamedSharding(mesh, _WHOLE))
+        result: Any = None
+        for start in range(0, count, size):
             # The last batch is filled up with its own first row, so that one program serves all.
-            index = np.arange(start, start + _BATCH)
+            index = np.arange(start, start + size)
             index = np.where(index < count, index, start)
             batch = jax.tree.map(lambda x, index=index: x[index], draws)
-            piece = self._compile(name, function, arrays, batch)(keys[index], batch, arrays)
-            size = min(_BATCH, count - start)
-            piece = jax.tree.map(lambda x, size=size: np.asarray(x)[:size], piece)
-            pieces.append(piece if keep is None else keep(*piece))
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
+            run = self._compile(name, function, arrays, batch, mesh)
+            made = min(size, count - start)
+            piece = jax.tree.map(
+                lambda x, made=made: np.asarray(x)[:made], run(keys[index], batch, arrays)
+            )
+            piece = piece if keep is None else keep(*piece)
+            # Filled in place: pieces that are joined at the end take the memory twice.
+            if result is None:
+                result = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), piece)
+            for whole, part in zip(jax.tree.leaves(result), jax.tree.leaves(piece), strict=True):
+                whole[start : start + made] = part
+        return result
 
     def _compile(
-        self, name: str, function: Callable[..., Any], arrays: ModelArrays, batch: Any
+        self,
+        name: str,
+        function: Callable[..., Any],
+        arrays: ModelArrays,
+        batch: Any,
+        mesh: Mesh | None,
     ) -> Any:
-        key = (name, _shapes(arrays), _shapes(batch))
+        key = (name, _shapes(arrays), _shapes(batch), mesh)
         with self._lock:
             if key not in self._compiled:
-                keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), _BATCH))
-                run = jax.jit(jax.vmap(function, in_axes=(0, 0, None)))
-                self._compiled[key] = compile_program(run, keys, batch, arrays)
+                count = len(jax.tree.leaves(batch)[0])
+                keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), count))
+                run: Any = jax.vmap(function, in_axes=(0, 0, None))
+                if mesh is not None:
+                    lead = PartitionSpec("draw")
+                    run = jax.shard_map(
+                        run, mesh=mesh, in_specs=(lead, lead, _WHOLE), out_specs=lead,
+                        check_vma=False,
+                    )  # fmt: skip
+                self._compiled[key] = compile_program(jax.jit(run), keys, batch, arrays)
             return self._compiled[key]
+
+
+def batch_size(arrays: ModelArrays) -> int:
+    """Draws that a device evaluates together: a hundred, or what a bound on memory allows.
+
+    A draw holds its media after adstock and saturation, (channel, geo, time) each, and a handful of
+    arrays (geo, time).
+    """
+    channels = arrays.media.shape[0]
+    draw = (2 * channels + 6) * arrays.target.size * arrays.target.dtype.itemsize
+    return int(np.clip(_BATCH_BYTES // draw, 1, _BATCH))
+
+
+def geo_specs(arrays: ModelArrays) -> ModelArrays:
+    """Which axis of each array lies along the geos of a mesh of devices."""
+    whole = jax.tree.map(lambda _: _WHOLE, arrays)
+    first = PartitionSpec(GEO)
+    block = arrays.block
+    along = first if isinstance(block, GroupedBlock) else _WHOLE
+    block = jax.tree.map(lambda _: along, block)
+    return whole._replace(
+        media=PartitionSpec(None, GEO),
+        design=first,
+        target=first,
+        log_offset=first,
+        block=block,
+        power=None if arrays.power is None else first,
+    )
 
 
 @functools.lru_cache(maxsize=32)

@@ -68,7 +68,7 @@ def _run(c: Context, chains: int, draws: int, written: str) -> list[tuple[str, s
             ("Target acceptance", f"{sampler.target_accept:g}"),
             ("Largest tree depth", str(sampler.max_tree_depth)),
         ]
-    items.append(("Precision", sampler.precision))
+    items.append(("Precision", str(made("precision", sampler.real))))
     # A key may be kept under either name, as text or as its words.
     seed = made("rng_key", made("seed"))
     items.append(("Seed (random key)", "not recorded with this fit" if seed is None else str(seed)))

@@ -285,8 +285,8 @@ class StructuralMMM:
         place = {node: position for position, node in enumerate(nodes)}
         pairs = tuple((place[a], place[b]) for a, b in self.graph.bidirected if a in place)
         district = structural.District(nodes, tuple(m.structure for m in models), pairs)
-        program = structural.district_program(district, sampler.precision)
-        with jax.enable_x64(sampler.precision == "float64"):
+        program = structural.district_program(district, sampler.real)
+        with jax.enable_x64(sampler.real == "float64"):
             each = [model.arrays() for model in models]
             arrays: Any = structural.join_arrays(district, each)
             draws = mcmc.sample(

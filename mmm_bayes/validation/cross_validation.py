@@ -293,7 +293,7 @@ class _Rows(SamplingWrapper):
         with empty.precision():
             arrays = weighted(self._structure, self._arrays, modified_observed_data)
             params, draws = sample(key, spec, self._structure, arrays)
-            program = program_for(self._structure, True, spec.sampler.precision)
+            program = program_for(self._structure, True, spec.sampler.real)
             found = densities(program, params, self._arrays) - jacobian(empty, data)
         chains = draws.positions.shape[0]
         group = tree.target_group(empty.structure, data, "target", found, chains)

@@ -146,7 +146,7 @@ def sample(
     progress: Progress | None = None,
 ) -> tuple[dict[str, NDArray], mcmc.Draws]:
     """Scaled parameters (chain * draw, ...) given arrays with powers, and the sampler's draws."""
-    program = program_for(structure, True, spec.sampler.precision)
+    program = program_for(structure, True, spec.sampler.real)
     key_run, key_block = jax.random.split(rng_key)
     draws = mcmc.sample(
         key_run,
@@ -190,7 +190,7 @@ def log_densities(fitted: Fitted, table: MMMData) -> xr.DataArray:
         arrays = make.cast(arrays._replace(target=target), fitted.dtype)
         arrays = _same_reference(arrays)
         params, chains, draws = fitted.scaled()
-        program = program_for(structure, True, fitted.spec.sampler.precision)
+        program = program_for(structure, True, fitted.spec.sampler.real)
         found = densities(program, params, arrays) - jacobian(fitted, table)
     return xr.DataArray(
         found.reshape(len(chains), len(draws), *found.shape[1:]),

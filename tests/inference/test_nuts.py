@@ -132,14 +132,14 @@ def one_transition(keys: Any, start: Any, metric: Any, log_step: Any) -> Any:
 
 def test_step_size_zero_evaluates_where_it_stands() -> None:
     data = target("normal")
-    block = PROGRAM.compile(data, SPEC.block, None, np.dtype("float64"))
+    block = PROGRAM.compile(data, SPEC.block, np.dtype("float64"), 1, None, "threefry2x32")
     position = np.array([0.3, -0.7, 1.1])
     zero = np.float64(0.0)
     still = nuts.StepSize(zero, np.float64(-np.inf), zero, zero, zero)
     state = nuts.NUTSState(position, np.float64(1e30), np.zeros(DIM), still)
     metric = nuts.Metric(np.ones(DIM), np.eye(DIM), np.zeros(DIM))
     state, positions, info = block(
-        jax.random.key(0), state, metric, np.int32(1), np.int32(1), np.float64(0.8),
+        jax.random.key_data(jax.random.key(0)), state, metric, np.int32(1), np.int32(1), np.float64(0.8),
         np.bool_(False), data,
     )  # fmt: skip
     value, gradient = jax.value_and_grad(potential)(position, data)

@@ -1,0 +1,135 @@
+"""What a computation will need of memory, and what there is: asked before hours are spent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from mmm_bayes.data.numbers import compact
+from mmm_bayes.inference.sharding import device_memory
+
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+class FitMemoryError(MemoryError):
+    """A fit would need more memory than there is; nothing was computed."""
+
+
+@final
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Peak of memory, by what needs it, in bytes.
+
+    Attributes
+    ----------
+    host
+        Arrays in the memory of the machine.
+    device
+        Arrays on each accelerator; on CPUs they are in the memory of the machine, too.
+    available_host, available_device
+        What there is; the device's is ``None`` where devices share the machine's memory.
+    remedies
+        What to lower, most effective first.
+    """
+
+    host: Mapping[str, int]
+    device: Mapping[str, int]
+    available_host: int
+    available_device: int | None
+    remedies: tuple[str, ...]
+
+    @property
+    def host_bytes(self) -> int:
+        """Peak in the memory of the machine."""
+        own = sum(self.host.values())
+        return own if self.available_device is not None else own + self.device_bytes
+
+    @property
+    def device_bytes(self) -> int:
+        """Peak on each device."""
+        return sum(self.device.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is as much as is needed."""
+        enough = self.host_bytes <= self.available_host
+        if self.available_device is not None:
+            enough = enough and self.device_bytes <= self.available_device
+        return enough
+
+    def __str__(self) -> str:
+        places = [("machine", self.host, self.available_host)]
+        if self.available_device is None:
+            places[0] = ("machine", {**self.host, **self.device}, self.available_host)
+        else:
+            places.append(("each device", self.device, self.available_device))
+        lines = []
+        for place, parts, available in places:
+            total = sum(parts.values())
+            lines.append(f"{place}: about {_size(total)} of {_size(available)} that are free")
+            shown = sorted(parts.items(), key=lambda item: -item[1])
+            lines += [f"  {name:<42}{_size(size):>10}" for name, size in shown if size]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def check(self) -> None:
+        """Refuse what does not fit.
+
+        Raises
+        ------
+        FitMemoryError
+            With what needs how much, and what to lower.
+        """
+        if self.fits:
+            return
+        remedies = "\n".join(f"  {i}. {text}" for i, text in enumerate(self.remedies, 1))
+        raise FitMemoryError(
+            f"The fit needs more memory than is free.\n{self}\nWhat helps, most first:\n{remedies}"
+            "\nAn estimate can be wrong: preflight=False starts the fit all the same."
+        )
+
+
+def available_memory() -> int:
+    """Free memory of this machine, or what is left of the limit of its container, in bytes."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in _CGROUPS:
+        try:
+            allowed = int(Path(limit).read_text()) - int(Path(used).read_text())
+        except (OSError, ValueError):  # no such controller, or "max"
+            continue
+        free = min(free, max(allowed, 0) + _reclaimable(Path(limit).parent))
+    return free
+
+
+def _reclaimable(group: Path) -> int:
+    """Cache of files that counts as used and is given back when memory is asked for."""
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    stats = dict(line.split() for line in lines if len(line.split()) == 2)
+    return int(stats.get("inactive_file", 0)) + int(stats.get("active_file", 0))
+
+
+def available_device_memory() -> int | None:
+    """Free memory of an accelerator, or ``None`` on CPUs and where the device does not say."""
+    return device_memory()
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{compact(count / 1024)} KiB" if count else "0"

@@ -1,0 +1,134 @@
+"""What a fit of a model will need of memory, from its shapes alone: nothing is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from mmm_bayes.inference.mcmc import SamplerSpec
+from mmm_bayes.inference.memory import (
+    MemoryEstimate,
+    available_device_memory,
+    available_memory,
+)
+from mmm_bayes.model.mmm import ModelArrays
+from mmm_bayes.model.program import Program, batch_size
+
+SINGLE_PRECISION_ABOVE = 20_000_000
+"""Elements of a predictive group past which it is kept in float32."""
+
+# Arrays (channel, geo, time) and (geo, time) alive in a gradient, from the compiled programs of
+# national and geo models: 7 to 11 and 10 to 14 (tests/model/test_memory.py holds it to them).
+_MEDIA_COPIES, _ROW_COPIES = 12, 16
+_PROGRAMS = 400 * 2**20  # compilers, compiled programs and libraries
+
+
+def estimate_memory(
+    program: Program,
+    arrays: ModelArrays,
+    sampler: SamplerSpec,
+    prior_draws: int,
+    mesh_shape: tuple[int, int] = (1, 1),
+) -> MemoryEstimate:
+    """Peak of memory of a fit by NUTS.
+
+    Parameters
+    ----------
+    program, arrays
+        The compiled parts (nothing is compiled here) and the arrays conditioned on.
+    sampler
+        Number of draws and chains, and precision.
+    prior_draws
+        Draws of the prior kept with the fit.
+    mesh_shape
+        Devices along chains and along geos.
+    """
+    layout = program.layout(arrays)
+    real = arrays.target.dtype.itemsize
+    cells = arrays.target.size
+    channels = arrays.media.shape[0]
+    draws = sampler.num_chains * sampler.num_samples
+    size = sum(int(np.prod(x.shape[1:])) for x in _parameters(program, arrays).values())
+    row = 8 if draws * cells <= SINGLE_PRECISION_ABOVE else 4
+    data = sum(np.asarray(x).nbytes for x in jax.tree.leaves(arrays))
+    along_chains, along_geos = mesh_shape
+    together = -(-sampler.num_chains // along_chains)
+    gradient = real * cells * (_MEDIA_COPIES * channels + _ROW_COPIES) // along_geos
+    buffers = real * layout.dim * (2 * sampler.block + 40)
+    batch = batch_size(arrays)
+    host = {
+        "programs and libraries": _PROGRAMS,
+        "table as arrays": data,
+        "draws of the sampler": sampler.num_chains
+        * real
+        * layout.dim
+        * (sampler.num_samples + 2 * sampler.num_warmup),
+        "parameters, scaled and in units of the table": 2 * draws * size * 8,
+        "posterior predictive": draws * cells * row,
+        "log likelihood": draws * cells * row,
+        "prior and its predictions": prior_draws * (2 * size * 8 + 2 * cells * 8),
+    }
+    device = {
+        "table on the device": data // along_geos,
+        "chains that step together": together * (gradient + buffers),
+        "a batch of predictions": batch * real * cells * (2 * channels + 6),
+    }
+    remedies = _remedies(sampler, host, device, mesh_shape, prior_draws, real)
+    return MemoryEstimate(host, device, available_memory(), available_device_memory(), remedies)
+
+
+def _parameters(program: Program, arrays: ModelArrays) -> dict[str, Any]:
+    from mmm_bayes.inference.tracing import tracing
+
+    position = jax.ShapeDtypeStruct((1, program.layout(arrays).dim), arrays.target.dtype)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    with tracing():
+        return jax.eval_shape(
+            jax.vmap(program.from_position, in_axes=(0, 0, None)), keys, position, arrays
+        )
+
+
+def _remedies(
+    sampler: SamplerSpec,
+    host: dict[str, int],
+    device: dict[str, int],
+    mesh_shape: tuple[int, int],
+    prior_draws: int,
+    real: int,
+) -> tuple[str, ...]:
+    by_draw = sum(
+        host[name]
+        for name in (
+            "draws of the sampler",
+            "parameters, scaled and in units of the table",
+            "posterior predictive",
+            "log likelihood",
+        )
+    )
+    fewer = max(sampler.num_samples // 2, 4)
+    sampling = device["chains that step together"]
+    found = [
+        (by_draw // 2, f"num_samples={fewer} (now {sampler.num_samples})"),
+        (
+            (by_draw + sampling) // 2,
+            f"num_chains={max(sampler.num_chains // 2, 1)} (now {sampler.num_chains}), "
+            "where fewer chains are enough for R-hat",
+        ),
+        (host["prior and its predictions"], f"prior_draws=0 (now {prior_draws})"),
+        (
+            (sampling + device["table on the device"]) // 2,
+            f"geo_devices={2 * mesh_shape[1]}: the geos of a chain on more devices",
+        ),
+    ]
+    if real == 8:
+        found.append(((sampling + device["table on the device"]) // 2, 'precision="float32"'))
+    found.append((device["table on the device"] // 2, "a smaller max_lag, or fewer dates"))
+    return tuple(
+        f"{text}: {_less(saved)} less" for saved, text in sorted(found, key=lambda x: -x[0])
+    )
+
+
+def _less(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

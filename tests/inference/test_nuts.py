@@ -139,8 +139,8 @@ def test_step_size_zero_evaluates_where_it_stands() -> None:
     state = nuts.NUTSState(position, np.float64(1e30), np.zeros(DIM), still)
     metric = nuts.Metric(np.ones(DIM), np.eye(DIM), np.zeros(DIM))
     state, positions, info = block(
-        jax.random.key_data(jax.random.key(0)), state, metric, np.int32(1), np.int32(1), np.float64(0.8),
-        np.bool_(False), data,
+        jax.random.key_data(jax.random.key(0)), state, metric, np.int32(1), np.int32(1),
+        np.float64(0.8), np.bool_(False), data,
     )  # fmt: skip
     value, gradient = jax.value_and_grad(potential)(position, data)
     np.testing.assert_allclose(state.position, position, rtol=1e-14)

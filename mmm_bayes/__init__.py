@@ -46,9 +46,15 @@ if TYPE_CHECKING:
     from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
     from mmm_bayes.data.simulate_lift import SimulatedLift, simulate_lift_test
     from mmm_bayes.data.whole_file import WriteError
+    from mmm_bayes.distributed.fit_cells import fit_key
+    from mmm_bayes.distributed.fit_map import FitMap, load_fit_map
+    from mmm_bayes.distributed.map_fits import map_fits
     from mmm_bayes.fit import MMM
     from mmm_bayes.fit_result import FitResult, load_fit
+    from mmm_bayes.inference.checkpoint import Checkpoint, SamplingWarning
     from mmm_bayes.inference.mcmc import SamplerSpec
+    from mmm_bayes.inference.memory import FitMemoryError, MemoryEstimate
+    from mmm_bayes.inference.tracing import use_compilation_cache
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.model.checks import ModelDataError
     from mmm_bayes.model.priors import PriorSpec
@@ -66,9 +72,18 @@ _HOME = {
     "StructuralFit": "structural",
     "load_structural_fit": "structural",
     "FitResult": "fit_result",
+    "FitMap": "distributed.fit_map",
+    "load_fit_map": "distributed.fit_map",
+    "map_fits": "distributed.map_fits",
+    "fit_key": "distributed.fit_cells",
     "load_fit": "fit_result",
     "MMMData": "data.schema",
     "RunFolderError": "data.run_folder",
+    "Checkpoint": "inference.checkpoint",
+    "SamplingWarning": "inference.checkpoint",
+    "FitMemoryError": "inference.memory",
+    "MemoryEstimate": "inference.memory",
+    "use_compilation_cache": "inference.tracing",
     "WriteError": "data.whole_file",
     "DataError": "data.findings",
     "DataWarning": "data.findings",
@@ -145,6 +160,7 @@ __all__ = [
     "CausalMMM",
     "CausalMMMSpec",
     "ChannelSpec",
+    "Checkpoint",
     "CostCurve",
     "DataError",
     "DataWarning",
@@ -155,6 +171,8 @@ __all__ = [
     "EffectsTable",
     "FalsificationReport",
     "FitFileError",
+    "FitMap",
+    "FitMemoryError",
     "FitResult",
     "GraphError",
     "IdentificationError",
@@ -162,12 +180,14 @@ __all__ = [
     "LiftTest",
     "Limit",
     "MMMData",
+    "MemoryEstimate",
     "ModelDataError",
     "ModelSpec",
     "ModelSpecError",
     "PriorSpec",
     "RunFolderError",
     "SamplerSpec",
+    "SamplingWarning",
     "ShopPanel",
     "SimulatedLift",
     "SimulatedMMM",
@@ -185,6 +205,7 @@ __all__ = [
     "discover",
     "effects_table",
     "falsify",
+    "fit_key",
     "graph_sensitivity",
     "k_fold",
     "leave_future_out",
@@ -192,9 +213,11 @@ __all__ = [
     "load_causal_mmm",
     "load_dataset",
     "load_fit",
+    "load_fit_map",
     "load_shops",
     "load_structural_fit",
     "load_truth",
+    "map_fits",
     "model_grid",
     "overlap",
     "panel_to_frame",
@@ -209,6 +232,7 @@ __all__ = [
     "simulate_mmm",
     "simulate_scm",
     "simulate_shops",
+    "use_compilation_cache",
 ]
 
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import MMM, CausalDA, CausalGraph, FitResult, MMMData, ModelSpec
+from mmm_bayes import (
+    MMM,
+    CausalDA,
+    CausalGraph,
+    Checkpoint,
+    FitResult,
+    MMMData,
+    ModelSpec,
+    RunFolderError,
+    SamplingWarning,
+    load_fit,
+)
+from mmm_bayes.inference.progress import Silent
 
 SPEC = ModelSpec(media={"max_lag": 6}, seasonality=[{"period": "year", "order": 2}])
 FEW = {"num_warmup": 40, "num_samples": 20, "num_chains": 2, "block": 50}
@@ -155,3 +171,83 @@ def test_what_follows_the_sampler_is_compiled_before_it_ends(national_data: MMMD
         mmm._outcomes(jax.random.key(5), program, params, observed)
     assert set(program._compiled) == ready
     assert {name for name, *_ in ready} == {"parameters", "outcomes"}
+
+
+# --- Long runs -----------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_goes_on_and_belongs_to_one_fit(
+    national_data: MMMData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = _fit(national_data, 5)
+    blocks = []
+
+    class Stops(Silent):
+        def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+            blocks.append(done)
+            if len(blocks) == 9:
+                raise RuntimeError("the power went")
+
+    given = {**FEW, "progress": Stops(), "prior_draws": 30}
+    checkpoint = Checkpoint(tmp_path / "run", draws=1)
+    model = MMM(national_data, SPEC)
+    with pytest.raises(RuntimeError, match="power"):
+        model.fit(jax.random.key(5), checkpoint=checkpoint, **given)
+    again = model.fit(jax.random.key(5), checkpoint=checkpoint, **given)
+    for group in ("posterior", "posterior_predictive", "log_likelihood", "sample_stats"):
+        xr.testing.assert_identical(
+            again.tree[group].to_dataset().drop_attrs(), whole.tree[group].to_dataset().drop_attrs()
+        )
+    assert again.tree["posterior"].attrs["resumed"] > 0
+    assert "resumed" not in whole.tree["posterior"].attrs
+    for other, text in (
+        (lambda: model.fit(jax.random.key(6), checkpoint=checkpoint, **given), "key"),
+        (lambda: MMM(national_data, ModelSpec()).fit(
+            jax.random.key(5), checkpoint=checkpoint, **given), "model"),
+        (lambda: MMM(national_data.subset(slice(None, national_data.dates[-2])), SPEC).fit(
+            jax.random.key(5), checkpoint=checkpoint, **given), "table"),
+    ):  # fmt: skip
+        with pytest.raises(RunFolderError, match=f"{text}: "):
+            other()
+
+
+def test_ctrl_c_returns_a_fit_that_says_so(national_data: MMMData, tmp_path: Path) -> None:
+    class Interrupts(Silent):
+        def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+            if done == 80 and chain == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    given = {"num_warmup": 40, "num_samples": 400, "num_chains": 2, "block": 20}
+    with pytest.warns(SamplingWarning, match="stopped by the user after"):
+        fit = MMM(national_data, SPEC).fit(
+            jax.random.key(5), progress=Interrupts(), prior_draws=30, **given
+        )
+    posterior = fit.tree["posterior"]
+    assert 20 <= posterior.sizes["draw"] < 400
+    assert fit.tree["log_likelihood"].sizes["draw"] == posterior.sizes["draw"]
+    assert "incomplete" in repr(fit)
+    assert "stopped by the user" in fit.diagnose().findings[0].message or any(
+        finding.check == "interrupted" for finding in fit.diagnose().findings
+    )
+    assert fit.diagnose().verdict != "PASS"
+    # The mark is kept with the fit, and its results can be read.
+    loaded = load_fit(fit.save(tmp_path / "fit.nc"))
+    assert "incomplete" in repr(loaded)
+    assert np.isfinite(loaded.summary()["roas"]).all()
+
+
+def test_single_precision_agrees(national_data: MMMData) -> None:
+    settings = {"num_warmup": 300, "num_samples": 300, "num_chains": 2}
+    found = {
+        precision: MMM(national_data, SPEC).fit(
+            jax.random.key(2), progress=False, precision=precision, prior_draws=0, **settings
+        )
+        for precision in ("auto", "float32")
+    }
+    assert found["auto"].tree["posterior"].attrs["precision"] == "float64"
+    assert found["float32"].tree["posterior"].attrs["precision"] == "float32"
+    double, single = (fit.contributions().sum("component") for fit in found.values())
+    channels = [fit.roas() for fit in found.values()]
+    np.testing.assert_allclose(double.mean(), single.mean(), rtol=0.01)
+    gap = abs(channels[0].mean(("chain", "draw")) - channels[1].mean(("chain", "draw")))
+    assert (gap < 0.35 * channels[0].std(("chain", "draw"))).all()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +16,7 @@ from mmm_bayes.cli.augmentation import augment, experiments
 from mmm_bayes.cli.budget import optimize
 from mmm_bayes.cli.graph import graphs
 from mmm_bayes.cli.lift_tests import next_test, print_comparison, read_tests
+from mmm_bayes.cli.map_fits import map_fits
 from mmm_bayes.cli.models import bundled_models, load_data, read_model
 from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
@@ -49,10 +52,12 @@ app.command()(forecast)
 app.command("next-test")(next_test)
 app.command()(validate)
 app.command()(compare)
+app.command("map-fits")(map_fits)
 app.add_typer(experiments, name="experiment")
 app.add_typer(graphs, name="graph")
 
 _DEMO_FOLDER = Path("demo_output")
+_UNFINISHED = "unfinished"
 _FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
 
 Draws = Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)]
@@ -118,22 +123,41 @@ def fit(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with code 3 if the verdict is FAIL.")
     ] = False,
+    devices: Annotated[
+        str | None, typer.Option(help="all, or a number: devices for chains, then geos.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps compiled programs for the next run.")
+    ] = None,
 ) -> None:
-    """Fit a model to a table; write draws, summary, diagnostics and figures."""
+    """Fit a model to a table; write draws, summary, diagnostics and figures.
+
+    Draws are kept in OUT/unfinished as they are made: a run that was stopped, however, goes on
+    where it was when the same command is given again. Ctrl-C writes the fit of the draws so far.
+    """
     with problems_in_words():
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
         read = [path for path in (Path(model), data, lift_tests) if path is not None]
         claim_folder(out, force, _FILES, read)
+        if cache is not None:
+            from mmm_bayes.inference.tracing import use_compilation_cache
+
+            use_compilation_cache(cache)
         console, spec = open_console(), read_model(model)
         sizes = draws, warmup, chains
-        result = _run(spec, data, method, sizes, seed, quiet, console, model, lift_tests)
+        options: dict[str, Any] = {}
+        if method == "nuts":
+            options = {"checkpoint": out / _UNFINISHED, "devices": _devices(devices)}
+        result = _run(spec, data, method, sizes, seed, quiet, console, model, lift_tests, options)
         report = result.diagnose()
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, result, None)
         if lift_tests is not None:
             print_comparison(console, result)
         _write(result, report, out, console, None)
+        if "interrupted" not in result.tree["posterior"].attrs:
+            shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
         if strict and report.verdict == "FAIL":
             raise typer.Exit(STRICT)
 
@@ -204,6 +228,7 @@ def _run(
     console: Console,
     model: str | None = None,
     lift_tests: Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> FitResult:
     import jax
 
@@ -225,10 +250,19 @@ def _run(
         jax.random.key(seed),
         method="svi" if method == "svi" else "nuts",
         progress=not quiet,
+        **(options or {}),
         **settings,
     )
     console.print(f"Fitted in {result.tree['posterior'].attrs['wall_seconds']:.1f} s.")
     return result
+
+
+def _devices(text: str | None) -> Literal["all"] | int | None:
+    if text is None or text == "all":
+        return text  # type: ignore[return-value]
+    if not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither all nor a number.", param_hint="--devices")
+    return int(text)
 
 
 def _print_summary(

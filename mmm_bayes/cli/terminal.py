@@ -25,12 +25,12 @@ def problems_in_words() -> Iterator[None]:
     """Say what a user can mend without a traceback; bugs keep theirs."""
     try:
         yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
+    except KeyboardInterrupt as stopped:
+        typer.echo(f"{stopped}" or "Stopped.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit:
         raise
-    except (OSError, FloatingPointError) as error:
+    except (OSError, FloatingPointError, MemoryError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(PROBLEM) from None
     except (ImportError, RuntimeError, ValueError) as error:

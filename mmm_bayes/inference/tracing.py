@@ -6,10 +6,14 @@ Compilation runs no Python and releases the global lock: programs may compile si
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import jax
 
 from mmm_bayes.inference.sharding import runs_on_cpu
 
@@ -18,6 +22,38 @@ _LOCK = threading.RLock()
 # LLVM's higher levels cost a third of the compile time of these programs and gain nothing:
 # their loops are short, and XLA has fused and vectorised them before.
 _CPU_OPTIONS = {"xla_backend_optimization_level": 1}
+
+
+def use_compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Keep compiled programs in a folder, for this process and later ones.
+
+    A model of the same structure and the same number of dates, geos and channels is then compiled
+    once a machine, not once a process. The folder holds machine code that is run when it is read:
+    it should be one that only you can write to.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there; by default ``mmm_bayes`` in the user's cache folder.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+    """
+    from jax.experimental.compilation_cache import compilation_cache
+
+    if folder is None:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base) / "mmm_bayes" / "programs"
+    path = Path(folder).expanduser().resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    # JAX looks at its settings once: without this, a program compiled before would turn it off.
+    compilation_cache.reset_cache()
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return path
 
 
 @contextmanager

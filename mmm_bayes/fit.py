@@ -35,6 +35,7 @@ from mmm_bayes.inference.sharding import (
     process_number,
     several_processes,
 )
+from mmm_bayes.inference.walk import NoFiniteStartError
 from mmm_bayes.model import arrays as make
 from mmm_bayes.model import checks, mmm, tree, units
 from mmm_bayes.model.baseline import TimeFrame
@@ -328,7 +329,7 @@ class MMM:
             if run.checkpoint is not None:
                 identity = self._identity(rng_key, run, added, mesh)
                 kept = stack.enter_context(run.opened(identity))
-            draws = mcmc.sample(
+            draws = self._sampled(
                 key_run,
                 sampler,
                 arrays,
@@ -363,6 +364,24 @@ class MMM:
             attrs["resumed"] = draws.resumed
         groups["posterior"].attrs |= attrs
         return groups
+
+    def _sampled(
+        self,
+        rng_key: jax.Array,
+        sampler: mcmc.NUTSProgram,
+        arrays: mmm.ModelArrays,
+        *given: Any,
+        **options: Any,
+    ) -> mcmc.Draws:
+        """Draws of the sampler; a start that cannot be found is explained by the model."""
+        try:
+            return mcmc.sample(rng_key, sampler, arrays, *given, **options)
+        except NoFiniteStartError as error:
+            program = self.program(marginal=False)
+            plain = arrays._replace(block=None)
+            middle = program.layout(plain).start(np.random.default_rng(0), 1e-6)
+            blamed = program.not_finite(middle.astype(arrays.target.dtype), plain)
+            raise NoFiniteStartError(error.position, blamed) from None
 
     def _identity(
         self,

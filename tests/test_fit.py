@@ -251,3 +251,18 @@ def test_single_precision_agrees(national_data: MMMData) -> None:
     np.testing.assert_allclose(double.mean(), single.mean(), rtol=0.01)
     gap = abs(channels[0].mean(("chain", "draw")) - channels[1].mean(("chain", "draw")))
     assert (gap < 0.35 * channels[0].std(("chain", "draw"))).all()
+
+
+def test_what_is_not_finite_is_named(
+    national_data: MMMData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmm_bayes.model import arrays
+
+    own = arrays.training_arrays
+    monkeypatch.setattr(
+        arrays, "training_arrays",
+        lambda *given: (made := own(*given))._replace(target=made.target * np.inf),
+    )  # fmt: skip
+    with pytest.raises(FloatingPointError, match=r"not finite: target \((nan|-inf)\)") as found:
+        _fit(national_data, 5)
+    assert "prior predictive" in str(found.value)

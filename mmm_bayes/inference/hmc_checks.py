@@ -10,7 +10,6 @@ from mmm_bayes.inference.sampling_checks import listed
 from mmm_bayes.inference.thresholds import DiagnosticsThresholds
 from mmm_bayes.inference.verdict import Finding, Severity
 
-
 _BROKEN = 0.9  # share of divergent draws past which smaller steps are no remedy
 
 

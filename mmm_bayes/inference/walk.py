@@ -31,6 +31,19 @@ _KEPT = ("position", *(name for name in nuts.NUTSInfo._fields if name != "gradie
 _HISTORY = ("position", "gradient")
 
 
+class NoFiniteStartError(FloatingPointError):
+    """No position with a finite density and gradient was found; ``position`` is one tried."""
+
+    def __init__(self, position: NDArray, blamed: str = "") -> None:
+        super().__init__(
+            f"No start with a finite density in {_MAX_STARTS} tries. "
+            + (blamed and f"{blamed} ")
+            + "Usual causes: a prior whose support excludes the data (a bounded prior too narrow), "
+            "or targets far from the likelihood's range. Look at the prior predictive draws first."
+        )
+        self.position = position
+
+
 class Plan(NamedTuple):
     """Lengths and settings of a walk, as in ``SamplerSpec``."""
 
@@ -138,7 +151,7 @@ class Walk:
             tried = np.stack([propose(rng, 0.8**attempt) for rng in generators])
             known = self._state
             position = np.where(found[:, None], known.position, tried.astype(self._dtype))
-            self._state = known._replace(position=position)
+            self._state = known = known._replace(position=position)
             reached, _ = self._call(1, 1, False)
             finite = np.isfinite(reached.potential) & np.isfinite(reached.gradient).all(1)
             finite &= reached.potential < _NOT_EVALUATED / 10
@@ -154,11 +167,7 @@ class Walk:
             if every_process(bool(found.all())):
                 break
         else:
-            raise FloatingPointError(
-                f"No start with a finite density in {_MAX_STARTS} tries. Usual causes: a prior "
-                "whose support excludes the data (a bounded prior too narrow), or targets far from "
-                "the likelihood's range. Look at the prior predictive draws first."
-            )
+            raise NoFiniteStartError(self._state.position[int(np.argmin(found))])
         rank = self._metric.stretch.shape[1]
         metrics = [adaptation.first_metric(gradient, rank) for gradient in self._state.gradient]
         self._metric = nuts.Metric(*map(np.stack, zip(*metrics, strict=True)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -218,6 +219,25 @@ class Program:
         """Negative log density of an unconstrained vector."""
         params, volume = self.layout(arrays).constrain_with_volume(position)
         return -(log_density(self.model, (arrays,), {}, params)[0] + volume)
+
+    def not_finite(self, position: NDArray, arrays: ModelArrays) -> str:
+        """Say which parts of the log density are not finite at a position."""
+        with tracing(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # out of support: what is looked for
+            params = self.layout(arrays).constrain(jnp.asarray(position))
+            fixed = numpyro.handlers.substitute(
+                numpyro.handlers.seed(self.model, jax.random.key(0)), data=params
+            )
+            trace = numpyro.handlers.trace(fixed).get_trace(jax.tree.map(jnp.asarray, arrays))
+            parts = {
+                name: float(jnp.sum(site["fn"].log_prob(site["value"])))
+                for name, site in trace.items()
+                if site["type"] == "sample"
+            }
+        bad = [f"{name} ({value:g})" for name, value in parts.items() if not np.isfinite(value)]
+        if not bad:
+            return "The density is finite where it was tried last, but its gradient is not."
+        return f"Where it was tried last, these terms are not finite: {', '.join(bad)}."
 
     def sampler(self, arrays: ModelArrays) -> NUTSProgram:
         """The compiled sampler of this model."""

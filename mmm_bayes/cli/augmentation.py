@@ -108,6 +108,10 @@ def admgda_experiment(
     ] = ["mechanisms"],  # noqa: B006  # typer copies it
     repetitions: Annotated[int, typer.Option(help="Random causal models a cell.", min=1)] = 20,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local (Dask workers here), or the address of a Dask scheduler."),
+    ] = None,
     targets: Annotated[
         int | None, typer.Option(help="Most variables to predict in a run; all by default.", min=1)
     ] = None,
@@ -133,6 +137,7 @@ def admgda_experiment(
             out=out,
             repetitions=repetitions,
             workers=workers,
+            cluster=cluster,
             published=published,
             seed=seed,
             max_targets=targets,

@@ -28,6 +28,10 @@ def causalmmm_experiment(
     ] = "default",
     repetitions: Annotated[int, typer.Option(help="Simulated panels a cell.", min=1)] = 10,
     workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local (Dask workers here), or the address of a Dask scheduler."),
+    ] = None,
     cell: Annotated[
         list[str] | None, typer.Option(help="Label of a cell to run, as printed; repeatable.")
     ] = None,
@@ -49,6 +53,7 @@ def causalmmm_experiment(
             methods=[name.strip() for name in methods.split(",")],
             repetitions=repetitions,
             workers=workers,
+            cluster=cluster,
             cells=cell,
             shops=shops,
             options=tuple(_setting(text) for text in setting or []),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmm_bayes.experiments.progress import run_with_bars
-from mmm_bayes.experiments.runs import Row, Task, known_results, run_tasks, write_whole
+from mmm_bayes.experiments.runs import Row, Task, open_results, run_tasks, write_whole
 from mmm_bayes.experiments.scenarios import SCENARIOS, Scenario, ScenarioError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def run_scenario(
     seed: int = 0,
     out: Path | str,
     workers: int = 2,
+    cluster: Any = None,
     guide_compat: bool = True,
     max_targets: int | None = None,
     methods: Sequence[str] = ("enumerate", "default"),
@@ -38,9 +39,9 @@ def run_scenario(
 ) -> pd.DataFrame:
     """Run a scenario and write its results.
 
-    The folder gets ``NAME.jsonl`` (one finished run a line; an interrupted call continues from
-    it), ``NAME.csv`` (the table returned), ``NAME_summary.csv``, ``NAME.md`` and ``NAME.png``
-    (with outliers also ``NAME_as_published.png``, against trees that never saw them). Runs of other
+    The folder gets ``results/`` (a file a finished run; an interrupted call continues from it),
+    ``NAME.csv`` (the table returned), ``NAME_summary.csv``, ``NAME.md`` and ``NAME.png`` (with
+    outliers also ``NAME_as_published.png``, against trees that never saw them). Runs of other
     scenarios in the same folder are used where they are the same: the default cell of most
     scenarios is computed once. Kept runs belong to a version of the package; after a change of
     methods in a working copy, take another folder or ``resume=False``.
@@ -58,6 +59,8 @@ def run_scenario(
         Folder of results, made if it is not there.
     workers : int
         Processes of one thread each; 1 is this process, with as many threads as it has.
+    cluster : str or distributed.Client, optional
+        ``"local"``, or a Dask cluster (:func:`~mmm_bayes.distributed.executor.run_cells`).
     guide_compat : bool
         Whether data have the dependent roots of the published ones
         (:func:`~mmm_bayes.data.scm.simulate_scm`).
@@ -66,7 +69,7 @@ def run_scenario(
     methods : sequence of str
         Some of :data:`~mmm_bayes.augmentation.run_settings.METHODS`.
     resume : bool
-        Use the runs that the folder has; otherwise the scenario starts over.
+        Use the runs that the folder has; otherwise these are made again.
     published : Path, optional
         Folder of the published tables, to stand beside ours.
     on_done : callable
@@ -105,12 +108,10 @@ def run_scenario(
         )
     ]
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    own = out / f"{about.name}.jsonl"
-    if not resume:
-        own.unlink(missing_ok=True)
-    known = known_results(out, own) if resume else {}
-    results = run_tasks(make_run, tasks, own, known=known, workers=workers, on_done=on_done)
+    results = run_tasks(
+        make_run, tasks, open_results(out), resume=resume, workers=workers, cluster=cluster,
+        on_done=on_done,
+    )  # fmt: skip
     rows = [row for task in tasks for row in _rows(about, task, results[task.key])]
     rows.sort(key=lambda row: about.values.index(row["value"]))
     table = pd.DataFrame(rows)
@@ -129,6 +130,7 @@ def main_admgda(
     out: Path | str,
     repetitions: int = 20,
     workers: int = 2,
+    cluster: Any = None,
     published: Path | str | None = None,
     seed: int = 0,
     **settings: Any,
@@ -139,7 +141,7 @@ def main_admgda(
     ----------
     scenarios : sequence of str
         Names; ``"all"`` is all of them.
-    out, repetitions, workers, published, seed, **settings
+    out, repetitions, workers, cluster, published, seed, **settings
         As in :func:`run_scenario`.
 
     Returns
@@ -156,6 +158,7 @@ def main_admgda(
         out,
         repetitions=repetitions,
         workers=workers,
+        cluster=cluster,
         published=published,
         seed=seed,
         **settings,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mmm_bayes.experiments.causalmmm_settings import Options
 from mmm_bayes.experiments.causalmmm_studies import STUDIES, Study, methods_of, resized, study_of
 from mmm_bayes.experiments.progress import run_with_bars
-from mmm_bayes.experiments.runs import Row, Task, known_results, run_tasks, write_whole
+from mmm_bayes.experiments.runs import Row, Task, open_results, run_tasks, write_whole
 from mmm_bayes.experiments.scenarios import ScenarioError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run_study(
     repetitions: int = 10,
     seed: int = 0,
     workers: int = 1,
+    cluster: Any = None,
     cells: Sequence[str] | None = None,
     shops: int | None = None,
     options: Options = (),
@@ -43,8 +44,8 @@ def run_study(
 ) -> pd.DataFrame:
     """Run a table or figure and write its results.
 
-    The folder gets ``NAME.jsonl`` (one finished run a line; an interrupted call continues from
-    it), ``NAME.csv`` (the table returned), ``NAME_summary.csv``, ``NAME.md`` and ``NAME.png``.
+    The folder gets ``results/`` (a file a finished run; an interrupted call continues from it),
+    ``NAME.csv`` (the table returned), ``NAME_summary.csv``, ``NAME.md`` and ``NAME.png``.
     Results add up: runs of other cells, methods or repetitions that the folder holds, made by
     earlier calls with the same seed, sizes and options, are in the table as well, and cells that
     two tables share are computed once. Kept runs belong to a version of the package; after a
@@ -65,6 +66,8 @@ def run_study(
     workers : int
         Processes of one thread each; 1 is this process, with as many threads as it has. Timings
         (``figure10``) are taken by one, whatever is given.
+    cluster : str or distributed.Client, optional
+        ``"local"``, or a Dask cluster (:func:`~mmm_bayes.distributed.executor.run_cells`).
     cells : sequence of str, optional
         Labels of the cells to run; all by default.
     shops : int, optional
@@ -74,7 +77,7 @@ def run_study(
     quick : bool
         Toy size, to see that everything runs.
     resume : bool
-        Use the runs that the folder has; otherwise the study starts over.
+        Use the runs that the folder has; otherwise these are made again.
     on_done : callable
         Told how many of how many runs are finished.
 
@@ -105,15 +108,12 @@ def run_study(
         {task.key: task for _, task in _tasks(asked, wanted, options, seed, repetitions)}.values()
     )
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    own = out / f"{about.name}.jsonl"
-    if not resume:
-        own.unlink(missing_ok=True)
-    known = known_results(out, own) if resume else {}
     if about.kind == "timing":
-        workers = 1
-    results = run_tasks(make_run, tasks, own, known=known, workers=workers, on_done=on_done)
-    found = known | results
+        workers, cluster = 1, None
+    found = run_tasks(
+        make_run, tasks, open_results(out), resume=resume, workers=workers, cluster=cluster,
+        on_done=on_done,
+    )  # fmt: skip
     kept = _tasks(about, about.known_methods, options, seed, max(repetitions, _MOST_KEPT))
     rows = [
         row

@@ -1,34 +1,13 @@
-"""Progress of many runs on a terminal."""
+"""Progress of experiments, one after the other."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-
-def run_bars() -> Progress:
-    """Bars that count runs, with the time gone by and left; a context manager."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+from mmm_bayes.distributed.progress import CellProgress, choose_cell_progress
 
 
 def run_with_bars(
@@ -42,14 +21,20 @@ def run_with_bars(
         The summary (Markdown) and the figures of each name in the folder.
     """
     paths = []
-    with run_bars() as bars:
-        for name in names:
-            bar = bars.add_task(name, total=None)
-            run(
-                name,
-                out=out,
-                on_done=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total),
-                **settings,
-            )
-            paths += [Path(out) / f"{name}.md", *sorted(Path(out).glob(f"{name}*.png"))]
+    for name in names:
+        with choose_cell_progress(None, name, "runs") as progress:
+            run(name, out=out, on_done=_teller(progress), **settings)
+        paths += [Path(out) / f"{name}.md", *sorted(Path(out).glob(f"{name}*.png"))]
     return paths
+
+
+def _teller(progress: CellProgress) -> Callable[[int, int], None]:
+    """Start at the first call, which says what was finished before; move at the others."""
+    calls = itertools.count()
+
+    def on_done(done: int, total: int) -> None:
+        if next(calls) == 0:
+            progress.start(total, done)
+        progress.update(done, 0)
+
+    return on_done

@@ -1,27 +1,32 @@
-"""Many independent runs: processes, a file of results that grows by whole lines, and resuming.
+"""Runs of an experiment: settings, seed and repetition, and a folder of results that resumes.
 
-A line holds one run: what it is (settings, seed, repetition, version), and its rows. It is written
-at once and flushed, so that a run that is stopped loses no more than what was being computed.
+A run is kept as soon as it is finished, so that an experiment that is stopped loses no more than
+what was being computed. All experiments of a folder share its results.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 from mmm_bayes._version import __version__
 from mmm_bayes.data.whole_file import whole_file
+from mmm_bayes.distributed.cells import RunError, digest
+from mmm_bayes.distributed.fill import fill_store
+from mmm_bayes.distributed.records import Row
+from mmm_bayes.distributed.store import ResultsError, ResultStore
 
 if TYPE_CHECKING:
     from mmm_bayes._typing import RngKey
 
-Row = dict[str, Any]
+__all__ = ["ResultsError", "Row", "RunError", "Settings", "Task", "open_results", "run_tasks"]
+
+RESULTS = "results"
+"""Name of the folder of results in the folder of an experiment."""
+
+_KIND = "runs of experiments"
 
 
 class Settings(Protocol):
@@ -43,16 +48,24 @@ class Task:
     seed: int
     repetition: int
 
+    def __str__(self) -> str:
+        return f"repetition {self.repetition} of {self.settings}"
+
     @property
     def key(self) -> str:
         """Hexadecimal name of the run; the same name is the same result."""
-        return _digest([asdict(self.settings), self.seed, self.repetition, __version__])
+        return digest([asdict(self.settings), self.seed, self.repetition, __version__])
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Settings and repetition."""
+        return {"repetition": self.repetition, "settings": asdict(self.settings)}
 
     @property
     def data_stream(self) -> int:
         """Number below 2^31 of the settings of the data, which tells random streams apart."""
         given = asdict(self.settings)
-        return int(_digest([given[name] for name in self.settings.DATA])[:8], 16) >> 1
+        return int(digest([given[name] for name in self.settings.DATA])[:8], 16) >> 1
 
     def rng_key(self) -> RngKey:
         """Key of the run's random numbers."""
@@ -62,88 +75,22 @@ class Task:
         return jax.random.fold_in(key, self.repetition)
 
 
-class RunError(RuntimeError):
-    """Some runs failed; the others are kept."""
-
-
-class ResultsError(ValueError):
-    """A file of results that cannot be read."""
-
-
-def read_results(path: Path, *, mend: bool = False) -> dict[str, list[Row]]:
-    """Rows of every run in a file, by key.
-
-    Parameters
-    ----------
-    path
-        File of results; a missing one holds no run.
-    mend
-        Cut a torn last line off the file, so that the next one starts on its own.
-
-    Raises
-    ------
-    ResultsError
-        If a line before the last is not a run.
-    """
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    whole, _, torn = content.rpartition(b"\n")
-    if torn and mend:
-        os.truncate(path, len(content) - len(torn))
-    results: dict[str, list[Row]] = {}
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            record = json.loads(line)
-            results.setdefault(record["key"], record["rows"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ResultsError(
-                f"Line {number} of {path} is not a run ({error}). Delete this line, and the run is "
-                "made again; or start over with resume=False."
-            ) from error
-    return results
-
-
-def append_result(path: Path, task: Task, rows: Iterable[Row]) -> list[Row]:
-    """Add a run to a file of results, as one line in one write; returns the rows as they are read.
-
-    Numbers that are not finite become null.
-    """
-    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
-    record = {
-        "key": task.key,
-        "version": __version__,
-        "seed": task.seed,
-        "repetition": task.repetition,
-        "settings": asdict(task.settings),
-        "rows": plain,
-    }
-    line = json.dumps(record, allow_nan=False, separators=(",", ":")) + "\n"
-    with open(path, "ab", buffering=0) as file:
-        file.write(line.encode())
-        os.fsync(file.fileno())
-    return json.loads(line)["rows"]
-
-
-def known_results(out: Path, own: Path) -> dict[str, list[Row]]:
-    """Runs in a folder's files; only our own file is mended, another may be being written."""
-    known = read_results(own, mend=True)
-    for path in sorted(out.glob("*.jsonl")):
-        if path != own:
-            known = read_results(path) | known
-    return known
+def open_results(out: Path) -> ResultStore:
+    """Results in the folder of an experiment, which is made if it is not there."""
+    return ResultStore(out / RESULTS, _KIND)
 
 
 def run_tasks(
     make: Callable[[Task], list[Row]],
     tasks: Sequence[Task],
-    path: Path,
+    store: ResultStore,
     *,
-    known: dict[str, list[Row]],
+    resume: bool = True,
     workers: int = 2,
+    cluster: Any = None,
     on_done: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, list[Row]]:
-    """Make the runs that are not known.
+    """Make the runs that a store does not have.
 
     Parameters
     ----------
@@ -151,108 +98,47 @@ def run_tasks(
         Makes the rows of a run; a function of a module, which other processes can import.
     tasks
         Runs wanted.
-    path
-        File that finished runs are added to.
-    known
-        Results by key, which are not made again.
-    workers
-        Number of processes; 1 is this one.
+    store
+        What is finished, and where finished runs are added.
+    resume
+        Use what the store has; otherwise these runs are forgotten first, and made again.
+    workers, cluster
+        Where runs are made, see :func:`~mmm_bayes.distributed.executor.run_cells`.
     on_done
         Told how many of how many tasks are finished, known ones among them.
 
     Returns
     -------
     dict
-        Rows by key of every task.
+        Rows by key: of every run in the store, or of these alone where ``resume`` is False.
 
     Raises
     ------
     RunError
-        If runs failed, after all others have finished. Finished ones are in the file.
+        If runs failed, after all others have finished. Finished ones are in the store.
     """
-    results = {task.key: known[task.key] for task in tasks if task.key in known}
-    missing = [task for task in tasks if task.key not in results]
-    on_done(len(tasks) - len(missing), len(tasks))
-    failures = []
-    for task, outcome in outcomes(make, missing, workers):
-        if isinstance(outcome, BaseException):
-            failures.append(f"repetition {task.repetition} of {task.settings}: {outcome!r}")
-            continue
-        results[task.key] = append_result(path, task, outcome)
-        on_done(len(results), len(tasks))
-    if failures:
-        listed = "\n".join(f"  {number}. {text}" for number, text in enumerate(failures[:10], 1))
-        raise RunError(
-            f"{len(failures)} of {len(tasks)} runs failed; the others are kept in {path}, and the "
-            f"same call makes these again. The first are:\n{listed}"
-        )
-    return results
-
-
-def outcomes[T, R](
-    make: Callable[[T], R], tasks: Sequence[T], workers: int
-) -> Iterator[tuple[T, R | BaseException]]:
-    """Each task with what is made of it, or its error, in the order of finishing.
-
-    One worker is this process, as it is; more are processes of one thread each.
-    """
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    if workers == 1:
-        for task in tasks:
-            try:
-                made: R | BaseException = make(task)
-            except Exception as error:
-                made = error
-            yield task, made
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        # A forked process would share the threads and locks of JAX.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=one_thread,
+    known: dict[str, list[Row]] = {}
+    if resume:
+        known = store.rows()
+    else:
+        store.discard(task.key for task in tasks)
+    results: dict[str, list[Row]] = {}
+    failures = fill_store(
+        make,
+        tasks,
+        store,
+        known=set(known),
+        on_done=on_done,
+        on_result=lambda task, rows: results.update({task.key: rows}),
+        workers=workers,
+        cluster=cluster,
     )
-    try:
-        futures = {pool.submit(make, task): task for task in tasks}
-        for future in as_completed(futures):
-            failure = future.exception()
-            yield futures[future], future.result() if failure is None else failure
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def one_thread() -> None:
-    """Hold this process to one thread of a CPU; called before NumPy, JAX and XGBoost load."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    if failures:
+        raise RunError.listing(failures, len(tasks), store.folder)
+    return known | results
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file only by a whole one, so that a reader never meets half of it."""
     with whole_file(path) as place:
         place.write_bytes(content)
-
-
-def _digest(content: Any) -> str:
-    text = json.dumps(_same_type(content), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def _same_type(value: Any) -> Any:
-    """Write numbers as floats: a degree of 3 and one of 3.0 are the same run."""
-    if isinstance(value, dict):
-        return {name: _same_type(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_same_type(part) for part in value]
-    return float(value) if isinstance(value, int) else value
-
-
-def _plain(value: Any) -> Any:
-    """A value that JSON has."""
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -335,6 +335,7 @@ def test_the_experiment_is_the_published_one_by_default(
         "out": tmp_path,
         "repetitions": 20,
         "workers": 2,
+        "cluster": None,
         "published": None,
         "seed": 0,
         "max_targets": None,
@@ -348,6 +349,7 @@ def test_every_option_reaches_the_experiment(called: dict[str, Any], tmp_path: P
     result = run(
         "experiment", "admgda", "--out", tmp_path, "--scenario", "noise", "--scenario", "degree",
         "--repetitions", 3, "--workers", 1, "--targets", 2, "--independent-roots",
+        "--cluster", "tcp://here:8786",
         "--published", tmp_path / "tables", "--seed", 5,
     )  # fmt: skip
     assert result.code == 0
@@ -356,6 +358,7 @@ def test_every_option_reaches_the_experiment(called: dict[str, Any], tmp_path: P
         "out": tmp_path,
         "repetitions": 3,
         "workers": 1,
+        "cluster": "tcp://here:8786",
         "published": tmp_path / "tables",
         "seed": 5,
         "max_targets": 2,
@@ -399,7 +402,7 @@ def test_an_unknown_scenario_is_said_in_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
-        (ResultsError("noise.jsonl, line 3 is no run."), 1, "line 3 is no run"),
+        (ResultsError("0a1b.parquet cannot be read."), 1, "cannot be read"),
         (KeyboardInterrupt(), 130, "Stopped."),
         pytest.param(
             RunError("2 of 4 runs failed."),

@@ -43,7 +43,7 @@ from mmm_bayes.experiments.causalmmm_studies import (
     resized,
 )
 from mmm_bayes.experiments.causalmmm_summary import margins, reliability_of, summarise_timing
-from mmm_bayes.experiments.runs import Row, Task, read_results
+from mmm_bayes.experiments.runs import Row, Task, open_results
 from mmm_bayes.graph_learning import metrics
 
 SMALL = GraphRun(shops=3, channels=3, length=40, structures=2, test_shops=3)
@@ -105,7 +105,7 @@ def test_a_tiny_table_of_real_runs(tmp_path: Path) -> None:
     assert table.loc[~own, "ece"].isna().all()
     assert (table.loc[own, "options"] == "{'epochs': 1}").all()
     names = {path.name for path in tmp_path.iterdir()}
-    files = ("table3.jsonl", "table3.csv", "table3_summary.csv", "table3.md", "table3.png")
+    files = ("results", "table3.csv", "table3_summary.csv", "table3.md", "table3.png")
     assert names == {*files, "table3_reliability.png"}
     done = []
     again = run_study(
@@ -131,7 +131,7 @@ def test_results_add_up_by_method_and_repetition(tmp_path: Path, made: list[Task
     assert not made
     run_study(other, out=tmp_path, methods=("default",), repetitions=2, options=(("epochs", 3),))
     assert {task.settings.method for task in made} == {"causalmmm"}
-    assert len(read_results(tmp_path / "table4.jsonl")) == 2
+    assert len(open_results(tmp_path)) == 2 * 3 * len(RULES) + 2 * 2 + 2
     made.clear()
     only = run_study(TINY, out=tmp_path, cells=["simulation 2, N = 50"], repetitions=1)
     assert not made

@@ -1,0 +1,118 @@
+"""Command that fits many tables, with one model or several."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mmm_bayes.cli.models import read_model
+from mmm_bayes.cli.terminal import (
+    PROBLEM,
+    STRICT,
+    CommandError,
+    open_console,
+    problems_in_words,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from mmm_bayes.distributed.fit_map import FitMap
+    from mmm_bayes.model.spec import ModelSpec
+
+
+def map_fits(
+    tables: Annotated[list[Path], typer.Argument(help="CSV or parquet files, a brand each.")],
+    spec: Annotated[
+        list[str],
+        typer.Option(
+            help="A model file, or the name of a bundled model; repeatable. The first one's [data] "
+            "section says which columns are read."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of results; an earlier run there goes on.")],
+    method: Annotated[str, typer.Option(help="nuts, or svi for a quick look.")] = "nuts",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; half the cores by default.", min=1)
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="local (Dask workers here), or the address of a Dask scheduler."),
+    ] = None,
+    keep_fits: Annotated[
+        bool, typer.Option("--keep-fits/--no-fits", help="Keep each fit whole.")
+    ] = True,
+    draws: Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Warm-up iterations per chain.", min=20)
+    ] = None,
+    chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Random seed: the same seed, the same draws.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 3 if any verdict is FAIL.")
+    ] = False,
+) -> None:
+    """Fit many tables, judge each fit, and write what every channel cost and brought."""
+    with problems_in_words():
+        import jax
+
+        from mmm_bayes.distributed.map_fits import FitsWarning
+        from mmm_bayes.distributed.map_fits import map_fits as run
+
+        models = {name: read_model(name) for name in spec}
+        settings: dict[str, Any]
+        settings = {"num_samples": draws, "num_warmup": warmup, "num_chains": chains}
+        if method == "svi":
+            settings = {"num_draws": draws}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitsWarning)  # they are listed below
+            found = run(
+                jax.random.key(seed),
+                _named(tables),
+                {Path(name).stem: model for name, model in models.items()},
+                store=out,
+                method=method,  # type: ignore[arg-type]  # checked with everything else
+                roles=_roles(models[spec[0]], tables[0]),
+                workers=workers,
+                cluster=cluster,
+                keep_fits=keep_fits,
+                **{name: value for name, value in settings.items() if value is not None},
+            )
+        _report(found, out)
+        if len(found.failures):
+            raise typer.Exit(PROBLEM)
+        if strict and (found.verdicts["verdict"] == "FAIL").any():
+            raise typer.Exit(STRICT)
+
+
+def _named(tables: list[Path]) -> dict[str, Any]:
+    """Tables by the stems of their files; by their paths where stems repeat."""
+    stems = [path.stem for path in tables]
+    names = stems if len(set(stems)) == len(stems) else [str(path) for path in tables]
+    if len(set(names)) < len(names):
+        raise CommandError("A table is named twice.")
+    return dict(zip(names, tables, strict=True))
+
+
+def _roles(spec: ModelSpec, path: Path) -> dict[str, Any]:
+    if spec.data is None:
+        raise CommandError(
+            "The model file has no [data] section, which names the columns of the tables: add one, "
+            "as in models/national_weekly.toml."
+        )
+    left_out = {"dataset", "file", "format"}
+    return spec.data.with_file(path).model_dump(exclude=left_out, exclude_none=True)
+
+
+def _report(found: FitMap, out: Path) -> None:
+    write_text(out / "channels.csv", found.table.to_csv(index=False))
+    verdicts = found.verdicts
+    write_text(out / "verdicts.csv", verdicts.drop(columns="findings").to_csv(index=False))
+    console = open_console()
+    console.print(f"{found!r}\n", highlight=False, markup=False)
+    for _, row in found.failures.iterrows():
+        text = f"failed: {row['table']} with {row['spec']}: {row['error']}"
+        console.print(text, highlight=False, markup=False)
+    console.print(f"Written to {out}/: channels.csv, verdicts.csv.", highlight=False)

@@ -1,0 +1,1 @@
+"""Many independent cells: one executor, one store of results, and fits of many tables."""

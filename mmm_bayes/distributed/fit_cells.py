@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -175,13 +176,20 @@ def make_fit(cell: FitCell) -> list[Row]:
     began, cpu = time.perf_counter(), time.process_time()
     with peak_memory() as memory:
         model = MMM(cell.data, cell.spec, lift_tests=cell.lift_tests)
-        fit = model.fit(cell.rng_key(), cell.method, progress=False, **cell.settings)
+        unfinished = None
+        if cell.folder is not None and cell.method == "nuts":
+            unfinished = Path(cell.folder) / "unfinished" / cell.key
+        fit = model.fit(
+            cell.rng_key(), cell.method, progress=False, checkpoint=unfinished, **cell.settings
+        )
         if fit.tree["posterior"].attrs.get("interrupted"):
             raise KeyboardInterrupt  # a fit that was stopped is no result
         report = fit.diagnose()
         rows = _rows(fit, cell.summarise)
         if cell.folder is not None:
             fit.save(Path(cell.folder) / "fits" / cell.file)
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
     stats = report.stats
     of_cell = {
         "verdict": report.verdict,

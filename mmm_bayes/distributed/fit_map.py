@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KIND = "fits of many tables"
 INDEX = "map.json"
 FITS = "fits"
+UNFINISHED = "unfinished"
 _VERDICTS = ("PASS", "REVIEW", "FAIL")
 _STYLE = "text-align:left"
 
@@ -241,5 +242,5 @@ def load_fit_map(folder: str | os.PathLike[str]) -> FitMap:
             f"{path} cannot be read ({error}). Delete it and make the same call of map_fits: what "
             "is finished is not made again."
         ) from error
-    store = ResultStore(folder, KIND, beside=(INDEX, FITS))
+    store = ResultStore(folder, KIND, beside=(INDEX, FITS, UNFINISHED))
     return FitMap(folder, entries, store.rows({own.key for own in entries}))

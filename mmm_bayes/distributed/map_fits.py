@@ -19,7 +19,7 @@ from mmm_bayes.data.streams import seed_in_words
 from mmm_bayes.distributed.cells import Failure
 from mmm_bayes.distributed.fill import fill_store
 from mmm_bayes.distributed.fit_cells import FitCell, Method, Summarise, make_fit
-from mmm_bayes.distributed.fit_map import FITS, INDEX, KIND, Entry, FitMap, write_index
+from mmm_bayes.distributed.fit_map import FITS, INDEX, KIND, UNFINISHED, Entry, FitMap, write_index
 from mmm_bayes.distributed.progress import CellProgress, choose_cell_progress
 from mmm_bayes.distributed.records import plain
 from mmm_bayes.distributed.store import ResultStore
@@ -87,7 +87,8 @@ def map_fits(
         Keywords of :meth:`MMMData.from_dataframe`, which tables that are no ``MMMData`` are read
         with.
     keep_fits
-        Keep each fit whole, as ``fits/NAME.nc`` in the folder, for :meth:`FitMap.load`.
+        Keep each fit whole, as ``fits/NAME.nc`` in the folder, for :meth:`FitMap.load`. Draws are
+        then kept as they are made, too: a fit whose worker died goes on where it was.
     workers
         Processes of one thread each; 1 is this process, as it is. By default half as many as there
         are cores, since a fit's chains run beside each other.
@@ -144,7 +145,7 @@ def map_fits(
     specs = spec if isinstance(spec, Mapping) else {_ONE_MODEL: spec or ModelSpec()}
     data = _checked(tables, specs, lift_tests or {}, roles, method, settings, summarise)
     folder = Path(store)
-    kept = ResultStore(folder, KIND, beside=(INDEX, FITS))
+    kept = ResultStore(folder, KIND, beside=(INDEX, FITS, UNFINISHED))
     place = str(folder.resolve()) if keep_fits else None
     cells = [
         FitCell(

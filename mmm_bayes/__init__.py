@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mmm_bayes.distributed.map_fits import map_fits
     from mmm_bayes.fit import MMM
     from mmm_bayes.fit_result import FitResult, load_fit
+    from mmm_bayes.graph_learning.training import TrainingWarning
     from mmm_bayes.inference.checkpoint import Checkpoint, SamplingWarning
     from mmm_bayes.inference.mcmc import SamplerSpec
     from mmm_bayes.inference.memory import FitMemoryError, MemoryEstimate
@@ -81,6 +82,7 @@ _HOME = {
     "RunFolderError": "data.run_folder",
     "Checkpoint": "inference.checkpoint",
     "SamplingWarning": "inference.checkpoint",
+    "TrainingWarning": "graph_learning.training",
     "FitMemoryError": "inference.memory",
     "MemoryEstimate": "inference.memory",
     "use_compilation_cache": "inference.tracing",
@@ -195,6 +197,7 @@ __all__ = [
     "SimulatedSCM",
     "StructuralFit",
     "StructuralMMM",
+    "TrainingWarning",
     "WriteError",
     "__version__",
     "admgda",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,9 @@ from mmm_bayes import (
     load_causal_mmm,
     simulate_shops,
 )
+from mmm_bayes.causal_mmm import TrainingWarning
+from mmm_bayes.data.run_folder import RunFolderError
+from mmm_bayes.graph_learning import shop_blocks
 from mmm_bayes.graph_learning.metrics import auroc
 
 NDArray = np.ndarray[Any, Any]
@@ -337,7 +341,64 @@ def test_the_recurrent_decoder_learns(recurrent: CausalMMM, panel: ShopPanel) ->
             call()
 
 
+def test_an_interrupted_model_is_usable_and_marked(
+    panel: ShopPanel, trained: CausalMMM, tmp_path: Path
+) -> None:
+    def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    cm, options = CausalMMM(**SMALL), {"checkpoint": tmp_path / "run", "checkpoint_every": 50}
+    with pytest.warns(TrainingWarning, match="interrupted after 2 of 3 epochs; .* of epoch 2"):
+        cm.fit(jax.random.key(1), panel, on_epoch=on_epoch, **options)
+    file = tmp_path / "model.npz"
+    cm.save(file)
+    for each in (cm, load_causal_mmm(file)):
+        assert each.history.attrs["interrupted"] == "interrupted after 2 of 3 epochs"
+        np.testing.assert_array_equal(each.history["loss"], trained.history["loss"][:2])
+        assert "; interrupted after 2 of 3 epochs>" in repr(each)
+    assert np.isfinite(cm.edge_probabilities(refine=False)).all()
+    other = replace(panel, series=panel.series + 1e-9)
+    with pytest.raises(RunFolderError, match=r"another run \(panel: .* there, .* now\)"):
+        cm.fit(jax.random.key(1), other, **options)
+    with pytest.raises(RunFolderError, match=r"spec.epochs: 3 there, 4 now"):
+        CausalMMM(**SMALL | {"epochs": 4}).fit(jax.random.key(1), panel, **options)
+    with pytest.raises(RunFolderError, match=r"rng_key: \"jax.random.key\(1\), .*key\(2\)"):
+        cm.fit(jax.random.key(2), panel, **options)
+    cm.fit(jax.random.key(1), panel, **options)
+    assert "interrupted" not in cm.history.attrs
+    assert "interrupted" not in repr(cm)
+    np.testing.assert_array_equal(cm.history["loss"], trained.history["loss"])
+    np.testing.assert_array_equal(cm.lag_profiles(), trained.lag_profiles())
+
+
 # --- Forecasts and effects -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["trained", "recurrent"])
+def test_blocks_of_shops_change_nothing(
+    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cm = request.getfixturevalue(name)
+    edges, paths = cm.edge_probabilities(refine=False), ahead(cm)
+    whole = cm.forecast(3, num_draws=DRAWS)
+    sizes = []
+
+    def of_three(count: int, bytes_each: int) -> Iterator[tuple[NDArray, slice]]:
+        monkeypatch.setattr(shop_blocks, "WORKSPACE", 3 * bytes_each)
+        for at, place in blocks(count, bytes_each):
+            sizes.append((len(at), place.stop - place.start))
+            yield at, place
+
+    blocks = shop_blocks.blocks
+    monkeypatch.setattr(shop_blocks, "blocks", of_three)
+    monkeypatch.setattr("mmm_bayes.causal_mmm.paths.blocks", of_three)
+    np.testing.assert_allclose(cm.edge_probabilities(refine=False), edges, atol=1e-5)
+    np.testing.assert_allclose(ahead(cm), paths, rtol=1e-3)
+    again = cm.forecast(3, num_draws=DRAWS)
+    for statistic in ("mean", "median", "low", "high"):
+        np.testing.assert_allclose(again[statistic], whole[statistic], rtol=1e-3)
+    assert sizes == [(3, 3), (3, 3), (3, 2)] * 3
 
 
 def test_what_is_never_negative_is_forecast_so(trained: CausalMMM, panel: ShopPanel) -> None:

@@ -2,5 +2,6 @@
 
 from mmm_bayes.causal_mmm.model import CausalMMM, load_causal_mmm
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
+from mmm_bayes.graph_learning.training import TrainingWarning
 
-__all__ = ["CausalMMM", "CausalMMMSpec", "load_causal_mmm"]
+__all__ = ["CausalMMM", "CausalMMMSpec", "TrainingWarning", "load_causal_mmm"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,13 @@ from mmm_bayes._version import __version__
 from mmm_bayes.causal_mmm.inputs import Fitted, initial_networks, prepare_panel
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.data.text_file import parse_json
 from mmm_bayes.data.whole_file import whole_file
+from mmm_bayes.data.zip_file import expected_zip
 from mmm_bayes.graph_learning.model import Networks
 from mmm_bayes.graph_learning.training import History
 
 _FORMAT = 1
-_DAMAGED = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, EOFError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
@@ -51,6 +48,7 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
         "groups": panel.groups,
         "dates": None if panel.dates is None else [d.isoformat() for d in panel.dates],
         "best_epoch": fitted.best_epoch,
+        "interrupted": fitted.interrupted,
         "key": str(jax.random.key_impl(fitted.key)),
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -70,20 +68,28 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
     """
     try:
         # Opened here, so that it is closed if NumPy cannot read it.
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(arrays.pop("about").tobytes())
+        with Path(path).open("rb") as opened:
+            with expected_zip(opened, _belongs):
+                opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+        about = parse_json(arrays.pop("about").tobytes().decode())
         later = about["format"] > _FORMAT
         if not later:
             return _model(about, arrays)
     except FileNotFoundError:
         raise
-    except _DAMAGED as error:
+    # A damaged zip may raise anything: what it holds goes through several decoders.
+    except Exception as error:
         message = f"{path} is not a CausalMMM, or it is damaged ({error})."
         raise ValueError(f"{message} Files are made by CausalMMM.save.") from error
     raise ValueError(
         f"{path} was written by mmm_bayes {about['version']}, a later version: upgrade to read it."
     )
+
+
+def _belongs(name: str) -> bool:
+    return re.fullmatch(r"[a-z]+(_\d{3,6})?\.npy", name) is not None
 
 
 def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
@@ -105,7 +111,8 @@ def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec
     networks = _with_weights(blank, arrays)
     history = History(arrays["loss"], arrays["validation"])
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=about["key"])
-    return spec, Fitted(networks, panel, prepared, history, about["best_epoch"], key)
+    interrupted = about.get("interrupted", "")  # files of earlier versions have none
+    return spec, Fitted(networks, panel, prepared, history, about["best_epoch"], key, interrupted)
 
 
 def _with_weights(blank: Networks, arrays: dict[str, Any]) -> Networks:

@@ -31,7 +31,7 @@ class Fitted:
     """What training leaves: networks, the panel they were trained on, and how it went.
 
     ``key`` is that of all later draws; ``kept`` holds the refined edges of the panel once they have
-    been drawn.
+    been drawn. ``interrupted`` says in words what is missing where the user ended training.
     """
 
     networks: Networks
@@ -40,6 +40,7 @@ class Fitted:
     history: History
     best_epoch: int
     key: Any
+    interrupted: str = ""
     kept: dict[str, Any] = field(default_factory=dict)
 
 

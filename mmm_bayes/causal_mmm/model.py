@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -12,6 +14,7 @@ import xarray as xr
 
 from mmm_bayes._typing import LAG, NODE, SHOP, RngKey
 from mmm_bayes.causal_mmm import files
+from mmm_bayes.causal_mmm.checkpoint import training_checkpoint
 from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
 from mmm_bayes.causal_mmm.inputs import (
     Fitted,
@@ -27,7 +30,8 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.arrays import Prepared
 from mmm_bayes.graph_learning.model import Steps
-from mmm_bayes.graph_learning.training import train
+from mmm_bayes.graph_learning.training import TrainingWarning, train, warm_epochs
+from mmm_bayes.inference.sharding import Devices
 
 if TYPE_CHECKING:
     from mmm_bayes.causal.graph import CausalGraph
@@ -122,6 +126,8 @@ class CausalMMM:
         if self._fitted is not None:
             panel = self._fitted.panel
             state = f"trained on {panel.n_shops} shops, {panel.n_nodes} nodes"
+            if self._fitted.interrupted:
+                state += f"; {self._fitted.interrupted}"
         return f"CausalMMM({inside}) <{state}>"
 
     # --- Training --------------------------------------------------------------------------------
@@ -133,8 +139,14 @@ class CausalMMM:
         *,
         validation: ShopPanel | None = None,
         on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
+        devices: Devices = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int = 10,
     ) -> CausalMMM:
         """Train on a panel.
+
+        Ctrl-C ends training early: the model that is trained so far is kept, with a warning, and
+        says so in ``history.attrs["interrupted"]``.
 
         Parameters
         ----------
@@ -146,11 +158,27 @@ class CausalMMM:
             Other shops to stop by (``patience``).
         on_epoch
             Told the epoch, how many there are, and the loss a shop.
+        devices : "all", int or sequence of jax.Device, optional
+            Devices that the shops of each step are shared out over, best a number that divides
+            ``batch_size``; by default one. Results are those of one device up to rounding. With
+            ``jax.distributed`` every process calls this with the same arguments.
+        checkpoint
+            Folder that the state of training is kept in, which is made if it is not there. The
+            same call goes on where the last one stopped, however it ended, to the same model bit
+            for bit; after the last epoch, it returns the model at once. A folder serves one
+            training: one of another panel, key, setting or version is refused.
+        checkpoint_every
+            Epochs between states that are kept.
 
         Returns
         -------
         CausalMMM
             Itself.
+
+        Warns
+        -----
+        TrainingWarning
+            If training was interrupted, or goes on with another number of devices.
 
         Raises
         ------
@@ -159,10 +187,19 @@ class CausalMMM:
             name nodes that it does not have.
         FloatingPointError
             If the loss is not finite.
+        KeyboardInterrupt
+            If the user interrupts before an epoch is done, or one of several processes.
+        RunFolderError
+            If the folder is of another training, in use by another process, or damaged.
+        ValueError
+            If there are no such devices, or ``checkpoint_every`` is not positive.
+        WriteError
+            If the folder cannot be written to (disk full, read-only); what it holds stays.
         """
         if findings := training_findings(self.spec, panel, validation):
             raise DataError(findings, "the panel of shops")
         spec = self.spec
+        keep = training_checkpoint(checkpoint, checkpoint_every, rng_key, spec, panel, validation)
         key_init, key_train, key_later = jax.random.split(rng_key, 3)
         prepared = prepare_panel(spec, panel)
         others = None
@@ -178,23 +215,40 @@ class CausalMMM:
                 prepared.shops,
                 others,
                 on_epoch,
+                devices=devices,
+                checkpoint=keep,
             )
         self._fitted = Fitted(
-            trained.networks, panel, prepared, trained.history, trained.best_epoch, key_later
+            trained.networks,
+            panel,
+            prepared,
+            trained.history,
+            trained.best_epoch,
+            key_later,
+            trained.interrupted,
         )
+        if trained.interrupted:
+            _warn_of_interruption(self._fitted, warm_epochs(spec.training()))
         return self
 
     @property
     def history(self) -> xr.Dataset:
-        """Loss a shop by epoch, of training and of validation shops (NaN without)."""
+        """Loss a shop by epoch, of training and of validation shops (NaN without).
+
+        The attribute ``best_epoch`` is the one that parameters are of; ``interrupted``, where there
+        is such an attribute, says what training lacks.
+        """
         fitted = self._trained()
+        attrs: dict[str, Any] = {"best_epoch": fitted.best_epoch + 1}
+        if fitted.interrupted:
+            attrs["interrupted"] = fitted.interrupted
         return xr.Dataset(
             {
                 "loss": ("epoch", fitted.history.loss),
                 "validation": ("epoch", fitted.history.validation),
             },
             {"epoch": np.arange(1, len(fitted.history.loss) + 1)},
-            {"best_epoch": fitted.best_epoch + 1},
+            attrs,
         )
 
     def _trained(self) -> Fitted:
@@ -323,16 +377,18 @@ class CausalMMM:
             ``mean``, ``median``, ``low`` and ``high`` (shop, step, node), in the units of the
             panel.
         """
-        draws = self.forecast_draws(
-            horizon, panel, context=context, num_draws=num_draws, rng_key=rng_key
-        )
         tail = (1.0 - ci_prob) / 2.0
-        low, median, high = np.quantile(draws.values, [tail, 0.5, 1.0 - tail], axis=0)
-        dims = (SHOP, "step", NODE)
-        values = {"mean": draws.values.mean(0), "median": median, "low": low, "high": high}
-        coords = {name: draws.coords[name] for name in dims}
-        found = xr.Dataset({name: (dims, value) for name, value in values.items()}, coords)
-        return found.assign_attrs(ci_prob=ci_prob, ci_kind="eti")
+        labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
+        sizes = tuple(len(label) for label in labels.values())
+        values = {name: np.empty(sizes) for name in ("mean", "median", "low", "high")}
+        for place, draws in blocks:
+            values["mean"][place] = draws.mean(0)
+            found = np.quantile(draws, [0.5, tail, 1.0 - tail], axis=0)
+            for name, value in zip(("median", "low", "high"), found, strict=True):
+                values[name][place] = value
+        dims = tuple(labels)
+        attrs = {"ci_prob": ci_prob, "ci_kind": "eti"}
+        return xr.Dataset({name: (dims, value) for name, value in values.items()}, labels, attrs)
 
     def forecast_draws(
         self,
@@ -344,6 +400,21 @@ class CausalMMM:
         rng_key: RngKey | None = None,
     ) -> xr.DataArray:
         """Paths (draw, shop, step, node) that :meth:`forecast` summarises."""
+        labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
+        values = np.empty((num_draws, *(len(label) for label in labels.values())))
+        for place, draws in blocks:
+            values[:, place] = draws
+        return xr.DataArray(values, labels, ("draw", *labels), "forecast")
+
+    def _paths(
+        self,
+        horizon: int,
+        panel: ShopPanel | None,
+        context: NDArray | None,
+        num_draws: int,
+        rng_key: RngKey | None,
+    ) -> tuple[dict[str, Any], Iterator[tuple[slice, NDArray]]]:
+        """Labels (shop, step, node) of paths, and the paths in blocks of shops."""
         if horizon < 1 or num_draws < 1:
             raise ValueError(
                 f"horizon and num_draws should be 1 or more; got {horizon}, {num_draws}."
@@ -356,13 +427,12 @@ class CausalMMM:
             message = f"context should have the shape {wanted}, but has {np.shape(ahead)}."
             found = Finding("context", "error", message, "(shop, horizon, variable).", "context")
             raise DataError([found], "the forecast")
-        values = forecast_paths(key, self.spec, fitted, panel, prepared, ahead, num_draws)
-        labels = {
+        labels: dict[str, Any] = {
             SHOP: list(panel.shops),
             "step": np.arange(1, horizon + 1),
             NODE: list(panel.nodes),
         }
-        return xr.DataArray(values, labels, ("draw", SHOP, "step", NODE), "forecast")
+        return labels, forecast_paths(key, self.spec, fitted, panel, prepared, ahead, num_draws)
 
     # --- Effects ---------------------------------------------------------------------------------
 
@@ -434,6 +504,13 @@ def load_causal_mmm(path: Path | str) -> CausalMMM:
     cm = CausalMMM(**spec.model_dump())
     cm._fitted = fitted
     return cm
+
+
+def _warn_of_interruption(fitted: Fitted, warm: int) -> None:
+    text = f"Training was {fitted.interrupted}; the model is of epoch {fitted.best_epoch + 1}."
+    if len(fitted.history.loss) <= warm:
+        text += f" Its encoder is as it started: it learns after epoch {warm}."
+    warnings.warn(text, TrainingWarning, stacklevel=3)
 
 
 def _summary(draws: xr.DataArray, ci_prob: float) -> xr.Dataset:

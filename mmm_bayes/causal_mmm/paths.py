@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,9 +19,10 @@ from mmm_bayes.graph_learning.arrays import Prepared, from_scores
 from mmm_bayes.graph_learning.effects import counterfactual_targets
 from mmm_bayes.graph_learning.forecast import LIMIT, additive_paths, recurrent_paths
 from mmm_bayes.graph_learning.gibbs import sample_edges
-from mmm_bayes.graph_learning.model import edge_probabilities, graph_prior
-from mmm_bayes.graph_learning.normalise import restore, transform
-from mmm_bayes.graph_learning.training import take
+from mmm_bayes.graph_learning.model import graph_prior
+from mmm_bayes.graph_learning.normalise import Normalisation, restore, transform
+from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
+from mmm_bayes.graph_learning.shop_blocks import WORKSPACE, blocks, edges_by_block, take
 
 NDArray = np.ndarray[Any, Any]
 
@@ -63,7 +64,7 @@ def _draw_edges(
         full = np.broadcast_to(1.0 - np.eye(len(nodes)), prepared.shops.evidence.shape[:3])
         return full, full[None]
     objective = objective_of(spec, nodes)
-    first = edge_probabilities(networks.encoder, objective, prepared.shops)
+    first = edges_by_block(networks.encoder, objective, prepared.shops)
     if not refine or not isinstance(networks.decoder, AdditiveDecoder):
         draw = functools.partial(jax.random.uniform, shape=(spec.sweeps[1], *first.shape[1:]))
         uniform = jax.vmap(draw, out_axes=1)(keys)
@@ -84,42 +85,72 @@ def forecast_paths(
     prepared: Prepared,
     context: NDArray,
     num_draws: int,
-) -> NDArray:
-    """Paths (draw, shop, step, node), given the context of the steps (shop, step, variable)."""
+) -> Iterator[tuple[slice, NDArray]]:
+    """Paths (draw, shop, step, node), given the context of the steps (shop, step, variable).
+
+    They come in blocks of shops with their place among all: what is held at once does not grow with
+    the number of shops.
+    """
     key_which, key_paths = jax.random.split(key)
     keys = shop_keys(key_paths, panel.shops)
-    norm, shops = prepared.norm, prepared.shops
+    norm, decoder = prepared.norm, fitted.networks.decoder
     around = (context_of(spec, panel, context) - norm.context_location) / norm.context_scale
-    future = jnp.asarray(around, jnp.float32)
     _, edges = edge_draws(spec, fitted, panel, prepared)
     which = np.asarray(jax.random.randint(key_which, (num_draws,), 0, len(edges)))
-    drawn = jnp.asarray(edges[which], jnp.float32)
-    floor = _least_values(panel, prepared)
-    decoder = fitted.networks.decoder
+    floor, bounded = _least_values(panel, prepared), _nonnegative(panel)
+    for at, place in blocks(panel.n_shops, _bytes_a_shop(decoder, num_draws, *around.shape[1:])):
+        future = jnp.asarray(around[at], jnp.float32)
+        drawn = jnp.asarray(edges[which[:, None], at], jnp.float32)
+        own = take(prepared.shops, at) if len(at) < panel.n_shops else prepared.shops
+        if isinstance(decoder, AdditiveDecoder):
+            past = own.values[:, -decoder.layout.lags :]
+            together = _shops_together(decoder, num_draws)
+            with one_blas_thread():
+                paths = additive_paths(
+                    keys[at], decoder, own.sums, drawn, past, future, floor[at], together
+                )
+                paths.block_until_ready()
+        else:
+            noise = jnp.exp(decoder.log_noise)
+            if spec.noise is not None:
+                noise = jnp.full_like(noise, spec.noise)
+            paths = recurrent_paths(
+                keys[at],
+                decoder,
+                noise,
+                drawn,
+                own.values,
+                own.observed,
+                own.context,
+                future,
+                floor[at],
+            )
+        at = at[: place.stop - place.start]
+        values = np.asarray(paths, np.float64)[:, : len(at)]
+        if prepared.ranked is not None:
+            values[..., -1] = from_scores(values[..., -1], prepared.ranked[at])
+        yield place, np.maximum(restore(values, _of_shops(norm, at)), np.where(bounded, 0, -np.inf))
+
+
+def _bytes_a_shop(
+    decoder: AdditiveDecoder | RecurrentDecoder, draws: int, horizon: int, context: int
+) -> int:
+    """What paths of a shop take, with their copies on the way to the panel's units."""
     if isinstance(decoder, AdditiveDecoder):
-        past = shops.values[:, -decoder.layout.lags :]
-        with one_blas_thread():
-            paths = additive_paths(keys, decoder, shops.sums, drawn, past, future, floor)
-            paths.block_until_ready()
-    else:
-        noise = jnp.exp(decoder.log_noise)
-        if spec.noise is not None:
-            noise = jnp.full_like(noise, spec.noise)
-        paths = recurrent_paths(
-            keys,
-            decoder,
-            noise,
-            drawn,
-            shops.values,
-            shops.observed,
-            shops.context,
-            future,
-            floor,
-        )
-    values = np.asarray(paths, np.float64)
-    if prepared.ranked is not None:
-        values[..., -1] = from_scores(values[..., -1], prepared.ranked)
-    return np.maximum(restore(values, norm), np.where(_nonnegative(panel), 0.0, -np.inf))
+        return draws * horizon * decoder.layout.nodes * 48
+    nodes, hidden = len(decoder.names), decoder.unit.hidden_size
+    messages = nodes * (nodes + 4) * hidden * 8  # of all pairs, at one time
+    return draws * (horizon * nodes * 48 + messages)
+
+
+def _shops_together(decoder: AdditiveDecoder, draws: int) -> int:
+    """Shops to draw coefficients of at once: a few matrices a draw and a target."""
+    layout = decoder.layout
+    return int(np.clip(WORKSPACE // (draws * layout.nodes * layout.width**2 * 12), 1, 4))
+
+
+def _of_shops(norm: Normalisation, at: NDArray) -> Normalisation:
+    return norm._replace(location=norm.location[at], scale=norm.scale[at], unit=norm.unit[at])
 
 
 def _nonnegative(panel: ShopPanel) -> NDArray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ import filelock
 import numpy as np
 
 from mmm_bayes.data.whole_file import WriteError, whole_file
+from mmm_bayes.data.zip_file import expected_zip
 
 NDArray = np.ndarray[Any, Any]
 
@@ -80,6 +81,8 @@ class RunFolder:
                 f"{self.folder} is being written to by another process. Wait until it has ended, "
                 "or choose another folder."
             ) from None
+        except NotImplementedError:
+            pass  # a disk without locks (some network ones): one writer is up to the user
         except OSError as error:
             raise WriteError(
                 error.errno, f"{self.folder} cannot be written to ({error.strerror})."
@@ -142,9 +145,13 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            # Opened here, so that it is closed if NumPy cannot read it.
+            with path.open("rb") as opened, expected_zip(opened, lambda member: True):
+                opened.seek(0)
+                with np.load(opened, allow_pickle=False) as file:
+                    return dict(file)
+        # A damaged zip may raise anything.
+        except Exception as error:
             raise RunFolderError(
                 f"{path} cannot be read ({error}). Delete it, and this part is made again."
             ) from error
@@ -161,6 +168,10 @@ class RunFolder:
             np.savez(file, allow_pickle=False, **dict(arrays))
 
     def _path(self, name: str) -> Path:
+        if not re.fullmatch(r"[\w-][\w.+=-]{0,150}", name):
+            raise RunFolderError(
+                f"{name!r:.60} cannot name a file of {self.folder}: use letters, digits and _ - ."
+            )
         return self.folder / f"{name}.npz"
 
 

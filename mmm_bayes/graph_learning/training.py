@@ -1,9 +1,14 @@
-"""Training of CausalMMM: stochastic variational inference over batches of shops."""
+"""Training of CausalMMM: stochastic variational inference over batches of shops.
+
+It goes from one whole epoch to the next, so that it can be kept, interrupted and taken up again
+between any two (:mod:`mmm_bayes.graph_learning.training_checkpoint`), and the shops of a step may
+be shared out over devices (:mod:`mmm_bayes.graph_learning.training_devices`).
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, final
 
 import jax
@@ -13,18 +18,39 @@ import optax
 from numpyro.infer import SVI, Trace_ELBO
 from pydantic import Field
 
+from mmm_bayes.data.whole_file import WriteError
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.model import (
     Networks,
     Objective,
     Shops,
     Steps,
-    edge_probabilities,
     parameters_of,
     program,
 )
+from mmm_bayes.graph_learning.shop_blocks import edges_by_block, take
+from mmm_bayes.graph_learning.training_checkpoint import (
+    Checkpoint,
+    Kept,
+    Progress,
+    TrainingWarning,
+)
+from mmm_bayes.graph_learning.training_devices import Placement, placement_of
+from mmm_bayes.graph_learning.training_epochs import Epochs, compiled_epochs, train_epoch
 from mmm_bayes.inference.settings import Frozen
-from mmm_bayes.inference.tracing import compile_program, tracing
+from mmm_bayes.inference.sharding import Devices
+from mmm_bayes.inference.tracing import tracing
+
+__all__ = [
+    "Checkpoint",
+    "History",
+    "Trained",
+    "TrainingSpec",
+    "TrainingWarning",
+    "train",
+    "train_epoch",
+    "warm_epochs",
+]
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
@@ -73,32 +99,15 @@ class History(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Networks with their parameters, the epoch they are of, and how it went."""
+    """Networks with their parameters, the epoch they are of, and how it went.
+
+    ``interrupted`` says in words what is missing where the user ended training; empty otherwise.
+    """
 
     networks: Networks
     best_epoch: int
     history: History
-
-
-def take(shops: Shops, at: Any) -> Shops:
-    """Some shops, by position."""
-    return jax.tree.map(lambda x: x[at], shops)
-
-
-def train_epoch(
-    svi: SVI, shops: Shops, state: Any, batches: Array, temperature: Array, weight: Any = 1.0
-) -> Any:
-    """One pass: ``batches`` (step, shop) are positions; returns the state and the mean loss.
-
-    ``weight`` multiplies the divergence from the prior and what the encoder learns.
-    """
-    share = batches.shape[1] / shops.values.shape[0]
-
-    def step(state: Any, at: Array) -> Any:
-        return svi.update(state, take(shops, at), temperature, share, weight)
-
-    state, losses = jax.lax.scan(step, state, batches)
-    return state, jnp.mean(losses) / batches.shape[1]
+    interrupted: str = ""
 
 
 def train(
@@ -110,6 +119,9 @@ def train(
     shops: Shops,
     validation: Shops | None = None,
     on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
+    *,
+    devices: Devices = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train on shops.
 
@@ -125,76 +137,141 @@ def train(
         Shops to learn from, and shops to stop by.
     on_epoch
         Told the epoch, how many there are, and the loss a shop.
+    devices
+        That the shops of each step are shared out over. Where they are of several processes, all
+        of these call this with the same arguments.
+    checkpoint
+        Where to keep the state, and to go on from it.
+
+    Returns
+    -------
+    Trained
+        If the user interrupts (Ctrl-C) after an epoch, what was trained so far, so marked.
 
     Raises
     ------
     FloatingPointError
         If the loss is not finite.
+    KeyboardInterrupt
+        If the user interrupts before the first epoch is done, or one of several processes.
+    RunFolderError, WriteError
+        If the checkpoint's folder is of another training, in use, damaged, or cannot be written to.
     """
-    key_init, key_batches, key_validation = jax.random.split(rng_key, 3)
+    placement = placement_of(devices)
+    with Kept(checkpoint, placement) as kept:
+        key_init, key_batches, key_validation = jax.random.split(rng_key, 3)
+        size = min(spec.batch_size, shops.values.shape[0])
+        svi, state = _begin(key_init, networks, objective, steps, spec, shops, size, placement)
+        seed = np.asarray(jax.random.key_data(key_batches)).ravel()
+        batches = np.random.default_rng(seed).bit_generator.state
+        best = svi.get_params(state) if validation is not None and spec.patience else None
+        state = placement.everywhere(state, repr((spec, steps)))
+        start = kept.read(Progress(0, state, best, 0, (), (), batches), spec.epochs)
+        done = start
+        interrupted = ""
+        try:
+            epochs = compiled_epochs(
+                svi, shops, validation, state, key_validation, size, spec.temperature[1], placement
+            )
+            for done in _passes(epochs, svi, spec, start, placement):
+                kept.write(done, now=_ended(spec, done))
+                on_epoch(done.epoch, spec.epochs, done.losses[-1])
+        except KeyboardInterrupt:
+            if done.epoch == 0 or placement.several_processes:
+                raise
+            if not _ended(spec, done):
+                interrupted = f"interrupted after {done.epoch} of {spec.epochs} epochs"
+            _keep_interrupted(kept, done)
+    params = svi.get_params(done.state) if done.best is None else done.best
+    best_epoch = done.epoch - 1 if done.best is None else done.best_epoch
+    trained = parameters_of(networks, placement.here(params))
+    if isinstance(trained.decoder, AdditiveDecoder):
+        edges = edges_by_block(trained.encoder, objective, shops)
+        decoder = trained.decoder.with_unknown(edges, shops.sums.count)
+        trained = trained._replace(decoder=decoder)
+    history = History(np.array(done.losses), np.array(done.checks))
+    return Trained(trained, best_epoch, history, interrupted)
+
+
+def warm_epochs(spec: TrainingSpec) -> int:
+    """Number of epochs in which the encoder waits."""
+    return int(np.floor(_WARM * spec.epochs))
+
+
+def _begin(
+    rng_key: Array,
+    networks: Networks,
+    objective: Objective,
+    steps: Steps,
+    spec: TrainingSpec,
+    shops: Shops,
+    size: int,
+    placement: Placement,
+) -> tuple[SVI, Any]:
+    """Inference and its state before the first step."""
     count = shops.values.shape[0]
-    size = min(spec.batch_size, count)
     per_epoch = -(-count // size)
     schedule = optax.cosine_decay_schedule(spec.learning_rate, spec.epochs * per_epoch, 0.01)
-    optimiser = optax.chain(optax.clip_by_global_norm(100.0), optax.adam(schedule))
-    svi = SVI(*program(networks, objective, steps), optimiser, Trace_ELBO())
-    share = size / count
+    adam = optax.chain(optax.clip_by_global_norm(100.0), optax.adam(schedule))
+    svi = SVI(*program(networks, objective, steps), placement.optimiser(adam), Trace_ELBO())
     # Compiled, it leaves out the likelihood; run as it stands, it takes longer than an epoch's
     # compilation.
     with tracing():
-        state = jax.jit(svi.init)(key_init, take(shops, np.arange(1)), jnp.asarray(1.0), share)
-    blank = jnp.zeros((per_epoch, size), int)
-    epoch_of = compile_program(
-        jax.jit(functools.partial(train_epoch, svi)),
-        shops,
-        state,
-        blank,
-        jnp.float32(1.0),
-        jnp.float32(1.0),
-    )
-    evaluate = None
-    if validation is not None:
-        others = validation.values.shape[0]
-        evaluate = jax.jit(
-            lambda state, temperature: svi.evaluate(state, validation, temperature, 0.0) / others
-        )
+        one = take(shops, np.arange(1))
+        return svi, jax.jit(svi.init)(rng_key, one, jnp.asarray(1.0), size / count)
+
+
+def _passes(
+    epochs: Epochs, svi: SVI, spec: TrainingSpec, done: Progress, placement: Placement
+) -> Iterator[Progress]:
+    """Where training stands after each of the epochs that are left."""
     temperatures = np.geomspace(*spec.temperature, spec.epochs).astype(np.float32)
-    weights = (np.arange(spec.epochs) >= np.floor(_WARM * spec.epochs)).astype(np.float32)
-    losses, checks = [], []
-    best, best_state, best_epoch = np.inf, state, 0
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key_batches)).ravel())
-    # Different relaxed edges every time would make the choice of the best epoch one of luck.
-    for epoch in range(spec.epochs):
-        order = rng.permutation(count)
-        batches = np.resize(order, (per_epoch, size))  # the last batch is filled up from the first
-        state, loss = epoch_of(
-            shops,
-            state,
-            jnp.asarray(batches, int),
-            jnp.asarray(temperatures[epoch]),
-            jnp.asarray(weights[epoch]),
+    weights = (np.arange(spec.epochs) >= warm_epochs(spec)).astype(np.float32)
+    rng = np.random.default_rng()
+    rng.bit_generator.state = done.batches
+    per_epoch = -(-epochs.shops // epochs.size)
+    while not _ended(spec, done):
+        order = rng.permutation(epochs.shops)
+        # The last batch is filled up from the first.
+        batches = np.resize(order, (per_epoch, epochs.size))
+        state, loss = epochs.run(
+            done.state,
+            placement.passed(placement.padded(batches)),
+            placement.passed(temperatures[done.epoch]),
+            placement.passed(weights[done.epoch]),
         )
-        losses.append(float(loss))
+        losses = (*done.losses, float(loss))
         if not np.isfinite(losses[-1]):
             raise FloatingPointError(
-                f"The loss of epoch {epoch + 1} is not finite. Lower learning_rate, or look at the "
-                "series for extreme values."
+                f"The loss of epoch {done.epoch + 1} is not finite. Lower learning_rate, or look "
+                "at the series for extreme values."
             )
-        check = np.nan
-        if evaluate is not None:
-            fixed = state._replace(rng_key=key_validation)
-            check = float(evaluate(fixed, jnp.asarray(temperatures[-1])))
-            if check < best:
-                best, best_state, best_epoch = check, state, epoch
-        checks.append(check)
-        on_epoch(epoch + 1, spec.epochs, losses[-1])
-        if evaluate is not None and spec.patience and epoch - best_epoch >= spec.patience:
-            break
-    if evaluate is None or not spec.patience:
-        best_state, best_epoch = state, len(losses) - 1
-    trained = parameters_of(networks, svi.get_params(best_state))
-    if isinstance(trained.decoder, AdditiveDecoder):
-        edges = edge_probabilities(trained.encoder, objective, shops)
-        decoder = trained.decoder.with_unknown(edges, shops.sums.count)
-        trained = trained._replace(decoder=decoder)
-    return Trained(trained, best_epoch, History(np.array(losses), np.array(checks)))
+        check = np.nan if epochs.check is None else epochs.check(state)
+        best, best_epoch = done.best, done.best_epoch
+        least = done.checks[best_epoch] if done.checks else np.inf
+        if best is not None and (check < least or not np.isfinite(least)):
+            best, best_epoch = svi.get_params(state), done.epoch
+        done = Progress(
+            done.epoch + 1,
+            state,
+            best,
+            best_epoch,
+            losses,
+            (*done.checks, check),
+            rng.bit_generator.state,
+        )
+        yield done
+
+
+def _ended(spec: TrainingSpec, done: Progress) -> bool:
+    """Whether no epoch is left, or none has been better for long."""
+    late = done.best is not None and done.epoch - 1 - done.best_epoch >= spec.patience
+    return done.epoch >= spec.epochs or late
+
+
+def _keep_interrupted(kept: Kept, done: Progress) -> None:
+    try:
+        kept.write(done, now=True)
+    except WriteError as error:
+        # The trained model is there all the same.
+        warnings.warn(f"The checkpoint is older than the model: {error}", TrainingWarning, 4)

@@ -37,6 +37,15 @@ TOLERANCE = 0.1
 """What augmented rows may add to the information on any direction: 5% of an interval at most."""
 
 
+def shares(weights: NDArray) -> NDArray:
+    """Weights over their sum along the last axis; zeros where all of them are."""
+    most = weights.max(-1, keepdims=True, initial=0.0)
+    # Over the greatest first: weights may be so small that their sum has few digits.
+    scaled = np.divide(weights, most, out=np.zeros_like(weights, float), where=most > 0.0)
+    total = scaled.sum(-1, keepdims=True)
+    return np.divide(scaled, total, out=np.zeros_like(scaled), where=total > 0.0)
+
+
 def tempered_powers(weights: NDArray, outcomes: NDArray, n_dates: int, mixture: float) -> NDArray:
     """Powers of observed and augmented rows (geo, date + row): see the head of this module.
 
@@ -50,8 +59,11 @@ def tempered_powers(weights: NDArray, outcomes: NDArray, n_dates: int, mixture: 
         Observed rows a geo, and the share of the likelihood that augmented rows have.
     """
     geos, rows = weights.shape
-    added = mixture * n_dates * weights / weights.sum(1, keepdims=True)
-    power = np.concatenate([np.full((geos, n_dates), 1.0 - mixture), added], 1)
+    share = shares(weights)
+    # A geo whose rows weigh nothing is left as it was observed.
+    mixed = mixture * (share.sum(1, keepdims=True) > 0.0)
+    added = mixed * n_dates * share
+    power = np.concatenate([np.broadcast_to(1.0 - mixed, (geos, n_dates)), added], 1)
     own = n_dates + np.arange(rows)
     places = np.where(outcomes >= 0, outcomes, own)
     places = np.concatenate([np.broadcast_to(np.arange(n_dates), (geos, n_dates)), places], 1)
@@ -81,7 +93,7 @@ def information_ratio(
         return 1.0
     own, theirs = np.eye(width)[varies][:, varies], np.zeros((varies.sum(), varies.sum()))
     for x, new, weight in zip(observed, augmented, weights, strict=True):
-        share = weight / weight.sum()
+        share = shares(weight)
         x = ((x - x.mean(0)) / np.where(varies, scale, 1.0))[:, varies]
         new = ((new - share @ new) / np.where(varies, scale, 1.0))[:, varies]
         own = own + x.T @ x

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmm_bayes.causal.discovery_knowledge_checks import (
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.causal.graph_checks import GraphError, Pair
 from mmm_bayes.data.findings import nearest
+from mmm_bayes.data.text_file import TextError, parse_toml, read_text
 from mmm_bayes.data.whole_file import whole_file
 
 NDArray = np.ndarray[Any, Any]
@@ -217,16 +217,19 @@ class Knowledge:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Knowledge:
         """Make knowledge of what :meth:`to_dict` returns; unknown keys are errors."""
+        if not isinstance(found, Mapping):
+            raise GraphError([f"A table of statements was expected, but {found!r:.60} came."])
         problems = [
-            f"Unknown key {key!r}.{nearest(key, _KEYS) or f' Known are {", ".join(_KEYS)}.'}"
+            f"Unknown key {key!r}.{nearest(str(key), _KEYS) or f' Known are {", ".join(_KEYS)}.'}"
             for key in found
             if key not in _KEYS
         ]
         parts = dict(found)
         for key, value in (("confidences", "confidence"), ("probabilities", "probability")):
             parts[key] = {}
-            for entry in found.get(key, ()):
-                if not isinstance(entry, Mapping) or set(entry) != {"edge", value}:
+            entries = found.get(key, ())
+            for entry in entries if isinstance(entries, list | tuple) else [entries]:
+                if not _is_entry(entry, value):
                     form = f'{{edge = ["tv", "sales"], {value} = 0.9}}'
                     problems.append(f"An entry of {key} should be {form}, but is {entry!r}.")
                 else:
@@ -259,6 +262,14 @@ class Knowledge:
         if not path.is_file():
             raise FileNotFoundError(f"No knowledge at {path}.")
         try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8-sig")))
-        except tomllib.TOMLDecodeError as error:
-            raise GraphError([f"The file is not TOML: {error}."], str(path)) from None
+            return cls.from_dict(parse_toml(read_text(path)))
+        except TextError as error:
+            raise GraphError([str(error)], str(path)) from None
+
+
+def _is_entry(entry: Any, value: str) -> bool:
+    """Whether an entry names an edge by two texts, and has a value."""
+    if not isinstance(entry, Mapping) or set(entry) != {"edge", value}:
+        return False
+    edge = entry["edge"]
+    return isinstance(edge, list | tuple) and all(isinstance(name, str) for name in edge)

@@ -282,10 +282,7 @@ class DiscoverySession:
         session.knowledge, session.options = found["knowledge"], found["options"]
         session.path, session._key = Path(path), found["key"]
         session._runs, session._cache = found["runs"], {}
-        session._decisions = [
-            Decision(**{**one, "edge": (one["edge"][0], one["edge"][1])})
-            for one in found["decisions"]
-        ]
+        session._decisions = [Decision(**one) for one in found["decisions"]]
         return session
 
     def __str__(self) -> str:

@@ -13,9 +13,11 @@ from mmm_bayes.causal.discovery_knowledge import Knowledge
 from mmm_bayes.causal.discovery_result import Discovery
 from mmm_bayes.causal.graph import CausalGraph
 from mmm_bayes.causal.graph_checks import GraphError
+from mmm_bayes.data.text_file import TextError, parse_json, read_text
 from mmm_bayes.data.whole_file import whole_file
 
 _FORMAT = 1
+ACTIONS = ("keep", "drop", "reverse", "open")
 _PARTS = ("format", "knowledge", "key", "options", "runs", "decisions")
 
 
@@ -113,9 +115,9 @@ def read_session(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"No session at {path}.")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise GraphError([f"The file is not JSON: {error}."], str(path)) from None
+        found = parse_json(read_text(path))
+    except TextError as error:
+        raise GraphError([f"The file cannot be read: {error}"], str(path)) from None
     missing = [part for part in _PARTS if not isinstance(found, dict) or part not in found]
     if missing:
         problems = [f"The file holds no {part}: it is no session." for part in missing]
@@ -124,12 +126,18 @@ def read_session(path: Path) -> dict[str, Any]:
         text = f"The session has format {found['format']!r}; this version reads {_FORMAT}."
         raise GraphError([text], str(path))
     try:
+        runs = [_run_of(values) for values in found["runs"]]
         return {
             **found,
             "knowledge": Knowledge.from_dict(found["knowledge"]),
-            "runs": [_run_of(values) for values in found["runs"]],
+            "key": _key(found["key"]),
+            "options": _mapping(found["options"]),
+            "runs": runs,
+            "decisions": [_decision(values, len(runs)) for values in found["decisions"]],
         }
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, GraphError):
+            raise
         text = f"The session cannot be read: {type(error).__name__}: {error}."
         raise GraphError([text], str(path)) from None
 
@@ -154,13 +162,50 @@ def _run_of(values: Mapping[str, Any]) -> Run:
         graph=CausalGraph(values["nodes"], values["graph"]),
         data_graph=CausalGraph(values["nodes"], values["data_graph"]),
         knowledge=Knowledge.from_dict(values["knowledge"]),
-        options=values["options"],
-        key=values["key"],
-        data_hash=values["data_hash"],
-        data_changed=values["data_changed"],
-        edges=tuple(values["edges"]),
-        conflicts=tuple(values["conflicts"]),
+        options=_mapping(values["options"]),
+        key=_key(values["key"]),
+        data_hash=str(values["data_hash"]),
+        data_changed=bool(values["data_changed"]),
+        edges=tuple(map(_mapping, values["edges"])),
+        conflicts=tuple(
+            {**_mapping(one), "edge": _edge(one["edge"])} for one in values["conflicts"]
+        ),
     )
+
+
+def _decision(values: Mapping[str, Any], runs: int) -> dict[str, Any]:
+    """Parts of a decision; after as many runs as there are, at the most."""
+    if set(values) != {"edge", "action", "reason", "by", "after_runs"}:
+        raise ValueError(f"a decision has the parts {sorted(values)}")
+    if values["action"] not in ACTIONS:
+        raise ValueError(f"a decision has the action {values['action']!r}")
+    after = values["after_runs"]
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= runs:
+        raise ValueError(f"a decision was made after {after!r} of {runs} runs")
+    if not isinstance(values["reason"], str) or not isinstance(values["by"], str):
+        raise ValueError("reason and author of a decision should be texts")
+    return {**values, "edge": tuple(_edge(values["edge"]))}
+
+
+def _edge(edge: Any) -> list[str]:
+    if not (isinstance(edge, list) and len(edge) == 2 and all(isinstance(v, str) for v in edge)):
+        raise ValueError(f"an edge should be two names, but is {edge!r:.60}")
+    return edge
+
+
+def _key(key: Any) -> dict[str, Any]:
+    words = _mapping(key)["words"]
+    if not isinstance(key["impl"], str) or not all(
+        isinstance(word, int) and not isinstance(word, bool) and 0 <= word < 2**32 for word in words
+    ):
+        raise ValueError(f"a key should be whole numbers, but is {key!r:.60}")
+    return dict(key)
+
+
+def _mapping(values: Any) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise TypeError(f"a table of values was expected, but {values!r:.60} came")
+    return dict(values)
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from mmm_bayes.causal.graph_checks import GraphError, Pair, Place, nowhere
 from mmm_bayes.causal.graph_dot import dot_text, parse_dot
 from mmm_bayes.causal.graph_gml import gml_text, parse_gml
 from mmm_bayes.data.findings import nearest
+from mmm_bayes.data.text_file import TextError, parse_json, parse_toml, read_text
 from mmm_bayes.data.whole_file import whole_file
 
 _KEYS = ("nodes", "edges", "bidirected", "roles")
@@ -46,14 +46,9 @@ def read_graph(path: str | os.PathLike[str]) -> RawGraph:
     if not path.is_file():
         raise FileNotFoundError(f"No graph at {path}.")
     try:
-        return _READERS[kind](path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        text = f"The file is not UTF-8 text ({error}): save it as UTF-8."
-        raise GraphError([text], str(path)) from None
-    except json.JSONDecodeError as error:
-        raise GraphError([f"line {error.lineno}: not JSON: {error.msg}."], str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise GraphError([f"The file is not TOML: {error}."], str(path)) from None
+        return _READERS[kind](read_text(path))
+    except TextError as error:
+        raise GraphError([str(error)], str(path)) from None
 
 
 def write_graph(
@@ -174,8 +169,8 @@ def _from_gml(text: str) -> RawGraph:
 
 
 _READERS: dict[str, Callable[[str], RawGraph]] = {
-    ".toml": lambda text: _from_mapping(tomllib.loads(text)),
-    ".json": lambda text: _from_mapping(json.loads(text)),
+    ".toml": lambda text: _from_mapping(parse_toml(text)),
+    ".json": lambda text: _from_mapping(parse_json(text)),
     ".dot": _from_dot,
     ".gml": _from_gml,
 }

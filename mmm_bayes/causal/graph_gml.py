@@ -34,7 +34,7 @@ def parse_gml(text: str) -> ParsedGml:
     nx = _networkx()
     try:
         graph = nx.parse_gml(text)
-    except (nx.NetworkXError, ValueError, KeyError) as error:
+    except (nx.NetworkXError, ValueError, KeyError, TypeError, RecursionError) as error:
         return ParsedGml(problems=[f"The file is not GML: {error}."])
     if not graph.is_directed():
         problem = "The graph is undirected: write 'directed 1', and causes as sources of edges."

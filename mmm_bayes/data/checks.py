@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cells import LARGEST
 from mmm_bayes.data.dates import TimeStep, check_regular
 from mmm_bayes.data.findings import Finding, listing, nearest
 from mmm_bayes.data.table import Table
@@ -15,12 +16,17 @@ from mmm_bayes.data.table import Table
 
 def geo_order(geos: Iterable[str]) -> list[str]:
     """Sort names with numbers inside them by number: geo_2 before geo_10."""
-    return sorted(
-        set(geos) - {""},
-        key=lambda g: [
-            (0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", g)
-        ],
-    )
+
+    def key(name: str) -> list[tuple[int, int, str]]:
+        parts = re.split(r"([0-9]+)", name)
+        # Not int(): a name may have more digits than Python takes for a number.
+        numbers = [part.lstrip("0") if part[:1].isdecimal() else None for part in parts]
+        return [
+            (1, 0, part) if number is None else (0, len(number), number)
+            for part, number in zip(parts, numbers, strict=True)
+        ]
+
+    return sorted(set(geos) - {""}, key=key)
 
 
 def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, list[Finding]]:
@@ -152,10 +158,8 @@ def _check_population(table: Table) -> list[Finding]:
                 f"{found.min():g} to {found.max():g}.",
                 "Use one figure per geo, for example its mean.",
             )
-        elif (
-            not (found > 0).all()
-            or not np.isfinite(found).all()
-            or (not isinstance(population, str) and not found.size)
+        elif not ((found >= 1 / LARGEST) & (found <= LARGEST)).all() or (
+            not isinstance(population, str) and not found.size
         ):
             report(
                 "bad_population",
@@ -172,7 +176,7 @@ def _check_revenue(table: Table) -> list[Finding]:
         "Give the revenue of one unit of the target, or leave it out when the target is revenue."
     )
     if isinstance(revenue, str) and revenue in table.numbers:
-        rows = np.flatnonzero(table.numbers[revenue] <= 0)
+        rows = np.flatnonzero(table.numbers[revenue] < 1 / LARGEST)
         if not rows.size:
             return []
         message = (
@@ -180,7 +184,7 @@ def _check_revenue(table: Table) -> list[Finding]:
             "are not: {where}."
         )
         return [table.cells("bad_revenue", "error", revenue, rows, message, remedy)]
-    if isinstance(revenue, int | float) and not (np.isfinite(revenue) and revenue > 0):
+    if isinstance(revenue, int | float) and not 1 / LARGEST <= revenue <= LARGEST:
         message = f"revenue_per_target should be above 0, but is {revenue:g}."
         return [Finding("bad_revenue", "error", message, remedy, column="revenue_per_target")]
     return []

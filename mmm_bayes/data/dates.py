@@ -9,12 +9,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cells import cell_text, plain_column
 from mmm_bayes.data.findings import Finding, listing
 
 Unit = Literal["day", "month", "month_end", "unknown"]
 
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+# A difference of dates is nanoseconds in 64 bits, which end at 292 years.
+FIRST_DATE, LAST_DATE = pd.Timestamp("1850-01-01"), pd.Timestamp("2129-12-31 23:59:59")
 _TEXT_FORMATS = (
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S",
@@ -73,13 +76,26 @@ class TimeStep:
                 "The step between dates is unknown because the table has one date; "
                 "give at least two dates."
             )
+        return self._following(last, periods).as_unit("ns")
+
+    def between(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
+        """Return ``first`` and the dates that follow it, up to ``last``."""
+        # One step more than the mean length can hide, then cut at the last date.
+        count = int((last - first).days / self.days) + 2
+        following = self._following(first, count)
+        kept = following[following <= last].as_unit("ns")
+        return pd.DatetimeIndex([first, *kept], name="date").as_unit("ns")
+
+    def _following(self, last: pd.Timestamp, periods: int) -> pd.DatetimeIndex:
+        # Seconds: a span of centuries is more nanoseconds than a computer counts.
+        last = last.as_unit("s")
         if self.unit == "day":
             dates = [last + pd.Timedelta(days=self.n * k) for k in range(1, periods + 1)]
         else:
             dates = [last + pd.DateOffset(months=self.n * k) for k in range(1, periods + 1)]
             if self.unit == "month_end":
                 dates = [date + pd.offsets.MonthEnd(0) for date in dates]
-        return pd.DatetimeIndex(dates, name="date").as_unit("ns")
+        return pd.DatetimeIndex(dates, name="date")
 
 
 UNKNOWN_STEP = TimeStep("unknown", 1, "")
@@ -105,31 +121,33 @@ def parse_dates(column: pd.Series, name: str) -> ParsedDates:
     month/day), the one that gives regular dates is taken, and if both do the column is refused.
     """
     findings: list[Finding] = []
+    column = plain_column(column)
     blank = column.isna().to_numpy()
     if isinstance(column.dtype, pd.PeriodDtype):
         values, form = column.dt.to_timestamp(), f"period:{column.dtype.name[7:-1]}"
     elif pd.api.types.is_datetime64_any_dtype(column.dtype):
         values, form = column, "datetime"
-    elif pd.api.types.is_numeric_dtype(column.dtype):
+    elif pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind in "iuf":
         values, form = _from_numbers(column)
     else:
         values, form, findings = _from_text(column, name)
     if getattr(values.dtype, "tz", None) is not None:
         values = values.dt.tz_localize(None)
+    values = values.where((values >= FIRST_DATE) & (values <= LAST_DATE))
     index = pd.DatetimeIndex(values).as_unit("ns").normalize()
     if not findings:
         bad = np.flatnonzero(index.isna() & ~blank)
         if bad.size:
-            shown = listing(f"row {i}: {column.iloc[i]!r}" for i in bad)
+            shown = listing(f"row {i}: {cell_text(column.iloc[i])}" for i in bad)
             findings.append(
                 Finding(
                     "unreadable_date",
                     "error",
                     f"Column {name!r} should hold dates, but {bad.size} cell(s) cannot be read as "
                     f"one ({shown}).",
-                    "Write dates as YYYY-MM-DD (an integer is read as a year such as 1907 or as "
-                    "yyyymmdd; for spreadsheet day numbers use pd.to_datetime(column, unit='D', "
-                    "origin='1899-12-30')).",
+                    "Write dates as YYYY-MM-DD, from 1850 to 2129 (an integer is read as a year "
+                    "such as 1907 or as yyyymmdd; for spreadsheet day numbers use "
+                    "pd.to_datetime(column, unit='D', origin='1899-12-30')).",
                     column=name,
                     rows=tuple(int(i) for i in bad),
                 )
@@ -155,7 +173,7 @@ def _from_numbers(column: pd.Series) -> tuple[pd.Series, str]:
     present = numbers.dropna()
     years = bool(len(present)) and bool(present.between(1000, 2999).mean() > 0.5)
     form = "%Y" if years else "%Y%m%d"
-    low, high = (1678, 2261) if years else (16780101, 22611231)
+    low, high = (1850, 2129) if years else (18500101, 21291231)
     sound = numbers.between(low, high) & (numbers % 1 == 0)
     text = numbers.where(sound).map(lambda v: f"{v:.0f}", na_action="ignore")
     return pd.to_datetime(text, format=form, errors="coerce"), f"int:{form}"
@@ -175,7 +193,7 @@ def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, str, list[Findi
 
 def _read_text(text: pd.Series, name: str) -> tuple[pd.Series, str, list[Finding]]:
     """Read distinct texts with the one format that reads most of them."""
-    if text.map(lambda v: bool(re.fullmatch(r"\d{4}-?Q[1-4]", v))).all():
+    if text.map(lambda v: bool(re.fullmatch(r"[12][0-9]{3}-?Q[1-4]", v))).all():
         starts = text.map(lambda v: pd.Period(v.replace("-", ""), freq="Q").to_timestamp())
         return pd.to_datetime(starts), "text:quarter", []
     tries = {form: pd.to_datetime(text, format=form, errors="coerce") for form in _TEXT_FORMATS}
@@ -193,7 +211,7 @@ def _read_text(text: pd.Series, name: str) -> tuple[pd.Series, str, list[Finding
         "ambiguous_date",
         "error",
         f"Dates in column {name!r} can be read in more than one way "
-        f"({listing(map(repr, text.iloc[:3]))}: {' or '.join(fitting)}).",
+        f"({listing(map(cell_text, text.iloc[:3]))}: {' or '.join(fitting)}).",
         f"Convert them first, for example df[{name!r}] = pd.to_datetime(df[{name!r}], "
         f"format={first!r}).",
         column=name,
@@ -321,10 +339,7 @@ def _grid(dates: pd.DatetimeIndex, step: TimeStep) -> tuple[np.ndarray, pd.Datet
     kept = dates[on_grid]
     if not len(kept):
         return on_grid, kept
-    # One step more than the mean length can hide, then cut at the last date.
-    count = int((kept[-1] - kept[0]).days / step.days) + 2
-    following = step.after(kept[0], count)
-    return on_grid, kept[:1].append(following[following <= kept[-1]])
+    return on_grid, step.between(kept[0], kept[-1])
 
 
 def _mode(values: np.ndarray) -> int:

@@ -181,7 +181,7 @@ def _check_collinear(
         columns = columns - columns.mean(0)
     factors = variance_inflation(columns)
     names = list(channels)
-    likeness = np.nan_to_num(np.abs(np.corrcoef(columns.T)))
+    likeness = np.abs([[_correlation(a, b) for a in columns.T] for b in columns.T])
     np.fill_diagonal(likeness, 0)
     findings = []
     for c in np.flatnonzero(factors > VIF_LIMIT):
@@ -221,4 +221,6 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < 3 or _spread(a[both]) == 0 or _spread(b[both]) == 0:
         return 0.0
-    return float(np.corrcoef(a[both], b[both])[0, 1])
+    a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.clip(a @ b / size, -1.0, 1.0)) if size > 0 else 0.0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 
 import numpy as np
 
+from mmm_bayes.data.cells import LARGEST, cell_text, plain_frame, to_float
+from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE
 from mmm_bayes.data.findings import DataError, Finding, listing, nearest
+from mmm_bayes.data.text_file import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +81,16 @@ class LiftTest:
     def __post_init__(self) -> None:
         import pandas as pd
 
-        for field in ("start", "end"):
-            object.__setattr__(self, field, pd.Timestamp(getattr(self, field)))
-        if self.measured_until is not None:
-            object.__setattr__(self, "measured_until", pd.Timestamp(self.measured_until))
+        unread = []
+        for field, what in (("start", "start"), ("end", "end"), ("measured_until", "end of the "
+                            "measurement")):  # fmt: skip
+            if (value := getattr(self, field)) is not None or field != "measured_until":
+                try:
+                    value = _date(value, what)
+                except ValueError as error:
+                    unread.append(str(error))
+                    value = pd.NaT
+                object.__setattr__(self, field, value)
         for field in ("channel", "geos", "spend_change"):
             value = getattr(self, field)
             if isinstance(value, list):
@@ -88,8 +98,9 @@ class LiftTest:
         if isinstance(self.geos, str):
             object.__setattr__(self, "geos", (self.geos,))
         if not self.name:
-            object.__setattr__(self, "name", f"{self.label} {self.start:%Y-%m-%d}")
-        problems = _problems(self)
+            day = "" if unread else f" {self.start:%Y-%m-%d}"
+            object.__setattr__(self, "name", f"{self.label}{day}")
+        problems = unread or _problems(self)
         if problems:
             raise DataError(
                 [Finding("lift_test", "error", text, "Correct the test.", self.label)
@@ -141,7 +152,7 @@ class LiftTest:
     @property
     def label(self) -> str:
         """Channels in words."""
-        return " + ".join(self.channels)
+        return " + ".join(map(str, self.channels))
 
     @property
     def until(self) -> pd.Timestamp:
@@ -151,9 +162,11 @@ class LiftTest:
 
 def _problems(test: LiftTest) -> list[str]:
     problems = []
-    if not test.channels or not all(test.channels):
+    given: tuple[object, ...] = test.channels
+    named = all(isinstance(name, str) and name for name in given)
+    if not test.channels or not named:
         problems.append("The channel is missing.")
-    if len(set(test.channels)) < len(test.channels):
+    elif len(set(test.channels)) < len(test.channels):
         problems.append(f"A channel is named twice: {listing(test.channels)}.")
     if not test.start <= test.end:
         problems.append(f"The end {test.end:%Y-%m-%d} is before the start {test.start:%Y-%m-%d}.")
@@ -162,11 +175,11 @@ def _problems(test: LiftTest) -> list[str]:
             f"The outcome is measured until {test.until:%Y-%m-%d}, before the end "
             f"{test.end:%Y-%m-%d} of the test."
         )
-    if not np.isfinite(test.lift):
+    if not _usable(test.lift):
         problems.append(f"The {_words(test.measure)} is {test.lift}.")
-    if test.measure == "cost_per_target" and test.lift <= 0:
+    elif test.measure == "cost_per_target" and test.lift <= 0:
         problems.append(f"A cost per target should be above zero; got {test.lift}.")
-    if not (np.isfinite(test.standard_error) and test.standard_error > 0):
+    if not (_usable(test.standard_error) and test.standard_error > 0):
         problems.append(f"The standard error should be above zero; got {test.standard_error}.")
     if test.measure not in MEASURES:
         problems.append(f"The measure should be one of {listing(MEASURES)}; got {test.measure!r}.")
@@ -185,7 +198,7 @@ def _change_problems(test: LiftTest) -> list[str]:
             f"There are {len(changes)} changes of spend for {len(test.channels)} channels: give "
             "one a channel, in their order."
         ]
-    if not np.isfinite(changes).all():
+    if not all(map(_usable, changes)):
         return [f"The change of spend is {test.spend_change}."]
     if not np.any(changes):
         return ["The change of spend is zero: there was nothing to test."]
@@ -194,8 +207,13 @@ def _change_problems(test: LiftTest) -> list[str]:
     return []
 
 
+def _usable(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number)
+    return number and (value == 0 or 1 / LARGEST <= abs(value) <= LARGEST)
+
+
 def _words(measure: str) -> str:
-    return measure.replace("_", " ").replace("roas", "ROAS")
+    return str(measure).replace("_", " ").replace("roas", "ROAS")
 
 
 def to_json(tests: Sequence[LiftTest]) -> str:
@@ -209,7 +227,7 @@ def to_json(tests: Sequence[LiftTest]) -> str:
 
 def from_json(text: str) -> tuple[LiftTest, ...]:
     """Read what :func:`to_json` wrote."""
-    return tuple(LiftTest(**record) for record in json.loads(text))
+    return tuple(LiftTest(**record) for record in parse_json(text))
 
 
 # --- Tables of tests -----------------------------------------------------------------------------
@@ -245,6 +263,19 @@ def read_lift_tests(
         Listing every row that is wrong and why.
     """
     names = {name: (columns or {}).get(name, name) for name in _COLUMNS}
+    frame = plain_frame(frame).set_axis([str(c) for c in frame.columns], axis=1)
+    present = list(frame.columns)
+    twice = [column for column in names.values() if present.count(column) > 1]
+    if twice:
+        raise DataError(
+            [
+                Finding("duplicate_column", "error",
+                        f"The table has {present.count(column)} columns named {column!r}.",
+                        "Rename or drop all but one.", column)
+                for column in twice
+            ], "the lift tests",
+        )  # fmt: skip
+    frame = frame.loc[:, ~frame.columns.duplicated()]
     missing = [names[name] for name in _NEEDED if names[name] not in frame.columns]
     if missing:
         raise DataError(
@@ -300,16 +331,16 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
         spend_change=(changes[0] if len(changes) == 1 else changes) if changes else None,
         name="" if empty(values["name"]) else str(values["name"]),
         measured_until=None if empty(until) else _date(until, "end of the measurement"),
-        measure="lift" if empty(measure) else measure,
+        measure="lift" if empty(measure) else str(measure),  # type: ignore[arg-type]
         recorded=empty(values["recorded"]) or _truth(values["recorded"]),
     )
 
 
 def _number(value: Any, what: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"The {what} should be a number; got {value!r}.") from None
+    number = to_float(value)
+    if np.isnan(number):
+        raise ValueError(f"The {what} should be a number; got {cell_text(value)}.")
+    return number
 
 
 def _truth(value: Any) -> bool:
@@ -324,10 +355,24 @@ def _truth(value: Any) -> bool:
 def _date(value: Any, what: str) -> pd.Timestamp:
     import pandas as pd
 
-    found = pd.to_datetime(value, errors="coerce")
-    if pd.isna(found):
-        raise ValueError(f"The {what} should be a date; got {value!r}.")
-    return found
+    given: Any = value
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        # 20240304, as spreadsheets keep it; any other number would pass as nanoseconds.
+        number = to_float(value)
+        given = f"{number:.0f}" if 1e7 <= number < 1e8 and number % 1 == 0 else None
+    elif isinstance(value, str) and not any(sign.isdigit() for sign in value):
+        given = None  # pandas reads "now" and "today"
+    found: Any = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            found = None if given is None else pd.Timestamp(given)
+        except (ValueError, TypeError, OverflowError, Warning):
+            found = None
+    if found is None or pd.isna(found) or not FIRST_DATE.year <= found.year <= LAST_DATE.year:
+        years = f"{FIRST_DATE.year} to {LAST_DATE.year}"
+        raise ValueError(f"The {what} should be a date ({years}); got {cell_text(value)}.")
+    return found.tz_localize(None)
 
 
 def _against_model(

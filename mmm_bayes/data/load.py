@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cells import plain_column
 from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_order
 from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.findings import DataError, DataWarning, Finding, listing, nearest, numbered
@@ -96,18 +97,37 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
         One row per key and one column per variable; cells without a row are NaN.
     """
     _require_frame(df)
-    absent = [c for c in (*keys, variable, value) if c not in df.columns]
-    if absent:
-        raise DataError(
-            Finding(
-                "missing_column",
-                "error",
-                f"Column {name!r} is not in the long table.{nearest(name, map(str, df.columns))}",
-                f"The table has {listing(map(repr, df.columns), 20)}.",
-                column=name,
-            )
-            for name in absent
+    names = [str(c) for c in df.columns]
+    roles = (*keys, variable, value)
+    findings = [
+        Finding(
+            "missing_column",
+            "error",
+            f"Column {name!r} is not in the long table.{nearest(name, names)}",
+            f"The table has {listing(map(repr, names), 20)}.",
+            column=name,
         )
+        for name in dict.fromkeys(roles)
+        if name not in names
+    ]
+    findings += [
+        Finding(
+            "duplicate_column",
+            "error",
+            f"Column {name!r} is in the long table {names.count(name)} times and has "
+            f"{roles.count(name)} part(s) to play; one and one are expected.",
+            "Rename or drop all but one, and give each part a column of its own.",
+            column=name,
+        )
+        for name in dict.fromkeys(roles)
+        if name in names and (names.count(name) > 1 or roles.count(name) > 1)
+    ]
+    if findings:
+        raise DataError(findings, "the long table")
+    df = df.set_axis(names, axis=1)[list(roles)].reset_index(drop=True)
+    df = df.apply(plain_column)
+    if pd.api.types.is_complex_dtype(df[value].dtype):
+        df[value] = df[value].astype("object")  # no number that a table means
     groups = df.groupby([*keys, variable], sort=False, dropna=False)[value]
     repeated = groups.size() > 1
     numeric = pd.api.types.is_numeric_dtype(df[value].dtype)
@@ -159,12 +179,7 @@ def read_frame(
         raise FileNotFoundError(f"There is no file {str(file)!r}.{nearest(file.name, siblings)}")
     kind = format or {".parquet": "parquet", ".pq": "parquet"}.get(file.suffix.lower(), "csv")
     if kind == "parquet":
-        try:
-            return pd.read_parquet(file)
-        except ImportError as error:
-            raise ImportError(
-                "Reading parquet files needs pyarrow: python -m pip install pyarrow"
-            ) from error
+        return _read_parquet(file)
     try:
         # Before pandas 3 the default parser may miss the last digit; since then the option is
         # deprecated.
@@ -172,6 +187,30 @@ def read_frame(
         return pd.read_csv(file, **exact)  # type: ignore[call-overload]
     except pd.errors.EmptyDataError as error:
         raise DataError([_empty(str(file))], str(file)) from error
+    except UnicodeDecodeError as error:
+        message = f"The bytes of the file are no UTF-8 text ({error})."
+        remedy = "Save it as CSV UTF-8, or read it with pd.read_csv(..., encoding='latin-1')."
+        raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
+    except pd.errors.ParserError as error:
+        message = f"The rows of the file do not have the same columns ({str(error).strip()})."
+        remedy = "Look at that line: an open quote or a comma within a cell, for one."
+        raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
+
+
+def _read_parquet(file: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(file)
+    except ImportError as error:
+        raise ImportError(
+            "Reading parquet files needs pyarrow: python -m pip install pyarrow"
+        ) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # no permission, and the like
+        # A damaged file may raise anything in pyarrow and in what pandas keeps beside the table.
+        message = f"The file cannot be read as parquet ({type(error).__name__}: {error})."
+        remedy = "Copy or write the file anew; if it is CSV, use from_csv."
+        raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
 
 
 def _assemble(table: Table, step: TimeStep) -> MMMData:

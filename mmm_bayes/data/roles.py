@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mmm_bayes.data.cells import to_float
 from mmm_bayes.data.findings import Finding, listing, nearest
 
 Channels = Sequence[str] | Mapping[str, str]
@@ -105,7 +106,9 @@ def make_roles(
     if isinstance(population, str):
         people = population
     elif population is not None:
-        people = {str(k): float(v) for k, v in population.items()}
+        people = {str(k): to_float(v) for k, v in population.items()}
+    if revenue_per_target is not None and not isinstance(revenue_per_target, str):
+        revenue_per_target = to_float(revenue_per_target)
     roles = Roles(
         date=date,
         target=target,
@@ -116,6 +119,18 @@ def make_roles(
         population=people,
         revenue_per_target=revenue_per_target,
     )
+    for what, names in (("channel", roles.exposure), ("control", roles.controls)):
+        odd = [name for name in names if not name.strip() or "\x00" in name]
+        if odd:
+            findings.append(
+                Finding(
+                    "bad_name",
+                    "error",
+                    f"A {what} is named {odd[0]!r}, which cannot be a label.",
+                    "Give it a name with a dict {name: column}.",
+                    column=odd[0],
+                )
+            )
     shared = [name for name in roles.controls if name in roles.exposure]
     if shared:
         findings.append(

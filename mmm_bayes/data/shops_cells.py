@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cells import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.findings import Finding, listing
 
@@ -54,6 +55,7 @@ def read_columns(
     frame: pd.DataFrame, shop: str, date: str, context: Sequence[str], nodes: Sequence[str]
 ) -> tuple[Cells, list[Finding]]:
     """Read the columns that the table has, and list the cells that cannot be read."""
+    frame = plain_frame(frame)
     # Columns may be named by numbers.
     by_name = {str(name): frame[name].reset_index(drop=True) for name in frame.columns}
     found: list[Finding] = []
@@ -69,19 +71,22 @@ def read_columns(
     for name in dict.fromkeys((*context, *nodes)):
         if name not in by_name:
             continue
-        values, text = _numbers(by_name[name])
-        infinite = np.isinf(values)
+        values, text = to_floats(by_name[name])
+        infinite = np.abs(np.nan_to_num(values)) > LARGEST
         cells.numbers[name] = np.where(infinite, np.nan, values)
         cells.refused[name] = text | infinite
         if rows := cells.rows(text):
-            shown = f"{by_name[name].iloc[rows[0]]!r} for one; {cells.places(rows)}"
+            shown = f"{cell_text(by_name[name].iloc[rows[0]])} for one; {cells.places(rows)}"
             message = (
                 f"Column {name!r} should hold numbers, but {len(rows)} cell(s) do not: {shown}."
             )
             remedy = "Correct these cells, or read the file with thousands=',' or na_values=[...]."
             found.append(Finding("not_a_number", "error", message, remedy, name, rows))
         if rows := cells.rows(infinite):
-            message = f"Column {name!r} has {len(rows)} infinite cell(s): {cells.places(rows)}."
+            message = (
+                f"Column {name!r} has {len(rows)} infinite cell(s), or beyond {LARGEST:g}: "
+                f"{cells.places(rows)}."
+            )
             remedy = "Look for a division by zero where the table was made."
             found.append(Finding("infinite_value", "error", message, remedy, name, rows))
     return cells, found
@@ -101,16 +106,3 @@ def _names(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
     text = f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)})."
     remedy = "Fill the shop in or drop these rows."
     return names, [Finding("missing_shop", "error", text, remedy, name, rows)]
-
-
-def _numbers(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cells as floats and which are there but no number."""
-    blank = column.isna().to_numpy()
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype("object")
-    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column):
-        # Dates and durations would pass as counts of nanoseconds.
-        return np.full(len(column), np.nan), ~blank
-    numbers = pd.to_numeric(column, errors="coerce")
-    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    return values, ~blank & np.isnan(values)

@@ -191,9 +191,7 @@ def _grid(cells: Cells, roles: ShopRoles) -> tuple[pd.DatetimeIndex, list[Findin
     step, irregular = check_regular(dates, roles.date)
     found += [finding for finding in irregular if finding.check != "date_gap"]
     if len(dates) > 1 and not found:
-        count = int((dates[-1] - dates[0]).days / step.days) + 2
-        following = step.after(dates[0], count)
-        dates = pd.DatetimeIndex(dates[:1].append(following[following <= dates[-1]]))
+        dates = step.between(dates[0], dates[-1])
     if cells.shops is not None:
         keys = pd.DataFrame({"shop": cells.shops, "date": cells.dates}).dropna()
         repeated = keys[keys.duplicated(keep=False)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cells import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.findings import Finding, Severity, listing, nearest
 from mmm_bayes.data.roles import Roles
@@ -62,7 +63,8 @@ class Table:
         return Finding(
             check,
             severity,
-            message.format(where=where, count=len(positions)),
+            # Not str.format: names of columns may hold braces.
+            message.replace("{where}", where).replace("{count}", str(len(positions))),
             remedy,
             column=column,
             rows=positions,
@@ -106,7 +108,7 @@ def _flat(df: pd.DataFrame, roles: Roles) -> pd.DataFrame:
     wanted = {roles.date, roles.geo} - set(map(str, df.columns))
     if any(str(name) in wanted for name in df.index.names if name is not None):
         df = df.reset_index()
-    return df.set_axis([str(c) for c in df.columns], axis=1).reset_index(drop=True)
+    return plain_frame(df.set_axis([str(c) for c in df.columns], axis=1).reset_index(drop=True))
 
 
 def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -> list[Finding]:
@@ -156,8 +158,9 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
 
 
 def _read_geos(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
-    blank = (column.isna() | column.astype("object").map(lambda v: str(v).strip() == "")).to_numpy()
-    values = column.astype("object").map(_geo_name).to_numpy(dtype=object)
+    column = column.astype("object")
+    values = np.array([_geo_name(value) for value in column], dtype=object)
+    blank = column.isna().to_numpy() | (values == "")
     values[blank] = ""
     if not blank.any():
         return values, []
@@ -178,13 +181,14 @@ def _geo_name(value: object) -> str:
     # A missing cell turns a column of integer codes into floats: 12.0 is still geo 12.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    # NumPy's texts end at a NUL.
+    return str(value).replace("\x00", "").strip()
 
 
 def _read_numbers(
     series: pd.Series, column: str, part: str, table: Table, empty_ok: bool
 ) -> tuple[np.ndarray, list[Finding]]:
-    values, text = _to_float(series)
+    values, text = to_floats(series)
     missing = series.isna().to_numpy() | (np.isnan(values) & ~text)
     infinite = np.isinf(values)
     findings = []
@@ -218,41 +222,35 @@ def _read_numbers(
                 "Look for a division by zero where the table was made.",
             )
         )
-    return np.where(infinite, np.nan, values), findings
+    values = np.where(infinite, np.nan, values)
+    findings += _size_findings(values, column, part, table)
+    return np.where(np.abs(values) > LARGEST, np.nan, values), findings
 
 
-def _to_float(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cells as floats and a mask of those that are present but not a number."""
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        series = series.astype("object")
-    blank = series.isna().to_numpy()
-    numeric = pd.api.types.is_numeric_dtype(series.dtype)
-    if numeric and not pd.api.types.is_complex_dtype(series.dtype):
-        return series.to_numpy(dtype="float64", na_value=np.nan), np.zeros(len(series), bool)
-    if not (series.dtype == object or pd.api.types.is_string_dtype(series.dtype)):
-        # Dates, durations and complex numbers would pass pd.to_numeric.
-        return np.full(len(series), np.nan), ~blank
-    values = np.full(len(series), np.nan)
-    for row in np.flatnonzero(~blank):
-        values[row] = _cell(series.iloc[row])
-    text = ~blank & np.isnan(values)
-    return values, text
-
-
-def _cell(value: object) -> float:
-    # float() reads digits with underscores, which no table means as a number.
-    if isinstance(value, str) and "_" in value:
-        return np.nan
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return np.nan
+def _size_findings(values: np.ndarray, column: str, part: str, table: Table) -> list[Finding]:
+    """Numbers whose squares and products no computer holds."""
+    size = np.abs(np.nan_to_num(values))
+    remedy = "Correct these cells, or give the column in another unit (thousands, millions)."
+    if (size > LARGEST).any():
+        message = f"Column {column!r} ({part}) has {{count}} cell(s) beyond {LARGEST:g}: {{where}}."
+        rows = np.flatnonzero(size > LARGEST)
+        return [table.cells("huge_value", "error", column, rows, message, remedy)]
+    if 0 < size.max(initial=0.0) < 1 / LARGEST:
+        message = (
+            f"Column {column!r} ({part}) is nowhere above {1 / LARGEST:g} in size (largest "
+            f"{size.max():g}): too small to compute with."
+        )
+        remedy = "Give the column in a smaller unit."
+        return [Finding("tiny_values", "error", message, remedy, column=column)]
+    return []
 
 
 def _text_finding(
     series: pd.Series, column: str, part: str, table: Table, rows: np.ndarray
 ) -> Finding:
-    shown = listing((f"{table.place(int(r))}: {series.iloc[int(r)]!r}" for r in rows), SHOWN)
+    shown = listing(
+        (f"{table.place(int(r))}: {cell_text(series.iloc[int(r)])}" for r in rows), SHOWN
+    )
     cells = [str(series.iloc[int(r)]) for r in rows]
     remedy = "Correct these cells, or leave them out with pd.read_csv(..., na_values=[...])."
     if all(re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", c.strip()) for c in cells):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 
 from mmm_bayes.data.schema import MMMData
@@ -21,8 +23,8 @@ class ModelDataError(ValueError):
 
 def check_model(spec: ModelSpec, data: MMMData) -> None:
     """Raise :class:`ModelDataError` with every reason why a model cannot be fitted to a table."""
-    problems = [*_names(spec, data), *_effects(spec, data), *_priors(spec)]
-    problems += [*_target(spec, data), *_time(spec, data)]
+    problems = [*_names(spec, data), *_effects(spec, data), *_priors(spec), *_target(spec, data)]
+    problems += _time(spec, data) if data.n_dates > 1 else [_ONE_DATE]
     if problems:
         raise ModelDataError(problems)
 
@@ -88,6 +90,10 @@ def _priors(spec: ModelSpec) -> list[str]:
     return found
 
 
+_ONE_DATE = (
+    "The table has 1 date: carry-over and trend need at least 2, and a model many more. Bring a "
+    "longer history."
+)
 _ANY = ("beta", "roas", "marginal_roas")  # an effect may be given a prior that allows harm
 
 
@@ -137,6 +143,9 @@ def _time(spec: ModelSpec, data: MMMData) -> list[str]:
         )
     for event in spec.events:
         try:
+            for text in event.dates:
+                # pandas would take "now" and numbers of nanoseconds, too.
+                datetime.fromisoformat(text)
             touched = event_indicator(event, data.dates, frame.step_days)
         except ValueError as error:
             found.append(f"Event {event.name!r} has a date that cannot be read ({error}).")

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpyro.distributions as dist
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from scipy import special
 
 from mmm_bayes.inference.settings import Frozen
@@ -125,6 +125,12 @@ class PriorSpec(Frozen):
     df: float | None = None
     value: float | None = None
 
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        # Equal priors have one hash, which is that of their text: no "-0.0".
+        return value + 0.0 if isinstance(value, float) else value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         wanted = _FAMILIES[self.dist][0]
@@ -168,7 +174,9 @@ class PriorSpec(Frozen):
 
     def quantile(self, u: NDArray) -> NDArray:
         """Quantile function at probabilities ``u`` in (0, 1)."""
-        return np.asarray(_FAMILIES[self.dist][2](u, *self.parameters))
+        # A quantile past the largest number is infinite, and no reason to warn.
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.asarray(_FAMILIES[self.dist][2](u, *self.parameters))
 
     @property
     def is_positive(self) -> bool:

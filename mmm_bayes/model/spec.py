@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mmm_bayes.data.table_spec import TableSpec
+from mmm_bayes.data.text_file import TextError, parse_toml, read_text
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.inference.settings import Frozen, nearest
 from mmm_bayes.model.priors import PriorSpec
@@ -125,8 +125,8 @@ class TrendSpec(Frozen):
 
     kind: Literal["none", "linear", "knots", "hsgp"] = "linear"
     scale: float = Field(1.0, gt=0)
-    n_knots: int = Field(6, ge=2)
-    n_basis: int = Field(12, ge=2)
+    n_knots: int = Field(6, ge=2, le=500)
+    n_basis: int = Field(12, ge=2, le=500)
     amplitude: PriorSpec = _half_normal(1.0)
     length: PriorSpec = PriorSpec(dist="inverse_gamma", concentration=5.0, rate=2.0)
 
@@ -160,8 +160,8 @@ class EventSpec(Frozen):
 
     name: str
     dates: tuple[str, ...]
-    days_before: int = Field(0, ge=0)
-    days_after: int = Field(0, ge=0)
+    days_before: int = Field(0, ge=0, le=3660)
+    days_after: int = Field(0, ge=0, le=3660)
     yearly: bool = False
     prior: PriorSpec = _normal(1.0)
 
@@ -284,9 +284,11 @@ class ModelSpec(Frozen):
         """
         text, where = _read(source)
         try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ModelSpecError(f"{where} is not valid TOML: {error}") from error
+            values = parse_toml(text)
+        except TextError as error:
+            raise ModelSpecError(
+                str(error).replace("The file is not TOML", f"{where} is not valid TOML")
+            ) from None
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -362,11 +364,21 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
     if isinstance(source, str) and ("\n" in source or "=" in source or source == ""):
         return source, "The model text"
     path = Path(source)
-    if not path.exists():
+    if not _is_file(path):
         beside = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         there = f" In {path.parent} there are: {', '.join(beside)}." if beside else ""
         raise FileNotFoundError(f"No model file {path}.{there}")
-    return path.read_text(encoding="utf-8"), str(path)
+    try:
+        return read_text(path), str(path)
+    except TextError as error:
+        raise ModelSpecError(f"{path}: {error}") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text too long for a name, or with a NUL in it
+        return False
 
 
 def _explain(error: ValidationError, where: str) -> str:

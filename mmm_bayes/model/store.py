@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from mmm_bayes._version import __version__
+from mmm_bayes.data.netcdf_file import NetCDFError, read_tree
+from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.whole_file import whole_file
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
@@ -55,25 +60,52 @@ def load(path: str | os.PathLike[str]) -> Fitted:
     if not path.is_file():
         raise FileNotFoundError(f"No fit at {path}.")
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as stored:
-            attrs = dict(stored.attrs)
-            found = int(attrs.get("mmm_bayes_format", 0))
-            if found > FORMAT:
-                raise FitFileError(
-                    f"{path} was written by mmm_bayes {attrs.get('mmm_bayes_version')} (file "
-                    f"format {found}); this is {__version__}, which reads up to format {FORMAT}. "
-                    "Update mmm_bayes."
-                )
-            if not found or "mmm_bayes_complete" not in attrs:
-                raise FitFileError(
-                    f"{path} is a NetCDF file but not a fit of mmm_bayes: it lacks the model's "
-                    "specification. Write fits with fit.save(...)."
-                )
-            tree = stored.load()
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+        tree = read_tree(path)
+    except NetCDFError as error:
         raise FitFileError(
             f"{path} cannot be read as NetCDF: it is cut short or not a fit ({error}). Fit again, "
             "or copy the file anew."
         ) from error
-    spec = ModelSpec.from_toml(str(attrs["mmm_bayes_spec"]) + "\n")
-    return Fitted(spec, data_from(tree), tree)
+    attrs = tree.attrs
+    found = _format(attrs)
+    if found > FORMAT:
+        raise FitFileError(
+            f"{path} was written by mmm_bayes {attrs.get('mmm_bayes_version')} (file format "
+            f"{found}); this is {__version__}, which reads up to format {FORMAT}. Update mmm_bayes."
+        )
+    if not found or "mmm_bayes_complete" not in attrs:
+        raise FitFileError(
+            f"{path} is a NetCDF file but not a fit of mmm_bayes: it lacks the model's "
+            "specification. Write fits with fit.save(...)."
+        )
+    try:
+        spec = ModelSpec.from_toml(str(attrs["mmm_bayes_spec"]) + "\n")
+        data = data_from(tree)
+        _check(data, tree)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FitFileError(
+            f"{path} is damaged ({type(error).__name__}: {error}). Fit again, or copy the file "
+            "anew."
+        ) from error
+    return Fitted(spec, data, tree)
+
+
+def _format(attrs: Mapping[Any, Any]) -> int:
+    try:
+        return int(attrs.get("mmm_bayes_format", 0))
+    except (TypeError, ValueError):
+        return 0
+
+
+def _check(data: MMMData, tree: xr.DataTree) -> None:
+    """Refuse tables and draws that no fit has."""
+    if data.roles.to_json() is None or data.time_step is None:  # pragma: no cover - both raise
+        raise ValueError("it has no roles")
+    for name in ("spend", "exposure", "controls", "population", "revenue_per_target"):
+        if not np.isfinite(data.ds[name].values).all():
+            raise ValueError(f"{name} is not finite")
+    if not data.dates.is_monotonic_increasing or not data.dates.is_unique:
+        raise ValueError("the dates are not in order")
+    sizes = tree["posterior"].sizes
+    if not sizes.get("chain") or not sizes.get("draw"):
+        raise ValueError("there are no draws")

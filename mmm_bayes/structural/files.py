@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,10 @@ from tempfile import TemporaryDirectory
 import xarray as xr
 
 from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.data.netcdf_file import read_tree
+from mmm_bayes.data.text_file import parse_json
 from mmm_bayes.data.whole_file import whole_file
+from mmm_bayes.data.zip_file import expected_zip
 from mmm_bayes.fit_result import load_fit
 from mmm_bayes.model import tree
 from mmm_bayes.model.store import FitFileError
@@ -66,29 +70,39 @@ def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
     if not path.is_file():
         raise FileNotFoundError(f"No structural fit at {path}.")
     try:
-        with zipfile.ZipFile(path) as file, TemporaryDirectory() as folder:
-            about = json.loads(file.read("graph.json"))
+        with expected_zip(path, _belongs) as file, TemporaryDirectory() as folder:
+            about = parse_json(file.read("graph.json").decode())
             if about["mmm_bayes_structural"] > _FORMAT:
                 raise FitFileError(f"{path} is from a newer mmm_bayes: update mmm_bayes.")
-            file.extractall(folder)
-            place = Path(folder)
-            with xr.open_datatree(place / "table.nc", engine="h5netcdf") as stored:
-                data = tree.data_from(stored.load())
+
+            def place(name: str) -> Path:
+                # One name of ours for every member: theirs are never a path.
+                (Path(folder) / "member.nc").write_bytes(file.read(name))
+                return Path(folder) / "member.nc"
+
+            data = tree.data_from(read_tree(place("table.nc")))
             equations = {
-                node: load_fit(place / f"equation{k}.nc")
+                str(node): load_fit(place(f"equation{k}.nc"))
                 for k, node in enumerate(about["equations"])
             }
             correlations = {}
             for number, nodes in enumerate(about["districts"]):
-                one = place / f"errors{number}.nc"
-                with xr.open_dataarray(one, engine="h5netcdf") as values:
-                    correlations[tuple(nodes)] = values.load()
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        if isinstance(error, FitFileError):
+                values = read_tree(place(f"errors{number}.nc")).to_dataset()
+                (name,) = values.data_vars
+                correlations[tuple(map(str, nodes))] = values[name].rename(None)
+        graph = CausalGraph(
+            about["nodes"], about["edges"], about["bidirected"], roles=about["roles"]
+        )
+        return StructuralFit(data, graph, map(str, about["media"]), equations, correlations)
+    # A damaged zip may raise anything: its members go through three decoders.
+    except Exception as error:
+        if isinstance(error, FitFileError) and "newer" in str(error):
             raise
         raise FitFileError(
             f"{path} cannot be read: it is cut short or no structural fit ({error}). Fit again, or "
             "copy the file anew."
         ) from error
-    graph = CausalGraph(about["nodes"], about["edges"], about["bidirected"], roles=about["roles"])
-    return StructuralFit(data, graph, about["media"], equations, correlations)
+
+
+def _belongs(name: str) -> bool:
+    return re.fullmatch(r"graph\.json|table\.nc|(equation|errors)\d{1,4}\.nc", name) is not None

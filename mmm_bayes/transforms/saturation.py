@@ -95,8 +95,9 @@ def _hill_jvp(
     x, ec, slope = primals
     d_x, d_ec, d_slope = tangents
     value, by_x, by_slope = _hill_parts(x, ec, slope)
-    # The curve depends on x / ec alone, so the derivative in ec follows from that in x.
-    return value, by_x * (d_x - (x / ec) * d_ec) + by_slope * d_slope
+    # The curve depends on x / ec alone, so the derivative in ec follows from that in x. Not by_x
+    # times x / ec: where the ratio overflows, by_x is zero.
+    return value, by_x * d_x - (x * by_x) / ec * d_ec + by_slope * d_slope
 
 
 def _log(x: Array) -> Array:

@@ -1,0 +1,72 @@
+"""Text that a user wrote, read as UTF-8, TOML or JSON; whatever is wrong is one kind of error."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+
+class TextError(ValueError):
+    """A text cannot be read: why, and where."""
+
+
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text; a byte-order mark is left out.
+
+    Raises
+    ------
+    TextError
+        If the bytes are no UTF-8.
+    """
+    try:
+        # Not read_text: it makes other line ends of those within a quoted name.
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TextError(f"The file is not UTF-8 text ({error}): save it as UTF-8.") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML.
+
+    Raises
+    ------
+    TextError
+        If it is none, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise TextError("The file is not TOML: it is nested too deeply.") from None
+    except ValueError as error:
+        raise TextError(f"The file is not TOML: {error}.") from None
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON; NaN and infinite numbers are none.
+
+    Raises
+    ------
+    TextError
+        If it is none, is nested too deeply, or holds a number of thousands of digits.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise TextError("not JSON: it is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise TextError(f"line {error.lineno}: not JSON: {error.msg}.") from None
+    except ValueError as error:
+        raise TextError(f"not JSON: {error}.") from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text:.40} is too large a number")
+    return value

@@ -512,6 +512,9 @@ def test_files_cut_short_or_foreign_are_refused(trained: CausalMMM, tmp_path: Pa
     later = json.dumps(about | {"format": 99, "version": "9.9"}).encode()
     written(about=np.frombuffer(later, np.uint8))
     refused(r"mmm_bayes 9\.9, a later version: upgrade")
+    earlier = about | {"format": 1, "spec": about["spec"] | {"encoder": "series"}}
+    written(about=np.frombuffer(json.dumps(earlier).encode(), np.uint8))
+    refused("earlier mmm_bayes: train them again")
     with wrong.open("wb") as file:
         np.save(file, np.zeros(3))
     refused("not a CausalMMM")

@@ -260,7 +260,7 @@ def test_a_file_that_is_no_table_is_refused(folder, tmp_path):
     (tmp_path / "junk.csv").write_bytes(bytes(range(128, 256)) * 4)
     result = run("fit", folder / "small.toml", "--data", tmp_path / "junk.csv", "--out", tmp_path)
     assert result.code == 1
-    assert "cannot be read" in result.text
+    assert "bytes of the file" in result.text
 
 
 def test_an_interruption_ends_cleanly(folder, tmp_path, monkeypatch):
@@ -317,3 +317,40 @@ def test_help_does_not_wait_for_heavy_libraries():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_stopped_fit_goes_on_in_its_folder(folder, fitted, tmp_path, monkeypatch):
+    from mmm_bayes.inference import walk
+
+    own = walk.Walk.step
+
+    def stopping(self, *given):
+        own(self, *given)
+        self.keep()
+        if self.done > 45:
+            raise OSError("the machine was taken away")
+
+    arguments = ("fit", folder / "small.toml", "--out", tmp_path / "out", *FEW)
+    monkeypatch.setattr(walk.Walk, "step", stopping)
+    stopped = run(*arguments)
+    assert stopped.code == 1
+    assert "taken away" in stopped.text
+    assert list((tmp_path / "out" / "unfinished").glob("*.npz"))
+    monkeypatch.setattr(walk.Walk, "step", own)
+    other = run(*arguments, "--seed", "9")
+    assert other.code == 1
+    assert "of another run (key: " in other.text
+    result = run(*arguments)
+    assert result.code == 0
+    again, first = (mb.load_fit(path / "fit.nc") for path in (tmp_path / "out", fitted[0]))
+    assert again.tree["posterior"].attrs["resumed"] > 0
+    assert again.tree["posterior"].to_dataset().equals(first.tree["posterior"].to_dataset())
+    assert not (tmp_path / "out" / "unfinished").exists()
+
+
+def test_devices_that_are_not_there_are_refused(folder, tmp_path):
+    result = run("fit", folder / "small.toml", "--out", tmp_path, "--devices", "7", *FEW)
+    assert result.code == 1
+    assert "JAX sees 1" in result.text
+    assert run("fit", folder / "small.toml", "--out", tmp_path, "--devices", "many").code == 2

@@ -23,7 +23,7 @@ from mmm_bayes.data.zip_file import expected_zip
 from mmm_bayes.graph_learning.model import Networks
 from mmm_bayes.graph_learning.training import History
 
-_FORMAT = 1
+_FORMAT = 2  # 1: other networks of the paper, with weights of the same shapes
 
 
 def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
@@ -64,7 +64,7 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no such model, damaged, or of a later format.
+        If the file is no such model, damaged, or of a later format, or of networks that changed.
     """
     try:
         # Opened here, so that it is closed if NumPy cannot read it.
@@ -75,7 +75,10 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
                 arrays = {name: file[name] for name in file.files}
         about = parse_json(arrays.pop("about").tobytes().decode())
         later = about["format"] > _FORMAT
-        if not later:
+        other = about["format"] == 1 and (
+            about["spec"].get("encoder") == "series" or about["spec"].get("decoder") == "recurrent"
+        )
+        if not later and not other:
             return _model(about, arrays)
     except FileNotFoundError:
         raise
@@ -83,6 +86,11 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
     except Exception as error:
         message = f"{path} is not a CausalMMM, or it is damaged ({error})."
         raise ValueError(f"{message} Files are made by CausalMMM.save.") from error
+    if other:
+        raise ValueError(
+            f"{path} holds the paper's networks as they were in an earlier mmm_bayes: train them "
+            "again."
+        )
     raise ValueError(
         f"{path} was written by mmm_bayes {about['version']}, a later version: upgrade to read it."
     )

@@ -136,6 +136,7 @@ def initial_networks(
             spec.embedding,
             spec.ablation != "rw",
             spec.ablation == "markov",
+            spec.centred,
         )
     window = min(2 * spec.lags, panel.length)
     encoder = Encoder(key_encoder, window, spec.hidden, shops.evidence.shape[-1])

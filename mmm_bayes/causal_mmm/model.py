@@ -68,6 +68,8 @@ class CausalMMM:
         Functions of lagged values in the additive decoder.
     hidden, embedding : int
         Width of the networks, and length of the recurrent decoder's node embeddings.
+    centred : bool
+        Whether a source at its mean sends nothing in the recurrent decoder.
     components : int
         Latent graphs that the prior learns beside the sparse one
         (:mod:`mmm_bayes.graph_learning.prior`).

@@ -23,6 +23,7 @@ class CausalMMMSpec(Frozen):
     basis: tuple[Literal["linear", "square", "tanh"], ...] = ("linear",)
     hidden: int = Field(32, ge=1)
     embedding: int = Field(8, ge=0)
+    centred: bool = True
     components: int = Field(5, ge=0)
     edge_probability: float = Field(0.2, gt=0.0, lt=1.0)
     edge_prior: tuple[tuple[str, str, float], ...] = ()

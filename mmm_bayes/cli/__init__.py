@@ -94,7 +94,8 @@ def demo(
         console.print(
             "\nNext: [bold]mmm-bayes fit lydia_pinkham --out lydia[/bold] fits a real series, "
             "[bold]mmm-bayes datasets[/bold] lists the bundled tables,\nand the head of "
-            "[bold]models/national_weekly.toml[/bold] says how to use a table of your own."
+            "[bold]models/national_weekly.toml[/bold] says how to use a table of your own.",
+            markup=True,
         )
 
 

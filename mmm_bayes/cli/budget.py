@@ -111,18 +111,21 @@ def _limits(given: list[str], side: str) -> list[Limit]:
     return found
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _read(path: Path) -> dict[str, Any]:
     """Read a file of limits."""
-    import tomllib
-
     from mmm_bayes.budget.cost import CostCurve
     from mmm_bayes.budget.limits import Limit
     from mmm_bayes.data.findings import listing, nearest
+    from mmm_bayes.data.text_file import TextError, parse_toml, read_text
 
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise CommandError(f"{path} is not valid TOML: {error}") from error
+        values = parse_toml(read_text(path))
+    except TextError as error:
+        raise CommandError(f"{path}: {error}") from error
     problems = [
         f"there is no section {name!r}.{nearest(name, _SECTIONS)}"
         for name in values
@@ -130,9 +133,12 @@ def _read(path: Path) -> dict[str, Any]:
     ]
     found: dict[str, Any] = {}
     for name in ("bounds", "change"):
-        pairs = {}
-        for channel, pair in values.get(name, {}).items():
-            if not isinstance(pair, list) or len(pair) != 2:
+        pairs, given = {}, values.get(name, {})
+        if not isinstance(given, dict):
+            problems.append(f"[{name}] should hold channel = [lower, upper], but is {given!r}")
+            continue
+        for channel, pair in given.items():
+            if not isinstance(pair, list) or len(pair) != 2 or not all(map(_is_number, pair)):
                 problems.append(f"[{name}] {channel} should be [lower, upper], but is {pair!r}")
                 continue
             pairs[channel] = tuple(float(end) for end in pair)
@@ -140,6 +146,9 @@ def _read(path: Path) -> dict[str, Any]:
             found[name] = pairs
     for key, make in (("limits", Limit), ("cost", CostCurve)):
         members = values.get(key, [] if key == "limits" else {})
+        if not isinstance(members, list | dict):
+            problems.append(f"[{key}] should hold a table for each, but is {members!r}")
+            continue
         listed = list(members.items()) if isinstance(members, dict) else list(enumerate(members))
         made = {}
         for place, member in listed:

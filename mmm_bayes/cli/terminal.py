@@ -62,10 +62,13 @@ def claim_folder(out: Path, force: bool, files: Iterable[str], inputs: Iterable[
 
 
 def open_console() -> Console:
-    """Open a console as wide as the terminal, or of a fixed width in a pipe."""
+    """Open a console as wide as the terminal, or of a fixed width in a pipe.
+
+    Text is printed as it is: names are the user's, and may hold what rich takes for markup.
+    """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False, markup=False)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,12 +8,14 @@ r"""The causal relational encoder: from a shop's series to logits of its edges (
     h_{ij}^2 &= f_{\mathrm{edge}}^2(h_i^2, h_j^2, h_{ij}^1).
 
 Readings of what the paper leaves open: series have any length, so that :math:`f_{\mathrm{emb}}` is
-a perceptron over windows of the series, averaged over the windows there are (the paper's is one
-window); the sum over sources is a mean, so that one network serves any number of nodes; the second
-edge network sees the first's output (skip connection), as in neural relational inference (Kipf et
-al. 2018), which the architecture follows. Beyond the paper, the first edge network may see what a
-regression says of the pair (:mod:`mmm_bayes.graph_learning.evidence`), and the logit starts as a
-line in the Wald statistic.
+a perceptron over windows of the series (the paper's is one window), and what is learned of windows
+is averaged. Without evidence the first edge network sees both series of a pair in each window
+before the average; an average of each series' own embeddings would hold nothing of what one does
+after the other. The sum over sources is a mean, so that one network serves any number of nodes; the
+second edge network sees the first's output (skip connection), as in neural relational inference
+(Kipf et al. 2018), which the architecture follows. Beyond the paper, the first edge network may see
+what a regression says of the pair (:mod:`mmm_bayes.graph_learning.evidence`), and the logit starts
+as a line in the Wald statistic.
 """
 
 from __future__ import annotations
@@ -83,10 +85,13 @@ class Encoder(eqx.Module):
         windows = jnp.swapaxes(values[at], 1, 2)  # (window, node, time in it)
         there = jnp.mean(observed[at], axis=1)
         own = jax.vmap(jax.vmap(self.embed))(windows)
-        weight = there / jnp.maximum(jnp.sum(there, axis=0), 1e-6)
-        first = jnp.sum(weight[..., None] * own, axis=0)  # (node, hidden)
-        pair_first = _over_pairs(self.edge_first, first, evidence)
-        others = 1.0 - jnp.eye(nodes, dtype=first.dtype)
+        if self.n_evidence:
+            weight = there / jnp.maximum(jnp.sum(there, axis=0), 1e-6)
+            first = jnp.sum(weight[..., None] * own, axis=0)  # (node, hidden)
+            pair_first = _over_pairs(self.edge_first, first, evidence)
+        else:
+            pair_first = _over_windows(self.edge_first, own, there)
+        others = 1.0 - jnp.eye(nodes, dtype=own.dtype)
         gathered = jnp.einsum("ij,ijh->jh", others, pair_first) / max(nodes - 1, 1)
         second = jax.vmap(self.vertex)(gathered)
         logits = _over_pairs(self.edge_second, second, pair_first)
@@ -105,3 +110,26 @@ def _over_pairs(network: eqx.nn.MLP, nodes: Array, pairs: Array) -> Array:
         pairs,
     ]
     return jax.vmap(jax.vmap(network))(jnp.concatenate(inputs, axis=-1))
+
+
+def _over_windows(network: eqx.nn.MLP, own: Array, there: Array) -> Array:
+    """Average of a network over the windows of each pair (source, target, hidden).
+
+    Its last layer is linear and is applied to the average.
+
+    Parameters
+    ----------
+    network
+        Of one hidden layer, over the embeddings of source and target.
+    own, there
+        Embeddings (window, node, hidden), and the share observed (window, node).
+    """
+    first, last = network.layers
+    source, target = jnp.split(first.weight, 2, axis=1)
+    assert first.bias is not None
+    assert last.bias is not None
+    sent, received = own @ source.T, own @ target.T + first.bias
+    inside = network.activation(sent[:, :, None] + received[:, None])
+    both = there[:, :, None] * there[:, None]
+    weight = both / jnp.maximum(jnp.sum(both, axis=0), 1e-6)
+    return jnp.einsum("wij,wijh->ijh", weight, inside) @ last.weight.T + last.bias

@@ -13,6 +13,10 @@ Readings of what the paper leaves open (section 3.2):
 * Messages see the *current* values, as equation (1) writes, and the receiver's hidden state. The
   sender's hidden state would bring in what reached the sender along other edges, and prediction
   ``j`` would depend on ``i`` through it where :math:`z_{ij} = 0`: Claim 1 would be false.
+* The paper's edge network is any; ours (``centred``) says nothing of a source at its mean, which is
+  zero in standardised series: :math:`f_{\mathrm{edge}}(x_i, \dots) = g(x_i, \dots) - g(0, \dots)`.
+  What it says of the receiver alone would otherwise be switched by the edge: noise that hides the
+  sources while edges are drawn at random, and later a code for what the encoder knows of a shop.
 * One edge network serves all pairs; node embeddings (a setting) tell it which pair it looks at.
 * The Hill curve lies in (0, 1) and series are standardised: a line, learned, lies in between.
 * With a missing value the model goes on with its own prediction.
@@ -47,6 +51,8 @@ class RecurrentDecoder(eqx.Module):
         Whether the target has a Hill curve (otherwise CM-rw).
     markov
         Whether hidden states are forgotten at every step (CM-markov).
+    centred
+        Whether a source at its mean sends nothing.
     """
 
     names: Array
@@ -61,6 +67,7 @@ class RecurrentDecoder(eqx.Module):
     log_noise: Array
     saturation: bool = eqx.field(static=True)
     markov: bool = eqx.field(static=True)
+    centred: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -71,6 +78,7 @@ class RecurrentDecoder(eqx.Module):
         embedding: int,
         saturation: bool = True,
         markov: bool = False,
+        centred: bool = True,
     ) -> None:
         keys = jax.random.split(rng_key, 8)
         self.names = 0.3 * jax.random.normal(keys[0], (nodes, embedding))
@@ -83,7 +91,7 @@ class RecurrentDecoder(eqx.Module):
         self.gamma = eqx.nn.MLP(context, 1, hidden, 1, jax.nn.elu, key=keys[7])
         self.line = jnp.array([-2.0, 4.0])
         self.log_noise = jnp.full(nodes, jnp.log(0.5))
-        self.saturation, self.markov = saturation, markov
+        self.saturation, self.markov, self.centred = saturation, markov, centred
 
     def start(self) -> Array:
         """Hidden states before the first step (node, hidden)."""
@@ -96,19 +104,27 @@ class RecurrentDecoder(eqx.Module):
         """
         hidden = hidden * (0.0 if self.markov else 1.0)
         named = jnp.concatenate([values[:, None], self.names], axis=1)
-        bias = self.spread.bias
-        assert bias is not None
-        sent = jax.vmap(self.sender)(named)
         received = jax.vmap(self.receiver)(jnp.concatenate([named, hidden], axis=1))
-        pairs = jnp.tanh(sent[:, None] + received[None])  # (source, target, H)
-        gathered = jnp.einsum("ij,ijh->jh", edges, pairs)
-        message = gathered @ self.spread.weight.T + jnp.sum(edges, 0)[:, None] * bias
+        pairs = self._pairs(named, received)
+        message = jnp.einsum("ij,ijh->jh", edges, pairs) @ self.spread.weight.T
+        if not self.centred:  # in the difference the bias cancels
+            bias = self.spread.bias
+            assert bias is not None
+            message = message + jnp.sum(edges, 0)[:, None] * bias
         inputs = jnp.concatenate([message, named], axis=1)
         hidden = jax.vmap(self.unit)(inputs, hidden)
         mean = jax.vmap(self.predict)(jnp.concatenate([hidden, named], axis=1))[:, 0]
         if self.saturation:
             mean = mean.at[-1].set(self.hill(mean[-1], context))
         return Step(hidden, mean)
+
+    def _pairs(self, named: Array, received: Array) -> Array:
+        """First layer of the edge network (source, target, H)."""
+        send = jax.vmap(self.sender)
+        pairs = jnp.tanh(send(named)[:, None] + received)
+        if not self.centred:
+            return pairs
+        return pairs - jnp.tanh(send(named.at[:, 0].set(0.0))[:, None] + received)
 
     def hill(self, effect: Array, context: Array) -> Array:
         """Saturated effect on the target, in standard deviations."""

@@ -25,6 +25,10 @@ Devices = Literal["all"] | int | Sequence[jax.Device] | None
 """Devices to use: all of every process, so many of them, these, or (``None``) JAX's default."""
 
 
+class DevicesError(ValueError):
+    """Devices that are not there, or that cannot share the work."""
+
+
 def default_chain_method() -> Literal["threads", "vectorized"]:
     """Threads on CPUs, one program for all chains on accelerators.
 
@@ -44,7 +48,7 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
 
     Raises
     ------
-    ValueError
+    DevicesError
         If more are asked for than there are, or the choice is none.
     """
     there = jax.devices()
@@ -52,12 +56,12 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
         return (jax.local_devices()[0],)
     if isinstance(devices, str):
         if devices != "all":
-            raise ValueError(f"devices should be 'all', a number or devices; got {devices!r}.")
+            raise DevicesError(f"devices should be 'all', a number or devices; got {devices!r}.")
         return tuple(there)
     if isinstance(devices, int):
         if not 1 <= devices <= len(there):
             kinds = ", ".join(str(device) for device in there[:8])
-            raise ValueError(
+            raise DevicesError(
                 f"devices={devices} was asked for, but JAX sees {len(there)} ({kinds}). Ask for no "
                 "more, or start JAX with more: on CPUs by "
                 "XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX is imported."
@@ -65,7 +69,7 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
         return tuple(there[:devices])
     chosen = tuple(devices)
     if not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(f"devices should name each device once; got {list(chosen)}.")
+        raise DevicesError(f"devices should name each device once; got {list(chosen)}.")
     return chosen
 
 
@@ -164,7 +168,7 @@ def chain_mesh(
 
     Raises
     ------
-    ValueError
+    DevicesError
         If ``geo_devices`` does not divide devices and geos, or a process would be left without
         work.
 
@@ -181,7 +185,7 @@ def chain_mesh(
         along_geos = max(size for size in range(1, left + 1) if num_geos % size == 0)
     else:
         if geo_devices < 1 or count % geo_devices or num_geos % geo_devices:
-            raise ValueError(
+            raise DevicesError(
                 f"geo_devices={geo_devices} should divide the number of devices ({count}) and of "
                 f"geos ({num_geos})."
             )
@@ -189,7 +193,7 @@ def chain_mesh(
     used = np.array(chosen[: along_chains * along_geos]).reshape(along_chains, along_geos)
     idle = {device.process_index for device in chosen} - {d.process_index for d in used.flat}
     if idle:
-        raise ValueError(
+        raise DevicesError(
             f"{num_chains} chains and {num_geos} geos fill {used.size} of {count} devices, and "
             f"process {', '.join(map(str, sorted(idle)))} would have no work. Let num_chains be a "
             "multiple of the number of devices."

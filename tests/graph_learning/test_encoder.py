@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmm_bayes.graph_learning.encoder import Encoder
+from mmm_bayes.graph_learning.encoder import Encoder, _over_windows
 
 from .small import HIDDEN, NODES, random_parameters, series
 
@@ -76,6 +76,36 @@ def test_every_series_and_every_pair_counts(n_evidence: int) -> None:
         moved = pairs.copy()
         moved[0, 1, k] += 1.0
         assert (logits(pairs=moved) != before)[0, 1].any()
+
+
+def test_a_pair_is_seen_in_common_windows() -> None:
+    # Both series have the windows they had, but not at the same times.
+    cycle = np.tile(VALUES[:WINDOW], (2, 1))[: 2 * WINDOW - 1]
+    shifted = cycle.copy()
+    shifted[:, 0] = np.tile(np.roll(VALUES[:WINDOW, 0], 1), 2)[: 2 * WINDOW - 1]
+    seen = np.ones_like(cycle)
+    for n_evidence in (0, EVIDENCE):
+        pairs = PAIRS[..., :n_evidence]
+        before, after = (logits(x, seen, pairs, n_evidence=n_evidence) for x in (cycle, shifted))
+        moved = np.abs(after - before)[0, 1].max()
+        assert moved < 1e-6 if n_evidence else moved > 1e-4
+
+
+def test_the_average_over_windows_is_a_loop() -> None:
+    made = encoder(0)
+    random = np.random.default_rng(34)
+    own, there = random.normal(size=(5, NODES, HIDDEN)), random.uniform(size=(5, NODES))
+    given = (jnp.asarray(x, jnp.float32) for x in (own, there))
+    found = np.asarray(_over_windows(made.edge_first, *given))
+    apply = eqx.filter_jit(eqx.nn.MLP.__call__)
+    for i in range(NODES):
+        for j in range(NODES):
+            weight = there[:, i] * there[:, j] / np.sum(there[:, i] * there[:, j])
+            each = [
+                np.asarray(apply(made.edge_first, jnp.asarray([*w[i], *w[j]], jnp.float32)))
+                for w in own
+            ]
+            np.testing.assert_allclose(found[i, j], weight @ np.array(each), rtol=1e-4, atol=1e-5)
 
 
 def test_windows_with_nothing_observed_are_left_out() -> None:

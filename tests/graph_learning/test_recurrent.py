@@ -43,8 +43,9 @@ def perceptron(network: eqx.nn.MLP, inputs: NDArray) -> NDArray:
     return np.asarray(last.weight) @ hidden + np.asarray(last.bias)
 
 
-def test_a_step_is_the_loop_over_all_pairs() -> None:
-    decoder = recurrent()
+@pytest.mark.parametrize("centred", [True, False])
+def test_a_step_is_the_loop_over_all_pairs(centred: bool) -> None:
+    decoder = recurrent(centred=centred)
     random = np.random.default_rng(22)
     edges = random.uniform(size=(NODES, NODES)) * (1 - np.eye(NODES))
     values, context = random.normal(size=NODES), random.normal(size=1)
@@ -52,14 +53,17 @@ def test_a_step_is_the_loop_over_all_pairs() -> None:
     found = step(decoder, *(jnp.asarray(x, jnp.float32) for x in (edges, context, hidden, values)))
     names, unit = np.asarray(decoder.names), eqx.filter_jit(decoder.unit)
 
-    def edge(i: int, j: int) -> NDArray:
-        sent = np.asarray(decoder.sender.weight) @ [values[i], *names[i]]
+    def edge(i: int, j: int, value: float) -> NDArray:
+        sent = np.asarray(decoder.sender.weight) @ [value, *names[i]]
         inside = np.asarray(decoder.receiver.weight) @ [values[j], *names[j], *hidden[j]]
         inside = np.tanh(sent + inside + np.asarray(decoder.receiver.bias))
         return np.asarray(decoder.spread.weight) @ inside + np.asarray(decoder.spread.bias)
 
     for j in range(NODES):
-        message = sum(edges[i, j] * edge(i, j) for i in range(NODES) if i != j)
+        message = np.zeros(HIDDEN)
+        for i in set(range(NODES)) - {j}:
+            at_mean = edge(i, j, 0.0) if centred else 0.0
+            message += edges[i, j] * (edge(i, j, values[i]) - at_mean)
         inputs = jnp.asarray([*message, values[j], *names[j]], jnp.float32)
         after = np.asarray(unit(inputs, jnp.asarray(hidden[j], jnp.float32)))
         np.testing.assert_allclose(found.hidden[j], after, rtol=1e-4, atol=1e-5)
@@ -104,6 +108,20 @@ def test_without_an_edge_a_prediction_never_changes(name: str) -> None:
             assert (before[:, j] != after[:, j]).all()
         else:
             np.testing.assert_array_equal(before[:, j], after[:, j])
+
+
+def test_an_edge_from_a_source_at_its_mean_says_nothing() -> None:
+    values = VALUES.copy()
+    values[:, 0] = 0.0
+    without = CHAIN.copy()
+    without[0] = 0.0
+    centred, free = (
+        predicted(recurrent(centred=c), values, CHAIN)
+        != predicted(recurrent(centred=c), values, without)
+        for c in (True, False)
+    )
+    assert not centred.any()
+    np.testing.assert_array_equal(free.any(0), CHAIN[0] > 0)
 
 
 def test_a_change_reaches_the_next_time_and_never_the_past() -> None:

@@ -114,7 +114,8 @@ def _found(bench: SimpleNamespace) -> tuple[dict[str, Any], dict[str, Any]]:
         return points
 
     curves = {"weeks, 1 geo": over("weeks", 1), "weeks, 40 geos": over("weeks", 40),
-              "channels, 40 geos": over("channels", 40), "geos": over("geos", 1)}  # fmt: skip
+              "channels, 40 geos": over("channels", 40), "geos": over("geos", 1),
+              "geos, wide tables": over("geos", 1)}  # fmt: skip
     target = {"weeks": 500, "channels": 16, "geos": 80}
     host = {"parameters, scaled and in units of the table": 200, "posterior predictive": 50,
             "log likelihood": 50, "prior and its predictions": 100}  # fmt: skip
@@ -126,7 +127,11 @@ def _found(bench: SimpleNamespace) -> tuple[dict[str, Any], dict[str, Any]]:
                   "gradient": {"cost": gradient(**target)}},
     }  # fmt: skip
     paper = {"target": target, "chains": 4, "draws": 1000, "brands": 1000}
-    return found, {"gradient": {"base": base}, "steps": {"base": base}, "paper": paper}
+    return found, {
+        "gradient": {"base": base, "wide": base},
+        "steps": {"base": base},
+        "paper": paper,
+    }
 
 
 def test_paper_follows_from_the_curves(bench: SimpleNamespace):
@@ -148,6 +153,16 @@ def test_paper_follows_from_the_curves(bench: SimpleNamespace):
     text = "\n".join(bench.paper.text(found, settings))
     assert "GPU hours are not measured" in text
     assert "not known |" not in text
+
+
+def test_a_measured_gradient_corrects_a_line_that_misses_it(bench: SimpleNamespace):
+    found, settings = _found(bench)
+    line = bench.paper.derive(found, settings)["gradient"].value
+    found["paper"]["gradient"]["cost"] *= 4.0
+    gradient = bench.paper.derive(found, settings)["gradient"]
+    assert gradient.value == pytest.approx(4.0 * line)
+    assert gradient.bounds[0] == pytest.approx(line)
+    assert "The line is wrong there" in "\n".join(bench.paper.text(found, settings))
 
 
 def test_paper_says_where_it_is_not_known(bench: SimpleNamespace):

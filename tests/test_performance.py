@@ -162,7 +162,7 @@ def test_a_measured_gradient_corrects_a_line_that_misses_it(bench: SimpleNamespa
     gradient = bench.paper.derive(found, settings)["gradient"]
     assert gradient.value == pytest.approx(4.0 * line)
     assert gradient.bounds[0] == pytest.approx(line)
-    assert "The line is wrong there" in "\n".join(bench.paper.text(found, settings))
+    assert "does not hold it" in "\n".join(bench.paper.text(found, settings))
 
 
 def test_paper_says_where_it_is_not_known(bench: SimpleNamespace):

@@ -18,6 +18,7 @@ Kingma and Ba (2015), Adam: a method for stochastic optimization. ICLR.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -86,7 +87,7 @@ def outputs(network: Network, z: Array) -> tuple[Array, Array, Spline]:
     location, scale = raw[:, 0], 3.0 * jnp.tanh(raw[:, 1] / 3.0)
     widths, heights, slopes = jnp.split(raw[:, 2:], (_BINS, 2 * _BINS), axis=1)
     # The slope is softplus(raw + log(e - 1)) = 1 at zero, and 1 at both ends, where the tails join.
-    inner = _LEAST + (1.0 - _LEAST) * jax.nn.softplus(slopes + np.float32(np.log(np.e - 1.0)))
+    inner = _LEAST + (1.0 - _LEAST) * jax.nn.softplus(slopes + np.float32(math.log(math.e - 1.0)))
     slope = jnp.pad(inner, ((0, 0), (1, 1)), constant_values=1.0)
     return location, scale, Spline(_knots(widths), _knots(heights), slope)
 

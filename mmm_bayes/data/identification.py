@@ -179,9 +179,13 @@ def _check_collinear(
         columns = columns - pd.DataFrame(columns).groupby(table.geos).transform("mean").to_numpy()
     else:
         columns = columns - columns.mean(0)
+    # A triangle of the size of the channels has the norms and products that the rows have.
+    columns = np.linalg.qr(columns, mode="r")
     factors = variance_inflation(columns)
     names = list(channels)
-    likeness = np.abs([[_correlation(a, b) for a in columns.T] for b in columns.T])
+    norms = np.linalg.norm(columns, axis=0)
+    unit = np.divide(columns, norms, out=np.zeros_like(columns), where=norms > 0)
+    likeness = np.minimum(np.abs(unit.T @ unit), 1.0)
     np.fill_diagonal(likeness, 0)
     findings = []
     for c in np.flatnonzero(factors > VIF_LIMIT):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Shapes and dtypes in the signatures of the array functions are checked here and nowhere else.
 # Kept for the session: modules imported later by a test are checked too.
 _shape_checks = install_import_hook("mmm_bayes.transforms", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt: a shell in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -340,7 +340,7 @@ class Program:
         """Evaluate ``function(key, draw, arrays)`` over leading axes, a batch at a time."""
         count = len(jax.tree.leaves(draws)[0])
         keys = jax.random.split(rng_key, count)
-        size = batch_size(arrays) * max(1, len(devices))
+        size = self.batch_size(arrays) * max(1, len(devices))
         mesh = Mesh(np.array(devices), ("draw",)) if len(devices) > 1 else None
         arrays = jax.device_put(arrays, None if mesh is None else NamedSharding(mesh, _WHOLE))
         result: Any = None
@@ -361,6 +361,10 @@ class Program:
             for whole, part in zip(jax.tree.leaves(result), jax.tree.leaves(piece), strict=True):
                 whole[start : start + made] = part
         return result
+
+    def batch_size(self, arrays: Any) -> int:
+        """Draws that a device evaluates together: see :func:`batch_size`."""
+        return batch_size(arrays)
 
     def _compile(
         self,

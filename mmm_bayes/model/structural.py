@@ -138,6 +138,10 @@ class DistrictProgram(Program):
         """The NumPyro model that is sampled."""
         generative(self.district, arrays)
 
+    def batch_size(self, arrays: Any) -> int:
+        """Draws evaluated together: as many as of the largest equation."""
+        return min(super(DistrictProgram, self).batch_size(own) for own in arrays.equations)
+
     def priors(self) -> dict[str, Sequence[PriorSpec]]:
         """Priors of all sites by ``node/site``."""
         found: dict[str, Sequence[PriorSpec]] = {
@@ -148,7 +152,7 @@ class DistrictProgram(Program):
                 found[f"{node}/{name}"] = priors
         return found
 
-    def _from_position(self, rng_key: Array, position: Array, arrays: Any) -> Draws:
+    def from_position(self, rng_key: Array, position: Array, arrays: Any) -> Draws:
         """All parameters of a draw, linear coefficients drawn back.
 
         ``sigma`` becomes the standard deviation of an equation's whole error, and

@@ -15,13 +15,11 @@ import pytest
 import mmm_bayes as mb
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.report import write_report
-from tests.report.conftest import Opened, browser, fitted_from_prior
+from tests.report.conftest import Opened, fitted_from_prior
 from tests.report.stand_in import plan_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-__all__ = ["browser"]  # the fixture of the report's own tests
 
 SCRIPT = "<script>window.__pwned=1</script>"
 IMAGE = '"><img src=x onerror="window.__pwned=2">'

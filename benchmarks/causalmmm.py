@@ -17,9 +17,9 @@ from mmm_bayes.experiments.causalmmm_studies import STUDIES
 _ABOUT = {
     "table3": "`causalmmm` is this package's default, `causalmmm_encoder` "
     "its encoder alone, `paper` the published network, `cm_...` and `paper_...` their ablations. "
-    "The paper states neither step size nor epochs: at the additive decoder's (0.02, 60 epochs) its "
-    "network learned nothing even along the true edges, and had an AUROC of .49 to .50 here. Those "
-    "it has now (0.01, 160 epochs, lambda 5) were chosen on other keys.",
+    "The paper states neither step size nor epochs: at the additive decoder's (0.02, 60 epochs) "
+    "its network learned nothing even along the true edges, and had an AUROC of .49 to .50 here. "
+    "Those it has now (0.01, 160 epochs, lambda 5) were chosen on other keys.",
     "difficulty": "Run 0 of the nonlinear world is not untouched: an encoder that settled on no "
     "edge was seen on it, and its remedy (the encoder waits until the decoder has learned) was "
     "tried on it.",

@@ -126,6 +126,10 @@ def _plain(case: str, draws: int, weeks: int) -> tuple[Callable[..., None], Any]
         arrays = plain_model.arrays_of(
             ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
         )
+        # Controls as the package scales them: it leaves columns of zeros and ones as they are.
+        n_controls = len(package.data.controls)
+        controls = package.arrays().design[0][:, -n_controls:]
+        arrays = arrays._replace(controls=np.asarray(controls, arrays.controls.dtype))
         return plain_model.model, (arrays, arrays.target)
     from mmm_bayes.model import mmm
 

@@ -180,7 +180,7 @@ def _check_collinear(
     else:
         columns = columns - columns.mean(0)
     # A triangle of the size of the channels has the norms and products that the rows have.
-    columns = np.linalg.qr(columns, mode="r")
+    columns = np.asarray(np.linalg.qr(columns, mode="r"))
     factors = variance_inflation(columns)
     names = list(channels)
     norms = np.linalg.norm(columns, axis=0)

@@ -33,6 +33,9 @@ from mmm_bayes.inference.progress import Silent
 SETTINGS = {"num_warmup": 1000, "num_samples": 2000, "num_chains": 4}
 
 
+_PARTS = 4 * 3000 // 50
+
+
 class Says(Silent):
     """Prints that sampling has begun, and that it is over."""
 
@@ -180,7 +183,9 @@ def main() -> None:
             "posterior, sampler statistics, predictions and log likelihood.",
             record.table(("round", "killed at", "share resumed", "equal"), rows),
             f"Cost of a checkpoint every 50 draws: {costs[1][1] / costs[0][1] - 1:+.1%} CPU "
-            f"(median of {given.repetitions}, alternating, programs compiled before).",
+            f"(median of {given.repetitions}, alternating, programs compiled before): {_PARTS} "
+            f"parts of {1000 * (costs[1][1] - costs[0][1]) / _PARTS:.1f} ms. By default there is "
+            "one a minute and walk.",
             record.table(("checkpoint", "CPU s", "wall s"), costs),
             "First fit in a fresh process, from the import of nothing but the interpreter to the "
             "fit (`mb.use_compilation_cache(folder)`): a filled cache takes "

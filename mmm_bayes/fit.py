@@ -376,12 +376,9 @@ class MMM:
         """Draws of the sampler; a start that cannot be found is explained by the model."""
         try:
             return mcmc.sample(rng_key, sampler, arrays, *given, **options)
-        except NoFiniteStartError as error:
-            program = self.program(marginal=False)
-            plain = arrays._replace(block=None)
-            middle = program.layout(plain).start(np.random.default_rng(0), 1e-6)
-            blamed = program.not_finite(middle.astype(arrays.target.dtype), plain)
-            raise NoFiniteStartError(error.position, blamed) from None
+        except NoFiniteStartError:
+            blamed = self.program(marginal=False).not_finite(arrays._replace(block=None))
+            raise NoFiniteStartError(blamed) from None
 
     def _identity(
         self,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import final
 
 from mmm_bayes.data.numbers import compact
-from mmm_bayes.inference.sharding import device_memory
 
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -121,11 +120,6 @@ def _reclaimable(group: Path) -> int:
         return 0
     stats = dict(line.split() for line in lines if len(line.split()) == 2)
     return int(stats.get("inactive_file", 0)) + int(stats.get("active_file", 0))
-
-
-def available_device_memory() -> int | None:
-    """Free memory of an accelerator, or ``None`` on CPUs and where the device does not say."""
-    return device_memory()
 
 
 def _size(count: int) -> str:

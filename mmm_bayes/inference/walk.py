@@ -32,16 +32,15 @@ _HISTORY = ("position", "gradient")
 
 
 class NoFiniteStartError(FloatingPointError):
-    """No position with a finite density and gradient was found; ``position`` is one tried."""
+    """No position with a finite density and gradient was found; ``blamed`` says what is not."""
 
-    def __init__(self, position: NDArray, blamed: str = "") -> None:
+    def __init__(self, blamed: str = "") -> None:
         super().__init__(
             f"No start with a finite density in {_MAX_STARTS} tries. "
             + (blamed and f"{blamed} ")
             + "Usual causes: a prior whose support excludes the data (a bounded prior too narrow), "
             "or targets far from the likelihood's range. Look at the prior predictive draws first."
         )
-        self.position = position
 
 
 class Plan(NamedTuple):
@@ -167,7 +166,7 @@ class Walk:
             if every_process(bool(found.all())):
                 break
         else:
-            raise NoFiniteStartError(self._state.position[int(np.argmin(found))])
+            raise NoFiniteStartError
         rank = self._metric.stretch.shape[1]
         metrics = [adaptation.first_metric(gradient, rank) for gradient in self._state.gradient]
         self._metric = nuts.Metric(*map(np.stack, zip(*metrics, strict=True)))

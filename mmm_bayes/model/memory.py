@@ -8,19 +8,16 @@ import jax
 import numpy as np
 
 from mmm_bayes.inference.mcmc import SamplerSpec
-from mmm_bayes.inference.memory import (
-    MemoryEstimate,
-    available_device_memory,
-    available_memory,
-)
+from mmm_bayes.inference.memory import MemoryEstimate, available_memory
+from mmm_bayes.inference.sharding import device_memory
 from mmm_bayes.model.mmm import ModelArrays
 from mmm_bayes.model.program import Program, batch_size
 
 SINGLE_PRECISION_ABOVE = 20_000_000
 """Elements of a predictive group past which it is kept in float32."""
 
-# Arrays (channel, geo, time) and (geo, time) alive in a gradient, from the compiled programs of
-# national and geo models: 7 to 11 and 10 to 14 (tests/model/test_memory.py holds it to them).
+# Arrays (channel, geo, time) and (geo, time) alive in a gradient: bounds, which the tests compare
+# with what compiled programs of national and geo models take.
 _MEDIA_COPIES, _ROW_COPIES = 12, 16
 _PROGRAMS = 400 * 2**20  # compilers, compiled programs and libraries
 
@@ -75,8 +72,11 @@ def estimate_memory(
         "chains that step together": together * (gradient + buffers),
         "a batch of predictions": batch * real * cells * (2 * channels + 6),
     }
-    remedies = _remedies(sampler, host, device, mesh_shape, prior_draws, real)
-    return MemoryEstimate(host, device, available_memory(), available_device_memory(), remedies)
+    free = device_memory()
+    # Devices of a CPU share the memory of the machine: splitting geos would save nothing.
+    splits = free is not None and program.structure.n_geos > 1
+    remedies = _remedies(sampler, host, device, along_geos if splits else None, prior_draws, real)
+    return MemoryEstimate(host, device, available_memory(), free, remedies)
 
 
 def _parameters(program: Program, arrays: ModelArrays) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _remedies(
     sampler: SamplerSpec,
     host: dict[str, int],
     device: dict[str, int],
-    mesh_shape: tuple[int, int],
+    along_geos: int | None,
     prior_draws: int,
     real: int,
 ) -> tuple[str, ...]:
@@ -109,24 +109,25 @@ def _remedies(
     )
     fewer = max(sampler.num_samples // 2, 4)
     sampling = device["chains that step together"]
-    found = [
-        (by_draw // 2, f"num_samples={fewer} (now {sampler.num_samples})"),
-        (
-            (by_draw + sampling) // 2,
-            f"num_chains={max(sampler.num_chains // 2, 1)} (now {sampler.num_chains}), "
-            "where fewer chains are enough for R-hat",
-        ),
-        (host["prior and its predictions"], f"prior_draws=0 (now {prior_draws})"),
-        (
-            (sampling + device["table on the device"]) // 2,
-            f"geo_devices={2 * mesh_shape[1]}: the geos of a chain on more devices",
-        ),
-    ]
+    found = [(host["prior and its predictions"], f"prior_draws=0 (now {prior_draws})")]
+    if fewer < sampler.num_samples:
+        found.append((by_draw // 2, f"num_samples={fewer} (now {sampler.num_samples})"))
+    if sampler.num_chains > 2:
+        half = sampler.num_chains // 2
+        text = f"num_chains={half} (now {sampler.num_chains}), where these are enough for R-hat"
+        found.append(
+            ((by_draw + sampling) * (sampler.num_chains - half) // sampler.num_chains, text)
+        )
+    if along_geos is not None:
+        text = f"geo_devices={2 * along_geos}: the geos of a chain on more devices"
+        found.append(((sampling + device["table on the device"]) // 2, text))
     if real == 8:
         found.append(((sampling + device["table on the device"]) // 2, 'precision="float32"'))
     found.append((device["table on the device"] // 2, "a smaller max_lag, or fewer dates"))
     return tuple(
-        f"{text}: {_less(saved)} less" for saved, text in sorted(found, key=lambda x: -x[0])
+        f"{text}: {_less(saved)} less"
+        for saved, text in sorted(found, key=lambda x: -x[0])
+        if saved
     )
 
 

@@ -220,11 +220,13 @@ class Program:
         params, volume = self.layout(arrays).constrain_with_volume(position)
         return -(log_density(self.model, (arrays,), {}, params)[0] + volume)
 
-    def not_finite(self, position: NDArray, arrays: ModelArrays) -> str:
-        """Say which parts of the log density are not finite at a position."""
+    def not_finite(self, arrays: ModelArrays) -> str:
+        """Say which terms of the log density are not finite at the middle of the priors."""
+        layout = self.layout(arrays)
+        position = layout.start(np.random.default_rng(0), 0.0).astype(arrays.target.dtype)
         with tracing(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # out of support: what is looked for
-            params = self.layout(arrays).constrain(jnp.asarray(position))
+            params = layout.constrain(jnp.asarray(position))
             fixed = numpyro.handlers.substitute(
                 numpyro.handlers.seed(self.model, jax.random.key(0)), data=params
             )
@@ -236,8 +238,8 @@ class Program:
             }
         bad = [f"{name} ({value:g})" for name, value in parts.items() if not np.isfinite(value)]
         if not bad:
-            return "The density is finite where it was tried last, but its gradient is not."
-        return f"Where it was tried last, these terms are not finite: {', '.join(bad)}."
+            return "At the middle of the priors every term is finite."
+        return f"At the middle of the priors these terms are not finite: {', '.join(bad)}."
 
     def sampler(self, arrays: ModelArrays) -> NUTSProgram:
         """The compiled sampler of this model."""

@@ -42,3 +42,19 @@ def test_sampler_lowers_for_every_platform(geos: int, precision: str):
 
 
 _LINEAR_ALGEBRA: tuple[str, ...] = ()
+
+
+def test_single_precision_says_nearly_the_same():
+    spec = ModelSpec(media={"max_lag": 4})
+    data = simulate_mmm(jax.random.key(3), n_dates=156, n_geos=20, n_channels=3).data
+    found = {}
+    for precision in ("float64", "float32"):
+        model = MMM(data, spec.evolve(sampler={"precision": precision}))
+        with jax.enable_x64(precision == "float64"):
+            program, arrays = model.program(), model.arrays()
+            rng, layout = np.random.default_rng(0), program.layout(arrays)
+            starts = np.stack([layout.start(rng, 0.5) for _ in range(10)]).astype(precision)
+            density = jax.jit(jax.vmap(program.potential, in_axes=(0, None)))
+            found[precision] = np.asarray(density(starts, arrays), float)
+    gap = np.abs(found["float32"] - found["float64"]).max()
+    assert 0.0 < gap < 0.1

@@ -52,12 +52,14 @@ def draw(found: Mapping[str, Any], folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for name, own in panels(found).items():
-        with style.canvas(3.3 * len(own), 3.1) as figure:
+        with style.canvas(3.3 * len(own), 3.5) as figure:
             axes = style.grid(figure, len(own), len(own))
             for ax, panel in zip(axes, own, strict=True):
                 _panel(ax, panel)
                 for axis in (ax.xaxis, ax.yaxis):
-                    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                    axis.set_major_locator(
+                        LogLocator(subs=(1.0, 2.0, 5.0) if _decades(axis) < 1.7 else (1.0, 3.0))
+                    )
                     style.compact_ticks(axis)
                     axis.set_minor_formatter(NullFormatter())
             figure.savefig(folder / f"{name}.png", dpi=120)
@@ -85,4 +87,10 @@ def _panel(ax: Any, panel: Panel) -> None:
             label = f"{name}: {law.exponent:.2f} ± {law.error:.2f}"
         ax.plot([], [], "o-", ms=4, color=colours[name], label=label)
     ax.set(xscale="log", yscale="log", title=title, xlabel=xlabel, ylabel=ylabel)
-    ax.legend(loc="best")
+    # Below: points may lie anywhere inside.
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+
+
+def _decades(axis: Any) -> float:
+    low, high = axis.get_view_interval()
+    return float(np.log10(high / low))

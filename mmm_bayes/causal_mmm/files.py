@@ -23,7 +23,7 @@ from mmm_bayes.data.zip_file import expected_zip
 from mmm_bayes.graph_learning.model import Networks
 from mmm_bayes.graph_learning.training import History
 
-_FORMAT = 2  # 1: other networks of the paper, with weights of the same shapes
+_FORMAT = 3  # 1, 2: other networks; 2 did not say how series were normalised
 
 
 def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
@@ -47,6 +47,7 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
         "context_names": panel.context_names,
         "groups": panel.groups,
         "dates": None if panel.dates is None else [d.isoformat() for d in panel.dates],
+        "normalise": fitted.prepared.by,
         "best_epoch": fitted.best_epoch,
         "interrupted": fitted.interrupted,
         "key": str(jax.random.key_impl(fitted.key)),
@@ -74,11 +75,8 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
             with np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         about = parse_json(arrays.pop("about").tobytes().decode())
-        later = about["format"] > _FORMAT
-        other = about["format"] == 1 and (
-            about["spec"].get("encoder") == "series" or about["spec"].get("decoder") == "recurrent"
-        )
-        if not later and not other:
+        earlier = about["format"] < _FORMAT
+        if about["format"] == _FORMAT:
             return _model(about, arrays)
     except FileNotFoundError:
         raise
@@ -86,10 +84,9 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
     except Exception as error:
         message = f"{path} is not a CausalMMM, or it is damaged ({error})."
         raise ValueError(f"{message} Files are made by CausalMMM.save.") from error
-    if other:
+    if earlier:
         raise ValueError(
-            f"{path} holds the paper's networks as they were in an earlier mmm_bayes: train them "
-            "again."
+            f"{path} holds networks as they were in an earlier mmm_bayes: train them again."
         )
     raise ValueError(
         f"{path} was written by mmm_bayes {about['version']}, a later version: upgrade to read it."
@@ -114,7 +111,7 @@ def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec
         arrays.get("adjacency"),
         arrays.get("structure"),
     )
-    prepared = prepare_panel(spec, panel)
+    prepared = prepare_panel(spec, panel, by=about["normalise"])
     blank = initial_networks(jax.random.key(0), spec, panel, prepared)
     networks = _with_weights(blank, arrays)
     history = History(arrays["loss"], arrays["validation"])

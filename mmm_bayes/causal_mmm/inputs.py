@@ -18,6 +18,7 @@ from mmm_bayes.graph_learning.arrays import Prepared, on_one_scale, prepare
 from mmm_bayes.graph_learning.encoder import Encoder
 from mmm_bayes.graph_learning.lagged import Layout
 from mmm_bayes.graph_learning.model import Networks, Objective
+from mmm_bayes.graph_learning.normalise import By
 from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
 from mmm_bayes.graph_learning.training import History
 
@@ -78,25 +79,41 @@ def is_weekly(spec: CausalMMMSpec, panel: ShopPanel) -> bool:
     return bool((panel.dates[1] - panel.dates[0]).days == 1)
 
 
-def prepare_panel(
-    spec: CausalMMMSpec, panel: ShopPanel, trained: tuple[ShopPanel, Prepared] | None = None
-) -> Prepared:
-    """Panel as the networks see it; ``trained`` are the panel of training and its arrays."""
+def logarithmic(spec: CausalMMMSpec, nodes: Sequence[str]) -> NDArray:
+    """Which nodes are seen through logarithms."""
     which = spec.logarithm
-    logarithm = np.array([which if isinstance(which, bool) else n in which for n in panel.nodes])
-    by = spec.normalise
-    if by == "auto":
-        first = panel if trained is None else trained[0]
-        by = "node" if on_one_scale(first.series) and not logarithm.any() else "series"
+    return np.array([which if isinstance(which, bool) else name in which for name in nodes])
+
+
+def normalisation_of(spec: CausalMMMSpec, panel: ShopPanel) -> By:
+    """What is standardised together, by the settings or, where they leave it open, by the panel."""
+    if spec.normalise != "auto":
+        return spec.normalise
+    logarithms = logarithmic(spec, panel.nodes).any()
+    return "node" if on_one_scale(panel.series) and not logarithms else "series"
+
+
+def prepare_panel(
+    spec: CausalMMMSpec,
+    panel: ShopPanel,
+    trained: Prepared | None = None,
+    by: By | None = None,
+) -> Prepared:
+    """Panel as the networks see it, with the arrays of training if it is another.
+
+    ``by`` is known of a model that was trained before.
+    """
+    if by is None:
+        by = normalisation_of(spec, panel) if trained is None else trained.by
     with one_blas_thread():
         return prepare(
             panel.series,
             context_of(spec, panel),
             layout_of(spec, panel),
-            logarithm,
+            logarithmic(spec, panel.nodes),
             by=by,
             scores=spec.scores and spec.decoder == "additive" and spec.ablation != "rw",
-            norm=None if trained is None else trained[1].norm,
+            norm=None if trained is None else trained.norm,
             with_evidence=spec.encoder == "evidence",
         )
 

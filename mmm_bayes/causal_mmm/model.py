@@ -64,8 +64,10 @@ class CausalMMM:
         The paper's: all edges present, no memory, no saturation.
     lags : int
         Number of lags of the additive decoder and of the regression.
-    basis : tuple of {"linear", "square", "tanh"}
-        Functions of lagged values in the additive decoder.
+    basis : tuple of {"linear", "square", "saturating"}
+        Functions of lagged values in the additive decoder. ``"saturating"`` is a curve a source
+        whose steepness is learned, a line at one end
+        (:mod:`mmm_bayes.graph_learning.lagged`).
     hidden, embedding : int
         Width of the networks, and length of the recurrent decoder's node embeddings.
     centred : bool
@@ -90,7 +92,10 @@ class CausalMMM:
     straight_through : bool
         Whether edges are zero or one in training, with the gradient of relaxed ones.
     normalise : {"auto", "series", "node"}
-        One location and scale a series, or a node where shops are on one scale.
+        One location and scale a series, or a node: the same for all shops, whose mechanisms are
+        then the same in the table's units. By default the node's, unless shops are of different
+        size (:func:`~mmm_bayes.graph_learning.arrays.on_one_scale`) or nodes are seen through
+        logarithms.
     logarithm : bool or sequence of str
         Nodes that are transformed by ``log1p`` of their value over their mean; all, or none.
     scores : bool
@@ -206,7 +211,7 @@ class CausalMMM:
         prepared = prepare_panel(spec, panel)
         others = None
         if validation is not None:
-            others = prepare_panel(spec, validation, (panel, prepared)).shops
+            others = prepare_panel(spec, validation, prepared).shops
         with one_blas_thread():
             trained = train(
                 key_train,
@@ -265,7 +270,7 @@ class CausalMMM:
             return fitted.panel, fitted.prepared
         if findings := new_panel_findings(self.spec, fitted.panel, panel):
             raise DataError(findings, "the panel of shops")
-        return panel, prepare_panel(self.spec, panel, (fitted.panel, fitted.prepared))
+        return panel, prepare_panel(self.spec, panel, fitted.prepared)
 
     # --- Graphs ----------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from mmm_bayes.graph_learning.arrays import Prepared, from_scores
 from mmm_bayes.graph_learning.effects import counterfactual_targets
 from mmm_bayes.graph_learning.forecast import LIMIT, additive_paths, recurrent_paths
 from mmm_bayes.graph_learning.gibbs import sample_edges
-from mmm_bayes.graph_learning.model import graph_prior
+from mmm_bayes.graph_learning.model import graph_prior, regression_sums
 from mmm_bayes.graph_learning.normalise import Normalisation, restore, transform
 from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
 from mmm_bayes.graph_learning.shop_blocks import WORKSPACE, blocks, edges_by_block, take
@@ -71,9 +71,8 @@ def _draw_edges(
         return np.asarray(first), np.asarray((uniform < first).astype(first.dtype))
     prior = graph_prior(objective, networks.components, networks.weights)
     with one_blas_thread():
-        found = sample_edges(
-            keys, networks.decoder, prior, prepared.shops.sums, first, *spec.sweeps
-        )
+        sums = regression_sums(networks.decoder, prepared.shops)
+        found = sample_edges(keys, networks.decoder, prior, sums, first, *spec.sweeps)
         return np.asarray(found.probability), np.asarray(found.edges)
 
 
@@ -106,8 +105,9 @@ def forecast_paths(
             past = own.values[:, -decoder.layout.lags :]
             together = _shops_together(decoder, num_draws)
             with one_blas_thread():
+                sums = regression_sums(decoder, own)
                 paths = additive_paths(
-                    keys[at], decoder, own.sums, drawn, past, future, floor[at], together
+                    keys[at], decoder, sums, drawn, past, future, floor[at], together
                 )
                 paths.block_until_ready()
         else:
@@ -185,7 +185,8 @@ def response_draws(
     panel, prepared, decoder = fitted.panel, fitted.prepared, fitted.networks.decoder
     if not isinstance(decoder, AdditiveDecoder):
         raise TypeError("Effects are of the additive decoder; use decoder='additive'.")
-    own, norm = take(prepared.shops, at), prepared.norm
+    own, norm = take(prepared.shops, slice(at, at + 1)), prepared.norm
+    sums = jax.tree.map(lambda x: x[0], regression_sums(decoder, own))
     _, edges = edge_draws(spec, fitted, panel, prepared)
     channels = np.arange(panel.n_nodes - 1)
     paths = _multiplied(panel, prepared, at, multipliers)
@@ -193,10 +194,10 @@ def response_draws(
         targets = counterfactual_targets(
             jax.random.fold_in(fitted.key, 3),
             decoder,
-            own.sums,
+            sums,
             jnp.asarray(edges[:, at], jnp.float32),
-            own.values,
-            own.context,
+            own.values[0],
+            own.context[0],
             jnp.asarray(np.repeat(channels, len(multipliers))),
             jnp.asarray(paths, jnp.float32),
         )

@@ -20,7 +20,7 @@ class CausalMMMSpec(Frozen):
     encoder: Literal["evidence", "series"] = "evidence"
     ablation: Literal["full", "markov", "rw"] | None = None
     lags: int = Field(7, ge=1, le=60)
-    basis: tuple[Literal["linear", "square", "tanh"], ...] = ("linear",)
+    basis: tuple[Literal["linear", "square", "saturating"], ...] = ("saturating",)
     hidden: int = Field(32, ge=1)
     embedding: int = Field(8, ge=0)
     centred: bool = True

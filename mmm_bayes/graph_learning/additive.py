@@ -14,8 +14,9 @@ which is learned: pooling goes as far as the shops allow. :math:`v_{ij}` is what
 :math:`B_{ij}`: little where many shops have the edge, all where none has. Departures and noise of a
 shop are integrated out exactly, so that an edge is judged by the marginal likelihood of its block
 and not by one fitted set of coefficients; :math:`z_{nij} = 0` removes source ``i`` from the
-equation of ``j`` (Claim 1). Carry-over is the lag profile :math:`B_{ij}`; saturation of the target
-is taken out before, by its normal scores.
+equation of ``j`` (Claim 1). Carry-over is the lag profile :math:`B_{ij}`; each source saturates
+before it, by a curve that is learned; saturation of the target is taken out before, by its normal
+scores.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 from jax.scipy.special import gammaln
 
-from mmm_bayes.graph_learning.lagged import Lagged, Layout
+from mmm_bayes.graph_learning.lagged import Lagged, Layout, Saturation
 
 Array = jax.Array
 
+_STEEPNESS = 0.3  # at the start, and in the middle of its prior: all but a line
+_LARGEST_SHIFT = 1.5
 _ALWAYS_SD = 1.0  # of intercepts and context effects, in standard deviations of the series
 
 
@@ -67,6 +70,7 @@ class AdditiveDecoder(eqx.Module):
     log_noise: Array  # (target,)
     log_shape: Array  # (target,)
     unknown: Array  # (source, target): variance of the mean; set after training
+    bend: Array | None  # (2, source): log steepness over its start, and shift before its limit
     layout: Layout = eqx.field(static=True)
 
     def __init__(self, layout: Layout) -> None:
@@ -78,7 +82,16 @@ class AdditiveDecoder(eqx.Module):
         self.log_noise = jnp.full(nodes, jnp.log(0.7))
         self.log_shape = jnp.full(nodes, jnp.log(10.0))
         self.unknown = jnp.zeros((nodes, nodes))
+        self.bend = jnp.zeros((2, nodes)) if layout.saturates else None
         self.layout = layout
+
+    @property
+    def saturation(self) -> Saturation | None:
+        """Of the sources; ``None`` if the layout has none."""
+        if self.bend is None:
+            return None
+        steepness = _STEEPNESS * jnp.exp(jnp.clip(self.bend[0], -3.0, 3.0))
+        return Saturation(steepness, _LARGEST_SHIFT * jnp.tanh(self.bend[1] / _LARGEST_SHIFT))
 
     def prior(self, edges: Array, target: Array) -> Prior:
         """Prior of a target, given the edges into it (source,)."""
@@ -147,8 +160,8 @@ def explained(gram: Array, sd: Array, moment: Array) -> tuple[Array, Array]:
 
     .. math:: q = b' S (I + S G S)^{-1} S b, \qquad d = \log \det (I + S G S).
 
-    The derivative with respect to ``sd`` and ``moment`` needs one inverse, where that of a Cholesky
-    factor would need several products of matrices; ``gram`` is data and has none.
+    The derivative needs one inverse, where that of a Cholesky factor would need several products of
+    matrices.
 
     Parameters
     ----------
@@ -170,13 +183,16 @@ def _explained_forward(gram: Array, sd: Array, moment: Array) -> Any:
     return (quadratic, log_det), (gram, sd, moment, inverse, drawn)
 
 
-def _explained_backward(kept: Any, given: tuple[Array, Array]) -> tuple[None, Array, Array]:
+def _explained_backward(kept: Any, given: tuple[Array, Array]) -> tuple[Array, Array, Array]:
     gram, sd, moment, inverse, drawn = kept
     of_quadratic, of_log_det = given
     left = moment - gram @ (sd * drawn)
     slope = 2.0 * of_quadratic * drawn * left
     slope = slope + 2.0 * of_log_det * jnp.sum(inverse * (gram * sd[None, :]), axis=1)
-    return None, slope, 2.0 * of_quadratic * sd * drawn
+    found = sd * drawn  # posterior mean
+    of_gram = of_log_det * (sd[:, None] * inverse * sd[None, :])
+    of_gram = of_gram - of_quadratic * jnp.outer(found, found)
+    return of_gram, slope, 2.0 * of_quadratic * found
 
 
 explained.defvjp(_explained_forward, _explained_backward)
@@ -200,7 +216,21 @@ def log_marginal(sums: TargetSums, prior: Prior) -> Array:
     """
     sd, moment, square = _in_noise_units(sums, prior)
     taken, log_det = explained(sums.gram, sd, moment)
-    quadratic = jnp.maximum(square - taken, 0.0)
+    return marginal_of(sums, prior, square - taken, log_det)
+
+
+def marginal_of(sums: TargetSums, prior: Prior, quadratic: Array, log_det: Array) -> Array:
+    r"""Log density of a target from what is left of its square, and a log determinant.
+
+    Parameters
+    ----------
+    sums, prior
+        Of the target.
+    quadratic, log_det
+        :math:`(y - F m)' V^{-1} (y - F m) / \sigma^2` and :math:`\log \det V`, with
+        :math:`V = I + F S^2 F' / \sigma^2`.
+    """
+    quadratic = jnp.maximum(quadratic, 0.0)
     shape, count = prior.shape, sums.count
     log_det = log_det + count * (2.0 * jnp.log(prior.noise) + jnp.log(2.0 * jnp.pi))
     whole = 0.5 * (shape + count)

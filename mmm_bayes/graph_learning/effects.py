@@ -20,13 +20,19 @@ import jax.numpy as jnp
 
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.forecast import draw_coefficients, lag_row
-from mmm_bayes.graph_learning.lagged import Lagged, Layout
+from mmm_bayes.graph_learning.lagged import Lagged, Layout, Saturation
 
 Array = jax.Array
 
 
 def counterfactual(
-    columns: Array, values: Array, context: Array, channel: Array, path: Array, layout: Layout
+    columns: Array,
+    values: Array,
+    context: Array,
+    channel: Array,
+    path: Array,
+    layout: Layout,
+    saturation: Saturation | None = None,
 ) -> Array:
     """Series (time, D) of one shop under do(channel = path).
 
@@ -38,6 +44,8 @@ def counterfactual(
         Observed series (time, D) and context (time, C), standardised.
     channel, path
         Which node is set, and its values (time,).
+    layout, saturation
+        Of the columns.
     """
     lags = layout.lags
     ours = jnp.arange(values.shape[1]) == channel
@@ -47,8 +55,8 @@ def counterfactual(
     ) -> tuple[tuple[Array, Array], Array]:
         past, new_past = state
         value, set_to, around = given
-        noise = value - lag_row(past, around, layout) @ columns
-        free = lag_row(new_past, around, layout) @ columns + noise
+        noise = value - lag_row(past, around, layout, saturation) @ columns
+        free = lag_row(new_past, around, layout, saturation) @ columns + noise
         new = jnp.where(ours, set_to, jnp.clip(free, -50.0, 50.0))
         shifted = jnp.concatenate([past[1:], value[None]])
         return (shifted, jnp.concatenate([new_past[1:], new[None]])), new
@@ -90,7 +98,9 @@ def counterfactual_targets(
     def draw(given: tuple[Array, Array]) -> Array:
         key, z = given
         columns = draw_coefficients(key, decoder, sums, z).columns
-        under = functools.partial(counterfactual, columns, values, context, layout=layout)
+        under = functools.partial(
+            counterfactual, columns, values, context, layout=layout, saturation=decoder.saturation
+        )
         return jax.vmap(lambda c, p: under(c, p)[:, -1])(channels, paths)
 
     keys = jax.random.split(rng_key, edges.shape[0])

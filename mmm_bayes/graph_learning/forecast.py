@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from mmm_bayes.graph_learning.additive import AdditiveDecoder, posterior, target_sums
-from mmm_bayes.graph_learning.lagged import BASES, Lagged, Layout
+from mmm_bayes.graph_learning.lagged import BASES, Lagged, Layout, Saturation
 from mmm_bayes.graph_learning.recurrent import RecurrentDecoder, Step
 
 Array = jax.Array
@@ -51,10 +51,12 @@ def draw_coefficients(
     return Coefficients(columns.T, noise)
 
 
-def lag_row(past: Array, context: Array, layout: Layout) -> Array:
+def lag_row(
+    past: Array, context: Array, layout: Layout, saturation: Saturation | None = None
+) -> Array:
     """Columns (P,) from the last K values (K, D), the newest last, and the context (C,)."""
     newest_first = past[::-1]
-    blocks = jnp.concatenate([BASES[name](newest_first) for name in layout.basis])
+    blocks = jnp.concatenate([BASES[name](newest_first, saturation) for name in layout.basis])
     one = jnp.ones(1, past.dtype)
     return jnp.concatenate([blocks.T.ravel(), one, context])
 
@@ -65,6 +67,7 @@ def simulate_additive(
     past: Array,
     context: Array,
     layout: Layout,
+    saturation: Saturation | None = None,
     noisy: float = 1.0,
     floor: Array | float = -LIMIT,
 ) -> Array:
@@ -80,7 +83,7 @@ def simulate_additive(
         Last values (K, D), standardised, zero where missing.
     context
         Of the times to come (horizon, C).
-    layout
+    layout, saturation
         Of the columns.
     noisy
         Factor of the noise; zero for the mean path.
@@ -90,7 +93,7 @@ def simulate_additive(
 
     def step(past: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
         key, around = given
-        mean = lag_row(past, around, layout) @ coefficients.columns
+        mean = lag_row(past, around, layout, saturation) @ coefficients.columns
         noise = jax.random.normal(key, mean.shape, mean.dtype) * coefficients.noise
         new = jnp.clip(mean + noisy * noise, floor, LIMIT)  # explosive draws stay numbers
         return jnp.concatenate([past[1:], new[None]]), new
@@ -119,7 +122,9 @@ def additive_paths(
         def path(key: Array, z: Array) -> Array:
             key_coefficients, key_noise = jax.random.split(key)
             drawn = draw_coefficients(key_coefficients, decoder, own, z)
-            return simulate_additive(key_noise, drawn, before, around, layout, floor=least)
+            return simulate_additive(
+                key_noise, drawn, before, around, layout, decoder.saturation, floor=least
+            )
 
         return jax.vmap(path)(jax.random.split(key, edges.shape[0]), edges)
 

@@ -24,13 +24,22 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mmm_bayes.graph_learning.additive import AdditiveDecoder, log_marginal, target_sums
-from mmm_bayes.graph_learning.lagged import Lagged
+from mmm_bayes.graph_learning.additive import (
+    AdditiveDecoder,
+    Prior,
+    TargetSums,
+    marginal_of,
+    target_sums,
+)
+from mmm_bayes.graph_learning.block_sweep import change, moved
+from mmm_bayes.graph_learning.lagged import Lagged, Layout
 from mmm_bayes.graph_learning.prior import GraphPrior, impose, mixed_logits, responsibilities
 
 Array = jax.Array
 
-_TOGETHER = 16  # shops at a time: bounds memory
+# Shops at a time. On a CPU one shop's tables just fit into a core's cache.
+_TOGETHER = {"cpu": 1}
+_TOGETHER_ELSEWHERE = 64
 
 
 class EdgeDraws(NamedTuple):
@@ -38,6 +47,56 @@ class EdgeDraws(NamedTuple):
 
     probability: Any
     edges: Any
+
+
+class _Target(NamedTuple):
+    """A target of a shop while its edges are drawn.
+
+    ``table`` (P + 1, P + 1) is that of :mod:`mmm_bayes.graph_learning.block_sweep`, of coefficients
+    over their prior standard deviations; ``log_det`` is that of the blocks that are in, and
+    ``means`` their squared prior means, which the last corner lacks.
+    """
+
+    table: Any
+    log_det: Any
+    means: Any
+
+
+def _start(
+    own: TargetSums, prior: Prior, layout: Layout, wanted: Array
+) -> tuple[_Target, Array, Array]:
+    """Table with blocks let in, which of them (source,), and their squared prior means (source,).
+
+    ``prior`` is that of the target with all edges. All blocks that are wanted are let in, but for
+    those that others all but determine.
+    """
+    size, width = layout.block, layout.width
+    sd, mean = prior.sd / prior.noise, prior.mean / prior.sd
+    gram = sd[:, None] * own.gram * sd[None, :] + jnp.eye(width, dtype=sd.dtype)
+    right = (sd * own.moment / prior.noise + mean)[:, None]
+    corner = jnp.reshape(own.square / prior.noise**2, (1, 1))
+    table = jnp.block([[gram, right], [right.T, corner]])
+    out, first = jnp.zeros(()), layout.nodes * size
+    squares = jnp.sum(mean[:first].reshape(layout.nodes, size) ** 2, axis=1)
+
+    def let_in(state: _Target, given: tuple[Array, Array, Array]) -> tuple[_Target, Array]:
+        source, by, square = given
+        found = change(state.table, source * size, size, out)
+        by = by * found.possible
+        return _Target(
+            moved(state.table, source * size, size, out, by, found.inverse),
+            state.log_det + by * found.log_det,
+            state.means + by * square,
+        ), by
+
+    found = change(table, first, layout.always, out)
+    state = _Target(
+        moved(table, first, layout.always, out, jnp.ones(()), found.inverse),
+        found.log_det,
+        jnp.sum(mean[first:] ** 2),
+    )
+    state, inside = jax.lax.scan(let_in, state, (jnp.arange(layout.nodes), wanted, squares))
+    return state, inside, squares
 
 
 def _visit_target(
@@ -50,19 +109,36 @@ def _visit_target(
     key: Array,
 ) -> tuple[Array, Array]:
     """Draw the edges into one target (source,) in turn; also their conditional probabilities."""
+    layout, size = decoder.layout, decoder.layout.block
     own = target_sums(sums, target)
+    prior = decoder.prior(jnp.ones_like(edges), target)
+    itself = jnp.arange(layout.nodes) == target
+    start, inside, squares = _start(own, prior, layout, jnp.where(itself, 1.0, edges))
 
-    def visit(edges: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
-        source, uniform = given
-        both = jnp.stack([edges.at[source].set(0.0), edges.at[source].set(1.0)])
-        log = jax.vmap(lambda z: log_marginal(own, decoder.prior(z, target)))(both)
-        p = jax.nn.sigmoid(logits[source] + log[1] - log[0])
-        p = jnp.where(free[source], p, edges[source])
-        drawn = jnp.where(free[source], (uniform < p).astype(edges.dtype), edges[source])
-        return edges.at[source].set(drawn), p
+    def visit(state: _Target, given: tuple[Array, ...]) -> tuple[_Target, tuple[Array, Array]]:
+        source, uniform, edge, square, logit, may = given
+        sign = 1.0 - 2.0 * edge
+        found = change(state.table, source * size, size, edge)
+        now = marginal_of(own, prior, state.table[-1, -1] + state.means, state.log_det)
+        then = marginal_of(
+            own, prior, state.table[-1, -1] + found.corner + state.means + sign * square,
+            state.log_det + found.log_det,
+        )  # fmt: skip
+        p = jax.nn.sigmoid(logit + sign * (then - now))
+        p = jnp.where(may & (found.possible > 0), p, edge)
+        drawn = jnp.where(may, (uniform < p).astype(edge.dtype), edge)
+        by = jnp.abs(drawn - edge)
+        state = _Target(
+            moved(state.table, source * size, size, edge, by, found.inverse),
+            state.log_det + by * found.log_det,
+            state.means + by * sign * square,
+        )
+        return state, (drawn, p)
 
     uniform = jax.random.uniform(key, edges.shape)
-    return jax.lax.scan(visit, edges, (jnp.arange(len(edges)), uniform))
+    given = (jnp.arange(layout.nodes), uniform, inside, squares, logits, free)
+    drawn, p = jax.lax.scan(visit, start, given)[1]
+    return jnp.where(free, drawn, edges), jnp.where(free, p, edges)
 
 
 @functools.partial(jax.jit, static_argnames=("warmup", "draws"))
@@ -115,5 +191,6 @@ def sample_edges(
         _, (edges, p) = jax.lax.scan(step, state, jax.random.split(key_draws, draws))
         return jnp.mean(p, axis=0), edges
 
-    probability, edges = jax.lax.map(one, (rng_keys, sums, start), batch_size=_TOGETHER)
+    together = _TOGETHER.get(jax.default_backend(), _TOGETHER_ELSEWHERE)
+    probability, edges = jax.lax.map(one, (rng_keys, sums, start), batch_size=together)
     return EdgeDraws(probability, jnp.swapaxes(edges, 0, 1))

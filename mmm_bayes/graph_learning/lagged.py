@@ -7,6 +7,14 @@ The row of time ``t`` has the blocks
 of every source ``i`` (``B`` columns each, lags fastest), then ``E`` columns that belong to every
 target: one, and the context at ``t``. What a Gaussian model needs of a shop is
 :math:`F'F`, :math:`F'Y` and the squares of :math:`Y`, whatever the length of its series.
+
+One function of the basis is learned: a source saturates,
+
+.. math:: \phi(x_i) = \frac{\tanh(c_i x_i + s_i) - \tanh s_i}{c_i (1 - \tanh^2 s_i)},
+
+with steepness :math:`c_i > 0` and shift :math:`s_i` that all its effects share. Its slope at the
+mean is one; it is a line where :math:`c_i` is small, and concave from the mean on where
+:math:`s_i > 0`.
 """
 
 from __future__ import annotations
@@ -19,11 +27,27 @@ import jax.numpy as jnp
 
 Array = jax.Array
 
+
+class Saturation(NamedTuple):
+    """Of each node as a source: ``steepness`` and ``shift`` (D,)."""
+
+    steepness: Any
+    shift: Any
+
+
+def saturate(values: Array, saturation: Saturation) -> Array:
+    """Saturated values (..., D) of standardised ones."""
+    at_mean = jnp.tanh(saturation.shift)
+    bent = jnp.tanh(saturation.steepness * values + saturation.shift) - at_mean
+    return bent / (saturation.steepness * (1.0 - at_mean**2))
+
+
+SATURATING = "saturating"
 BASES: dict[str, Any] = {
-    "linear": lambda x: x,
+    "linear": lambda x, saturation: x,
     # Orthogonal to x where x is standard normal.
-    "square": lambda x: (x * x - 1.0) / jnp.sqrt(2.0),
-    "tanh": jnp.tanh,
+    "square": lambda x, saturation: (x * x - 1.0) / jnp.sqrt(2.0),
+    SATURATING: saturate,
 }
 
 
@@ -44,6 +68,11 @@ class Layout(NamedTuple):
     def always(self) -> int:
         """Columns that belong to every target."""
         return 1 + self.context
+
+    @property
+    def saturates(self) -> bool:
+        """Whether columns depend on a saturation that is learned."""
+        return SATURATING in self.basis
 
     @property
     def width(self) -> int:
@@ -70,7 +99,9 @@ class Lagged(NamedTuple):
     count: Any
 
 
-def lag_columns(values: Array, context: Array, layout: Layout) -> Array:
+def lag_columns(
+    values: Array, context: Array, layout: Layout, saturation: Saturation | None = None
+) -> Array:
     """Rows of the regression (time - lags, D B + 1 + C), for times from ``lags`` on.
 
     Parameters
@@ -81,12 +112,14 @@ def lag_columns(values: Array, context: Array, layout: Layout) -> Array:
         Context of one shop (time, C).
     layout
         Number of lags and names in :data:`BASES`.
+    saturation
+        Of the sources, if the layout has such columns.
     """
     length, nodes = values.shape
     lags = layout.lags
     past = [
         shaped[lags - k : length - k]
-        for shaped in (BASES[name](values) for name in layout.basis)
+        for shaped in (BASES[name](values, saturation) for name in layout.basis)
         for k in range(1, lags + 1)
     ]
     blocks = jnp.stack(past, axis=2).reshape(length - lags, nodes * layout.block)
@@ -95,7 +128,13 @@ def lag_columns(values: Array, context: Array, layout: Layout) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames="layout")
-def lagged_sums(values: Array, observed: Array, context: Array, layout: Layout) -> Lagged:
+def lagged_sums(
+    values: Array,
+    observed: Array,
+    context: Array,
+    layout: Layout,
+    saturation: Saturation | None = None,
+) -> Lagged:
     """Sums over the rows in which every node was observed; a missing lag counts as the mean.
 
     Parameters
@@ -103,10 +142,12 @@ def lagged_sums(values: Array, observed: Array, context: Array, layout: Layout) 
     values, observed, context
         Of all shops: standardised series (shop, time, D) with zero where missing, what is there,
         and context (shop, time, C).
+    layout, saturation
+        As in :func:`lag_columns`.
     """
 
     def one(own: Array, there: Array, around: Array) -> Lagged:
-        rows = lag_columns(own, around, layout)
+        rows = lag_columns(own, around, layout, saturation)
         weight = jnp.all(there[layout.lags :], axis=1).astype(own.dtype)
         weighted, targets = rows * weight[:, None], own[layout.lags :]
         dot = functools.partial(jnp.matmul, precision="highest")

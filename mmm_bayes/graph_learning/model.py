@@ -26,7 +26,7 @@ from numpyro.contrib.module import eqx_module
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.encoder import Encoder
 from mmm_bayes.graph_learning.gumbel import GumbelSoftmaxEdges
-from mmm_bayes.graph_learning.lagged import Lagged
+from mmm_bayes.graph_learning.lagged import Lagged, lagged_sums
 from mmm_bayes.graph_learning.prior import GraphPrior, divergence, impose
 from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
 
@@ -48,7 +48,7 @@ class Shops(NamedTuple):
     evidence
         Of pairs (shop, source, target, F).
     sums
-        Of the lagged regression.
+        Of the lagged regression, as sources saturate before anything is learned.
     """
 
     values: Any
@@ -113,6 +113,15 @@ def edge_probabilities(encoder: Encoder, objective: Objective, shops: Shops) -> 
     return impose(objective.fixed, jax.nn.softmax(edge_logits(encoder, shops))[..., 1])
 
 
+def regression_sums(decoder: AdditiveDecoder, shops: Shops) -> Lagged:
+    """Sums of the lagged regression, sources saturated as the decoder has it."""
+    if decoder.saturation is None:
+        return shops.sums
+    return lagged_sums(
+        shops.values, shops.observed, shops.context, decoder.layout, decoder.saturation
+    )
+
+
 def log_likelihood(
     decoder: AdditiveDecoder | RecurrentDecoder,
     objective: Objective,
@@ -122,7 +131,7 @@ def log_likelihood(
 ) -> Array:
     """Log likelihood of each target of each shop (shop, target) given edges (shop, D, D)."""
     if isinstance(decoder, AdditiveDecoder):
-        return jax.vmap(decoder.log_likelihood)(shops.sums, edges)
+        return jax.vmap(decoder.log_likelihood)(regression_sums(decoder, shops), edges)
     noise = jnp.where(jnp.isnan(objective.noise), jnp.exp(decoder.log_noise), objective.noise)
 
     def means_of(values: Array, observed: Array, context: Array, z: Array) -> Array:
@@ -147,6 +156,8 @@ def program(
         decoder = eqx_module("decoder", networks.decoder)
         if isinstance(decoder, AdditiveDecoder):
             penalty = 0.5 * jnp.sum(decoder.mean**2) / _MECHANISM_SD**2
+            if decoder.bend is not None:
+                penalty = penalty + 0.5 * jnp.sum(decoder.bend**2)
             numpyro.factor("mechanisms", -share * penalty)
         with numpyro.plate("shop", len(shops.values)):
             unit = dist.constraints.unit_interval

@@ -8,7 +8,8 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-Form = Literal["identity", "log1p"]
+By = Literal["series", "node"]
+"""Whether every series has its own location and scale, or all shops share those of a node."""
 
 
 class Normalisation(NamedTuple):
@@ -40,7 +41,7 @@ def _spread(sd: NDArray) -> NDArray:
 
 
 def fit_normalisation(
-    series: NDArray, context: NDArray, logarithm: NDArray, *, by: Literal["series", "node"]
+    series: NDArray, context: NDArray, logarithm: NDArray, *, by: By
 ) -> Normalisation:
     """Location and scale of series (shop, time, node) that may hold NaN.
 

@@ -97,6 +97,21 @@ def test_gradients_are_those_of_finite_differences() -> None:
                 )
 
 
+def test_gradient_in_the_sums_over_time() -> None:
+    case, step = dense(10), 1e-5
+    turn = np.random.default_rng(11).normal(size=(5, 5))
+    turn = turn + turn.T  # sums over time stay symmetric
+    with jax.enable_x64(True):
+
+        def along(much: Any) -> Any:
+            return log_marginal(case.sums._replace(gram=case.sums.gram + much * turn), case.prior)
+
+        exact = float(jax.jit(jax.grad(along))(0.0))
+        value = jax.jit(along)
+        found = (float(value(step)) - float(value(-step))) / (2 * step)
+    np.testing.assert_allclose(exact, found, rtol=1e-6)
+
+
 def test_both_parts_of_the_quadratic_form_and_the_determinant() -> None:
     case = dense(8)
     with jax.enable_x64(True):

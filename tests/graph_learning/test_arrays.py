@@ -96,10 +96,17 @@ def test_scores_beyond_what_was_seen_go_on_rising() -> None:
 
 
 def test_one_scale() -> None:
-    values = series()
+    values = series() / series().std(1, keepdims=True)
     assert on_one_scale(values)
-    assert not on_one_scale(values * 10.0 ** np.arange(SHOPS)[:, None, None])
     assert not on_one_scale(values[:1])
+    assert not on_one_scale(np.where(np.arange(SHOPS)[:, None, None] == 0, 1.0, values))
+    # Four times as large in all nodes is another size; in one of three it may be what acts on it.
+    larger = np.where(np.arange(SHOPS) % 2, 4.0, 1.0)[:, None, None]
+    assert not on_one_scale(values * larger)
+    assert on_one_scale(np.where(np.arange(NODES) == 0, values * larger, values))
+    assert not on_one_scale(
+        values * 10.0 ** np.random.default_rng(5).normal(size=(SHOPS, 1, NODES))
+    )
 
 
 @pytest.mark.parametrize("by", ["series", "node"])

@@ -23,13 +23,13 @@ from mmm_bayes.graph_learning.forecast import (
 from mmm_bayes.graph_learning.lagged import Layout, lagged_sums
 
 from .small import CHAIN, LAGS, LENGTH, NODES, SHOPS, additive, prepared, recurrent, series
-from .test_lagged import rows_of
+from .test_lagged import BENT, rows_of
 
 NDArray = np.ndarray[Any, Any]
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-RICH = Layout(NODES, LAGS, ("linear", "tanh"), 1)
+RICH = Layout(NODES, LAGS, ("linear", "saturating"), 1)
 
 
 def coefficients_of(layout: Layout, seed: int = 70) -> NDArray:
@@ -51,7 +51,7 @@ def test_the_mean_path_is_that_of_a_loop() -> None:
     @jax.jit
     def simulate(key: Any, noisy: Any) -> Any:
         given = (jnp.asarray(x, jnp.float32) for x in (past, ahead))
-        return simulate_additive(key, drawn, *given, RICH, noisy)
+        return simulate_additive(key, drawn, *given, RICH, BENT, noisy)
 
     found = simulate(jax.random.key(0), 0.0)
     np.testing.assert_allclose(found, path[LAGS:], rtol=1e-4, atol=1e-5)
@@ -125,7 +125,9 @@ under_do = jax.jit(counterfactual, static_argnames="layout")
 def do(columns: NDArray, values: NDArray, channel: int, path: NDArray, layout: Layout) -> NDArray:
     context = np.random.default_rng(76).normal(size=(len(values), layout.context))
     given = (jnp.asarray(x, jnp.float32) for x in (columns, values, context))
-    return np.asarray(under_do(*given, channel, jnp.asarray(path, jnp.float32), layout=layout))
+    return np.asarray(
+        under_do(*given, channel, jnp.asarray(path, jnp.float32), layout=layout, saturation=BENT)
+    )
 
 
 def along(edges: NDArray, layout: Layout = RICH) -> NDArray:

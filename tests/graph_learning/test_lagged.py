@@ -13,7 +13,14 @@ import statsmodels.api as sm
 
 from mmm_bayes.graph_learning import evidence as module
 from mmm_bayes.graph_learning.evidence import evidence
-from mmm_bayes.graph_learning.lagged import Lagged, Layout, lag_columns, lagged_sums
+from mmm_bayes.graph_learning.lagged import (
+    Lagged,
+    Layout,
+    Saturation,
+    lag_columns,
+    lagged_sums,
+    saturate,
+)
 
 from .small import series
 
@@ -24,15 +31,23 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPES = {
     "linear": lambda x: x,
     "square": lambda x: (x**2 - 1) / np.sqrt(2),
-    "tanh": np.tanh,
 }
+BENT = Saturation(jnp.array([0.1, 0.8, 2.0]), jnp.array([0.0, -0.5, 1.0]))
+
+
+def shaped(name: str, x: float, node: int) -> float:
+    """One function of the basis, by its formula."""
+    if name != "saturating":
+        return float(SHAPES[name](x))
+    c, s = float(BENT.steepness[node]), float(BENT.shift[node])
+    return float((np.tanh(c * x + s) - np.tanh(s)) / (c * (1 - np.tanh(s) ** 2)))
 
 
 def rows_of(values: NDArray, context: NDArray, layout: Layout) -> NDArray:
     rows = []
     for t in range(layout.lags, len(values)):
         row = [
-            SHAPES[name](values[t - k, i])
+            shaped(name, values[t - k, i], i)
             for i in range(layout.nodes)
             for name in layout.basis
             for k in range(1, layout.lags + 1)
@@ -42,7 +57,7 @@ def rows_of(values: NDArray, context: NDArray, layout: Layout) -> NDArray:
 
 
 @pytest.mark.parametrize(
-    ("basis", "context"), [(("linear",), 0), (("linear", "square", "tanh"), 2)]
+    ("basis", "context"), [(("linear",), 0), (("linear", "square", "saturating"), 2)]
 )
 def test_sums_are_those_of_loops(basis: tuple[str, ...], context: int) -> None:
     random = np.random.default_rng(0)
@@ -51,7 +66,9 @@ def test_sums_are_those_of_loops(basis: tuple[str, ...], context: int) -> None:
     values = np.where(there, series(shops=2, length=25), 0.0)
     around = random.normal(size=(2, 25, context))
     with jax.enable_x64(True):
-        sums = lagged_sums(*(jnp.asarray(x, float) for x in (values, there, around)), layout)
+        given = (jnp.asarray(x, float) for x in (values, there, around))
+        bent = jax.tree.map(lambda x: jnp.asarray(x, float), BENT)
+        sums = lagged_sums(*given, layout, bent)
         found = Lagged(*map(np.asarray, sums))
     for shop in range(2):
         rows = rows_of(values[shop], around[shop], layout)
@@ -107,6 +124,21 @@ def test_wald_statistics_are_f_statistics_without_a_ridge(
             past, now = values[0, 2 - k : 40 - k, i], values[0, 2:, j]
             cosine = past @ now / np.sqrt((past @ past) * (now @ now))
             np.testing.assert_allclose(found[i, j, k], cosine, rtol=1e-10)
+
+
+def test_a_source_saturates_from_a_slope_of_one_at_its_mean() -> None:
+    with jax.enable_x64(True):
+        bent = jax.tree.map(lambda x: jnp.asarray(x, float), BENT)
+        at_mean = jnp.zeros(3)
+        np.testing.assert_allclose(saturate(at_mean, bent), 0.0, atol=1e-12)
+        slopes = jax.jacobian(lambda x: saturate(x, bent))(at_mean)
+        np.testing.assert_allclose(slopes, np.eye(3), atol=1e-12)
+        # A small steepness is a line; a shift above zero makes it concave beyond the mean.
+        line = bent._replace(steepness=jnp.full(3, 1e-4), shift=jnp.zeros(3))
+        x = jnp.array([-3.0, 0.5, 4.0])
+        np.testing.assert_allclose(saturate(x, line), x, rtol=1e-6)
+        third = lambda much: saturate(jnp.full(3, much), bent)[2]  # noqa: E731
+        assert jax.grad(jax.grad(third))(1.0) < 0
 
 
 def test_columns_stand_lags_fastest() -> None:

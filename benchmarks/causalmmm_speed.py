@@ -10,7 +10,8 @@ runs in an environment of its own:
 
 Epochs are timed after one that compiles, both in processes of their own, one after the other. The
 additive decoder (the package's default) is timed on the same panel, and both decoders over numbers
-of shops and lengths, with the exponents of cost.
+of shops and lengths, with the exponents of cost. Last come sweeps over the edges of a shop under
+the additive decoder, beside a naive one that factors a whole matrix for each edge.
 """
 
 from __future__ import annotations
@@ -24,11 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import record
 
 from mmm_bayes.causal_mmm import CausalMMM
+from mmm_bayes.causal_mmm.inputs import one_blas_thread
 from mmm_bayes.data.shops import simulate_shops
+from mmm_bayes.graph_learning.additive import AdditiveDecoder, log_marginal, target_sums
+from mmm_bayes.graph_learning.gibbs import sample_edges
+from mmm_bayes.graph_learning.lagged import Lagged, Layout, lagged_sums
+from mmm_bayes.graph_learning.prior import GraphPrior
 
 PAPER = {
     "decoder": "recurrent",
@@ -68,6 +75,61 @@ def ours(decoder: str, shops: int, length: int, hidden: int, epochs: int) -> dic
     arguments = ["--decoder", decoder, "--shops", str(shops), "--length", str(length)]
     arguments += ["--hidden", str(hidden), "--epochs", str(epochs)]
     found: dict[str, float] = record.fresh_process(arguments)[0]
+    return found
+
+
+def naive_sweep(
+    rng_key: Any, decoder: AdditiveDecoder, sums: Lagged, logits: Any, edges: Any
+) -> Any:
+    """Draw each edge of a shop from two marginal likelihoods, a factor of a whole matrix each."""
+
+    def visit(edges: Any, given: Any) -> Any:
+        (source, target), uniform = given
+        both = jnp.stack([edges.at[source, target].set(value)[:, target] for value in (0.0, 1.0)])
+        own = target_sums(sums, target)
+        log = jax.vmap(lambda z: log_marginal(own, decoder.prior(z, target)))(both)
+        p = jax.nn.sigmoid(logits[source, target] + log[1] - log[0])
+        p = jnp.where(source == target, 0.0, p)
+        return edges.at[source, target].set((uniform < p).astype(edges.dtype)), p
+
+    nodes = len(edges)
+    pairs = jnp.stack(jnp.divmod(jnp.arange(nodes**2), nodes), axis=1)
+    return jax.lax.scan(visit, edges, (pairs, jax.random.uniform(rng_key, (nodes**2,))))
+
+
+def sweeps_of(channels: int, shops: int, repetitions: int) -> dict[str, float]:
+    """Median milliseconds of a sweep over the edges of a shop, ours and the naive one."""
+    panel = simulate_shops(jax.random.key(0), shops=shops, channels=channels, length=120)
+    values = panel.series - panel.series.mean((0, 1))
+    values = jnp.asarray(values / values.std((0, 1)), jnp.float32)
+    layout = Layout(panel.n_nodes, 7, ("linear",), 0)
+    sums = lagged_sums(values, jnp.ones_like(values), values[..., :0], layout)
+    decoder, nodes = AdditiveDecoder(layout), panel.n_nodes
+    logits = jnp.full((1, nodes, nodes), -1.4)
+    prior = GraphPrior(logits, jnp.zeros(1), jnp.where(jnp.eye(nodes) > 0, 0.0, jnp.nan))
+    start = jnp.full((shops, nodes, nodes), 0.2)
+    keys = jax.random.split(jax.random.key(1), shops)
+
+    @jax.jit
+    def naive(keys: Any) -> Any:
+        first = (jax.random.uniform(jax.random.key(2), start.shape) < start).astype(jnp.float32)
+        one = lambda given: naive_sweep(given[0], decoder, given[1], logits[0], given[2])  # noqa: E731
+        return jax.lax.map(one, (keys, sums, first))
+
+    methods: dict[str, Any] = {
+        "block sweep": lambda: sample_edges(keys, decoder, prior, sums, start, 0, 1),
+        "a factor an edge": lambda: naive(keys),
+    }
+    found = {}
+    with one_blas_thread():
+        for name, run in methods.items():
+            jax.block_until_ready(run())
+            seconds = []
+            for _ in range(repetitions):
+                began = time.process_time()
+                jax.block_until_ready(run())
+                seconds.append(time.process_time() - began)
+            found[name] = 1e3 * float(np.median(seconds)) / shops
     return found
 
 
@@ -133,15 +195,22 @@ def main() -> None:
         over_length = [ours(decoder, 150, t, hidden, given.epochs)["cpu"] for t in lengths]
         scaling.append([decoder, *over_shops, exponent(sizes, over_shops)])
         scaling.append([f"{decoder}, by length", *over_length, exponent(lengths, over_length)])
+    sweeps = []
+    for channels in (10, 20):
+        found = sweeps_of(channels, 12, given.epochs)
+        ours_ms, naive_ms = found["block sweep"], found["a factor an edge"]
+        sweeps.append([channels, ours_ms, naive_ms, naive_ms / ours_ms])
     parts = [
         f"{given.shops} shops, 8 series, {given.length} steps, hidden {given.hidden}, batches of "
         f"32; median of {given.epochs} epochs (PyTorch: one, after an untimed batch). "
         + "".join(notes),
         record.table(header, rows),
         "CPU seconds of an epoch over shops (75, 150, 300, 600; 100 steps) and over lengths (50, "
-        "100, 200, 400; 150 shops), hidden 64. The additive decoder's sums over time are made once "
-        "before training: its epochs do not depend on the length.",
+        "100, 200, 400; 150 shops), hidden 64.",
         record.table(["decoder", "1", "2", "4", "8", "exponent"], scaling),
+        "A sweep over all edges of a shop under the additive decoder (120 steps, 7 lags), CPU "
+        f"milliseconds; median of {given.epochs}:",
+        record.table(["channels", "block sweep", "a factor an edge", "ratio"], sweeps),
     ]
     record.publish("causalmmm_speed", "Speed of CausalMMM", parts, given.write)
 

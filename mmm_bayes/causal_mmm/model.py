@@ -305,7 +305,8 @@ class CausalMMM:
         """Shared effect of every source on every target by lag (source, target, lag).
 
         In standard deviations of the target a standard deviation of the source, through the first
-        function of ``basis``; the diagonal holds each node's own past. Profiles of edges that
+        function of ``basis`` (a source that saturates: near its mean); the diagonal holds each
+        node's own past. Profiles of edges that
         hardly any shop has are noise: read them beside :meth:`edge_probabilities`.
 
         Raises

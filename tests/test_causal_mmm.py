@@ -25,8 +25,10 @@ from mmm_bayes import (
     simulate_shops,
 )
 from mmm_bayes.causal_mmm import TrainingWarning
+from mmm_bayes.causal_mmm.inputs import layout_of
 from mmm_bayes.data.run_folder import RunFolderError
 from mmm_bayes.graph_learning import shop_blocks
+from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.metrics import auroc
 
 NDArray = np.ndarray[Any, Any]
@@ -451,6 +453,31 @@ def test_a_channel_without_a_path_brings_nothing(advised: CausalMMM, panel: Shop
     assert abs(float(brought["mean"].sel(channel="x1"))) > 1e-2 * total
     curves = advised.response_curves(panel.shops[0], multipliers=(0.0, 1.0))
     np.testing.assert_allclose(curves["mean"].sel(multiplier=1.0), total, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bends", [True, False])
+def test_whether_sources_saturate_is_learned(bends: bool) -> None:
+    random = np.random.default_rng(60)
+    x = random.normal(size=(16, 80, 1))
+    sent = np.tanh(3.0 * x[:, :-1]) if bends else x[:, :-1]
+    values = np.concatenate([x[:, 1:], sent + 0.2 * random.normal(size=sent.shape)], axis=2)
+    shops = tuple(f"shop {i}" for i in range(len(values)))
+    panel = ShopPanel(values, ("x0", "y"), shops, np.zeros((*values.shape[:2], 0)), ())
+    settings = SMALL | {"lags": 1, "epochs": 40, "learning_rate": 0.05, "scores": False}
+    cm = CausalMMM(**settings).fit(jax.random.key(61), panel)
+    decoder = cm._trained().networks.decoder
+    assert isinstance(decoder, AdditiveDecoder)
+    assert decoder.saturation is not None
+    steepness = float(decoder.saturation.steepness[0])
+    # Standardised values have about the units of x.
+    assert steepness > 1.5 if bends else steepness < 0.4
+
+
+def test_without_saturation_sources_are_linear(panel: ShopPanel) -> None:
+    assert layout_of(CausalMMMSpec(), panel).saturates
+    assert layout_of(CausalMMMSpec(ablation="rw"), panel).basis == ("linear",)
+    both = CausalMMMSpec(ablation="rw", basis=("linear", "saturating", "square"))
+    assert layout_of(both, panel).basis == ("linear", "square")
 
 
 # --- Files ---------------------------------------------------------------------------------------

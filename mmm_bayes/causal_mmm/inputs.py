@@ -16,7 +16,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.arrays import Prepared, on_one_scale, prepare
 from mmm_bayes.graph_learning.encoder import Encoder
-from mmm_bayes.graph_learning.lagged import Layout
+from mmm_bayes.graph_learning.lagged import SATURATING, Layout
 from mmm_bayes.graph_learning.model import Networks, Objective
 from mmm_bayes.graph_learning.normalise import By
 from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
@@ -53,7 +53,10 @@ def one_blas_thread() -> Any:
 def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
     """Columns of the lagged regression."""
     lags = 1 if spec.ablation == "markov" else spec.lags
-    return Layout(panel.n_nodes, lags, spec.basis, context_of(spec, panel).shape[-1])
+    basis = spec.basis
+    if spec.ablation == "rw":
+        basis = tuple(dict.fromkeys("linear" if f == SATURATING else f for f in basis))
+    return Layout(panel.n_nodes, lags, basis, context_of(spec, panel).shape[-1])
 
 
 def context_of(spec: CausalMMMSpec, panel: ShopPanel, ahead: NDArray | None = None) -> NDArray:

@@ -61,7 +61,7 @@ class CausalMMM:
         ``"series"`` is the paper's; ``"evidence"`` also sees a regression of each node on the pasts
         of all, for every pair.
     ablation : {"full", "markov", "rw"}, optional
-        The paper's: all edges present, no memory, no saturation.
+        The paper's: all edges present, no memory, no saturation (of target or sources).
     lags : int
         Number of lags of the additive decoder and of the regression.
     basis : tuple of {"linear", "square", "saturating"}

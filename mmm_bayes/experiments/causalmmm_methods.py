@@ -31,6 +31,7 @@ _PAPER: dict[str, Any] = {
 VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "causalmmm": {},
+        "causalmmm_square": {"basis": ("saturating", "square")},
         "cm_rw": {"ablation": "rw"},
         "cm_markov": {"ablation": "markov"},
         "paper": _PAPER,
@@ -38,7 +39,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "paper_markov": {**_PAPER, "ablation": "markov"},
     }
 )
-"""Settings of CausalMMM by method. ``paper`` is the network of Gong et al. (2024)."""
+"""Settings of CausalMMM by method.
+
+``causalmmm_square`` also takes effects that are no function of one direction, and ``paper`` is the
+network of Gong et al. (2024).
+"""
 
 # Methods that a run of another one gives along: the same training, read without refinement.
 GIVEN_BY: Mapping[str, str] = MappingProxyType({"causalmmm_encoder": "causalmmm"})

@@ -27,6 +27,8 @@ import jax.numpy as jnp
 
 Array = jax.Array
 
+_TOGETHER = 32  # shops whose columns are held at once: many times the sums they give
+
 
 class Saturation(NamedTuple):
     """Of each node as a source: ``steepness`` and ``shift`` (D,)."""
@@ -146,7 +148,8 @@ def lagged_sums(
         As in :func:`lag_columns`.
     """
 
-    def one(own: Array, there: Array, around: Array) -> Lagged:
+    def one(given: tuple[Array, Array, Array]) -> Lagged:
+        own, there, around = given
         rows = lag_columns(own, around, layout, saturation)
         weight = jnp.all(there[layout.lags :], axis=1).astype(own.dtype)
         weighted, targets = rows * weight[:, None], own[layout.lags :]
@@ -155,4 +158,4 @@ def lagged_sums(
             dot(weighted.T, rows), dot(weighted.T, targets), weight @ targets**2, jnp.sum(weight)
         )
 
-    return jax.vmap(one)(values, observed, context)
+    return jax.lax.map(one, (values, observed, context), batch_size=_TOGETHER)

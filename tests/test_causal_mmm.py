@@ -25,7 +25,7 @@ from mmm_bayes import (
     simulate_shops,
 )
 from mmm_bayes.causal_mmm import TrainingWarning
-from mmm_bayes.causal_mmm.inputs import layout_of
+from mmm_bayes.causal_mmm.inputs import layout_of, prepare_panel
 from mmm_bayes.data.run_folder import RunFolderError
 from mmm_bayes.graph_learning import shop_blocks
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
@@ -476,6 +476,12 @@ def test_whether_sources_saturate_is_learned(bends: bool) -> None:
 def test_without_saturation_sources_are_linear(panel: ShopPanel) -> None:
     assert layout_of(CausalMMMSpec(), panel).saturates
     assert layout_of(CausalMMMSpec(ablation="rw"), panel).basis == ("linear",)
+    # Logarithms are the curve of what is seen through them.
+    assert layout_of(CausalMMMSpec(logarithm=True), panel).basis == ("linear",)
+    assert layout_of(CausalMMMSpec(logarithm=("x0", "y")), panel).saturates
+    ranked = [prepare_panel(CausalMMMSpec(logarithm=x), panel).ranked for x in (False, True)]
+    assert ranked[0] is not None
+    assert ranked[1] is None
     both = CausalMMMSpec(ablation="rw", basis=("linear", "saturating", "square"))
     assert layout_of(both, panel).basis == ("linear", "square")
 

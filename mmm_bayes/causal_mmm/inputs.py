@@ -54,7 +54,7 @@ def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
     """Columns of the lagged regression."""
     lags = 1 if spec.ablation == "markov" else spec.lags
     basis = spec.basis
-    if spec.ablation == "rw":
+    if spec.ablation == "rw" or logarithmic(spec, panel.nodes).all():
         basis = tuple(dict.fromkeys("linear" if f == SATURATING else f for f in basis))
     return Layout(panel.n_nodes, lags, basis, context_of(spec, panel).shape[-1])
 
@@ -96,6 +96,13 @@ def normalisation_of(spec: CausalMMMSpec, panel: ShopPanel) -> By:
     return "node" if on_one_scale(panel.series) and not logarithms else "series"
 
 
+def _takes_scores(spec: CausalMMMSpec, panel: ShopPanel) -> bool:
+    """Whether the target is replaced by its normal scores; a logarithm is a curve already."""
+    if spec.decoder != "additive" or spec.ablation == "rw":
+        return False
+    return spec.scores and not logarithmic(spec, panel.nodes)[-1]
+
+
 def prepare_panel(
     spec: CausalMMMSpec,
     panel: ShopPanel,
@@ -115,7 +122,7 @@ def prepare_panel(
             layout_of(spec, panel),
             logarithmic(spec, panel.nodes),
             by=by,
-            scores=spec.scores and spec.decoder == "additive" and spec.ablation != "rw",
+            scores=_takes_scores(spec, panel),
             norm=None if trained is None else trained.norm,
             with_evidence=spec.encoder == "evidence",
         )

@@ -97,7 +97,9 @@ class CausalMMM:
         size (:func:`~mmm_bayes.graph_learning.arrays.on_one_scale`) or nodes are seen through
         logarithms.
     logarithm : bool or sequence of str
-        Nodes that are transformed by ``log1p`` of their value over their mean; all, or none.
+        Nodes that are transformed by ``log1p`` of their value over their mean; all, or none. A
+        target seen so has no normal scores besides, and where all nodes are, none saturates
+        otherwise: effects are elasticities.
     scores : bool
         Whether the additive decoder sees the normal scores of the target, which undoes any
         saturation of a shop's response as a whole.

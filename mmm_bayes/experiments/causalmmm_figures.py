@@ -233,7 +233,8 @@ def _draw_forecasts(study: Study, summary: pd.DataFrame) -> Figure:
     horizons = sorted(set(summary["horizon"]))
     place = {method: row for row, method in enumerate(methods)}
     with canvas(3.4 * len(horizons) + 1.4, 2 * (_ROW * len(methods) + 0.9) + 0.6) as figure:
-        headline(figure, f"{study.title}, {int(summary['runs'].max())} panel(s)")
+        panels = int(summary["runs"].max())
+        headline(figure, f"{study.title}, {panels} panel{'s' if panels > 1 else ''}")
         axes = grid(figure, 2 * len(horizons), len(horizons), sharey=True)
         for number, horizon in enumerate(horizons):
             own = summary[summary["horizon"] == horizon]

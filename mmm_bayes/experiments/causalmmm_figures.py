@@ -119,7 +119,8 @@ def _draw_grid(study: Study, summary: pd.DataFrame) -> Figure:
     methods = list(dict.fromkeys(own["method"]))
     low, high = own["auroc"].min(), own["auroc"].max()
     with canvas(4.4 * len(methods) + 0.6, 4.2) as figure:
-        headline(figure, f"{study.title}, mean of {int(own['runs'].max())} runs")
+        runs = int(own["runs"].max())
+        headline(figure, f"{study.title}, {f'mean of {runs} runs' if runs > 1 else 'one run'}")
         for ax, method in zip(grid(figure, len(methods), 3), methods, strict=True):
             wide = own[own["method"] == method].pivot_table(
                 index="penalty", columns="heat", values="auroc"
@@ -128,6 +129,8 @@ def _draw_grid(study: Study, summary: pd.DataFrame) -> Figure:
                 wide, aspect="auto", cmap="Blues", vmin=low - 0.1 * (high - low + 1e-9), vmax=high
             )
             for (row, column), value in np.ndenumerate(wide.to_numpy(float)):
+                if np.isnan(value):  # not run
+                    continue
                 light = value > (low + high) / 2
                 ax.text(
                     column, row, f"{value:.3f}", ha="center", va="center", fontsize=8.5,

@@ -34,8 +34,7 @@ _ABOUT = {
     "sums over steps do. Nodes are seen through logarithms and have no other curve, so that "
     "`cm_rw` would be `causalmmm`: chosen on two development panels, after rows of this panel "
     "with further curves and without had been seen.",
-    "figure7": "A cross of the published grid: weights at temperature 0.5, temperatures at weight "
-    "1 (the evidence lower bound).",
+    "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run.",
     "figure9": "Each number of epochs is a training of its own, its step size and temperature "
     "falling to their ends.",
     "figure10": "Seconds of an epoch for CausalMMM, of everything for other methods, without "

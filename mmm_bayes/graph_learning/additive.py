@@ -29,11 +29,10 @@ import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 from jax.scipy.special import gammaln
 
-from mmm_bayes.graph_learning.lagged import Lagged, Layout, Saturation
+from mmm_bayes.graph_learning.lagged import STEEPNESS, Lagged, Layout, Saturation
 
 Array = jax.Array
 
-_STEEPNESS = 0.3  # at the start, and in the middle of its prior: all but a line
 _LARGEST_SHIFT = 1.5
 _ALWAYS_SD = 1.0  # of intercepts and context effects, in standard deviations of the series
 
@@ -90,7 +89,7 @@ class AdditiveDecoder(eqx.Module):
         """Of the sources; ``None`` if the layout has none."""
         if self.bend is None:
             return None
-        steepness = _STEEPNESS * jnp.exp(jnp.clip(self.bend[0], -3.0, 3.0))
+        steepness = STEEPNESS * jnp.exp(jnp.clip(self.bend[0], -3.0, 3.0))
         return Saturation(steepness, _LARGEST_SHIFT * jnp.tanh(self.bend[1] / _LARGEST_SHIFT))
 
     def prior(self, edges: Array, target: Array) -> Prior:

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
 
-from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.evidence import evidence
-from mmm_bayes.graph_learning.lagged import Layout, lagged_sums
+from mmm_bayes.graph_learning.lagged import Layout, all_but_linear, lagged_sums
 from mmm_bayes.graph_learning.model import Shops
 from mmm_bayes.graph_learning.normalise import (
     By,
@@ -144,7 +143,7 @@ def prepare(
     observed = np.isfinite(values).astype(np.float32)
     around = ((context - own.context_location) / own.context_scale).astype(np.float32)
     filled = np.clip(np.nan_to_num(values), -10.0, 10.0).astype(np.float32)
-    start = AdditiveDecoder(layout).saturation
+    start = all_but_linear(layout.nodes)
     sums = lagged_sums(filled, observed, around, layout, start)
     found = jnp.zeros((*series.shape[::2], layout.nodes, 0), jnp.float32)
     if with_evidence:

@@ -37,6 +37,15 @@ class Saturation(NamedTuple):
     shift: Any
 
 
+STEEPNESS = 0.3
+"""Of a source before anything is learned: all but a line."""
+
+
+def all_but_linear(nodes: int) -> Saturation:
+    """Return the saturation that learning starts from."""
+    return Saturation(jnp.full(nodes, STEEPNESS), jnp.zeros(nodes))
+
+
 def saturate(values: Array, saturation: Saturation) -> Array:
     """Saturated values (..., D) of standardised ones."""
     at_mean = jnp.tanh(saturation.shift)

@@ -88,6 +88,19 @@ def test_a_cell_that_kills_its_worker_fails_and_no_other_one(
     assert len(given[7].begun()) >= 2
 
 
+@pytest.mark.parametrize("killer", [0, 3])
+def test_dask_charges_no_cell_beside_the_killer_though_one_worker_takes_all(
+    one_of_two: Any, tmp_path: Path, killer: int
+) -> None:
+    """The other worker lacks the resource: it is there, and takes none of the last attempts."""
+    given = [replace(c, folder=str(tmp_path), sleep=0.05) for c in cells(4)]
+    given[killer] = replace(given[killer], kind="kill")
+    found = run_cells(square, given, cluster=one_of_two, resources={"GPU": 0.1}, lost_retries=1)
+    failed = {cell.number: why for cell, _, why in found if why}
+    assert set(failed) == {killer}
+    assert failed[killer].attempts == len(given[killer].begun()) == 2
+
+
 def test_a_cell_that_ends_its_process_is_lost() -> None:
     given = [*cells(3), Cheap(3, "exit")]
     found = {c.number: why for c, _, why in run_cells(square, given, workers=2, lost_retries=1)}

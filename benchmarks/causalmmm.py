@@ -32,8 +32,8 @@ _ABOUT = {
     "table7": "Table 7. The published panel is not public: ours has its shape and made-up "
     "mechanisms, so that errors compare between our rows only. The paper's errors grow like M, as "
     "sums over steps do. Nodes are seen through logarithms and have no other curve, so that "
-    "`cm_rw` would be `causalmmm`: chosen on two development panels, after rows of this panel "
-    "with further curves and without had been seen.",
+    "`cm_rw` would be `causalmmm`: chosen on two development panels, after rows of the first panel "
+    "here with further curves and without had been seen.",
     "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run.",
     "figure9": "Each number of epochs is a training of its own, its step size and temperature "
     "falling to their ends.",

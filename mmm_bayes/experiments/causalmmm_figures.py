@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.experiments.causalmmm_summary import reliability_of
-from mmm_bayes.plots.style import FAINT, INK, canvas, channel_colours, grid, headline
+from mmm_bayes.plots.style import FAINT, INK, canvas, channel_colours, compact_ticks, grid, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,6 +164,7 @@ def _draw_reliability(study: Study, found: pd.DataFrame) -> Figure:
         top.set_ylabel("share that are edges")
         below.set_ylabel("pairs")
         below.set_yscale("symlog", linthresh=1)
+        compact_ticks(below.yaxis)
         below.set_xlabel("probability of the edge")
         top.legend()
     return figure

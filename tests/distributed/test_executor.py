@@ -96,9 +96,6 @@ class OneTakesAll:
     def __init__(self) -> None:
         self.handed: list[tuple[int, Cheap]] = []
 
-    def _threads(self) -> dict[str, int]:
-        return {"takes all": 1, "takes nothing": 1}
-
     def room(self) -> int:
         return 8 - len(self.handed)
 

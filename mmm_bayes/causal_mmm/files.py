@@ -33,6 +33,7 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
     arrays = {f"weight_{k:03d}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
     arrays |= {"series": panel.series, "context": panel.context}
     arrays |= {"loss": fitted.history.loss, "validation": fitted.history.validation}
+    arrays["rounds"] = fitted.history.rounds
     arrays["key"] = np.asarray(jax.random.key_data(fitted.key))
     if panel.adjacency is not None:
         arrays["adjacency"] = panel.adjacency
@@ -98,7 +99,8 @@ def _belongs(name: str) -> bool:
 
 
 def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
-    spec = CausalMMMSpec(**about["spec"])
+    rounds = arrays.get("rounds", np.empty(0))  # files of earlier versions have none
+    spec = CausalMMMSpec(**{"rounds": len(rounds), **about["spec"]})
     dates, groups = about["dates"], about["groups"]
     panel = ShopPanel(
         arrays["series"],
@@ -114,7 +116,7 @@ def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec
     prepared = prepare_panel(spec, panel, by=about["normalise"])
     blank = initial_networks(jax.random.key(0), spec, panel, prepared)
     networks = _with_weights(blank, arrays)
-    history = History(arrays["loss"], arrays["validation"])
+    history = History(arrays["loss"], arrays["validation"], rounds)
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=about["key"])
     interrupted = about.get("interrupted", "")  # files of earlier versions have none
     return spec, Fitted(networks, panel, prepared, history, about["best_epoch"], key, interrupted)

@@ -117,14 +117,40 @@ class AdditiveDecoder(eqx.Module):
 
         return jax.vmap(one)(jnp.arange(self.layout.nodes))
 
+    def what_is_known(self, edges: Array, counts: Array) -> tuple[Array, Array]:
+        r"""Mean square of the mechanisms that shops have, and what one shop leaves open of one.
+
+        Parameters
+        ----------
+        edges
+            Edges of the training shops, or their probabilities (shop, D, D).
+        counts
+            Rows of each (shop,).
+
+        Returns
+        -------
+        tuple
+            :math:`s^2`, and :math:`\tau_j^2 + \sigma_j^2 / T` (target,).
+        """
+        having = jnp.sum(edges, axis=0)
+        square = jnp.mean(self.mean**2, axis=1)
+        others = 1.0 - jnp.eye(self.layout.nodes)
+        size = jnp.sum(having * square * others) / jnp.maximum(jnp.sum(having * others), 1e-6)
+        per_shop = jnp.exp(2.0 * self.log_slab) + jnp.exp(2.0 * self.log_noise) / jnp.mean(counts)
+        return jnp.maximum(size, 1e-4), per_shop
+
     def with_unknown(self, edges: Array, counts: Array) -> AdditiveDecoder:
         r"""Decoder that knows how little it knows of mechanisms few shops have.
 
-        With the mean square :math:`s^2` of the mechanisms that shops have, :math:`n_{ij}` shops
-        with the edge, and :math:`T` rows a shop,
+        With the mean square :math:`s^2` of the mechanisms that shops have, edge probabilities
+        :math:`q_{nij}`, and :math:`T` rows a shop,
 
-        .. math:: v_{ij} = \Bigl(\frac{1}{s^2} + \frac{n_{ij}}{\tau_j^2 + \sigma_j^2 / T}
+        .. math:: v_{ij} = \Bigl(\frac{1}{s^2} + \frac{\sum_n q_{nij}^2}{\tau_j^2 + \sigma_j^2 / T}
                   \Bigr)^{-1}.
+
+        Probabilities count by their squares: of what a shop tells on average, :math:`q` times what
+        it would tell if it had the edge, the share :math:`q (1 - q)` is lost because it is not
+        certain that it has (Louis' identity).
 
         Parameters
         ----------
@@ -132,13 +158,13 @@ class AdditiveDecoder(eqx.Module):
             Edge probabilities of the training shops (shop, D, D).
         counts
             Rows of each (shop,).
+
+        References
+        ----------
+        Louis (1982), Finding the observed information matrix when using the EM algorithm. JRSS B.
         """
-        having = jnp.sum(edges, axis=0)
-        square = jnp.mean(self.mean**2, axis=1)
-        others = 1.0 - jnp.eye(self.layout.nodes)
-        size = jnp.sum(having * square * others) / jnp.maximum(jnp.sum(having * others), 1e-6)
-        per_shop = jnp.exp(2.0 * self.log_slab) + jnp.exp(2.0 * self.log_noise) / jnp.mean(counts)
-        unknown = 1.0 / (1.0 / jnp.maximum(size, 1e-4) + having / per_shop)
+        size, per_shop = self.what_is_known(edges, counts)
+        unknown = 1.0 / (1.0 / size + jnp.sum(edges**2, axis=0) / per_shop)
         return eqx.tree_at(lambda tree: tree.unknown, self, unknown)
 
 

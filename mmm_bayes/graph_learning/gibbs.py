@@ -21,6 +21,7 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -47,6 +48,13 @@ class EdgeDraws(NamedTuple):
 
     probability: Any
     edges: Any
+
+
+class Mechanisms(NamedTuple):
+    """As a shop knows them: ``mean`` (shop, source, block, target) and ``unknown`` (shop, D, D)."""
+
+    mean: Any
+    unknown: Any
 
 
 class _Target(NamedTuple):
@@ -150,6 +158,7 @@ def sample_edges(
     start: Array,
     warmup: int,
     draws: int,
+    known: Mechanisms | None = None,
 ) -> EdgeDraws:
     """Draw the edges of shops.
 
@@ -165,11 +174,15 @@ def sample_edges(
         Edge probabilities to start at (shop, D, D).
     warmup, draws
         Sweeps over all edges that are thrown away, and that are kept.
+    known
+        Mechanisms of each shop, in place of the decoder's.
     """
     free = jnp.isnan(prior.fixed)
     nodes = free.shape[0]
 
-    def sweep(state: Array, key: Array, own: Lagged) -> tuple[Array, tuple[Array, Array]]:
+    def sweep(
+        state: Array, key: Array, own: Lagged, decoder: AdditiveDecoder
+    ) -> tuple[Array, tuple[Array, Array]]:
         key_component, key_edges = jax.random.split(key)
         weights = responsibilities(prior, state)
         component = jax.random.categorical(key_component, jnp.log(weights + 1e-30))
@@ -180,17 +193,20 @@ def sample_edges(
         )
         return state, (state, p)
 
-    def one(given: tuple[Array, Lagged, Array]) -> tuple[Array, Array]:
-        key, own, begin = given
+    def one(given: tuple[Array, Lagged, Array, Mechanisms | None]) -> tuple[Array, Array]:
+        key, own, begin, mechanisms = given
+        mine = decoder
+        if mechanisms is not None:
+            mine = eqx.tree_at(lambda tree: (tree.mean, tree.unknown), decoder, tuple(mechanisms))
         key_start, key_warmup, key_draws = jax.random.split(key, 3)
         state = (jax.random.uniform(key_start, begin.shape) < begin).astype(begin.dtype)
         state = impose(prior.fixed, state)
-        step = lambda state, key: sweep(state, key, own)  # noqa: E731
+        step = lambda state, key: sweep(state, key, own, mine)  # noqa: E731
         quiet = lambda state, key: (step(state, key)[0], None)  # noqa: E731
         state, _ = jax.lax.scan(quiet, state, jax.random.split(key_warmup, warmup))
         _, (edges, p) = jax.lax.scan(step, state, jax.random.split(key_draws, draws))
         return jnp.mean(p, axis=0), edges
 
     together = _TOGETHER.get(jax.default_backend(), _TOGETHER_ELSEWHERE)
-    probability, edges = jax.lax.map(one, (rng_keys, sums, start), batch_size=together)
+    probability, edges = jax.lax.map(one, (rng_keys, sums, start, known), batch_size=together)
     return EdgeDraws(probability, jnp.swapaxes(edges, 0, 1))

@@ -32,7 +32,9 @@ from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
 
 Array = jax.Array
 
-_COUNTS = 8.0  # edges seen, in effect, that the learned components start from
+PSEUDO_COUNTS = 8.0
+"""Shops seen, in effect, with the sparse prior's edges before a component sees any."""
+
 _MECHANISM_SD = 0.5
 
 
@@ -155,10 +157,7 @@ def program(
     def model(shops: Shops, temperature: Array, share: Array, weight: float = 1.0) -> None:
         decoder = eqx_module("decoder", networks.decoder)
         if isinstance(decoder, AdditiveDecoder):
-            penalty = 0.5 * jnp.sum(decoder.mean**2) / _MECHANISM_SD**2
-            if decoder.bend is not None:
-                penalty = penalty + 0.5 * jnp.sum(decoder.bend**2)
-            numpyro.factor("mechanisms", -share * penalty)
+            numpyro.factor("mechanisms", -share * mechanism_penalty(decoder))
         with numpyro.plate("shop", len(shops.values)):
             unit = dist.constraints.unit_interval
             edges = numpyro.sample("z", dist.ImproperUniform(unit, (), (nodes, nodes)))
@@ -188,11 +187,17 @@ def program(
     return model, guide
 
 
+def mechanism_penalty(decoder: AdditiveDecoder) -> Array:
+    """Negative log density of what shops have in common, but for a constant."""
+    penalty = 0.5 * jnp.sum(decoder.mean**2) / _MECHANISM_SD**2
+    return penalty if decoder.bend is None else penalty + 0.5 * jnp.sum(decoder.bend**2)
+
+
 def _component_penalty(objective: Objective, components: Array) -> Array:
     """Negative log beta density of each edge of each component, around the sparse prior."""
     mean = jax.nn.sigmoid(objective.sparse)
     present, absent = jax.nn.log_sigmoid(components), jax.nn.log_sigmoid(-components)
-    each = _COUNTS * (mean * present + (1.0 - mean) * absent)
+    each = PSEUDO_COUNTS * (mean * present + (1.0 - mean) * absent)
     return -jnp.sum(jnp.where(jnp.isnan(objective.fixed), each, 0.0))
 
 

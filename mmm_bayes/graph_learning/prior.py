@@ -42,8 +42,8 @@ def impose(fixed: Array, edges: Array) -> Array:
     return jnp.where(jnp.isnan(fixed), edges, jnp.nan_to_num(fixed))
 
 
-def _log_components(prior: GraphPrior, edges: Array) -> Array:
-    """Expected log probability of independent edges (..., D, D) in each component (..., c)."""
+def component_log_probabilities(prior: GraphPrior, edges: Array) -> Array:
+    """Log weight and expected log probability of independent edges (..., D, D) by component."""
     free = jnp.isnan(prior.fixed)
     present = jax.nn.log_sigmoid(prior.logits)
     absent = jax.nn.log_sigmoid(-prior.logits)
@@ -53,7 +53,7 @@ def _log_components(prior: GraphPrior, edges: Array) -> Array:
 
 def responsibilities(prior: GraphPrior, edges: Array) -> Array:
     """Probability of each component given edges or their probabilities (..., component)."""
-    return jax.nn.softmax(_log_components(prior, edges), axis=-1)
+    return jax.nn.softmax(component_log_probabilities(prior, edges), axis=-1)
 
 
 def divergence(prior: GraphPrior, probabilities: Array) -> Array:
@@ -67,7 +67,7 @@ def divergence(prior: GraphPrior, probabilities: Array) -> Array:
     q = jnp.clip(probabilities, 1e-6, 1.0 - 1e-6)
     entropy = -(q * jnp.log(q) + (1.0 - q) * jnp.log1p(-q))
     entropy = jnp.sum(jnp.where(jnp.isnan(prior.fixed), entropy, 0.0), axis=(-1, -2))
-    return -entropy - logsumexp(_log_components(prior, q), axis=-1)
+    return -entropy - logsumexp(component_log_probabilities(prior, q), axis=-1)
 
 
 def mixed_logits(prior: GraphPrior, weights: Array) -> Array:

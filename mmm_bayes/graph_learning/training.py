@@ -1,8 +1,9 @@
-"""Training of CausalMMM: stochastic variational inference over batches of shops.
+"""Training of CausalMMM: stochastic variational inference over batches of shops, then rounds of EM.
 
-It goes from one whole epoch to the next, so that it can be kept, interrupted and taken up again
-between any two (:mod:`mmm_bayes.graph_learning.training_checkpoint`), and the shops of a step may
-be shared out over devices (:mod:`mmm_bayes.graph_learning.training_devices`).
+It goes from one whole epoch, and one round, to the next, so that it can be kept, interrupted and
+taken up again between any two (:mod:`mmm_bayes.graph_learning.training_checkpoint`). The shops of
+an epoch's step may be shared out over devices (:mod:`mmm_bayes.graph_learning.training_devices`);
+rounds (:mod:`mmm_bayes.graph_learning.monte_carlo_em`) run on one.
 """
 
 from __future__ import annotations
@@ -28,11 +29,18 @@ from mmm_bayes.graph_learning.model import (
     parameters_of,
     program,
 )
+from mmm_bayes.graph_learning.monte_carlo_em import (
+    Rounds,
+    first_state,
+    monte_carlo_em,
+    networks_of,
+)
 from mmm_bayes.graph_learning.shop_blocks import edges_by_block, take
 from mmm_bayes.graph_learning.training_checkpoint import (
     Checkpoint,
     Kept,
     Progress,
+    RoundsProgress,
     TrainingWarning,
 )
 from mmm_bayes.graph_learning.training_devices import Placement, placement_of
@@ -78,6 +86,8 @@ class TrainingSpec(Frozen):
     patience
         With validation shops: epochs without a better loss after which training ends, and the best
         parameters are taken. Zero never stops.
+    rounds
+        Of Monte Carlo EM after the epochs, with the additive decoder.
     """
 
     epochs: int = Field(200, ge=1)
@@ -85,17 +95,20 @@ class TrainingSpec(Frozen):
     learning_rate: float = Field(0.01, gt=0.0, le=1.0)
     temperature: tuple[float, float] = (1.0, 0.3)
     patience: int = Field(0, ge=0)
+    rounds: int = Field(0, ge=0)
 
 
 class History(NamedTuple):
     """Loss a shop of each epoch, of training and (NaN without) validation shops.
 
     The first epochs, in which the encoder waits, leave the divergence from the prior out of the
-    loss of training.
+    loss of training. ``rounds`` holds the loss a shop of each round of Monte Carlo EM, which is
+    another: of the series along edges that were drawn, and of the encoder's probabilities of these.
     """
 
     loss: NDArray
     validation: NDArray
+    rounds: NDArray
 
 
 class Trained(NamedTuple):
@@ -136,7 +149,7 @@ def train(
     shops, validation
         Shops to learn from, and shops to stop by.
     on_epoch
-        Told the epoch, how many there are, and the loss a shop.
+        Told the epoch, how many there are, and the loss a shop. Rounds count on from the epochs.
     devices
         That the shops of each step are shared out over. Where they are of several processes, all
         of these call this with the same arguments.
@@ -151,13 +164,15 @@ def train(
     Raises
     ------
     FloatingPointError
-        If the loss is not finite.
+        If a loss is not finite.
     KeyboardInterrupt
         If the user interrupts before the first epoch is done, or one of several processes.
     RunFolderError, WriteError
         If the checkpoint's folder is of another training, in use, damaged, or cannot be written to.
     """
     placement = placement_of(devices)
+    along = isinstance(networks.decoder, AdditiveDecoder) and not steps.full_graph
+    after = spec.rounds if along else 0
     with Kept(checkpoint, placement) as kept:
         key_init, key_batches, key_validation = jax.random.split(rng_key, 3)
         size = min(spec.batch_size, shops.values.shape[0])
@@ -175,22 +190,67 @@ def train(
             )
             for done in _passes(epochs, svi, spec, start, placement):
                 kept.write(done, now=_ended(spec, done))
-                on_epoch(done.epoch, spec.epochs, done.losses[-1])
+                on_epoch(done.epoch, spec.epochs + after, done.losses[-1])
         except KeyboardInterrupt:
             if done.epoch == 0 or placement.several_processes:
                 raise
             if not _ended(spec, done):
                 interrupted = f"interrupted after {done.epoch} of {spec.epochs} epochs"
-            _keep_interrupted(kept, done)
-    params = svi.get_params(done.state) if done.best is None else done.best
+            _keep_interrupted(lambda: kept.write(done, now=True))
+        params = svi.get_params(done.state) if done.best is None else done.best
+        trained = parameters_of(networks, placement.here(params))
+        edges: Array | None = None
+        losses: tuple[float, ...] = ()
+        if after and not interrupted:
+            key_rounds = jax.random.fold_in(rng_key, 3)
+            trained, edges, losses = _rounds(
+                key_rounds, trained, objective, spec, size, shops, kept, on_epoch
+            )
+            if len(losses) < after:
+                if placement.several_processes:
+                    raise KeyboardInterrupt
+                interrupted = f"interrupted after {len(losses)} of {after} rounds of Monte Carlo EM"
     best_epoch = done.epoch - 1 if done.best is None else done.best_epoch
-    trained = parameters_of(networks, placement.here(params))
     if isinstance(trained.decoder, AdditiveDecoder):
-        edges = edges_by_block(trained.encoder, objective, shops)
+        if edges is None:
+            edges = edges_by_block(trained.encoder, objective, shops)
         decoder = trained.decoder.with_unknown(edges, shops.sums.count)
         trained = trained._replace(decoder=decoder)
-    history = History(np.array(done.losses), np.array(done.checks))
+    history = History(np.array(done.losses), np.array(done.checks), np.array(losses))
     return Trained(trained, best_epoch, history, interrupted)
+
+
+def _rounds(
+    rng_key: Array,
+    networks: Networks,
+    objective: Objective,
+    spec: TrainingSpec,
+    size: int,
+    shops: Shops,
+    kept: Kept,
+    on_epoch: Callable[[int, int, float], None],
+) -> tuple[Networks, Array, tuple[float, ...]]:
+    """Networks after the rounds, probabilities of the shops' edges, and the loss of each round.
+
+    Fewer losses than rounds say that the user interrupted.
+    """
+    rounds = Rounds(spec.rounds, size)
+    start = RoundsProgress(first_state(networks, objective, shops, rounds), ())
+    done = kept.read_rounds(start, rounds.number)
+    try:
+        for state, loss in monte_carlo_em(rng_key, networks, objective, shops, rounds, done.state):
+            if not np.isfinite(loss):
+                raise FloatingPointError(
+                    f"The loss of round {len(done.losses) + 1} is not finite. Look at the series "
+                    "for extreme values, or leave the rounds out (rounds=0)."
+                )
+            done = RoundsProgress(state, (*done.losses, loss))
+            kept.write_rounds(done, now=len(done.losses) == rounds.number)
+            on_epoch(spec.epochs + len(done.losses), spec.epochs + rounds.number, loss)
+    except KeyboardInterrupt:
+        if done.losses:
+            _keep_interrupted(lambda: kept.write_rounds(done, now=True))
+    return networks_of(done.state, networks), done.state.probability, done.losses
 
 
 def warm_epochs(spec: TrainingSpec) -> int:
@@ -269,9 +329,9 @@ def _ended(spec: TrainingSpec, done: Progress) -> bool:
     return done.epoch >= spec.epochs or late
 
 
-def _keep_interrupted(kept: Kept, done: Progress) -> None:
+def _keep_interrupted(write: Callable[[], None]) -> None:
     try:
-        kept.write(done, now=True)
+        write()
     except WriteError as error:
         # The trained model is there all the same.
         warnings.warn(f"The checkpoint is older than the model: {error}", TrainingWarning, 4)

@@ -1,8 +1,10 @@
 """Where training stands, and a folder that it is kept in.
 
 What is kept is the state after the latest epoch: parameters and optimiser, the best parameters
-where they are looked for, the losses, and the position of the generator that orders batches. One
-file holds it all and is replaced by a whole one, so that a process that is killed at any moment
+where they are looked for, the losses, and the position of the generator that orders batches; and
+that after the latest of the rounds that follow
+(:mod:`mmm_bayes.graph_learning.monte_carlo_em`). One file each holds it all and is replaced by a
+whole one, so that a process that is killed at any moment
 leaves a state to go on from, to the same parameters as if nothing had happened. Leaves of states
 are arrays in the order of the tree; the tree itself comes from a state that is made anew.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self, final
@@ -26,7 +28,7 @@ from mmm_bayes.graph_learning.training_devices import Placement, is_key, plain
 
 NDArray = np.ndarray[Any, Any]
 
-_NAME = "training"
+_NAME, _ROUNDS = "training", "rounds"
 _WORD = 2**64
 
 
@@ -61,6 +63,13 @@ class Progress(NamedTuple):
     batches: Mapping[str, Any]
 
 
+class RoundsProgress(NamedTuple):
+    """What is known after some rounds of Monte Carlo EM: their state, and the loss of each."""
+
+    state: Any
+    losses: tuple[float, ...]
+
+
 @final
 @dataclass(frozen=True)
 class Checkpoint:
@@ -73,7 +82,7 @@ class Checkpoint:
     settings
         All that training depends on, as JSON takes it: a folder of other settings is refused.
     every
-        Epochs between states that are written. The last epoch always is.
+        Epochs, or rounds, between states that are written. The last of them always is.
 
     Raises
     ------
@@ -104,7 +113,7 @@ class Kept:
     def __init__(self, checkpoint: Checkpoint | None, placement: Placement) -> None:
         self._checkpoint, self._placement = checkpoint, placement
         self._run: RunFolder | None = None
-        self._written = 0
+        self._written = {_NAME: 0, _ROUNDS: 0}
         if checkpoint is not None:
             placement.from_leader(self._open)
 
@@ -141,21 +150,14 @@ class Kept:
         RunFolderError
             If the file is damaged, or holds something else.
         """
-        if self._checkpoint is None:
+
+        def parse(arrays: dict[str, NDArray]) -> tuple[Progress, int]:
+            return _from_arrays(arrays, start, epochs), int(arrays["devices"])
+
+        kept = self._read(_NAME, parse)
+        if kept is None:
             return start
-        content = self._placement.from_leader(self._content)
-        if not content:
-            return start
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = dict(file)
-        try:
-            found = _from_arrays(arrays, start, epochs)
-            devices = int(arrays["devices"])
-        except (KeyError, ValueError, TypeError) as error:
-            raise RunFolderError(
-                f"{self._checkpoint.folder}/{_NAME}.npz is no state of this training ({error}). "
-                "Delete it, and training starts over."
-            ) from error
+        found, devices = kept
         if devices != self._placement.count:
             warnings.warn(
                 f"Training goes on with {self._placement.count} devices where it had {devices}: "
@@ -163,12 +165,56 @@ class Kept:
                 TrainingWarning,
                 stacklevel=4,
             )
-        self._written = found.epoch
+        self._written[_NAME] = found.epoch
         return found._replace(state=self._placement.everywhere(found.state))
 
-    def _content(self) -> bytes:
+    def read_rounds(self, start: RoundsProgress, rounds: int) -> RoundsProgress:
+        """Where the rounds stand, and ``start`` if none is kept.
+
+        Parameters
+        ----------
+        start
+            Before the first round.
+        rounds
+            How many there are in all.
+
+        Raises
+        ------
+        RunFolderError
+            If the file is damaged, or holds something else.
+        """
+
+        def parse(arrays: dict[str, NDArray]) -> RoundsProgress:
+            losses = tuple(arrays["loss"].tolist())
+            if not 0 < len(losses) <= rounds:
+                raise ValueError(f"losses of {len(losses)} of {rounds} rounds")
+            return RoundsProgress(_like(start.state, arrays, "state"), losses)
+
+        found = self._read(_ROUNDS, parse)
+        if found is None:
+            return start
+        self._written[_ROUNDS] = len(found.losses)
+        return found
+
+    def _read[T](self, name: str, parse: Callable[[dict[str, NDArray]], T]) -> T | None:
+        if self._checkpoint is None:
+            return None
+        content = self._placement.from_leader(lambda: self._content(name))
+        if not content:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = dict(file)
+        try:
+            return parse(arrays)
+        except (KeyError, ValueError, TypeError) as error:
+            raise RunFolderError(
+                f"{self._checkpoint.folder}/{name}.npz is no state of this training ({error}). "
+                "Delete it, and this part of training starts over."
+            ) from error
+
+    def _content(self, name: str) -> bytes:
         assert self._run is not None
-        arrays = self._run.read(_NAME)
+        arrays = self._run.read(name)
         if arrays is None:
             return b""
         file = io.BytesIO()
@@ -183,23 +229,36 @@ class Kept:
         WriteError
             If the disk is full or read-only; the state before is still there.
         """
-        if self._checkpoint is None or progress.epoch == self._written:
+        count = self._placement.count
+        self._write(_NAME, progress.epoch, lambda: _to_arrays(progress, count), now)
+
+    def write_rounds(self, progress: RoundsProgress, *, now: bool = False) -> None:
+        """Keep where the rounds stand, as :meth:`write` does."""
+
+        def arrays() -> dict[str, NDArray]:
+            return {"loss": np.array(progress.losses), **_leaves(progress.state, "state")}
+
+        self._write(_ROUNDS, len(progress.losses), arrays, now)
+
+    def _write(
+        self, name: str, done: int, arrays: Callable[[], dict[str, NDArray]], now: bool
+    ) -> None:
+        if self._checkpoint is None or done == self._written[name]:
             return
-        if not now and progress.epoch - self._written < self._checkpoint.every:
+        if not now and done - self._written[name] < self._checkpoint.every:
             return
 
         def write() -> bytes:
             assert self._run is not None
-            self._run.write(_NAME, _to_arrays(progress, self._placement.count))
+            self._run.write(name, arrays())
             return b""
 
         self._placement.from_leader(write)
-        self._written = progress.epoch
+        self._written[name] = done
 
 
 def _to_arrays(progress: Progress, devices: int) -> dict[str, NDArray]:
-    arrays = {f"state.{k:03d}": plain(x) for k, x in enumerate(jax.tree.leaves(progress.state))}
-    arrays |= {f"best.{k:03d}": plain(x) for k, x in enumerate(jax.tree.leaves(progress.best))}
+    arrays = _leaves(progress.state, "state") | _leaves(progress.best, "best")
     inner = progress.batches["state"]
     words = [word for name in ("state", "inc") for word in divmod(inner[name], _WORD)]
     words += [progress.batches["has_uint32"], progress.batches["uinteger"]]
@@ -232,6 +291,10 @@ def _from_arrays(arrays: dict[str, NDArray], start: Progress, epochs: int) -> Pr
     best = _like(start.best, arrays, "best") if bool(arrays["has_best"]) else None
     state = _like(start.state, arrays, "state")
     return Progress(epoch, state, best, best_epoch, losses, checks, batches)
+
+
+def _leaves(tree: Any, name: str) -> dict[str, NDArray]:
+    return {f"{name}.{k:03d}": plain(leaf) for k, leaf in enumerate(jax.tree.leaves(tree))}
 
 
 def _like(tree: Any, arrays: dict[str, NDArray], name: str) -> Any:

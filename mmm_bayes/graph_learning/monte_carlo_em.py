@@ -5,7 +5,7 @@ the series. Where series are short, that leaves components of the prior blended 
 and false edges lend themselves mechanisms. A round
 
 1. draws the edges :math:`z_n` of every training shop by Gibbs sampling, from where the round before
-   left them (:mod:`mmm_bayes.graph_learning.gibbs`);
+   left them (:mod:`mmm_bayes.graph_learning.gibbs`), the first rounds under a sparser prior;
 2. sets the components of the prior and their weights to the frequencies of the edges drawn;
 3. makes steps of the decoder on :math:`\log p(x_n \mid z_n)`, and of the encoder towards the edges
    drawn, over all shops once.
@@ -67,9 +67,10 @@ _STEP, _LAST_STEP = 0.01, 0.05  # of Adam, and the share of it that the last rou
 _OWN_GRAPH = 0.05
 # Components that fewer shops than this have are tried elsewhere, every so many of the early rounds.
 _DEAD, _EVERY, _EARLY = 1.0, 4, 0.6
-_LATEST = 0.2  # of the latest round in the mean of probabilities
-SPARSE_START = 0.0
-LEAVE_ONE_OUT = True
+# Most that the first rounds take off the logits of edges. It is the number of columns of a shop's
+# regression over that of its rows if that is less: the fewer rows, the better false edges fit.
+_SPARSEST = 3.0
+_LATEST = 0.2  # weight of a round in the running mean of probabilities
 
 
 class State(NamedTuple):
@@ -177,7 +178,8 @@ def one_round(
     decoder, count = _additive(networks), len(state.edges)
     early = state.round / (_EARLY * rounds.number)
     prior = graph_prior(objective, networks.components, networks.weights)
-    sparser = SPARSE_START * jnp.maximum(1.0 - early, 0.0)
+    few = decoder.layout.width / jnp.maximum(jnp.mean(shops.sums.count), 1.0)
+    sparser = jnp.minimum(few, _SPARSEST) * jnp.maximum(1.0 - early, 0.0)
     drawn = sample_edges(
         jax.random.split(key_edges, count),
         decoder,
@@ -186,14 +188,7 @@ def one_round(
         state.edges,
         0,
         _SWEEPS,
-        without_oneself(decoder, shops, state)
-        if LEAVE_ONE_OUT
-        else Mechanisms(
-            jnp.broadcast_to(decoder.mean, state.pull.shape),
-            jnp.broadcast_to(
-                decoder.with_unknown(state.edges, shops.sums.count).unknown, state.edges.shape
-            ),
-        ),
+        without_oneself(decoder, shops, state),
     )
     components, weights = learned_components(prior, drawn.edges)
     move = (state.round % _EVERY == _EVERY - 1) & (early < 1.0)

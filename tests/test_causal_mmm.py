@@ -38,7 +38,7 @@ SHOPS, LENGTH, DRAWS = 8, 50, 16
 NODES = ("x0", "x1", "y")
 SMALL: dict[str, Any] = {
     "lags": 2, "hidden": 4, "embedding": 2, "components": 2, "epochs": 3, "batch_size": 4,
-    "sweeps": (2, 8),
+    "sweeps": (2, 8), "rounds": 2,
 }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def test_new_panels_are_checked(trained: CausalMMM, panel: ShopPanel) -> None:
 
 def test_history_and_its_words(trained: CausalMMM) -> None:
     history = trained.history
-    assert history.sizes == {"epoch": SMALL["epochs"]}
+    assert history.sizes == {"epoch": SMALL["epochs"], "round": SMALL["rounds"]}
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < history["loss"][0]
     assert np.isnan(history["validation"]).all()
@@ -284,7 +284,7 @@ def advised(panel: ShopPanel, told: list[tuple[int, int]]) -> CausalMMM:
     series = panel.series.copy()
     series[0, 10, 0] = series[1, 20:23, 0] = series[2, 30:] = np.nan
     cm = CausalMMM(
-        **SMALL | {"epochs": 4, "patience": 1},
+        **SMALL | {"epochs": 4, "patience": 1, "rounds": 0},
         required=(("y", "x0"),),
         forbidden=(("x0", "x1"), ("x0", "y")),
         edge_prior=(("x1", "x0", 0.999), ("y", "x1", 0.001)),
@@ -406,7 +406,11 @@ def test_blocks_of_shops_change_nothing(
 def test_what_is_never_negative_is_forecast_so(trained: CausalMMM, panel: ShopPanel) -> None:
     raised = replace(panel, series=panel.series - panel.series.min() - 0.0)
     for given, least in ((raised, 0.0), (replace(raised, series=raised.series - 0.1), -np.inf)):
-        draws = CausalMMM(epochs=1).fit(jax.random.key(3), given).forecast_draws(4, num_draws=200)
+        draws = (
+            CausalMMM(epochs=1, rounds=0)
+            .fit(jax.random.key(3), given)
+            .forecast_draws(4, num_draws=200)
+        )
         if least == 0.0:
             assert draws.min() == 0.0
         else:

@@ -42,7 +42,7 @@ class CausalMMMSpec(Frozen):
     learning_rate: float = Field(0.02, gt=0.0, le=1.0)
     temperature: tuple[PositiveFloat, PositiveFloat] = (1.0, 0.3)
     patience: int = Field(0, ge=0)
-    rounds: int = Field(30, ge=0)
+    rounds: int = Field(20, ge=0)
     sweeps: tuple[NonNegativeInt, PositiveInt] = (4, 16)
 
     def training(self) -> TrainingSpec:

@@ -56,7 +56,8 @@ def epochs_of(shops: int, length: int, epochs: int, settings: dict[str, Any]) ->
         wall.append(time.perf_counter())
         cpu.append(time.process_time())
 
-    CausalMMM(epochs=epochs + 1, **settings).fit(jax.random.key(1), panel, on_epoch=on_epoch)
+    cm = CausalMMM(epochs=epochs + 1, rounds=0, **settings)
+    cm.fit(jax.random.key(1), panel, on_epoch=on_epoch)
     return {
         "wall": float(np.median(np.diff(wall)[1:])),
         "cpu": float(np.median(np.diff(cpu)[1:])),

@@ -45,7 +45,7 @@ def child(folder: str, case: str, devices: int | None) -> None:
         cpu.append(time.process_time())
         wall.append(time.perf_counter())
 
-    cm = CausalMMM(epochs=EPOCHS, **CASES[case])
+    cm = CausalMMM(epochs=EPOCHS, rounds=0, **CASES[case])
     cm.fit(jax.random.key(1), panel, on_epoch=on_epoch, devices=devices)
     figures = {
         "cpu": float(np.median(np.diff(cpu)[1:])),

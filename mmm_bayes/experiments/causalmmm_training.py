@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 def evaluate_curve(rng_key: RngKey, settings: CurveRun) -> list[Row]:
     """Row of one training: losses of all its epochs, and AUROC at its end.
 
-    Test shops are those of validation; nothing is chosen by them.
+    Test shops are those of validation; nothing is chosen by them. Epochs alone: no rounds follow.
     """
     key_data, key_methods = jax.random.split(rng_key)
     panels = simulate(key_data, settings)
-    options = {**dict(settings.options), "epochs": settings.epochs, "patience": 0}
+    options = {**dict(settings.options), "epochs": settings.epochs, "patience": 0, "rounds": 0}
     cm = causal_mmm_of(settings.method, options)
     began = time.perf_counter()
     cm.fit(method_key(key_methods, settings.method), panels.train, validation=panels.test)
@@ -67,7 +67,7 @@ def evaluate_timing(rng_key: RngKey, settings: TimingRun) -> list[Row]:
 
 
 def _epoch_seconds(key: RngKey, settings: TimingRun, panel: ShopPanel) -> float:
-    options: dict[str, Any] = {**dict(settings.options), "epochs": settings.epochs}
+    options: dict[str, Any] = {**dict(settings.options), "epochs": settings.epochs, "rounds": 0}
     ends: list[float] = []
     causal_mmm_of(settings.method, options).fit(
         key, panel, on_epoch=lambda epoch, epochs, loss: ends.append(time.perf_counter())

@@ -1,8 +1,10 @@
 """The published experiments on CausalMMM as a page: tables and figures of a folder of results.
 
 Results are those of ``mmm-bayes experiment causalmmm --table all --figure all --out FOLDER``. What
-the folder holds of them is put together under a heading each; with ``--write`` summaries and
-pictures are copied to docs/results/causalmmm as well. Nothing is computed here.
+the folder holds of them is put together under a heading each; with ``--write`` summaries, pictures
+and the runs themselves are copied to docs/results/causalmmm as well. Nothing is computed here. To go
+on from the recorded runs, with more repetitions or other methods, copy
+docs/results/causalmmm/runs to FOLDER/results first.
 """
 
 from __future__ import annotations
@@ -14,8 +16,13 @@ import numpy as np
 import pandas as pd
 import record
 
+from mmm_bayes.distributed.store import ResultStore
 from mmm_bayes.experiments.causalmmm_methods import RULES
 from mmm_bayes.experiments.causalmmm_studies import STUDIES
+from mmm_bayes.experiments.runs import open_results
+
+RUNS = "runs"
+"""Folder of the recorded runs beside the summaries."""
 
 _TOLD = ("mean_graph", "nearest_neighbour")
 
@@ -105,6 +112,16 @@ def _digest_row(name: str, label: str, summary: pd.DataFrame) -> list[object]:
     return row
 
 
+def keep_runs(results: Path, pages: Path) -> None:
+    """Copy the runs, in one file, in place of those that the pages had."""
+    store, kept = open_results(results), pages / RUNS
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(store.folder, kept, ignore=shutil.ignore_patterns(".*"))
+    ResultStore(kept, store.kind).compact()
+    for lock in kept.glob(".*"):
+        lock.unlink()
+
+
 def main() -> None:
     """Put together, print, and keep."""
     options = record.parser("CausalMMM: the published experiments.")
@@ -118,6 +135,8 @@ def main() -> None:
     parts += [text for name in dict.fromkeys(names) for text in section(name, given.results, pages)]
     if not parts:
         options.error(f"{given.results} has no results: run mmm-bayes experiment causalmmm first.")
+    if pages is not None:
+        keep_runs(given.results, pages)
     record.publish("causalmmm", "CausalMMM", parts, given.write)
 
 

@@ -2,8 +2,8 @@
 
 Results are those of ``mmm-bayes experiment causalmmm --table all --figure all --out FOLDER``. What
 the folder holds of them is put together under a heading each; with ``--write`` summaries, pictures
-and the runs themselves are copied to docs/results/causalmmm as well. Nothing is computed here. To go
-on from the recorded runs, with more repetitions or other methods, copy
+and the runs themselves are copied to docs/results/causalmmm as well. Nothing is computed here. To
+go on from the recorded runs, with more repetitions or other methods, copy
 docs/results/causalmmm/runs to FOLDER/results first.
 """
 

@@ -206,9 +206,8 @@ def one_round(
         learned, steps, pull = carry
         some = take(shops, at)
         given = (static, objective, some, drawn.edges[-1][at], drawn.probability[at], count)
-        (loss, _), (slope, pulls) = jax.value_and_grad(_loss, (0, 1), has_aux=True)(
-            learned, jnp.zeros((len(at), *pull.shape[1:])), *given
-        )
+        none = jnp.zeros((len(at), *pull.shape[1:]))
+        loss, (slope, pulls) = jax.value_and_grad(_loss, (0, 1))(learned, none, *given)
         updates, steps = optimiser.update(slope, steps, learned)
         # Of a mean over shops of what is minimised: the pull of each is the other way.
         pull = pull.at[at].set(-len(at) * pulls)
@@ -223,7 +222,7 @@ def one_round(
 
 
 def without_oneself(decoder: AdditiveDecoder, shops: Shops, state: State) -> Mechanisms:
-    """Mechanisms as the other shops know them."""
+    """Mechanisms as the other shops know them; a node's own past is everyone's."""
     edges = state.edges
     size, per_shop = decoder.what_is_known(edges, shops.sums.count)
     known = 1.0 / size + (jnp.sum(edges, axis=0) - edges) / per_shop
@@ -241,7 +240,7 @@ def _loss(
     edges: Array,
     probabilities: Array,
     count: int,
-) -> tuple[Array, None]:
+) -> Array:
     """Loss a shop: of the series along the edges, and of the encoder's probabilities.
 
     ``shifts`` (shop, source, block, target) are of each shop's mechanisms, and zero.
@@ -256,7 +255,7 @@ def _loss(
     logits = edge_logits(encoder, shops)
     each = optax.sigmoid_binary_cross_entropy(logits[..., 1] - logits[..., 0], probabilities)
     each = jnp.sum(jnp.where(jnp.isnan(objective.fixed), each, 0.0), axis=(-1, -2))
-    return jnp.mean(each - series) + mechanism_penalty(decoder) / count, None
+    return jnp.mean(each - series) + mechanism_penalty(decoder) / count
 
 
 def learned_components(prior: GraphPrior, edges: Array) -> tuple[Array, Array]:
@@ -304,6 +303,8 @@ def moved_components(
     edges
         One draw (shop, D, D).
     """
+    if not len(components):
+        return components, weights
     count = len(edges)
     sparse = jax.nn.sigmoid(objective.sparse)
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 
 # Spends and sales over orders of magnitude, and a week of memory.
-_AIR: dict[str, Any] = {"logarithm": True, "lags": 7}
+# No rounds: they leave forecasts as they are, and there is a training for every panel.
+_AIR: dict[str, Any] = {"logarithm": True, "lags": 7, "rounds": 0}
 _SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {**VARIANTS, "cm_full": {"ablation": "full"}}
 )

@@ -31,9 +31,9 @@ _ABOUT = {
     "its encoder alone, `paper` the published network, `cm_...` and `paper_...` their ablations. "
     "The paper states neither step size nor epochs: at the additive decoder's (0.02, 60 epochs) "
     "its network learned nothing even along the true edges, and had an AUROC of .49 to .50 here. "
-    "Those it has now (0.01, 160 epochs, lambda 5) were chosen on other keys. Rows of `paper...` and "
-    "of the neural baselines are of the version before the rounds of Monte Carlo EM, which touch none "
-    "of them. Seconds of ours: two runs at a time on two cores, compiled programs kept on disk.",
+    "Those it has now (0.01, 160 epochs, lambda 5) were chosen on other keys. Rows of `paper...` "
+    "and of neural baselines are of the version before the rounds of Monte Carlo EM, which touch "
+    "none of them. Seconds of ours: two runs at a time on two cores, programs kept on disk.",
     "difficulty": "`causalmmm_square` has squares in its basis beside sources that saturate; it "
     "was run on the nonlinear world only, whose edges are curves, steps, parabolas and products. "
     "Run 0 of that world is not untouched: an encoder that settled on no edge was seen on it, and "

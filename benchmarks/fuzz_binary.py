@@ -91,7 +91,7 @@ def _write_causal_mmm(path: Path) -> None:
     panel = mb.simulate_shops(jax.random.key(0), shops=3, channels=2, length=20)
     prepared = prepare_panel(spec, panel)
     networks = initial_networks(jax.random.key(1), spec, panel, prepared)
-    history = History(np.ones(1), np.full(1, np.nan))
+    history = History(np.ones(1), np.full(1, np.nan), np.ones(2))
     files.write(path, spec, Trained(networks, panel, prepared, history, 0, jax.random.key(2)))
 
 

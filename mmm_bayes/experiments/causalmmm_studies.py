@@ -254,7 +254,7 @@ def _resized(run: Run, quick: bool, shops: int | None) -> Run:
     if isinstance(run, ForecastRun):
         own = {"horizons": (1, 3), "origins": 2, "length": 90, "options": (("epochs", 1),)}
         return replace(run, **small | own)  # type: ignore[arg-type]
-    options = (*run.options, ("epochs", 1))
+    options = (*run.options, ("epochs", 1), ("rounds", 1))
     if isinstance(run, TimingRun):
         size = {"shops": max(run.shops // 50, 2), "length": max(run.length // 4, 25)}
         return replace(run, channels=3, epochs=3, **size)  # type: ignore[arg-type]

@@ -255,10 +255,10 @@ def test_what_is_not_known_of_a_mechanism_falls_with_the_shops_that_have_it() ->
     edges = np.random.default_rng(14).uniform(size=(SHOPS, NODES, NODES)) * FULL
     counts = np.array([20.0, 25.0, 30.0, 35.0])
     found = decoder.with_unknown(jnp.asarray(edges, jnp.float32), jnp.asarray(counts, jnp.float32))
-    having, mean = edges.sum(0), np.asarray(decoder.mean)
+    having, known, mean = edges.sum(0), (edges**2).sum(0), np.asarray(decoder.mean)
     slab, noise = np.asarray(decoder.log_slab), np.asarray(decoder.log_noise)
     size = np.sum(having * (mean**2).mean(1)) / having.sum()
     for i, j in permutations(range(NODES), 2):
         within = np.exp(2 * slab[j]) + np.exp(2 * noise[j]) / counts.mean()
-        exact = 1 / (1 / size + having[i, j] / within)
+        exact = 1 / (1 / size + known[i, j] / within)
         np.testing.assert_allclose(float(found.unknown[i, j]), exact, rtol=1e-5)

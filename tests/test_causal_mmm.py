@@ -25,7 +25,7 @@ from mmm_bayes import (
     simulate_shops,
 )
 from mmm_bayes.causal_mmm import TrainingWarning
-from mmm_bayes.causal_mmm.inputs import layout_of, prepare_panel
+from mmm_bayes.causal_mmm.inputs import layout_of, prepare_panel, rounds_of
 from mmm_bayes.data.run_folder import RunFolderError
 from mmm_bayes.graph_learning import shop_blocks
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
@@ -189,6 +189,17 @@ def test_history_and_its_words(trained: CausalMMM) -> None:
     assert "trained on 8 shops, 3 nodes" in repr(trained)
     assert "lags=2" in repr(trained)
     assert "not trained" in repr(CausalMMM())
+
+
+def test_rounds_are_for_short_series(panel: ShopPanel) -> None:
+    found = {}
+    for lags, rounds in ((2, "auto"), (12, "auto"), (12, 3), (2, 0)):
+        spec = CausalMMMSpec(lags=lags, rounds=rounds)
+        found[lags, rounds] = rounds_of(spec, panel, prepare_panel(spec, panel))
+    # 48 rows for 6 columns of lags and those of the week; 38 rows for 36 and these.
+    assert found == {(2, "auto"): 0, (12, "auto"): 20, (12, 3): 3, (2, 0): 0}
+    with pytest.raises(ValidationError, match="rounds"):
+        CausalMMMSpec(rounds=-1)
 
 
 def test_probabilities_are_labelled(trained: CausalMMM, panel: ShopPanel) -> None:

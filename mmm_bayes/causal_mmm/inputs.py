@@ -25,6 +25,7 @@ from mmm_bayes.graph_learning.training import History
 NDArray = np.ndarray[Any, Any]
 
 _WEEK = 7
+_ROUNDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +127,18 @@ def prepare_panel(
             norm=None if trained is None else trained.norm,
             with_evidence=spec.encoder == "evidence",
         )
+
+
+def rounds_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> int:
+    """Rounds of Monte Carlo EM, by the settings or, where they leave it open, by the panel.
+
+    They are taken where the regression of a shop has more columns than rows: there its edges are
+    not told by its own series alone, and what is learned of mechanisms and graphs decides.
+    """
+    if spec.rounds != "auto":
+        return spec.rounds
+    rows = float(np.mean(np.asarray(prepared.shops.sums.count)))
+    return _ROUNDS if layout_of(spec, panel).width > rows else 0
 
 
 def objective_of(spec: CausalMMMSpec, nodes: Sequence[str]) -> Objective:

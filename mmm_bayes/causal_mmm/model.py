@@ -22,6 +22,7 @@ from mmm_bayes.causal_mmm.inputs import (
     objective_of,
     one_blas_thread,
     prepare_panel,
+    rounds_of,
 )
 from mmm_bayes.causal_mmm.paths import edge_draws, forecast_paths, response_draws
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec, Edge
@@ -107,11 +108,12 @@ class CausalMMM:
         Whether days of the week are context; by default where dates are daily.
     epochs, batch_size, learning_rate, temperature, patience
         Of training (:class:`~mmm_bayes.graph_learning.training.TrainingSpec`).
-    rounds : int
+    rounds : "auto" or int
         Of Monte Carlo EM after the epochs, which the additive decoder takes: edges drawn from their
         posterior, and all learned along them (:mod:`mmm_bayes.graph_learning.monte_carlo_em`).
-        Training takes about twice as long; short series gain most, and probabilities promise less
-        that does not hold.
+        Training takes about twice as long. By default 20 where series are short, so that the
+        regression of a shop has more columns (nodes times lags) than rows, and none elsewhere:
+        there graphs that were never seen are found a little better without.
     sweeps : (int, int)
         Gibbs sweeps thrown away and kept.
 
@@ -221,13 +223,14 @@ class CausalMMM:
         others = None
         if validation is not None:
             others = prepare_panel(spec, validation, prepared).shops
+        training = spec.training(rounds_of(spec, panel, prepared))
         with one_blas_thread():
             trained = train(
                 key_train,
                 initial_networks(key_init, spec, panel, prepared),
                 objective_of(spec, panel.nodes),
                 Steps(spec.given_every, spec.straight_through, spec.ablation == "full"),
-                spec.training(),
+                training,
                 prepared.shops,
                 others,
                 on_epoch,
@@ -244,7 +247,7 @@ class CausalMMM:
             trained.interrupted,
         )
         if trained.interrupted:
-            _warn_of_interruption(self._fitted, warm_epochs(spec.training()))
+            _warn_of_interruption(self._fitted, warm_epochs(training))
         return self
 
     @property

@@ -42,16 +42,16 @@ class CausalMMMSpec(Frozen):
     learning_rate: float = Field(0.02, gt=0.0, le=1.0)
     temperature: tuple[PositiveFloat, PositiveFloat] = (1.0, 0.3)
     patience: int = Field(0, ge=0)
-    rounds: int = Field(20, ge=0)
+    rounds: Literal["auto"] | NonNegativeInt = "auto"
     sweeps: tuple[NonNegativeInt, PositiveInt] = (4, 16)
 
-    def training(self) -> TrainingSpec:
-        """Part that training reads."""
+    def training(self, rounds: int) -> TrainingSpec:
+        """Part that training reads, with so many rounds."""
         return TrainingSpec(
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             temperature=self.temperature,
             patience=self.patience,
-            rounds=self.rounds,
+            rounds=rounds,
         )

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 
 # Spends and sales over orders of magnitude, and a week of memory.
-# No rounds: they leave forecasts as they are, and there is a training for every panel.
-_AIR: dict[str, Any] = {"logarithm": True, "lags": 7, "rounds": 0}
+_AIR: dict[str, Any] = {"logarithm": True, "lags": 7}
 _SETTINGS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {**VARIANTS, "cm_full": {"ablation": "full"}}
 )

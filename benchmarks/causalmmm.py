@@ -40,7 +40,7 @@ _ABOUT = {
     "Run 0 of that world is not untouched: an encoder that settled on no edge was seen on it, and "
     "its remedy (the encoder waits until the decoder has learned) was tried on it.",
     "table5": "Rounds of Monte Carlo EM follow the epochs where the regression of a shop has more "
-    "columns than rows: here at T = 30. They were chosen on development panels, and taken everywhere "
+    "columns than rows: here at T = 30. They were built on development panels and taken everywhere "
     "at first; that they are not was decided after they had run on the panels of these tables: at "
     "T = 120, N = 100 they had AUROC of .995 to .996 on unseen graphs and ECE of .02.",
     "table7": "Table 7. The published panel is not public: ours has its shape and made-up "

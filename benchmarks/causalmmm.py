@@ -49,9 +49,11 @@ _ABOUT = {
     "`cm_rw` would be `causalmmm`: chosen on two development panels, after rows of the first panel "
     "here with further curves and without had been seen. Its rows are of the version before a shop "
     "counted by the square of its edge probability.",
-    "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run.",
+    "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run. Its rows are of the "
+    "version before a shop counted by the square of its edge probability.",
     "figure9": "Each number of epochs is a training of its own, its step size and temperature "
-    "falling to their ends; no rounds follow.",
+    "falling to their ends; no rounds follow. Its rows are of the version before a shop counted "
+    "by the square of its edge probability.",
     "figure10": "Seconds of an epoch for CausalMMM, of everything for other methods, without "
     "compilation. An exponent of 1 is linear cost.",
 }

@@ -49,8 +49,8 @@ _ABOUT = {
     "`cm_rw` would be `causalmmm`: chosen on two development panels, after rows of the first panel "
     "here with further curves and without had been seen. Its rows are of the version before a shop "
     "counted by the square of its edge probability.",
-    "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run. Its rows are of the "
-    "version before a shop counted by the square of its edge probability.",
+    "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run. Its rows are "
+    "of the version before a shop counted by the square of its edge probability.",
     "figure9": "Each number of epochs is a training of its own, its step size and temperature "
     "falling to their ends; no rounds follow. Its rows are of the version before a shop counted "
     "by the square of its edge probability.",

@@ -478,8 +478,8 @@ def test_whether_sources_saturate_is_learned(bends: bool) -> None:
     values = np.concatenate([x[:, 1:], sent + 0.2 * random.normal(size=sent.shape)], axis=2)
     shops = tuple(f"shop {i}" for i in range(len(values)))
     panel = ShopPanel(values, ("x0", "y"), shops, np.zeros((*values.shape[:2], 0)), ())
-    settings = SMALL | {"lags": 1, "epochs": 40, "learning_rate": 0.05, "scores": False}
-    settings["rounds"] = 0
+    settings = SMALL | {"lags": 1, "epochs": 40, "rounds": 0}
+    settings |= {"learning_rate": 0.05, "scores": False}
     cm = CausalMMM(**settings).fit(jax.random.key(61), panel)
     decoder = cm._trained().networks.decoder
     assert isinstance(decoder, AdditiveDecoder)

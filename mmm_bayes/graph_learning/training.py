@@ -196,6 +196,8 @@ def train(
                 raise
             if not _ended(spec, done):
                 interrupted = f"interrupted after {done.epoch} of {spec.epochs} epochs"
+            elif after:
+                interrupted = _stopped_rounds(0, after)
             _keep_interrupted(lambda: kept.write(done, now=True))
         params = svi.get_params(done.state) if done.best is None else done.best
         trained = parameters_of(networks, placement.here(params))
@@ -204,12 +206,10 @@ def train(
         if after and not interrupted:
             key_rounds = jax.random.fold_in(rng_key, 3)
             trained, edges, losses = _rounds(
-                key_rounds, trained, objective, spec, size, shops, kept, on_epoch
+                key_rounds, trained, objective, spec, size, shops, kept, placement, on_epoch
             )
             if len(losses) < after:
-                if placement.several_processes:
-                    raise KeyboardInterrupt
-                interrupted = f"interrupted after {len(losses)} of {after} rounds of Monte Carlo EM"
+                interrupted = _stopped_rounds(len(losses), after)
     best_epoch = done.epoch - 1 if done.best is None else done.best_epoch
     if isinstance(trained.decoder, AdditiveDecoder):
         if edges is None:
@@ -228,6 +228,7 @@ def _rounds(
     size: int,
     shops: Shops,
     kept: Kept,
+    placement: Placement,
     on_epoch: Callable[[int, int, float], None],
 ) -> tuple[Networks, Array, tuple[float, ...]]:
     """Networks after the rounds, probabilities of the shops' edges, and the loss of each round.
@@ -248,9 +249,15 @@ def _rounds(
             kept.write_rounds(done, now=len(done.losses) == rounds.number)
             on_epoch(spec.epochs + len(done.losses), spec.epochs + rounds.number, loss)
     except KeyboardInterrupt:
+        if placement.several_processes:  # the others may not know: nothing can be done together
+            raise
         if done.losses:
             _keep_interrupted(lambda: kept.write_rounds(done, now=True))
     return networks_of(done.state, networks), done.state.probability, done.losses
+
+
+def _stopped_rounds(done: int, rounds: int) -> str:
+    return f"interrupted after {done} of {rounds} rounds of Monte Carlo EM"
 
 
 def warm_epochs(spec: TrainingSpec) -> int:

@@ -2,11 +2,10 @@
 
 What is kept is the state after the latest epoch: parameters and optimiser, the best parameters
 where they are looked for, the losses, and the position of the generator that orders batches; and
-that after the latest of the rounds that follow
-(:mod:`mmm_bayes.graph_learning.monte_carlo_em`). One file each holds it all and is replaced by a
-whole one, so that a process that is killed at any moment
-leaves a state to go on from, to the same parameters as if nothing had happened. Leaves of states
-are arrays in the order of the tree; the tree itself comes from a state that is made anew.
+that after the latest of the rounds that follow (:mod:`mmm_bayes.graph_learning.monte_carlo_em`).
+One file each holds it all and is replaced by a whole one, so that a process that is killed at any
+moment leaves a state to go on from, to the same parameters as if nothing had happened. Leaves of
+states are arrays in the order of the tree; the tree itself comes from a state that is made anew.
 """
 
 from __future__ import annotations

@@ -261,6 +261,9 @@ def test_rounds_that_are_stopped_go_on_to_the_same(shops: Shops, tmp_path: Path)
     part = trained(shops, tmp_path / "b", 9, stop(KeyboardInterrupt, 4))
     assert part.interrupted == "interrupted after 2 of 3 rounds of Monte Carlo EM"
     np.testing.assert_array_equal(part.history.rounds, whole.history.rounds[:2])
+    last = trained(shops, tmp_path / "c", 9, stop(KeyboardInterrupt, 2))
+    assert last.interrupted == "interrupted after 0 of 3 rounds of Monte Carlo EM"
+    assert len(last.history.rounds) == 0
     for name in ("a", "b"):
         told.clear()
         again = trained(shops, tmp_path / name, 1, lambda epoch, *_: told.append((epoch, 0)))

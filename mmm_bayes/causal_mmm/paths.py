@@ -97,34 +97,25 @@ def forecast_paths(
     _, edges = edge_draws(spec, fitted, panel, prepared)
     which = np.asarray(jax.random.randint(key_which, (num_draws,), 0, len(edges)))
     floor, bounded = _least_values(panel, prepared), _nonnegative(panel)
-    for at, place in blocks(panel.n_shops, _bytes_a_shop(decoder, num_draws, *around.shape[1:])):
+    for at, place in blocks(
+        panel.n_shops, _bytes_a_shop(decoder, panel.length, num_draws, len(around[0]))
+    ):
         future = jnp.asarray(around[at], jnp.float32)
         drawn = jnp.asarray(edges[which[:, None], at], jnp.float32)
         own = take(prepared.shops, at) if len(at) < panel.n_shops else prepared.shops
+        history = (own.values, own.observed, own.context)
+        given = (drawn, *history, future, floor[at])
         if isinstance(decoder, AdditiveDecoder):
-            past = own.values[:, -decoder.layout.lags :]
             together = _shops_together(decoder, num_draws)
             with one_blas_thread():
                 sums = regression_sums(decoder, own)
-                paths = additive_paths(
-                    keys[at], decoder, sums, drawn, past, future, floor[at], together
-                )
+                paths = additive_paths(keys[at], decoder, sums, *given, together)
                 paths.block_until_ready()
         else:
             noise = jnp.exp(decoder.log_noise)
             if spec.noise is not None:
                 noise = jnp.full_like(noise, spec.noise)
-            paths = recurrent_paths(
-                keys[at],
-                decoder,
-                noise,
-                drawn,
-                own.values,
-                own.observed,
-                own.context,
-                future,
-                floor[at],
-            )
+            paths = recurrent_paths(keys[at], decoder, noise, *given)
         at = at[: place.stop - place.start]
         values = np.asarray(paths, np.float64)[:, : len(at)]
         if prepared.ranked is not None:
@@ -133,14 +124,14 @@ def forecast_paths(
 
 
 def _bytes_a_shop(
-    decoder: AdditiveDecoder | RecurrentDecoder, draws: int, horizon: int, context: int
+    decoder: AdditiveDecoder | RecurrentDecoder, length: int, draws: int, horizon: int
 ) -> int:
     """What paths of a shop take, with their copies on the way to the panel's units."""
     if isinstance(decoder, AdditiveDecoder):
         return draws * horizon * decoder.layout.nodes * 48
     nodes, hidden = len(decoder.names), decoder.unit.hidden_size
     messages = nodes * (nodes + 4) * hidden * 8  # of all pairs, at one time
-    return draws * (horizon * nodes * 48 + messages)
+    return draws * ((horizon * 48 + length * 8) * nodes + messages)
 
 
 def _shops_together(decoder: AdditiveDecoder, draws: int) -> int:

@@ -19,7 +19,7 @@ from mmm_bayes.graph_learning.additive import (
     log_marginal,
     posterior,
 )
-from mmm_bayes.graph_learning.forecast import Coefficients, draw_coefficients, simulate_additive
+from mmm_bayes.graph_learning.forecast import draw_coefficients, simulate_additive
 from mmm_bayes.graph_learning.lagged import Lagged, lagged_sums
 
 from .small import CHAIN, LAGS, LAYOUT, LENGTH, NODES, SHOPS, additive, prepared, series
@@ -236,8 +236,7 @@ def test_one_step_ahead_moves_along_edges_only() -> None:
     def following(past: jax.Array) -> jax.Array:
         drawn = draw_coefficients(jax.random.key(1), decoder, own, jnp.asarray(CHAIN, jnp.float32))
         ahead = jnp.zeros((2, 1))
-        still = Coefficients(drawn.columns, 0.0 * drawn.noise)
-        return simulate_additive(jax.random.key(2), still, past, ahead, LAYOUT)
+        return simulate_additive(drawn.columns, jnp.zeros((2, NODES)), past, ahead, LAYOUT)
 
     past = shop.values[0, -LAGS:]
     before = np.asarray(following(past))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -14,9 +15,9 @@ from mmm_bayes.graph_learning.additive import posterior, target_sums
 from mmm_bayes.graph_learning.effects import counterfactual, counterfactual_targets
 from mmm_bayes.graph_learning.forecast import (
     LIMIT,
-    Coefficients,
     additive_paths,
     draw_coefficients,
+    draw_noise,
     recurrent_paths,
     simulate_additive,
 )
@@ -46,20 +47,76 @@ def test_the_mean_path_is_that_of_a_loop() -> None:
             -1
         ]
         path = np.concatenate([path, row[None] @ columns])
-    drawn = Coefficients(jnp.asarray(columns, jnp.float32), jnp.ones(NODES))
+    errors = np.random.default_rng(73).normal(size=(horizon, NODES))
 
     @jax.jit
-    def simulate(key: Any, noisy: Any) -> Any:
-        given = (jnp.asarray(x, jnp.float32) for x in (past, ahead))
-        return simulate_additive(key, drawn, *given, RICH, BENT, noisy)
+    def simulate(noise: Any) -> Any:
+        given = (jnp.asarray(x, jnp.float32) for x in (columns, noise, past, ahead))
+        return simulate_additive(*given, RICH, BENT)
 
-    found = simulate(jax.random.key(0), 0.0)
+    found = simulate(0.0 * errors)
     np.testing.assert_allclose(found, path[LAGS:], rtol=1e-4, atol=1e-5)
-    # The first step's noise is normal with the given standard deviation.
-    keys = jax.random.split(jax.random.key(1), 4000)
-    noise = np.asarray(jax.jit(jax.vmap(lambda key: simulate(key, 1.0)[0]))(keys)) - path[LAGS]
-    assert (np.abs(noise.mean(0)) < 4 / np.sqrt(4000)).all()
-    assert (np.abs(noise.std(0) - 1) < 4 / np.sqrt(2 * 4000)).all()
+    # The first step has its noise on top.
+    np.testing.assert_allclose(simulate(errors)[0], path[LAGS] + errors[0], rtol=1e-4, atol=1e-5)
+
+
+DRAWS = 4000
+
+
+@functools.partial(jax.jit, static_argnames="horizon")
+def noise_of(errors: Any, there: Any, horizon: int) -> Any:
+    """Draws (draw, horizon, node), with standard deviations 1, 2, ..."""
+    sd = jnp.arange(1.0, errors.shape[1] + 1)
+    keys = jax.random.split(jax.random.key(1), DRAWS)
+    return jax.vmap(lambda key: draw_noise(key, errors, there, sd, horizon))(keys)
+
+
+def test_noise_is_a_stretch_of_the_shops_own_errors() -> None:
+    rows, horizon = 80, 20
+    random = np.random.default_rng(74)
+    errors = jnp.asarray(random.standard_t(4, size=(rows, NODES)), jnp.float32)
+    found = np.asarray(noise_of(errors, jnp.ones(rows), horizon))
+    own = np.asarray(errors) / np.sqrt((np.asarray(errors) ** 2).mean(0)) * np.arange(1, NODES + 1)
+    # All nodes and days together, from wherever it begins; the end is followed by the start.
+    wound = np.concatenate([own, own])
+    stretches = np.stack([wound[s : s + horizon] for s in range(rows)])
+    begins = np.abs(found[:, None, 0] - stretches[None, :, 0]).max(2).argmin(1)
+    np.testing.assert_allclose(found, stretches[begins], rtol=1e-4, atol=1e-5)
+    share = np.bincount(begins, minlength=rows) / DRAWS
+    assert (np.abs(share - 1 / rows) < 5 * np.sqrt(1 / rows / DRAWS)).all()
+
+
+def test_noise_of_a_longer_horizon_is_several_stretches() -> None:
+    rows, horizon = 80, 30  # a stretch has 20 days
+    errors = jnp.asarray(np.arange(1.0, rows + 1)[:, None], jnp.float32)
+    found = np.asarray(noise_of(errors, jnp.ones(rows), horizon))[..., 0]
+    day = np.rint(found * np.sqrt((np.arange(1, rows + 1) ** 2).mean())).astype(int) - 1
+    follows = np.diff(day, axis=1) % rows == 1
+    assert np.delete(follows, 19, axis=1).all()
+    assert follows[:, 19].mean() < 0.05
+
+
+@pytest.mark.parametrize("missing", ["most", "none of a few"])
+def test_noise_is_normal_where_errors_are_few(missing: str) -> None:
+    rows = 80 if missing == "most" else 30
+    there = np.ones(rows) if missing != "most" else (np.arange(rows) < 40).astype(float)
+    # Errors of two values only: nothing normal about them.
+    errors = jnp.asarray(np.sign(np.random.default_rng(75).normal(size=(rows, NODES))), jnp.float32)
+    found = np.asarray(noise_of(errors, jnp.asarray(there, jnp.float32), 6))
+    flat = (found / np.arange(1, NODES + 1)).reshape(DRAWS, -1)
+    assert (np.abs(flat.mean(0)) < 4.5 / np.sqrt(DRAWS)).all()
+    assert (np.abs(flat.std(0) - 1) < 4.5 / np.sqrt(2 * DRAWS)).all()
+    assert (np.abs((flat**4).mean(0) - 3) < 0.8).all()
+
+
+def test_days_without_all_nodes_have_normal_noise() -> None:
+    rows = 100
+    there = (np.arange(rows) % 5 > 0).astype(float)
+    errors = jnp.asarray(np.where(there > 0, 1.0, 7.0)[:, None] * np.ones(NODES), jnp.float32)
+    found = np.asarray(noise_of(errors, jnp.asarray(there, jnp.float32), 10))[..., 0]
+    own = np.isclose(found, 1.0, atol=1e-5)
+    assert abs(own.mean() - 0.8) < 0.02
+    assert abs(found[~own].std() - 1.0) < 0.05
 
 
 def test_coefficients_are_drawn_from_their_posterior() -> None:
@@ -204,9 +261,10 @@ def test_targets_under_do_are_drawn_with_the_edges() -> None:
 
 
 @pytest.mark.slow
-def test_intervals_hold_series_of_the_models_own_form() -> None:
+@pytest.mark.parametrize("days", [40, 90])  # normal noise; stretches of errors
+def test_intervals_hold_series_of_the_models_own_form(days: int) -> None:
     # Shops drawn from the decoder's own prior: coefficients around shared ones, noise of its own.
-    shops, length, horizon, draws = 300, 40, 4, 400
+    shops, length, horizon, draws = 300, days, 4, 400
     layout, random = Layout(NODES, LAGS, ("linear",), 0), np.random.default_rng(82)
     decoder = additive(layout)
     parts = (0.5 * decoder.mean / LAGS, 0.0 * decoder.always, decoder.log_noise * 0.0 - 0.5)
@@ -221,9 +279,10 @@ def test_intervals_hold_series_of_the_models_own_form() -> None:
     blank = lagged_sums(
         jnp.zeros((shops, 9, NODES)), jnp.zeros((shops, 9, NODES)), jnp.zeros((shops, 9, 0)), layout
     )
+    rest = jnp.zeros((shops, LAGS + 1, NODES))
     paths = additive_paths(
         jax.random.split(jax.random.key(5), shops), decoder, blank, jnp.asarray(edges)[None],
-        jnp.zeros((shops, LAGS, NODES)), jnp.zeros((shops, length + horizon, 0)),
+        rest, rest, rest[..., :0], jnp.zeros((shops, length + horizon, 0)),
         jnp.full((shops, NODES), -LIMIT),
     )  # fmt: skip
     whole = np.asarray(paths)[0]
@@ -238,7 +297,8 @@ def test_intervals_hold_series_of_the_models_own_form() -> None:
         jax.random.split(jax.random.key(6), len(past)),
         jnp.full((len(past), NODES), -LIMIT),
     )
-    found = np.asarray(additive_paths(keys, decoder, sums, given, past[:, -LAGS:], ahead, free))
+    before = (past, jnp.ones_like(past), past[..., :0])
+    found = np.asarray(additive_paths(keys, decoder, sums, given, *before, ahead, free))
     low, high = np.quantile(found, [0.05, 0.95], axis=0)
     inside = (low <= whole[:, length:]) & (whole[:, length:] <= high)
     # Steps and nodes of a shop hang together: the error is that of shops' shares.

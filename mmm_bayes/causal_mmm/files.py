@@ -23,7 +23,10 @@ from mmm_bayes.data.zip_file import expected_zip
 from mmm_bayes.graph_learning.model import Networks
 from mmm_bayes.graph_learning.training import History
 
-_FORMAT = 3  # 1, 2: other networks; 2 did not say how series were normalised
+# 1, 2: other networks; 2 did not say how series were normalised. In 3 functions of a basis shared
+# what each has of its own since, which is the same where there is but one; squares had no bound.
+_FORMAT, _FORMAT_OF_ONE_FUNCTION = 4, 3
+_ALIKE = (("linear",), ("saturating",))
 
 
 def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
@@ -43,6 +46,7 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
         "format": _FORMAT,
         "version": __version__,
         "spec": spec.model_dump(mode="json"),
+        "basis": fitted.spec.basis,
         "nodes": panel.nodes,
         "shops": panel.shops,
         "context_names": panel.context_names,
@@ -76,8 +80,10 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
             with np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         about = parse_json(arrays.pop("about").tobytes().decode())
-        earlier = about["format"] < _FORMAT
-        if about["format"] == _FORMAT:
+        basis = tuple(about["spec"]["basis"])
+        alike = about["format"] == _FORMAT_OF_ONE_FUNCTION and basis in _ALIKE
+        earlier = about["format"] < _FORMAT and not alike
+        if about["format"] == _FORMAT or alike:
             return _model(about, arrays)
     except FileNotFoundError:
         raise
@@ -101,6 +107,7 @@ def _belongs(name: str) -> bool:
 def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
     rounds = arrays.get("rounds", np.empty(0))  # files of earlier versions have none
     spec = CausalMMMSpec(**{"rounds": len(rounds), **about["spec"]})
+    trained = spec.with_basis(tuple(about.get("basis", spec.basis)))
     dates, groups = about["dates"], about["groups"]
     panel = ShopPanel(
         arrays["series"],
@@ -113,19 +120,27 @@ def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec
         arrays.get("adjacency"),
         arrays.get("structure"),
     )
-    prepared = prepare_panel(spec, panel, by=about["normalise"])
-    blank = initial_networks(jax.random.key(0), spec, panel, prepared)
+    prepared = prepare_panel(trained, panel, by=about["normalise"])
+    blank = initial_networks(jax.random.key(0), trained, panel, prepared)
     networks = _with_weights(blank, arrays)
     history = History(arrays["loss"], arrays["validation"], rounds)
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=about["key"])
     interrupted = about.get("interrupted", "")  # files of earlier versions have none
-    return spec, Fitted(networks, panel, prepared, history, about["best_epoch"], key, interrupted)
+    best = about["best_epoch"]
+    return spec, Fitted(trained, networks, panel, prepared, history, best, key, interrupted)
+
+
+def _one_function(wanted: Any, stored: Any) -> bool:
+    """Whether arrays differ by an axis for the functions of the basis, of which there is one."""
+    return wanted.ndim == stored.ndim + 1 and wanted.size == stored.size
 
 
 def _with_weights(blank: Networks, arrays: dict[str, Any]) -> Networks:
     dynamic, static = eqx.partition(blank, eqx.is_array)
     leaves, tree = jax.tree.flatten(dynamic)
     stored = [arrays[f"weight_{k:03d}"] for k in range(len(leaves))]
+    pairs = zip(leaves, stored, strict=True)
+    stored = [b.reshape(a.shape) if _one_function(a, b) else b for a, b in pairs]
     if any(a.shape != b.shape for a, b in zip(leaves, stored, strict=True)):
         raise ValueError("its weights do not fit its settings")
     return eqx.combine(jax.tree.unflatten(tree, [jnp.asarray(x) for x in stored]), static)

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mmm_bayes.causal_mmm.spec import CausalMMMSpec
+from mmm_bayes.causal_mmm.spec import Basis, CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.arrays import Prepared, on_one_scale, prepare
+from mmm_bayes.graph_learning.curvature import curvature
 from mmm_bayes.graph_learning.encoder import Encoder
 from mmm_bayes.graph_learning.lagged import SATURATING, Layout
 from mmm_bayes.graph_learning.model import Networks, Objective
@@ -26,16 +27,21 @@ NDArray = np.ndarray[Any, Any]
 
 _WEEK = 7
 _ROUNDS = 20
+_PLAIN: Basis = ("saturating",)
+_WITH_SQUARES: Basis = ("saturating", "square")
+_CURVED = 10.0  # standard deviations; chance and saturation had six at most in simulated worlds
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """What training leaves: networks, the panel they were trained on, and how it went.
 
-    ``key`` is that of all later draws; ``kept`` holds the refined edges of the panel once they have
-    been drawn. ``interrupted`` says in words what is missing where the user ended training.
+    ``spec`` has the settings, with the basis that was chosen where it was left open. ``key`` is
+    that of all later draws; ``kept`` holds the refined edges of the panel once they have been
+    drawn. ``interrupted`` says in words what is missing where the user ended training.
     """
 
+    spec: CausalMMMSpec
     networks: Networks
     panel: ShopPanel
     prepared: Prepared
@@ -54,7 +60,7 @@ def one_blas_thread() -> Any:
 def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
     """Columns of the lagged regression."""
     lags = 1 if spec.ablation == "markov" else spec.lags
-    basis = spec.basis
+    basis = _PLAIN if spec.basis == "auto" else spec.basis
     if spec.ablation == "rw" or logarithmic(spec, panel.nodes).all():
         basis = tuple(dict.fromkeys("linear" if f == SATURATING else f for f in basis))
     return Layout(panel.n_nodes, lags, basis, context_of(spec, panel).shape[-1])
@@ -127,6 +133,23 @@ def prepare_panel(
             norm=None if trained is None else trained.norm,
             with_evidence=spec.encoder == "evidence",
         )
+
+
+def bases_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> tuple[Basis, ...]:
+    """Bases to train with, by the settings or, where they leave it open, by the panel.
+
+    Squares are tried where some target bends over a source in a way that chance does not explain
+    (:mod:`mmm_bayes.graph_learning.curvature`).
+    """
+    if spec.basis != "auto":
+        return (spec.basis,)
+    if spec.decoder != "additive" or spec.ablation == "rw":
+        return (_PLAIN,)
+    shops, layout = prepared.shops, layout_of(spec, panel)
+    with one_blas_thread():
+        found = np.array(curvature(shops.values, shops.observed, shops.context, layout))
+    np.fill_diagonal(found, 0.0)
+    return (_PLAIN, _WITH_SQUARES) if found.max() > _CURVED else (_PLAIN,)
 
 
 def rounds_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> int:

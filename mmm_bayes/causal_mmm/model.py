@@ -14,24 +14,16 @@ import xarray as xr
 
 from mmm_bayes._typing import LAG, NODE, SHOP, RngKey
 from mmm_bayes.causal_mmm import files
-from mmm_bayes.causal_mmm.checkpoint import training_checkpoint
 from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
-from mmm_bayes.causal_mmm.inputs import (
-    Fitted,
-    initial_networks,
-    objective_of,
-    one_blas_thread,
-    prepare_panel,
-    rounds_of,
-)
+from mmm_bayes.causal_mmm.inputs import Fitted, prepare_panel
 from mmm_bayes.causal_mmm.paths import edge_draws, forecast_paths, response_draws
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec, Edge
+from mmm_bayes.causal_mmm.training import train_panel
 from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.arrays import Prepared
-from mmm_bayes.graph_learning.model import Steps
-from mmm_bayes.graph_learning.training import TrainingWarning, train, warm_epochs
+from mmm_bayes.graph_learning.training import TrainingWarning, warm_epochs
 from mmm_bayes.inference.sharding import Devices
 
 if TYPE_CHECKING:
@@ -65,10 +57,14 @@ class CausalMMM:
         The paper's: all edges present, no memory, no saturation (of target or sources).
     lags : int
         Number of lags of the additive decoder and of the regression.
-    basis : tuple of {"linear", "square", "saturating"}
+    basis : "auto" or tuple of {"linear", "square", "saturating"}
         Functions of lagged values in the additive decoder. ``"saturating"`` is a curve a source
-        whose steepness is learned, a line at one end
-        (:mod:`mmm_bayes.graph_learning.lagged`).
+        whose steepness is learned, a line at one end; ``"square"`` (bounded) takes effects that are
+        no function of one direction (:mod:`mmm_bayes.graph_learning.lagged`). By default
+        ``("saturating",)``. Where some target bends over a source more than chance explains
+        (:mod:`mmm_bayes.graph_learning.curvature`), ``("saturating", "square")`` is trained too,
+        which takes three to four times as long, and the lower loss decides;
+        ``history.attrs["basis"]`` says which it was.
     hidden, embedding : int
         Width of the networks, and length of the recurrent decoder's node embeddings.
     centred : bool
@@ -216,49 +212,32 @@ class CausalMMM:
         """
         if findings := training_findings(self.spec, panel, validation):
             raise DataError(findings, "the panel of shops")
-        spec = self.spec
-        keep = training_checkpoint(checkpoint, checkpoint_every, rng_key, spec, panel, validation)
-        key_init, key_train, key_later = jax.random.split(rng_key, 3)
-        prepared = prepare_panel(spec, panel)
-        others = None
-        if validation is not None:
-            others = prepare_panel(spec, validation, prepared).shops
-        training = spec.training(rounds_of(spec, panel, prepared))
-        with one_blas_thread():
-            trained = train(
-                key_train,
-                initial_networks(key_init, spec, panel, prepared),
-                objective_of(spec, panel.nodes),
-                Steps(spec.given_every, spec.straight_through, spec.ablation == "full"),
-                training,
-                prepared.shops,
-                others,
-                on_epoch,
-                devices=devices,
-                checkpoint=keep,
-            )
-        self._fitted = Fitted(
-            trained.networks,
+        self._fitted = train_panel(
+            rng_key,
+            self.spec,
             panel,
-            prepared,
-            trained.history,
-            trained.best_epoch,
-            key_later,
-            trained.interrupted,
+            validation,
+            on_epoch,
+            devices=devices,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
         )
-        if trained.interrupted:
-            _warn_of_interruption(self._fitted, warm_epochs(training))
+        if self._fitted.interrupted:
+            _warn_of_interruption(self._fitted, warm_epochs(self.spec.training(0)))
         return self
 
     @property
     def history(self) -> xr.Dataset:
         """Loss a shop by epoch, of training and of validation shops (NaN without), and by round.
 
-        The attribute ``best_epoch`` is the one that parameters are of; ``interrupted``, where there
-        is such an attribute, says what training lacks.
+        The attribute ``best_epoch`` is the one that parameters are of, ``basis`` the functions of
+        lagged values that were trained; ``interrupted``, where there is such an attribute, says
+        what training lacks.
         """
         fitted = self._trained()
         attrs: dict[str, Any] = {"best_epoch": fitted.best_epoch + 1}
+        if isinstance(fitted.networks.decoder, AdditiveDecoder):
+            attrs["basis"] = list(fitted.networks.decoder.layout.basis)
         if fitted.interrupted:
             attrs["interrupted"] = fitted.interrupted
         return xr.Dataset(
@@ -286,7 +265,7 @@ class CausalMMM:
             return fitted.panel, fitted.prepared
         if findings := new_panel_findings(self.spec, fitted.panel, panel):
             raise DataError(findings, "the panel of shops")
-        return panel, prepare_panel(self.spec, panel, fitted.prepared)
+        return panel, prepare_panel(fitted.spec, panel, fitted.prepared)
 
     # --- Graphs ----------------------------------------------------------------------------------
 
@@ -310,7 +289,7 @@ class CausalMMM:
         """
         panel, prepared = self._arrays(panel)
         fitted = self._trained()
-        probability, _ = edge_draws(self.spec, fitted, panel, prepared, refine)
+        probability, _ = edge_draws(fitted.spec, fitted, panel, prepared, refine)
         labels = {SHOP: list(panel.shops), "source": list(panel.nodes), "target": list(panel.nodes)}
         return xr.DataArray(
             probability, labels, (SHOP, "source", "target"), "edge_probability",
@@ -456,7 +435,7 @@ class CausalMMM:
             "step": np.arange(1, horizon + 1),
             NODE: list(panel.nodes),
         }
-        return labels, forecast_paths(key, self.spec, fitted, panel, prepared, ahead, num_draws)
+        return labels, forecast_paths(key, fitted.spec, fitted, panel, prepared, ahead, num_draws)
 
     # --- Effects ---------------------------------------------------------------------------------
 
@@ -499,7 +478,7 @@ class CausalMMM:
     def _response_draws(self, shop: str, multipliers: Sequence[float]) -> xr.DataArray:
         fitted = self._trained()
         panel = fitted.panel
-        total = response_draws(self.spec, fitted, position(panel, shop), multipliers)
+        total = response_draws(fitted.spec, fitted, position(panel, shop), multipliers)
         labels = {"channel": list(panel.nodes[:-1]), "multiplier": list(multipliers)}
         return xr.DataArray(total, labels, ("draw", "channel", "multiplier"), panel.target)
 

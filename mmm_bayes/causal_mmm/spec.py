@@ -10,6 +10,7 @@ from mmm_bayes.graph_learning.training import TrainingSpec
 from mmm_bayes.inference.settings import Frozen
 
 Edge = tuple[str, str]
+Basis = tuple[Literal["linear", "square", "saturating"], ...]
 
 
 @final
@@ -20,7 +21,7 @@ class CausalMMMSpec(Frozen):
     encoder: Literal["evidence", "series"] = "evidence"
     ablation: Literal["full", "markov", "rw"] | None = None
     lags: int = Field(7, ge=1, le=60)
-    basis: tuple[Literal["linear", "square", "saturating"], ...] = ("saturating",)
+    basis: Literal["auto"] | Basis = "auto"
     hidden: int = Field(32, ge=1)
     embedding: int = Field(8, ge=0)
     centred: bool = True
@@ -44,6 +45,10 @@ class CausalMMMSpec(Frozen):
     patience: int = Field(0, ge=0)
     rounds: Literal["auto"] | NonNegativeInt = "auto"
     sweeps: tuple[NonNegativeInt, PositiveInt] = (4, 16)
+
+    def with_basis(self, basis: Basis) -> CausalMMMSpec:
+        """Return the same settings with this basis."""
+        return self.model_copy(update={"basis": basis})
 
     def training(self, rounds: int) -> TrainingSpec:
         """Part that training reads, with so many rounds."""

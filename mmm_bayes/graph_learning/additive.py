@@ -11,12 +11,13 @@ with :math:`\varepsilon \sim N(0, \sigma_j^2)`, the shop's noise
 :math:`e` of every target (one, and the context) of :mod:`mmm_bayes.graph_learning.lagged`.
 Mechanisms :math:`B` are shared, as the paper has it, and shops depart from them by :math:`\tau`,
 which is learned: pooling goes as far as the shops allow. :math:`v_{ij}` is what is not known of
-:math:`B_{ij}`: little where many shops have the edge, all where none has. Departures and noise of a
-shop are integrated out exactly, so that an edge is judged by the marginal likelihood of its block
-and not by one fitted set of coefficients; :math:`z_{nij} = 0` removes source ``i`` from the
-equation of ``j`` (Claim 1). Carry-over is the lag profile :math:`B_{ij}`; each source saturates
-before it, by a curve that is learned; saturation of the target is taken out before, by its normal
-scores.
+:math:`B_{ij}`: little where many shops have the edge, all where none has. Each function of the
+basis has a :math:`\tau` and a :math:`v` of its own, so that one that nothing needs is let go.
+Departures and noise of a shop are integrated out exactly, so that an edge is judged by the marginal
+likelihood of its block and not by one fitted set of coefficients; :math:`z_{nij} = 0` removes
+source ``i`` from the equation of ``j`` (Claim 1). Carry-over is the lag profile :math:`B_{ij}`;
+each source saturates before it, by a curve that is learned; saturation of the target is taken out
+before, by its normal scores.
 """
 
 from __future__ import annotations
@@ -64,11 +65,11 @@ class AdditiveDecoder(eqx.Module):
 
     mean: Array  # (source, block, target); the diagonal holds the node's own past
     always: Array  # (E, target)
-    log_slab: Array  # (target,)
-    log_own: Array  # (target,)
+    log_slab: Array  # (function, target)
+    log_own: Array  # (function, target)
     log_noise: Array  # (target,)
     log_shape: Array  # (target,)
-    unknown: Array  # (source, target): variance of the mean; set after training
+    unknown: Array  # (source, function, target): variance of the mean; set after training
     bend: Array | None  # (2, source): log steepness over its start, and shift before its limit
     layout: Layout = eqx.field(static=True)
 
@@ -76,11 +77,12 @@ class AdditiveDecoder(eqx.Module):
         nodes = layout.nodes
         self.mean = jnp.zeros((nodes, layout.block, nodes))
         self.always = jnp.zeros((layout.always, nodes))
-        self.log_slab = jnp.full(nodes, jnp.log(0.3))
-        self.log_own = jnp.full(nodes, jnp.log(0.3))
+        functions = len(layout.basis)
+        self.log_slab = jnp.full((functions, nodes), jnp.log(0.3))
+        self.log_own = jnp.full((functions, nodes), jnp.log(0.3))
         self.log_noise = jnp.full(nodes, jnp.log(0.7))
         self.log_shape = jnp.full(nodes, jnp.log(10.0))
-        self.unknown = jnp.zeros((nodes, nodes))
+        self.unknown = jnp.zeros((nodes, functions, nodes))
         self.bend = jnp.zeros((2, nodes)) if layout.saturates else None
         self.layout = layout
 
@@ -97,11 +99,11 @@ class AdditiveDecoder(eqx.Module):
         layout = self.layout
         own = jnp.arange(layout.nodes) == target
         gate = jnp.where(own, 1.0, edges)
-        slab = jnp.exp(2.0 * self.log_slab[target])
-        slab = slab + jax.lax.stop_gradient(self.unknown[:, target])
-        spread = jnp.where(own, jnp.exp(self.log_own[target]), jnp.sqrt(slab))
+        slab = jnp.exp(2.0 * self.log_slab[:, target])
+        slab = slab + jax.lax.stop_gradient(self.unknown[:, :, target])
+        spread = jnp.where(own[:, None], jnp.exp(self.log_own[:, target]), jnp.sqrt(slab))
         mean = gate[:, None] * self.mean[:, :, target]
-        sd = jnp.broadcast_to((gate * spread)[:, None], mean.shape)
+        sd = jnp.repeat(gate[:, None] * spread, layout.lags, axis=1)
         return Prior(
             jnp.concatenate([mean.ravel(), self.always[:, target]]),
             jnp.concatenate([sd.ravel(), jnp.full(layout.always, _ALWAYS_SD, sd.dtype)]),
@@ -130,14 +132,15 @@ class AdditiveDecoder(eqx.Module):
         Returns
         -------
         tuple
-            :math:`s^2`, and :math:`\tau_j^2 + \sigma_j^2 / T` (target,).
+            :math:`s^2` (function, 1), and :math:`\tau_j^2 + \sigma_j^2 / T` (function, target).
         """
-        having = jnp.sum(edges, axis=0)
-        square = jnp.mean(self.mean**2, axis=1)
-        others = 1.0 - jnp.eye(self.layout.nodes)
-        size = jnp.sum(having * square * others) / jnp.maximum(jnp.sum(having * others), 1e-6)
+        nodes, layout = self.layout.nodes, self.layout
+        having = jnp.sum(edges, axis=0) * (1.0 - jnp.eye(nodes))
+        by_function = self.mean.reshape(nodes, len(layout.basis), layout.lags, nodes)
+        square = jnp.mean(by_function**2, axis=2)
+        size = jnp.einsum("ij,ifj->f", having, square) / jnp.maximum(jnp.sum(having), 1e-6)
         per_shop = jnp.exp(2.0 * self.log_slab) + jnp.exp(2.0 * self.log_noise) / jnp.mean(counts)
-        return jnp.maximum(size, 1e-4), per_shop
+        return jnp.maximum(size, 1e-4)[:, None], per_shop
 
     def with_unknown(self, edges: Array, counts: Array) -> AdditiveDecoder:
         r"""Decoder that knows how little it knows of mechanisms few shops have.
@@ -164,7 +167,7 @@ class AdditiveDecoder(eqx.Module):
         Louis (1982), Finding the observed information matrix when using the EM algorithm. JRSS B.
         """
         size, per_shop = self.what_is_known(edges, counts)
-        unknown = 1.0 / (1.0 / size + jnp.sum(edges**2, axis=0) / per_shop)
+        unknown = 1.0 / (1.0 / size + jnp.sum(edges**2, axis=0)[:, None] / per_shop)
         return eqx.tree_at(lambda tree: tree.unknown, self, unknown)
 
 

@@ -51,7 +51,7 @@ class EdgeDraws(NamedTuple):
 
 
 class Mechanisms(NamedTuple):
-    """As a shop knows them: ``mean`` (shop, source, block, target) and ``unknown`` (shop, D, D)."""
+    """As shops know them: ``mean`` (shop, source, block, target), ``unknown`` of its functions."""
 
     mean: Any
     unknown: Any

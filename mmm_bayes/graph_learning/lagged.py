@@ -53,11 +53,20 @@ def saturate(values: Array, saturation: Saturation) -> Array:
     return bent / (saturation.steepness * (1.0 - at_mean**2))
 
 
-SATURATING = "saturating"
+def bounded_square(values: Array) -> Array:
+    """Squares of standardised values, about centred and scaled; those far out count as nine.
+
+    Uncorrelated with the values where these are normal. Spends of many zeros have values so far
+    from their mean that plain squares would be about them alone.
+    """
+    return (_FAR * jnp.tanh(values**2 / _FAR) - 1.0) / jnp.sqrt(2.0)
+
+
+_FAR = 3.0**2
+SATURATING, SQUARE = "saturating", "square"
 BASES: dict[str, Any] = {
     "linear": lambda x, saturation: x,
-    # Orthogonal to x where x is standard normal.
-    "square": lambda x, saturation: (x * x - 1.0) / jnp.sqrt(2.0),
+    SQUARE: lambda x, saturation: bounded_square(x),
     SATURATING: saturate,
 }
 

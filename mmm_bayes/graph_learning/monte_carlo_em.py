@@ -225,9 +225,9 @@ def without_oneself(decoder: AdditiveDecoder, shops: Shops, state: State) -> Mec
     """Mechanisms as the other shops know them; a node's own past is everyone's."""
     edges = state.edges
     size, per_shop = decoder.what_is_known(edges, shops.sums.count)
-    known = 1.0 / size + (jnp.sum(edges, axis=0) - edges) / per_shop
-    others = 1.0 - jnp.eye(decoder.layout.nodes)
-    shift = state.pull * (others / known)[:, :, None, :]
+    known = 1.0 / size + (jnp.sum(edges, axis=0) - edges)[:, :, None, :] / per_shop
+    others = 1.0 - jnp.eye(decoder.layout.nodes)[:, None, :]
+    shift = state.pull * jnp.repeat(others / known, decoder.layout.lags, axis=2)
     return Mechanisms(decoder.mean - shift, 1.0 / known)
 
 

@@ -1,0 +1,120 @@
+"""Training of CausalMMM on a panel: with one basis, or with two, of which the loss chooses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mmm_bayes._typing import RngKey
+from mmm_bayes.causal_mmm.checkpoint import training_checkpoint
+from mmm_bayes.causal_mmm.inputs import (
+    Fitted,
+    bases_of,
+    initial_networks,
+    objective_of,
+    one_blas_thread,
+    prepare_panel,
+    rounds_of,
+)
+from mmm_bayes.causal_mmm.spec import CausalMMMSpec
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.graph_learning.model import Steps
+from mmm_bayes.graph_learning.training import Checkpoint, train
+from mmm_bayes.inference.sharding import Devices
+
+_LAST_EPOCHS = 5
+_UNDECIDED = "interrupted before it was known whether squares of sources serve"
+
+
+def train_panel(
+    rng_key: RngKey,
+    spec: CausalMMMSpec,
+    panel: ShopPanel,
+    validation: ShopPanel | None,
+    on_epoch: Callable[[int, int, float], None],
+    *,
+    devices: Devices = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 10,
+) -> Fitted:
+    """What training leaves; arguments are those of :meth:`CausalMMM.fit`.
+
+    Where two bases are trained, both from the same key, the one with the lower loss is kept. If the
+    user interrupts the second, the first is, so marked.
+    """
+    bases = bases_of(spec, panel, prepare_panel(spec, panel))
+
+    def one(number: int) -> Fitted:
+        def told(epoch: int, epochs: int, loss: float) -> None:
+            on_epoch(number * epochs + epoch, len(bases) * epochs, loss)
+
+        own = spec.with_basis(bases[number])
+        folder = checkpoint if checkpoint is None or number == 0 else Path(checkpoint, "squares")
+        keep = training_checkpoint(folder, checkpoint_every, rng_key, own, panel, validation)
+        return _train(rng_key, own, panel, validation, told, devices, keep)
+
+    first = one(0)
+    if first.interrupted or len(bases) == 1:
+        return first
+    try:
+        second = one(1)
+    except KeyboardInterrupt:
+        if jax.process_count() > 1:
+            raise
+        return replace(first, interrupted=_UNDECIDED)
+    if second.interrupted:
+        return replace(first, interrupted=_UNDECIDED)
+    return min(first, second, key=_final_loss)
+
+
+def _train(
+    rng_key: RngKey,
+    spec: CausalMMMSpec,
+    panel: ShopPanel,
+    validation: ShopPanel | None,
+    on_epoch: Callable[[int, int, float], None],
+    devices: Devices,
+    checkpoint: Checkpoint | None,
+) -> Fitted:
+    """What one training leaves, with settings that leave no basis open."""
+    key_init, key_train, key_later = jax.random.split(rng_key, 3)
+    prepared = prepare_panel(spec, panel)
+    others = None
+    if validation is not None:
+        others = prepare_panel(spec, validation, prepared).shops
+    with one_blas_thread():
+        trained = train(
+            key_train,
+            initial_networks(key_init, spec, panel, prepared),
+            objective_of(spec, panel.nodes),
+            Steps(spec.given_every, spec.straight_through, spec.ablation == "full"),
+            spec.training(rounds_of(spec, panel, prepared)),
+            prepared.shops,
+            others,
+            on_epoch,
+            devices=devices,
+            checkpoint=checkpoint,
+        )
+    return Fitted(
+        spec,
+        trained.networks,
+        panel,
+        prepared,
+        trained.history,
+        trained.best_epoch,
+        key_later,
+        trained.interrupted,
+    )
+
+
+def _final_loss(fitted: Fitted) -> float:
+    """Mean loss a shop of the last epochs, of validation shops where there are some."""
+    history = fitted.history
+    checked = bool(np.isfinite(history.validation).all())
+    losses = history.validation if checked else history.loss
+    return float(np.mean(losses[-_LAST_EPOCHS:]))

@@ -31,7 +31,7 @@ _PAPER: dict[str, Any] = {
 VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "causalmmm": {},
-        "causalmmm_square": {"basis": ("saturating", "square")},
+        "causalmmm_saturating": {"basis": ("saturating",)},
         "cm_rw": {"ablation": "rw"},
         "cm_markov": {"ablation": "markov"},
         "paper": _PAPER,
@@ -41,7 +41,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Settings of CausalMMM by method.
 
-``causalmmm_square`` also takes effects that are no function of one direction, and ``paper`` is the
+``causalmmm_saturating`` has no squares in its basis wherever targets bend, and ``paper`` is the
 network of Gong et al. (2024).
 """
 

@@ -25,7 +25,8 @@ from mmm_bayes import (
     simulate_shops,
 )
 from mmm_bayes.causal_mmm import TrainingWarning
-from mmm_bayes.causal_mmm.inputs import layout_of, prepare_panel, rounds_of
+from mmm_bayes.causal_mmm import training as training_module
+from mmm_bayes.causal_mmm.inputs import bases_of, layout_of, prepare_panel, rounds_of
 from mmm_bayes.data.run_folder import RunFolderError
 from mmm_bayes.graph_learning import shop_blocks
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
@@ -385,6 +386,119 @@ def test_an_interrupted_model_is_usable_and_marked(
     np.testing.assert_array_equal(cm.lag_profiles(), trained.lag_profiles())
 
 
+# --- Squares -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bent(panel: ShopPanel) -> ShopPanel:
+    """The same chain but for its last edge, which is a parabola."""
+    random = np.random.default_rng(90)
+    values = random.normal(size=panel.series.shape)
+    values[:, 1:, 1] += values[:, :-1, 0]
+    values[:, 1:, 2] += 0.8 * values[:, :-1, 1] ** 2
+    return replace(panel, series=values)
+
+
+@pytest.fixture(scope="module")
+def both(bent: ShopPanel) -> dict[str, CausalMMM]:
+    """Trained with one basis, the other, and the one that the loss chooses."""
+    bases: dict[str, Any] = {
+        "plain": ("saturating",), "squares": ("saturating", "square"), "auto": "auto",
+    }  # fmt: skip
+    return {
+        name: CausalMMM(**SMALL, basis=basis).fit(jax.random.key(3), bent)
+        for name, basis in bases.items()
+    }
+
+
+def test_squares_are_tried_where_a_target_bends(panel: ShopPanel, bent: ShopPanel) -> None:
+    def found(panel: ShopPanel, **settings: Any) -> int:
+        spec = CausalMMMSpec(lags=2, **settings)
+        return len(bases_of(spec, panel, prepare_panel(spec, panel)))
+
+    assert found(panel) == 1
+    assert found(bent) == 2
+    assert found(bent, basis=("linear",)) == 1
+    assert found(bent, ablation="rw") == 1
+    assert found(bent, decoder="recurrent") == 1
+    # A node's own past may bend: that is no edge.
+    own = bent.series.copy()
+    own[..., 2] = np.random.default_rng(91).normal(size=own.shape[:2])
+    for t in range(1, LENGTH):
+        own[:, t, 2] += np.minimum(own[:, t - 1, 2] ** 2, 4.0)
+    assert found(replace(bent, series=own)) == 1
+
+
+def test_the_lower_loss_decides_between_bases(both: dict[str, CausalMMM]) -> None:
+    last = {name: float(cm.history["loss"][-5:].mean()) for name, cm in both.items()}
+    better = min("plain", "squares", key=lambda name: last[name])
+    assert last["auto"] == last[better]
+    np.testing.assert_array_equal(
+        both["auto"].edge_probabilities(), both[better].edge_probabilities()
+    )
+    chosen = {"plain": ["saturating"], "squares": ["saturating", "square"]}
+    assert both["auto"].history.attrs["basis"] == chosen[better]
+    assert both["auto"].spec.basis == "auto"
+
+
+@pytest.mark.parametrize("better", ["plain", "squares"])
+def test_either_basis_may_be_the_better(
+    better: str, both: dict[str, CausalMMM], bent: ShopPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = [both[name]._trained() for name in ("plain", "squares")]
+    lower = fitted[("plain", "squares").index(better)]
+    lower = replace(lower, history=lower.history._replace(loss=lower.history.loss - 1e3))
+    given = iter([lower if f.spec == lower.spec else f for f in fitted])
+    monkeypatch.setattr(training_module, "_train", lambda *_: next(given))
+    found = CausalMMM(**SMALL).fit(jax.random.key(3), bent)
+    assert found._trained() is lower
+
+
+def test_epochs_of_both_bases_are_told_and_kept(
+    both: dict[str, CausalMMM], bent: ShopPanel, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    options = {"checkpoint": tmp_path / "run", "checkpoint_every": 1}
+
+    def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+        told.append((epoch, epochs))
+        if epoch == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    cm = CausalMMM(**SMALL)
+    words = "interrupted before it was known whether squares of sources serve"
+    with pytest.warns(TrainingWarning, match=words):
+        cm.fit(jax.random.key(3), bent, on_epoch=on_epoch, **options)
+    # Three epochs and two rounds of each basis.
+    assert told == [(k, 10) for k in range(1, 8)]
+    assert cm.history.attrs["interrupted"] == words
+    assert cm.history.attrs["basis"] == ["saturating"]
+    np.testing.assert_array_equal(cm.edge_probabilities(), both["plain"].edge_probabilities())
+    told.clear()
+    cm.fit(jax.random.key(3), bent, on_epoch=lambda *at: told.append(at[:2]), **options)
+    assert told == [(k, 10) for k in range(8, 11)]
+    np.testing.assert_array_equal(cm.edge_probabilities(), both["auto"].edge_probabilities())
+
+
+def test_an_interrupt_before_an_epoch_of_the_second_basis_keeps_the_first(
+    bent: ShopPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, calls = training_module.train, []
+
+    def interrupted(*given: Any, **options: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train(*given, **options)
+
+    monkeypatch.setattr(training_module, "train", interrupted)
+    cm = CausalMMM(**SMALL)
+    with pytest.warns(TrainingWarning, match="whether squares of sources serve"):
+        cm.fit(jax.random.key(3), bent)
+    assert cm.history.attrs["basis"] == ["saturating"]
+    assert cm.history.sizes == {"epoch": 3, "round": 2}
+
+
 # --- Forecasts and effects -----------------------------------------------------------------------
 
 
@@ -505,11 +619,15 @@ def test_without_saturation_sources_are_linear(panel: ShopPanel) -> None:
 # --- Files ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", ["trained", "recurrent"])
+@pytest.mark.parametrize("which", ["trained", "recurrent", "squares"])
 def test_a_file_gives_the_same_model(
     which: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    cm = request.getfixturevalue(which)
+    if which == "squares":  # as if the loss had chosen them
+        cm = CausalMMM(**SMALL)
+        cm._fitted = request.getfixturevalue("both")["squares"]._trained()
+    else:
+        cm = request.getfixturevalue(which)
     path = tmp_path / "model.causalmmm"
     cm.save(path)
     cm.save(path)  # over itself
@@ -524,6 +642,35 @@ def test_a_file_gives_the_same_model(
     assert (ours.shops, ours.context_names) == (theirs.shops, theirs.context_names)
     assert ours.dates is not None
     assert ours.dates.equals(theirs.dates)
+
+
+def test_files_from_before_functions_differed_are_read(trained: CausalMMM, tmp_path: Path) -> None:
+    trained.save(tmp_path / "now")
+    with np.load(tmp_path / "now") as file:
+        arrays = dict(file)
+    about = json.loads(arrays["about"].tobytes())
+    del about["basis"]
+
+    def written(basis: list[str]) -> Path:
+        now = about | {"format": 3, "spec": about["spec"] | {"basis": basis}}
+        with (tmp_path / "before").open("wb") as file:
+            one = {"about": np.frombuffer(json.dumps(now).encode(), np.uint8)}
+            np.savez(file, **arrays | flat | one)
+        return tmp_path / "before"
+
+    # Functions had no axis of their own.
+    nodes = len(NODES)
+    flat = {
+        name: array.reshape([n for n in array.shape if n != 1] or [1])
+        for name, array in arrays.items()
+        if array.shape in {(1, nodes), (nodes, 1, nodes)} and name.startswith("weight")
+    }
+    assert len(flat) == 3  # of other nodes and its own, and what is not known
+    found = load_causal_mmm(written(["saturating"]))
+    np.testing.assert_array_equal(found.edge_probabilities(), trained.edge_probabilities())
+    assert found.spec.basis == ("saturating",)
+    with pytest.raises(ValueError, match="earlier mmm_bayes: train them again"):
+        load_causal_mmm(written(["saturating", "square"]))
 
 
 def test_files_cut_short_or_foreign_are_refused(trained: CausalMMM, tmp_path: Path) -> None:

@@ -146,22 +146,26 @@ def test_posterior_is_that_of_dense_formulas() -> None:
     np.testing.assert_allclose(found.beta, (case.shape + quadratic) / 2, rtol=1e-10)
 
 
-def test_prior_of_a_target_reads_its_own_column() -> None:
-    decoder, prior_of = additive(), jax.jit(AdditiveDecoder.prior)
+@pytest.mark.parametrize("basis", [("linear",), ("saturating", "square")])
+def test_prior_of_a_target_reads_its_own_column(basis: tuple[str, ...]) -> None:
+    layout = LAYOUT._replace(basis=basis)
+    decoder, prior_of = additive(layout), jax.jit(AdditiveDecoder.prior)
+    slab, unknown, mean = map(np.asarray, (decoder.log_slab, decoder.unknown, decoder.mean))
     for j in range(NODES):
         found = prior_of(decoder, jnp.asarray(CHAIN[:, j], jnp.float32), jnp.asarray(j))
-        slab, unknown, mean = map(np.asarray, (decoder.log_slab, decoder.unknown, decoder.mean))
         found = Prior(*map(np.asarray, found))
         for i in range(NODES):
-            block = slice(i * LAGS, (i + 1) * LAGS)
             there = i == j or CHAIN[i, j] == 1
-            spread = np.sqrt(np.exp(2 * float(decoder.log_own[j])))
-            if i != j:
-                spread = np.sqrt(np.exp(2 * slab[j]) + unknown[i, j])
+            block = slice(i * layout.block, (i + 1) * layout.block)
             np.testing.assert_allclose(found.mean[block], there * mean[i, :, j], rtol=1e-6)
-            np.testing.assert_allclose(found.sd[block], there * spread, rtol=1e-6)
+            for f in range(len(basis)):
+                spread = np.sqrt(np.exp(2 * float(decoder.log_own[f, j])))
+                if i != j:
+                    spread = np.sqrt(np.exp(2 * slab[f, j]) + unknown[i, f, j])
+                at = slice(i * layout.block + f * LAGS, i * layout.block + (f + 1) * LAGS)
+                np.testing.assert_allclose(found.sd[at], there * spread, rtol=1e-6)
         always = np.asarray(decoder.always)[:, j]
-        np.testing.assert_array_equal(found.mean[NODES * LAGS :], always)
+        np.testing.assert_array_equal(found.mean[NODES * layout.block :], always)
         np.testing.assert_allclose(found.noise, np.exp(decoder.log_noise[j]), rtol=1e-6)
         assert found.shape > 1.0
 
@@ -250,14 +254,16 @@ def test_one_step_ahead_moves_along_edges_only() -> None:
 
 
 def test_what_is_not_known_of_a_mechanism_falls_with_the_shops_that_have_it() -> None:
-    decoder = additive()
+    decoder = additive(LAYOUT._replace(basis=("saturating", "square")))
     edges = np.random.default_rng(14).uniform(size=(SHOPS, NODES, NODES)) * FULL
     counts = np.array([20.0, 25.0, 30.0, 35.0])
     found = decoder.with_unknown(jnp.asarray(edges, jnp.float32), jnp.asarray(counts, jnp.float32))
     having, known, mean = edges.sum(0), (edges**2).sum(0), np.asarray(decoder.mean)
     slab, noise = np.asarray(decoder.log_slab), np.asarray(decoder.log_noise)
-    size = np.sum(having * (mean**2).mean(1)) / having.sum()
-    for i, j in permutations(range(NODES), 2):
-        within = np.exp(2 * slab[j]) + np.exp(2 * noise[j]) / counts.mean()
-        exact = 1 / (1 / size + known[i, j] / within)
-        np.testing.assert_allclose(float(found.unknown[i, j]), exact, rtol=1e-5)
+    for f in range(2):
+        own = mean[:, f * LAGS : (f + 1) * LAGS]
+        size = np.sum(having * (own**2).mean(1)) / having.sum()
+        for i, j in permutations(range(NODES), 2):
+            within = np.exp(2 * slab[f, j]) + np.exp(2 * noise[j]) / counts.mean()
+            exact = 1 / (1 / size + known[i, j] / within)
+            np.testing.assert_allclose(float(found.unknown[i, f, j]), exact, rtol=1e-5)

@@ -272,7 +272,7 @@ def test_intervals_hold_series_of_the_models_own_form(days: int) -> None:
     decoder = eqx.tree_at(
         lambda d: (d.log_slab, d.log_own, d.unknown),
         decoder,
-        (jnp.full(NODES, -2.0), jnp.full(NODES, -2.0), jnp.zeros((NODES, NODES))),
+        (jnp.full((1, NODES), -2.0), jnp.full((1, NODES), -2.0), jnp.zeros((NODES, 1, NODES))),
     )
     edges = random.random((shops, NODES, NODES)) < 0.5
     edges = (edges * (1 - np.eye(NODES))).astype(np.float32)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SHAPES = {
     "linear": lambda x: x,
-    "square": lambda x: (x**2 - 1) / np.sqrt(2),
+    "square": lambda x: (9 * np.tanh(x**2 / 9) - 1) / np.sqrt(2),
 }
 BENT = Saturation(jnp.array([0.1, 0.8, 2.0]), jnp.array([0.0, -0.5, 1.0]))
 

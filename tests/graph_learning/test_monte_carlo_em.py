@@ -131,10 +131,10 @@ def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> Non
         lambda d: (d.log_slab, d.log_noise, d.log_shape, d.unknown),
         additive(Layout(2, 1, ("linear",), 0)),
         (
-            jnp.full(2, np.log(spread)),
+            jnp.full((1, 2), np.log(spread)),
             jnp.full(2, np.log(noise)),
             jnp.full(2, 18.0),  # all but Gaussian
-            jnp.zeros((2, 2)),
+            jnp.zeros((2, 1, 2)),
         ),
     )
     mean = np.array([[0.0, 0.7], [0.0, 0.0]])
@@ -156,7 +156,7 @@ def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> Non
         count=jnp.full(count, rows),
     )
     of_zero = eqx.tree_at(
-        lambda d: (d.always, d.log_own), decoder, (jnp.zeros((1, 2)), jnp.full(2, -9.0))
+        lambda d: (d.always, d.log_own), decoder, (jnp.zeros((1, 2)), jnp.full((1, 2), -9.0))
     )
 
     def log_likelihood(shift: Any, own: Any, graph: Any) -> Any:
@@ -172,11 +172,11 @@ def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> Non
     for shop in range(count):
         others = [n for n in range(4) if n != shop]
         precision = prior + known * len(others)
-        np.testing.assert_allclose(found.unknown[shop, 0, 1], 1.0 / precision, rtol=1e-4)
+        np.testing.assert_allclose(found.unknown[shop, 0, 0, 1], 1.0 / precision, rtol=1e-4)
         expected = known * said[others].sum() / precision if shop < 4 else mean[0, 1]
         np.testing.assert_allclose(found.mean[shop, 0, 0, 1], expected, rtol=2e-3)
     # A mechanism that no shop has is known by its prior alone.
-    np.testing.assert_allclose(found.unknown[:, 1, 0], 1.0 / prior, rtol=1e-4)
+    np.testing.assert_allclose(found.unknown[:, 1, 0, 0], 1.0 / prior, rtol=1e-4)
 
 
 @pytest.mark.usefixtures("quick_compilation")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mmm_bayes.data.schema import MMMData
     from mmm_bayes.data.scm import SimulatedSCM, simulate_scm
     from mmm_bayes.data.shops import simulate_shops
-    from mmm_bayes.data.shops_air import simulate_air_shops
+    from mmm_bayes.data.shops_air import air_contributions, simulate_air_shops
     from mmm_bayes.data.shops_load import load_shops, panel_to_frame
     from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
     from mmm_bayes.data.simulate_lift import SimulatedLift, simulate_lift_test
@@ -102,6 +102,7 @@ _HOME = {
     "simulate_scm": "data.scm",
     "ShopPanel": "data.panel",
     "simulate_shops": "data.shops",
+    "air_contributions": "data.shops_air",
     "simulate_air_shops": "data.shops_air",
     "load_shops": "data.shops_load",
     "panel_to_frame": "data.shops_load",
@@ -201,6 +202,7 @@ __all__ = [
     "WriteError",
     "__version__",
     "admgda",
+    "air_contributions",
     "average_treatment_effect",
     "business_kpis",
     "compare_lift_tests",

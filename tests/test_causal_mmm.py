@@ -420,6 +420,9 @@ def test_squares_are_tried_where_a_target_bends(panel: ShopPanel, bent: ShopPane
     assert found(bent) == 2
     assert found(bent, basis=("linear",)) == 1
     assert found(bent, ablation="rw") == 1
+    positive = replace(bent, series=np.exp(bent.series))
+    assert found(positive, logarithm=("x0",)) == 2
+    assert found(positive, logarithm=True) == 1
     assert found(bent, decoder="recurrent") == 1
     # A node's own past may bend: that is no edge.
     own = bent.series.copy()

@@ -139,11 +139,13 @@ def bases_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> tuple
     """Bases to train with, by the settings or, where they leave it open, by the panel.
 
     Squares are tried where some target bends over a source in a way that chance does not explain
-    (:mod:`mmm_bayes.graph_learning.curvature`).
+    (:mod:`mmm_bayes.graph_learning.curvature`). Where all nodes are seen through logarithms these
+    are the curve.
     """
     if spec.basis != "auto":
         return (spec.basis,)
-    if spec.decoder != "additive" or spec.ablation == "rw":
+    straight = spec.ablation == "rw" or logarithmic(spec, panel.nodes).all()
+    if spec.decoder != "additive" or straight:
         return (_PLAIN,)
     shops, layout = prepared.shops, layout_of(spec, panel)
     with one_blas_thread():

@@ -12,7 +12,12 @@ from mmm_bayes.data import shops_air
 from mmm_bayes.data.findings import DataError
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.shops import duplicated_shops
-from mmm_bayes.data.shops_air import AIR_GROUPS, AIR_NODES, simulate_air_shops
+from mmm_bayes.data.shops_air import (
+    AIR_GROUPS,
+    AIR_NODES,
+    air_contributions,
+    simulate_air_shops,
+)
 
 BRAND, EFFECT, PV, GMV = range(6), range(6, 11), 11, 12
 
@@ -110,3 +115,57 @@ def test_every_wrong_setting_is_reported() -> None:
         simulate_air_shops(jax.random.key(0), shops=0, length=1, start="spring", structures=0)
     columns = {finding.column for finding in caught.value.findings}
     assert columns == {"shops", "length", "start", "structures"}
+
+
+# --- What nodes brought --------------------------------------------------------------------------
+
+
+def test_contributions_are_of_what_has_a_path_to_sales() -> None:
+    size = {"shops": 6, "length": 40}
+    panel = simulate_air_shops(jax.random.key(5), **size)
+    brought = air_contributions(jax.random.key(5), **size)
+    total = panel.series[..., GMV].sum(1)
+    assert brought.shape == (6, GMV)
+    assert (brought < total[:, None]).all()
+    reached = np.eye(13, dtype=bool) | panel.adjacency
+    for _ in range(4):
+        reached = (reached.astype(int) @ reached.astype(int)) > 0
+    runs = panel.series[:, 1:-1, :GMV].sum(1) > 0  # a flight may miss a panel this short
+    # On two days at most before the end nothing arrives any more.
+    acts = reached[:, :GMV, GMV] & runs
+    assert (brought[~acts] == 0).all()
+    assert (brought[acts & (panel.series[:, :20, :GMV].sum(1) > 0)] > 0).all()
+    # Views bring what they do themselves and what goes through them: more than through anything.
+    assert (brought[:, PV] > 0).any()
+
+
+def test_contributions_of_one_edge_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live shows act on sales alone: sales without them, from the formula."""
+    graph = np.zeros((1, 13, 13), dtype=bool)
+    graph[0, 6, GMV] = True
+    drawn = shops_air._draw_funnel
+    monkeypatch.setattr(
+        shops_air, "_draw_funnel", lambda rng, n: drawn(rng, n)._replace(graphs=graph)
+    )
+    size = {"shops": 3, "length": 30, "structures": 1}
+    brought = air_contributions(jax.random.key(6), **size)
+    world = shops_air._draw_world(jax.random.key(6), 3, 30, "2021-01-30", 1)
+    factor = world.own * np.exp(world.context[..., :3] @ world.funnel.tilt.T)
+    live = 0.3 * factor[..., 6]
+    half = np.exp(0.3 * world.context[..., 3])
+    weight, keep = world.funnel.effects[6, GMV], world.funnel.carryover[6]
+    expected = np.zeros(3)
+    for shop in range(3):
+        with_it = without = 0.0
+        for t in range(live.shape[1]):
+            kept = t >= shops_air._BURN_IN
+
+            def share(m: float, at: float = half[shop, t]) -> float:
+                return (m / 2.5) ** 1.5 / ((m / 2.5) ** 1.5 + at**1.5)
+
+            difference = weight * (share(with_it) - share(without)) * factor[shop, t, GMV]
+            expected[shop] += kept * difference * world.scale[shop, 0, GMV]
+            with_it = keep * with_it + (1 - keep) * live[shop, t]
+            without = keep * without + (1 - keep) * (0.0 if kept else live[shop, t])
+    np.testing.assert_allclose(brought[:, 6], expected, rtol=1e-9)
+    assert (np.delete(brought, 6, axis=1) == 0).all()

@@ -35,20 +35,25 @@ _ABOUT = {
     "and of neural baselines are of the version before rounds of Monte Carlo EM (T = 30, d = 20), "
     "which touch none of them. Seconds of ours: two runs at a time on two cores, programs kept on "
     "disk.",
-    "difficulty": "`causalmmm_square` has squares in its basis beside sources that saturate; it "
-    "was run on the nonlinear world only, whose edges are curves, steps, parabolas and products. "
-    "Run 0 of that world is not untouched: an encoder that settled on no edge was seen on it, and "
-    "its remedy (the encoder waits until the decoder has learned) was tried on it.",
+    "difficulty": "Edges of the nonlinear world are curves, steps, parabolas and products. Squares "
+    "are tried where some target bends over a source, and kept at the lower loss: in all ten "
+    "nonlinear panels, and in spends, where they cost a little on graphs never seen. "
+    "`causalmmm_saturating` goes without. That squares are tried, bounded, and depart on their own "
+    "was decided on development panels, but after rows of squares had been seen here, on three "
+    "nonlinear panels. Run 0 of that world is not untouched otherwise: an encoder that settled on "
+    "no edge was seen on it, and its remedy (the encoder waits until the decoder has learned) was "
+    "tried on it.",
     "table5": "Rounds of Monte Carlo EM follow the epochs where the regression of a shop has more "
     "columns than rows: here at T = 30. They were built on development panels and taken everywhere "
     "at first; that they are not was decided after they had run on the panels of these tables: at "
     "T = 120, N = 100 they had AUROC of .995 to .996 on unseen graphs and ECE of .02.",
-    "table7": "Table 7. The published panel is not public: ours has its shape and made-up "
+    "table7": "The published panel is not public: ours has its shape and made-up "
     "mechanisms, so that errors compare between our rows only. The paper's errors grow like M, as "
     "sums over steps do. Nodes are seen through logarithms and have no other curve, so that "
     "`cm_rw` would be `causalmmm`: chosen on two development panels, after rows of the first panel "
-    "here with further curves and without had been seen. Its rows are of the version before a shop "
-    "counted by the square of its edge probability.",
+    "here with further curves and without had been seen. Noise in stretches of a shop's errors was "
+    "chosen on two development panels, after intervals at M = 30 had held 80.9% here with "
+    "independent noise.",
     "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run. Its rows are "
     "of the version before a shop counted by the square of its edge probability.",
     "figure9": "Each number of epochs is a training of its own, its step size and temperature "

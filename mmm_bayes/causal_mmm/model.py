@@ -96,7 +96,8 @@ class CausalMMM:
     logarithm : bool or sequence of str
         Nodes that are transformed by ``log1p`` of their value over their mean; all, or none. A
         target seen so has no normal scores besides, and where all nodes are, none saturates
-        otherwise: effects are elasticities.
+        otherwise: effects are elasticities. For spends and sales over orders of magnitude:
+        contributions on simulated platforms were a quarter nearer to the truth.
     scores : bool
         Whether the additive decoder sees the normal scores of the target, which undoes any
         saturation of a shop's response as a whole.
@@ -443,6 +444,10 @@ class CausalMMM:
         """What each channel brought to a shop's target: observed minus do(channel = 0).
 
         The effect through other channels is in it (:mod:`mmm_bayes.graph_learning.effects`).
+        Intervals hold what is not known of edges and coefficients, not that the response may be
+        of another form, far from what was seen: on simulated platforms, which saturate, those of
+        90% held the truth of 61% of acting nodes seen through logarithms and of 70% without, where
+        they are twice as wide (``benchmarks/causalmmm_contributions.py``).
 
         Returns
         -------

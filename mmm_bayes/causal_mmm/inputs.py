@@ -157,9 +157,12 @@ def bases_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> tuple
 def rounds_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> int:
     """Rounds of Monte Carlo EM, by the settings or, where they leave it open, by the panel.
 
-    They are taken where the regression of a shop has more columns than rows: there its edges are
-    not told by its own series alone, and what is learned of mechanisms and graphs decides.
+    Only the additive decoder takes any. By default they are taken where the regression of a shop
+    has more columns than rows: there its edges are not told by its own series alone, and what is
+    learned of mechanisms and graphs decides.
     """
+    if spec.decoder != "additive" or spec.ablation == "full":
+        return 0
     if spec.rounds != "auto":
         return spec.rounds
     rows = float(np.mean(np.asarray(prepared.shops.sums.count)))

@@ -47,19 +47,21 @@ def train_panel(
     Where two bases are trained, both from the same key, the one with the lower loss is kept. If the
     user interrupts the second, the first is, so marked.
     """
-    bases = bases_of(spec, panel, prepare_panel(spec, panel))
+    prepared = prepare_panel(spec, panel)
+    specs = [spec.with_basis(basis) for basis in bases_of(spec, panel, prepared)]
+    epochs = [own.epochs + rounds_of(own, panel, prepared) for own in specs]
 
     def one(number: int) -> Fitted:
-        def told(epoch: int, epochs: int, loss: float) -> None:
-            on_epoch(number * epochs + epoch, len(bases) * epochs, loss)
+        def told(epoch: int, _: int, loss: float) -> None:
+            on_epoch(sum(epochs[:number]) + epoch, sum(epochs), loss)
 
-        own = spec.with_basis(bases[number])
+        own = specs[number]
         folder = checkpoint if checkpoint is None or number == 0 else Path(checkpoint, "squares")
         keep = training_checkpoint(folder, checkpoint_every, rng_key, own, panel, validation)
         return _train(rng_key, own, panel, validation, told, devices, keep)
 
     first = one(0)
-    if first.interrupted or len(bases) == 1:
+    if first.interrupted or len(specs) == 1:
         return first
     try:
         second = one(1)

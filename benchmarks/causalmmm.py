@@ -37,7 +37,7 @@ _ABOUT = {
     "disk.",
     "difficulty": "Edges of the nonlinear world are curves, steps, parabolas and products. Squares "
     "are tried where some target bends over a source, and kept at the lower loss: in all ten "
-    "nonlinear panels, and in spends, where they cost a little on graphs never seen. "
+    "nonlinear panels, and in all of spends, where they cost .01 on graphs never seen. "
     "`causalmmm_saturating` goes without. That squares are tried, bounded, and depart on their own "
     "was decided on development panels, but after rows of squares had been seen here, on three "
     "nonlinear panels. Run 0 of that world is not untouched otherwise: an encoder that settled on "
@@ -55,10 +55,10 @@ _ABOUT = {
     "chosen on two development panels, after intervals at M = 30 had held 80.9% here with "
     "independent noise.",
     "figure7": "Weight 1 is the evidence lower bound. Empty cells were not run. Its rows are "
-    "of the version before a shop counted by the square of its edge probability.",
+    "of the version before a shop counted by the square of its edge probability, and are not among "
+    "the runs kept.",
     "figure9": "Each number of epochs is a training of its own, its step size and temperature "
-    "falling to their ends; no rounds follow. Its rows are of the version before a shop counted "
-    "by the square of its edge probability.",
+    "falling to their ends; no rounds follow.",
     "figure10": "Seconds of an epoch for CausalMMM, of everything for other methods, without "
     "compilation. An exponent of 1 is linear cost.",
 }

@@ -92,7 +92,9 @@ def _write_causal_mmm(path: Path) -> None:
     prepared = prepare_panel(spec, panel)
     networks = initial_networks(jax.random.key(1), spec, panel, prepared)
     history = History(np.ones(1), np.full(1, np.nan), np.ones(2))
-    files.write(path, spec, Trained(networks, panel, prepared, history, 0, jax.random.key(2)))
+    chosen = spec.with_basis(("saturating",))
+    fitted = Trained(chosen, networks, panel, prepared, history, 0, jax.random.key(2))
+    files.write(path, spec, fitted)
 
 
 def _write_run(path: Path) -> None:

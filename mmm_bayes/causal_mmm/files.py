@@ -80,8 +80,9 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
             with np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         about = parse_json(arrays.pop("about").tobytes().decode())
-        basis = tuple(about["spec"]["basis"])
-        alike = about["format"] == _FORMAT_OF_ONE_FUNCTION and basis in _ALIKE
+        alike = (
+            about["format"] == _FORMAT_OF_ONE_FUNCTION and tuple(about["spec"]["basis"]) in _ALIKE
+        )
         earlier = about["format"] < _FORMAT and not alike
         if about["format"] == _FORMAT or alike:
             return _model(about, arrays)

@@ -181,7 +181,8 @@ class CausalMMM:
             Folder that the state of training is kept in, which is made if it is not there. The
             same call goes on where the last one stopped, however it ended, to the same model bit
             for bit; after the last epoch, it returns the model at once. A folder serves one
-            training: one of another panel, key, setting or version is refused.
+            training: one of another panel, key, setting or version is refused. Where two bases are
+            trained, the state of the second lies in ``squares`` inside it.
         checkpoint_every
             Epochs, or rounds, between states that are kept.
 
@@ -290,7 +291,7 @@ class CausalMMM:
         """
         panel, prepared = self._arrays(panel)
         fitted = self._trained()
-        probability, _ = edge_draws(fitted.spec, fitted, panel, prepared, refine)
+        probability, _ = edge_draws(fitted, panel, prepared, refine)
         labels = {SHOP: list(panel.shops), "source": list(panel.nodes), "target": list(panel.nodes)}
         return xr.DataArray(
             probability, labels, (SHOP, "source", "target"), "edge_probability",
@@ -436,7 +437,7 @@ class CausalMMM:
             "step": np.arange(1, horizon + 1),
             NODE: list(panel.nodes),
         }
-        return labels, forecast_paths(key, fitted.spec, fitted, panel, prepared, ahead, num_draws)
+        return labels, forecast_paths(key, fitted, panel, prepared, ahead, num_draws)
 
     # --- Effects ---------------------------------------------------------------------------------
 
@@ -483,7 +484,7 @@ class CausalMMM:
     def _response_draws(self, shop: str, multipliers: Sequence[float]) -> xr.DataArray:
         fitted = self._trained()
         panel = fitted.panel
-        total = response_draws(fitted.spec, fitted, position(panel, shop), multipliers)
+        total = response_draws(fitted, position(panel, shop), multipliers)
         labels = {"channel": list(panel.nodes[:-1]), "multiplier": list(multipliers)}
         return xr.DataArray(total, labels, ("draw", "channel", "multiplier"), panel.target)
 

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmm_bayes.causal_mmm.inputs import Fitted, context_of, objective_of, one_blas_thread
-from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.graph_learning.additive import AdditiveDecoder
 from mmm_bayes.graph_learning.arrays import Prepared, from_scores
@@ -28,7 +27,6 @@ NDArray = np.ndarray[Any, Any]
 
 
 def edge_draws(
-    spec: CausalMMMSpec,
     fitted: Fitted,
     panel: ShopPanel,
     prepared: Prepared,
@@ -44,7 +42,7 @@ def edge_draws(
         kept: tuple[NDArray, NDArray] = fitted.kept["edges"]
         return kept
     keys = shop_keys(jax.random.fold_in(fitted.key, 0), panel.shops)
-    found = _draw_edges(keys, spec, fitted, prepared, refine)
+    found = _draw_edges(keys, fitted, prepared, refine)
     if own:
         fitted.kept["edges"] = found
     return found
@@ -57,9 +55,9 @@ def shop_keys(key: Any, shops: Sequence[str]) -> Any:
 
 
 def _draw_edges(
-    keys: Any, spec: CausalMMMSpec, fitted: Fitted, prepared: Prepared, refine: bool
+    keys: Any, fitted: Fitted, prepared: Prepared, refine: bool
 ) -> tuple[NDArray, NDArray]:
-    networks, nodes = fitted.networks, fitted.panel.nodes
+    spec, networks, nodes = fitted.spec, fitted.networks, fitted.panel.nodes
     if spec.ablation == "full":
         full = np.broadcast_to(1.0 - np.eye(len(nodes)), prepared.shops.evidence.shape[:3])
         return full, full[None]
@@ -78,7 +76,6 @@ def _draw_edges(
 
 def forecast_paths(
     key: Any,
-    spec: CausalMMMSpec,
     fitted: Fitted,
     panel: ShopPanel,
     prepared: Prepared,
@@ -90,11 +87,12 @@ def forecast_paths(
     They come in blocks of shops with their place among all: what is held at once does not grow with
     the number of shops.
     """
+    spec = fitted.spec
     key_which, key_paths = jax.random.split(key)
     keys = shop_keys(key_paths, panel.shops)
     norm, decoder = prepared.norm, fitted.networks.decoder
     around = (context_of(spec, panel, context) - norm.context_location) / norm.context_scale
-    _, edges = edge_draws(spec, fitted, panel, prepared)
+    _, edges = edge_draws(fitted, panel, prepared)
     which = np.asarray(jax.random.randint(key_which, (num_draws,), 0, len(edges)))
     floor, bounded = _least_values(panel, prepared), _nonnegative(panel)
     for at, place in blocks(
@@ -163,9 +161,7 @@ def _least_values(panel: ShopPanel, prepared: Prepared) -> Any:
     return jnp.asarray(np.where(bounded, zero, -LIMIT), jnp.float32)
 
 
-def response_draws(
-    spec: CausalMMMSpec, fitted: Fitted, at: int, multipliers: Sequence[float]
-) -> NDArray:
+def response_draws(fitted: Fitted, at: int, multipliers: Sequence[float]) -> NDArray:
     """Sum over the panel of a shop's target (draw, channel, multiplier), channels multiplied.
 
     Raises
@@ -178,7 +174,7 @@ def response_draws(
         raise TypeError("Effects are of the additive decoder; use decoder='additive'.")
     own, norm = take(prepared.shops, slice(at, at + 1)), prepared.norm
     sums = jax.tree.map(lambda x: x[0], regression_sums(decoder, own))
-    _, edges = edge_draws(spec, fitted, panel, prepared)
+    _, edges = edge_draws(fitted, panel, prepared)
     channels = np.arange(panel.n_nodes - 1)
     paths = _multiplied(panel, prepared, at, multipliers)
     with one_blas_thread():

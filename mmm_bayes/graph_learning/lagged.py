@@ -27,6 +27,7 @@ import jax.numpy as jnp
 
 Array = jax.Array
 
+_FAR = 3.0**2  # square of a standardised value that counts as far out
 _TOGETHER = 32  # shops whose columns are held at once: many times the sums they give
 
 
@@ -62,7 +63,6 @@ def bounded_square(values: Array) -> Array:
     return (_FAR * jnp.tanh(values**2 / _FAR) - 1.0) / jnp.sqrt(2.0)
 
 
-_FAR = 3.0**2
 SATURATING, SQUARE = "saturating", "square"
 BASES: dict[str, Any] = {
     "linear": lambda x, saturation: x,

@@ -171,8 +171,7 @@ def train(
         If the checkpoint's folder is of another training, in use, damaged, or cannot be written to.
     """
     placement = placement_of(devices)
-    along = isinstance(networks.decoder, AdditiveDecoder) and not steps.full_graph
-    after = spec.rounds if along else 0
+    after = spec.rounds
     with Kept(checkpoint, placement) as kept:
         key_init, key_batches, key_validation = jax.random.split(rng_key, 3)
         size = min(spec.batch_size, shops.values.shape[0])

@@ -52,6 +52,17 @@ class _Shop(NamedTuple):
     scale: NDArray
 
 
+class _World(NamedTuple):
+    """A panel before it is run: what shops share, and what is nobody else's doing."""
+
+    dates: pd.DatetimeIndex
+    funnel: _Funnel
+    kind: NDArray
+    context: NDArray
+    own: NDArray
+    scale: NDArray
+
+
 def simulate_air_shops(
     rng_key: Any,
     *,
@@ -171,17 +182,6 @@ def air_contributions(
         return sales(own)
 
     return sales(world.own)[:, None] - np.stack([without(node) for node in range(_GMV)], axis=1)
-
-
-class _World(NamedTuple):
-    """A panel before it is run: what shops share, and what is nobody else's doing."""
-
-    dates: pd.DatetimeIndex
-    funnel: _Funnel
-    kind: NDArray
-    context: NDArray
-    own: NDArray
-    scale: NDArray
 
 
 def _draw_world(rng_key: Any, shops: int, length: int, start: str, structures: int) -> _World:

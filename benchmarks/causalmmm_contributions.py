@@ -46,21 +46,17 @@ def causal_mmm(panel: ShopPanel, logarithm: bool) -> tuple[np.ndarray, np.ndarra
     return tuple(np.stack([one[name] for one in each]) / sales for name in ("mean", "low", "high"))  # type: ignore[return-value]
 
 
-def measures(
-    truth: np.ndarray, mean: np.ndarray, low: np.ndarray | None, high: np.ndarray | None
-) -> dict[str, float]:
-    """Figures of one panel by one method."""
+def measures(truth: np.ndarray, mean: np.ndarray, *ends: np.ndarray) -> dict[str, float]:
+    """Figures of one panel by one method; of its intervals too, where their ends are given."""
     acting = truth > 0
-    inside = np.nan if low is None or high is None else (low <= truth) & (truth <= high)
-    held = np.full(truth.shape, np.nan) if low is None else np.asarray(inside, float)
-    moving = mean[acting].std() > 0
-    return {
-        "error": np.abs(mean - truth).mean(),
-        "bias": (mean - truth)[acting].mean(),
-        "correlation": np.corrcoef(mean[acting], truth[acting])[0, 1] if moving else np.nan,
-        "held": held[acting].mean(),
-        "width": np.nan if low is None else (high - low)[acting].mean(),
-    }
+    found = {"error": np.abs(mean - truth).mean(), "bias": (mean - truth)[acting].mean()}
+    if mean.any():
+        found["correlation"] = np.corrcoef(mean[acting], truth[acting])[0, 1]
+    if ends:
+        low, high = ends
+        found["held"] = ((low <= truth) & (truth <= high))[acting].mean()
+        found["width"] = (high - low)[acting].mean()
+    return found
 
 
 def main() -> None:
@@ -75,8 +71,8 @@ def main() -> None:
         brought = mb.air_contributions(jax.random.key(seed), **SIZE)
         truth = brought / panel.series[..., -1].sum(1)[:, None]
         answers = {
-            "nothing": (0.0 * truth, None, None),
-            "ridge regression a shop": (regression(panel), None, None),
+            "nothing": (0.0 * truth,),
+            "ridge regression a shop": (regression(panel),),
             "`CausalMMM()`": causal_mmm(panel, False),
             "`CausalMMM(logarithm=True)`": causal_mmm(panel, True),
         }
@@ -92,7 +88,8 @@ def main() -> None:
         "method", "mean absolute error", "bias, acting nodes", "correlation, acting nodes",
         "90% intervals hold, acting nodes", "their width",
     ]  # fmt: skip
-    table = [[name, *(shown(name, column) for column in mean)] for name in mean.index]
+    columns = ("error", "bias", "correlation", "held", "width")
+    table = [[name, *(shown(name, column) for column in columns)] for name in mean.index]
     about = (
         f"{given.panels} panels of {SIZE['shops']} shops and {SIZE['length']} days "
         f"(keys {given.seed} to {given.seed + given.panels - 1}); shares of a shop's sales, mean "

@@ -24,7 +24,7 @@ import record
 import mmm_bayes as mb
 from mmm_bayes.augmentation.admgda import enumerate_table
 from mmm_bayes.augmentation.table import EncodedTable, encode
-from mmm_bayes.data.scm import simulate_scm
+from mmm_bayes.simulate.scm import simulate_scm
 
 THRESHOLD = 1e-3
 FUNCTIONS = 10

@@ -28,8 +28,8 @@ import numpy as np
 import record
 
 import mmm_bayes as mb
-from mmm_bayes.data.simulate_lift import SimulatedLift, simulate_lift_test
 from mmm_bayes.model.mmm import ModelArrays
+from mmm_bayes.simulate.lift import SimulatedLift, simulate_lift_test
 
 # Keys 0-29 served development; 3000-3029 and 4000-4025 were looked at before the first way was
 # added, and before cuts to nothing were spread as other geos spent.

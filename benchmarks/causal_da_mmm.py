@@ -32,7 +32,7 @@ import pandas as pd
 import record
 
 import mmm_bayes as mb
-from mmm_bayes.data.response import apply_adstock, apply_saturation, draw_parameters
+from mmm_bayes.simulate.response import apply_adstock, apply_saturation, draw_parameters
 
 # Keys 0-9 served development; those reported served for nothing else.
 FIRST_SEED = 4000

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import record
 
-from mmm_bayes.distributed.store import ResultStore
-from mmm_bayes.experiments.causalmmm_methods import RULES
-from mmm_bayes.experiments.causalmmm_studies import STUDIES
-from mmm_bayes.experiments.runs import open_results
+from mmm_bayes.runtime.jobs.store import ResultStore
+from studies.causalmmm.methods import RULES
+from studies.causalmmm.studies import STUDIES
+from studies.runs import open_results
 
 RUNS = "runs"
 """Folder of the recorded runs beside the summaries."""

@@ -31,11 +31,11 @@ import record
 
 from mmm_bayes.causal_mmm import CausalMMM
 from mmm_bayes.causal_mmm.inputs import one_blas_thread
-from mmm_bayes.data.shops import simulate_shops
-from mmm_bayes.graph_learning.additive import AdditiveDecoder, log_marginal, target_sums
-from mmm_bayes.graph_learning.gibbs import sample_edges
-from mmm_bayes.graph_learning.lagged import Lagged, Layout, lagged_sums
-from mmm_bayes.graph_learning.prior import GraphPrior
+from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder, log_marginal, target_sums
+from mmm_bayes.causal_mmm.networks.gibbs import sample_edges
+from mmm_bayes.causal_mmm.networks.lagged import Lagged, Layout, lagged_sums
+from mmm_bayes.causal_mmm.networks.prior import GraphPrior
+from mmm_bayes.simulate.shops import simulate_shops
 
 PAPER = {
     "decoder": "recurrent",

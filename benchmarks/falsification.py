@@ -20,10 +20,10 @@ import pandas as pd
 import record
 from falsification_tables import FAMILIES, Case, ar1, cases
 
-from mmm_bayes.causal.equivalence import implied_claims, same_class, turned, without
-from mmm_bayes.causal.falsification import falsify
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.causal.independence import TESTS, independence
+from mmm_bayes.causal.check.falsification import falsify
+from mmm_bayes.causal.check.independence import TESTS, independence
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.equivalence import implied_claims, same_class, turned, without
 
 ALPHA = 0.05
 # A partial R2 of 5% gives a z of sqrt(300 * 0.05) = 3.9 at 300 rows, where Holm's first threshold

@@ -28,7 +28,7 @@ import fuzz_targets
 import record
 from fuzz_targets import TARGETS
 
-from mmm_bayes.data.findings import DataWarning
+from mmm_bayes.runtime.findings import DataWarning
 
 LIMIT = 5.0  # seconds of processor time that an input may take
 _HANG = 60  # seconds of wall time after which it is given up

@@ -18,12 +18,12 @@ import numpy as np
 import xarray as xr
 
 import mmm_bayes as mb
-from mmm_bayes.causal.discovery_knowledge import Knowledge
-from mmm_bayes.causal.discovery_session import DiscoverySession
-from mmm_bayes.data.run_folder import RunFolder
+from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.causal.discovery.session import DiscoverySession
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import program_for
+from mmm_bayes.runtime.run_folder import RunFolder
 
 SUFFIX = {"fit": ".nc", "structural": ".zip", "causal mmm": ".zip", "run folder": ".npz"}
 KINDS = tuple(SUFFIX)
@@ -85,7 +85,7 @@ def _write_causal_mmm(path: Path) -> None:
     from mmm_bayes.causal_mmm import files
     from mmm_bayes.causal_mmm.inputs import Fitted as Trained
     from mmm_bayes.causal_mmm.inputs import initial_networks, prepare_panel
-    from mmm_bayes.graph_learning.training import History
+    from mmm_bayes.causal_mmm.networks.training import History
 
     spec = mb.CausalMMMSpec(lags=2, hidden=4, embedding=2, components=2, epochs=1)
     panel = mb.simulate_shops(jax.random.key(0), shops=3, channels=2, length=20)
@@ -141,7 +141,7 @@ def changed(rng: np.random.Generator, kind: str) -> bytes:
 @functools.cache
 def session_text() -> str:
     """A session of discovery with a run and decisions, as text."""
-    from mmm_bayes.causal import discovery_session_files as files
+    from mmm_bayes.causal.discovery.discover import session_files as files
 
     knowledge = Knowledge(required=[("tv", "search")], forbidden=[("sales", "tv")])
     graph = mb.CausalGraph(edges=[("tv", "search"), ("search", "sales")])

@@ -18,11 +18,11 @@ from fuzz_inputs import Rng, pick
 from fuzz_tables import Filed, Tabled
 
 import mmm_bayes as mb
-from mmm_bayes.causal.discovery_knowledge import Knowledge
-from mmm_bayes.causal.discovery_session import DiscoverySession
-from mmm_bayes.causal.graph_checks import GraphError
-from mmm_bayes.data.run_folder import RunFolderError
+from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.causal.discovery.session import DiscoverySession
+from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.model.store import FitFileError
+from mmm_bayes.runtime.run_folder import RunFolderError
 
 _SUFFIXES = (".dot", ".gml", ".json", ".toml")
 
@@ -184,7 +184,7 @@ def _graph(rng: Rng) -> Filed:
         tree = inputs.perturb(rng, tree, ("nodes", "edges", "bidirected", "roles", "tv", "x"))
         text = json.dumps(tree, default=str).encode() if suffix == ".json" else _dumped(tree)
         return Filed(text, suffix)
-    from mmm_bayes.causal import graph_files
+    from mmm_bayes.causal.graph import files as graph_files
 
     parts = graph.nodes, graph.edges, graph.bidirected, graph.roles
     return Filed(inputs.damage(rng, graph_files._WRITERS[suffix](*parts).encode()), suffix)

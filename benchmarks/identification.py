@@ -14,8 +14,8 @@ import brute_graphs as brute
 import numpy as np
 import record
 
-from mmm_bayes.causal.graph import CausalGraph, GraphError
-from mmm_bayes.causal.id_algorithm import id_formula
+from mmm_bayes.causal.graph.causal_graph import CausalGraph, GraphError
+from mmm_bayes.causal.identify.id_algorithm import id_formula
 
 EFFECTS = ("total", "direct")
 EXPLAINED = 10  # sets a question whose explanation is compared, at random

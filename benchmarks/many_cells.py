@@ -24,8 +24,8 @@ from typing import Any
 
 from sleeping import Sleep, sleep
 
-from mmm_bayes.distributed.fill import fill_store
-from mmm_bayes.distributed.store import ResultStore
+from mmm_bayes.runtime.jobs.fill import fill_store
+from mmm_bayes.runtime.jobs.store import ResultStore
 
 WORKERS = 2
 PLACES: dict[str, dict[str, Any]] = {

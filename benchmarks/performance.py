@@ -223,7 +223,7 @@ def kept(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, Any] | 
 
 def measure(name: str, settings: dict[str, Any], folder: Path) -> None:
     """Measure a section and keep it."""
-    from mmm_bayes.data.whole_file import whole_file
+    from mmm_bayes.runtime.atomic_write import whole_file
 
     given = {key: value for key, value in settings.items() if key not in _DERIVED}
     if name in ("report", "files"):

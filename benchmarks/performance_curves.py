@@ -173,7 +173,7 @@ def rows(
 
     import mmm_bayes as mb
     from mmm_bayes.augmentation.admgda import enumerate_table
-    from mmm_bayes.data.scm import simulate_scm
+    from mmm_bayes.simulate.scm import simulate_scm
 
     def timed(run: Callable[[], Any]) -> Point:
         found = timing.alternating({"": run}, repetitions)[""]

@@ -47,7 +47,7 @@ def draw(found: Mapping[str, Any], folder: Path) -> list[str]:
     """Draw what there is; return the names."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    from mmm_bayes.plots import style
+    from mmm_bayes.present.plots import style
 
     folder.mkdir(parents=True, exist_ok=True)
     names = []
@@ -68,7 +68,7 @@ def draw(found: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _panel(ax: Any, panel: Panel) -> None:
-    from mmm_bayes.plots.style import channel_colours
+    from mmm_bayes.present.plots.style import channel_colours
 
     title, xlabel, ylabel, unit, every = panel
     colours = channel_colours(list(every))

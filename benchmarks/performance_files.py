@@ -119,7 +119,7 @@ def report_child(given: Any) -> None:
     import jax  # noqa: F401
 
     from mmm_bayes.model import store
-    from mmm_bayes.report import write_report
+    from mmm_bayes.present.report import write_report
 
     imported = time.time() - given.began
     fitted = store.load(given.fit)

@@ -59,7 +59,7 @@ def fits(folder: Path, draws: int) -> None:
 def child(given: argparse.Namespace) -> None:
     """One report in this process."""
     from mmm_bayes.model import store
-    from mmm_bayes.report import write_report
+    from mmm_bayes.present.report import write_report
 
     folder = Path(given.folder)
     fitted = store.load(folder / f"{given.case}.nc")

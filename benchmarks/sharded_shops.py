@@ -18,7 +18,7 @@ import numpy as np
 import record
 
 from mmm_bayes.causal_mmm import CausalMMM
-from mmm_bayes.data.shops import simulate_shops
+from mmm_bayes.simulate.shops import simulate_shops
 
 EPOCHS, DEVICES = 6, 4
 CASES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmm_bayes.distributed.cells import digest
+from mmm_bayes.runtime.jobs.tasks import digest
 
 
 @dataclass(frozen=True)

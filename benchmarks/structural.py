@@ -1,7 +1,7 @@
 """Total, direct and indirect effects of channels that act through each other, against known truth.
 
-Tables of 156 weeks from ``mmm_bayes.data.mediation``: demand and season drive media and sales, TV
-and video drive search, TV drives awareness, visits are a collider, search and awareness share a
+Tables of 156 weeks from ``mmm_bayes.simulate.mediation``: demand and season drive media and sales,
+TV and video drive search, TV drives awareness, visits are a collider, search and awareness share a
 hidden cause. The truth is simulated by ``do()``. Compared are the structural model; regressions on
 all columns (as they are, and with media adstocked and saturated at usual values); and the plain
 media-mix model on all columns, and on what the graph lets one adjust for. The wrong-control trap:

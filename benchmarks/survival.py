@@ -28,7 +28,7 @@ import numpy as np
 import record
 
 import mmm_bayes as mb
-from mmm_bayes.inference.progress import Silent
+from mmm_bayes.runtime.progress import Silent
 
 SETTINGS = {"num_warmup": 1000, "num_samples": 2000, "num_chains": 4}
 

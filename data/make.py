@@ -1,6 +1,6 @@
 """Write the simulated data sets of this folder again: ``python data/make.py``.
 
-Each file is the output of `mmm_bayes.data.simulate.simulate_mmm` under the settings below.
+Each file is the output of `mmm_bayes.simulate.media_mix.simulate_mmm` under the settings below.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from mmm_bayes.data.simulate import SimulatedMMM, simulate_mmm
+from mmm_bayes.simulate.media_mix import SimulatedMMM, simulate_mmm
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "national_weekly": {

@@ -22,12 +22,10 @@ from mmm_bayes.data.lift_arms import arms_of
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.data.streams import seed_in_words
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.checkpoint import Checkpoint, OpenCheckpoint, SamplingWarning
 from mmm_bayes.inference.memory import MemoryEstimate
-from mmm_bayes.inference.progress import Progress, choose_progress
 from mmm_bayes.inference.sharding import (
     ChainMesh,
     Devices,
@@ -43,6 +41,8 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.memory import SINGLE_PRECISION_ABOVE, estimate_memory
 from mmm_bayes.model.program import Program, geo_specs, program_for
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.progress import Progress, choose_progress
+from mmm_bayes.runtime.streams import seed_in_words
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation

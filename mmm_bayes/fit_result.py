@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mmm_bayes.analysis.next_experiment import ExperimentRanking
     from mmm_bayes.analysis.summary import CiKind
     from mmm_bayes.budget import BudgetPlan, PlanComparison
-    from mmm_bayes.causal.lift_comparison import LiftComparison
+    from mmm_bayes.causal.effects.lift_comparison import LiftComparison
     from mmm_bayes.inference.verdict import DiagnosticsReport
-    from mmm_bayes.plots import FitPlots
+    from mmm_bayes.present.plots import FitPlots
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
@@ -113,7 +113,7 @@ class FitResult:
     @property
     def plot(self) -> FitPlots:
         """Figures: ``fit.plot.roas()``, ``fit.plot.response_curves()``, ``fit.plot.save_all()``."""
-        from mmm_bayes.plots import FitPlots
+        from mmm_bayes.present.plots import FitPlots
 
         return FitPlots(self._fitted)
 
@@ -363,14 +363,14 @@ class FitResult:
         **options
             ``graph`` (a ``CausalGraph`` to draw), ``budget`` (a ``BudgetPlan``, ``"auto"`` or
             ``None``), ``tests``, ``title``, ``ci_prob``: see
-            :func:`mmm_bayes.report.write_report`.
+            :func:`mmm_bayes.present.report.write_report`.
 
         Returns
         -------
         pathlib.Path
             The file.
         """
-        from mmm_bayes.report import write_report
+        from mmm_bayes.present.report import write_report
 
         return write_report(self._fitted, path, diagnostics=self.diagnose(), **options)
 

@@ -18,7 +18,7 @@ import mmm_bayes as mb
 from mmm_bayes import cli
 from mmm_bayes.cli import app
 from mmm_bayes.inference.verdict import DiagnosticsReport
-from mmm_bayes.plots import FitPlots
+from mmm_bayes.present.plots import FitPlots
 
 FEW = ["--draws", "60", "--warmup", "100", "--chains", "2", "--quiet"]
 MODEL = """\

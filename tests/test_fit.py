@@ -24,7 +24,7 @@ from mmm_bayes import (
     SamplingWarning,
     load_fit,
 )
-from mmm_bayes.inference.progress import Silent
+from mmm_bayes.runtime.progress import Silent
 
 SPEC = ModelSpec(media={"max_lag": 6}, seasonality=[{"period": "year", "order": 2}])
 FEW = {"num_warmup": 40, "num_samples": 20, "num_chains": 2, "block": 50}

@@ -10,9 +10,9 @@ import xarray as xr
 
 from mmm_bayes.analysis.contributions import marginal_roas, roas
 from mmm_bayes.analysis.lift import lift_of
-from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import DataError, Finding
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.findings import nearest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import nearest
 
 NDArray = np.ndarray[Any, Any]
 TimeMode = Literal["total", "period", "date"]

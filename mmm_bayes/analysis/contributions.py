@@ -15,12 +15,12 @@ from mmm_bayes.analysis.cells import Cells, cells_of, total
 from mmm_bayes.analysis.decomposition import Method, Units
 from mmm_bayes.analysis.draws import compiled, over_draws
 from mmm_bayes.analysis.window import Window, window_of
-from mmm_bayes.data.findings import nearest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import Params
 from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.runtime.findings import nearest
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str

@@ -22,10 +22,10 @@ from mmm_bayes.analysis.forecast_table import (
     future_table,
 )
 from mmm_bayes.analysis.prediction import replicate
-from mmm_bayes.data.numbers import compact
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.data.streams import streams
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.streams import streams
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.dates import parse_dates
-from mmm_bayes.data.findings import Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 

@@ -30,9 +30,9 @@ import numpy as np
 import xarray as xr
 
 from mmm_bayes.analysis.contributions import fitted_mean
-from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.findings import DataError, Finding
 
 NDArray = np.ndarray[Any, Any]
 Errors = Literal["auto", "independent", "ar1"]

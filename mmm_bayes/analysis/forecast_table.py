@@ -12,8 +12,8 @@ import xarray as xr
 from mmm_bayes.analysis import projection
 from mmm_bayes.analysis.forecast_columns import by_name, checked, given_columns, problem
 from mmm_bayes.analysis.projection import Projection
-from mmm_bayes.data.findings import DataError, Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 SpendPlan = str | float | Mapping[str, float] | pd.DataFrame | xr.DataArray | None

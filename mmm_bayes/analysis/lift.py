@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from mmm_bayes.analysis import interventions as do_engine
-from mmm_bayes.causal.lift_comparison import LiftComparison, compare_lift_tests
-from mmm_bayes.data.findings import DataError, Finding
+from mmm_bayes.causal.effects.lift_comparison import LiftComparison, compare_lift_tests
 from mmm_bayes.data.lift_arms import arms_of, lift_scale
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import DataError, Finding
 
 NDArray = np.ndarray[Any, Any]
 

@@ -32,12 +32,12 @@ import numpy as np
 from mmm_bayes.analysis.contributions import fitted_mean, marginal_roas
 from mmm_bayes.analysis.lift import lift_of
 from mmm_bayes.analysis.response import response_curves
-from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.lift_arms import arms_of, lift_scale
 from mmm_bayes.data.lift_tests import LiftTest
-from mmm_bayes.data.numbers import compact
-from mmm_bayes.data.streams import generator
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.streams import generator
 
 if TYPE_CHECKING:
     import pandas as pd

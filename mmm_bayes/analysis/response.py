@@ -14,11 +14,11 @@ from mmm_bayes.analysis import decomposition as parts
 from mmm_bayes.analysis.decomposition import Units
 from mmm_bayes.analysis.draws import compiled, over_draws
 from mmm_bayes.analysis.window import window_of
-from mmm_bayes.data.findings import nearest
 from mmm_bayes.model import media
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import Params
 from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.runtime.findings import nearest
 
 NDArray = np.ndarray[Any, Any]
 

@@ -12,8 +12,8 @@ import pandas as pd
 from mmm_bayes.augmentation.admgda import enumerate_table
 from mmm_bayes.augmentation.table import AugmentedData, encode, warn_of_lost_mass
 from mmm_bayes.augmentation.table_checks import Bandwidth, Method, check_settings
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.findings import DataError
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.runtime.findings import DataError
 
 NDArray = np.ndarray[Any, Any]
 

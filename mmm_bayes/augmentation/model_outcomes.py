@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from mmm_bayes.data.findings import Finding, listing
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
@@ -29,6 +28,7 @@ from mmm_bayes.model.mmm import Structure
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.model.program import program_for
 from mmm_bayes.model.spec import ChannelSpec, ModelSpec
+from mmm_bayes.runtime.findings import Finding, listing
 
 NDArray = np.ndarray[Any, Any]
 

@@ -50,11 +50,11 @@ from mmm_bayes.augmentation.powers import (
     information_ratio,
     tempered_powers,
 )
-from mmm_bayes.data.findings import DataError, Finding, listing
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.findings import DataError, Finding, listing
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.table import AugmentedData

@@ -17,8 +17,8 @@ from mmm_bayes.augmentation.table_checks import (
     check_table,
     unknown_choice,
 )
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.findings import DataError
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.runtime.findings import DataError
 
 NDArray = np.ndarray[Any, Any]
 

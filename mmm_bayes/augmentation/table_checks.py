@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.augmentation import kernels
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.findings import Finding, listing, nearest
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Bandwidth = str | float | Mapping[str, float]
 Method = Literal["sample", "resample", "residual", "enumerate"]

@@ -14,8 +14,8 @@ from mmm_bayes.budget.goals import Goal
 from mmm_bayes.budget.risk import Kind
 from mmm_bayes.budget.variables import BY
 from mmm_bayes.budget.window import After, Unit
-from mmm_bayes.data.findings import Finding, listing, nearest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 

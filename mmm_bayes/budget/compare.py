@@ -16,9 +16,9 @@ from mmm_bayes.budget.evaluation import labelled
 from mmm_bayes.budget.plan import BudgetPlan
 from mmm_bayes.budget.setting import setting_of, window_asked_for
 from mmm_bayes.budget.window import After, Unit
-from mmm_bayes.data.findings import DataError, Finding
-from mmm_bayes.data.numbers import compact, in_full
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 

@@ -14,10 +14,10 @@ from mmm_bayes.budget.plan import Binding
 from mmm_bayes.budget.solver import Problem, Solution
 from mmm_bayes.budget.variables import Variables
 from mmm_bayes.budget.window import PlanWindow
-from mmm_bayes.data.findings import listing
-from mmm_bayes.data.numbers import compact, in_full
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import transform_parameters
+from mmm_bayes.runtime.findings import listing
+from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 

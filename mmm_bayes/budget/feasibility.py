@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from mmm_bayes.budget.limits import FeasibleSet, Row, feasible_set
-from mmm_bayes.data.findings import Finding
-from mmm_bayes.data.numbers import compact, in_full
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 

@@ -20,8 +20,8 @@ from mmm_bayes.budget.feasibility import total_range
 from mmm_bayes.budget.limits import FeasibleSet, Row, feasible_set
 from mmm_bayes.budget.optimality import optimality
 from mmm_bayes.budget.solver import Problem, Solution, maximise, starting_plans
-from mmm_bayes.data.findings import DataError, Finding
-from mmm_bayes.data.numbers import compact, in_full
+from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 Goal = Literal["maximise", "outcome", "roas", "marginal_roas"]

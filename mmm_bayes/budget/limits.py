@@ -12,7 +12,7 @@ import pandas as pd
 
 from mmm_bayes.budget.projection import Polytope
 from mmm_bayes.budget.variables import BY, Variables
-from mmm_bayes.data.findings import Finding, listing, nearest
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 Labels = str | Sequence[str] | None

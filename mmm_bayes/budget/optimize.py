@@ -21,8 +21,8 @@ from mmm_bayes.budget.setting import Setting, setting_of, window_asked_for
 from mmm_bayes.budget.solver import Problem, Solution, maximise, starting_plans
 from mmm_bayes.budget.variables import variables_of
 from mmm_bayes.budget.window import After, Unit
-from mmm_bayes.data.findings import DataError
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import DataError
 
 NDArray = np.ndarray[Any, Any]
 Range = tuple[float | None, float | None]

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.budget.evaluation import Evaluator, Summary
-from mmm_bayes.data.numbers import compact, in_full
+from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 

@@ -22,8 +22,8 @@ from mmm_bayes.budget.window import (
     response_of,
     window_at,
 )
-from mmm_bayes.data.findings import Finding
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import Finding
 
 NDArray = np.ndarray[Any, Any]
 

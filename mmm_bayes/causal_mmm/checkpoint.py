@@ -11,10 +11,10 @@ import numpy as np
 
 from mmm_bayes._typing import RngKey
 from mmm_bayes._version import __version__
+from mmm_bayes.causal_mmm.networks.training import Checkpoint
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.data.streams import seed_in_words
-from mmm_bayes.graph_learning.training import Checkpoint
+from mmm_bayes.runtime.streams import seed_in_words
 
 
 def training_checkpoint(

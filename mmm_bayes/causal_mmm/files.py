@@ -15,13 +15,13 @@ import pandas as pd
 
 from mmm_bayes._version import __version__
 from mmm_bayes.causal_mmm.inputs import Fitted, initial_networks, prepare_panel
+from mmm_bayes.causal_mmm.networks.model import Networks
+from mmm_bayes.causal_mmm.networks.training import History
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.data.text_file import parse_json
-from mmm_bayes.data.whole_file import whole_file
-from mmm_bayes.data.zip_file import expected_zip
-from mmm_bayes.graph_learning.model import Networks
-from mmm_bayes.graph_learning.training import History
+from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.text_file import parse_json
+from mmm_bayes.runtime.zip_file import expected_zip
 
 # 1, 2: other networks; 2 did not say how series were normalised. In 3 functions of a basis shared
 # what each has of its own since, which is the same where there is but one; squares had no bound.

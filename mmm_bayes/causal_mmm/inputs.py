@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
+from mmm_bayes.causal_mmm.networks.arrays import Prepared, on_one_scale, prepare
+from mmm_bayes.causal_mmm.networks.curvature import curvature
+from mmm_bayes.causal_mmm.networks.encoder import Encoder
+from mmm_bayes.causal_mmm.networks.lagged import SATURATING, Layout
+from mmm_bayes.causal_mmm.networks.model import Networks, Objective
+from mmm_bayes.causal_mmm.networks.normalise import By
+from mmm_bayes.causal_mmm.networks.recurrent import RecurrentDecoder
+from mmm_bayes.causal_mmm.networks.training import History
 from mmm_bayes.causal_mmm.spec import Basis, CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.graph_learning.additive import AdditiveDecoder
-from mmm_bayes.graph_learning.arrays import Prepared, on_one_scale, prepare
-from mmm_bayes.graph_learning.curvature import curvature
-from mmm_bayes.graph_learning.encoder import Encoder
-from mmm_bayes.graph_learning.lagged import SATURATING, Layout
-from mmm_bayes.graph_learning.model import Networks, Objective
-from mmm_bayes.graph_learning.normalise import By
-from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
-from mmm_bayes.graph_learning.training import History
 
 NDArray = np.ndarray[Any, Any]
 
@@ -139,8 +139,8 @@ def bases_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> tuple
     """Bases to train with, by the settings or, where they leave it open, by the panel.
 
     Squares are tried where some target bends over a source in a way that chance does not explain
-    (:mod:`mmm_bayes.graph_learning.curvature`). Where all nodes are seen through logarithms these
-    are the curve.
+    (:mod:`mmm_bayes.causal_mmm.networks.curvature`). Where all nodes are seen through logarithms
+    these are the curve.
     """
     if spec.basis != "auto":
         return (spec.basis,)

@@ -16,18 +16,18 @@ from mmm_bayes._typing import LAG, NODE, SHOP, RngKey
 from mmm_bayes.causal_mmm import files
 from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
 from mmm_bayes.causal_mmm.inputs import Fitted, prepare_panel
+from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
+from mmm_bayes.causal_mmm.networks.arrays import Prepared
+from mmm_bayes.causal_mmm.networks.training import TrainingWarning, warm_epochs
 from mmm_bayes.causal_mmm.paths import edge_draws, forecast_paths, response_draws
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec, Edge
 from mmm_bayes.causal_mmm.training import train_panel
-from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.graph_learning.additive import AdditiveDecoder
-from mmm_bayes.graph_learning.arrays import Prepared
-from mmm_bayes.graph_learning.training import TrainingWarning, warm_epochs
 from mmm_bayes.inference.sharding import Devices
+from mmm_bayes.runtime.findings import DataError, Finding
 
 if TYPE_CHECKING:
-    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 
@@ -40,16 +40,16 @@ class CausalMMM:
 
     An encoder maps the series of a shop to the probability of every edge; a decoder predicts the
     next values of every node along the edges. Both are shared by all shops and trained together
-    (:mod:`mmm_bayes.graph_learning.model`), so that a new shop is scored without training.
+    (:mod:`mmm_bayes.causal_mmm.networks.model`), so that a new shop is scored without training.
 
     Parameters
     ----------
     decoder : {"additive", "recurrent"}
         ``"recurrent"`` is the paper's: messages over a gated recurrent unit a node and a Hill curve
-        for the target (:mod:`mmm_bayes.graph_learning.recurrent`). ``"additive"`` has lag profiles
-        that shops share, what shops do differently integrated out
-        (:mod:`mmm_bayes.graph_learning.additive`); edge probabilities then come from Gibbs sampling
-        that starts at the encoder's.
+        for the target (:mod:`mmm_bayes.causal_mmm.networks.recurrent`). ``"additive"`` has lag
+        profiles that shops share, what shops do differently integrated out
+        (:mod:`mmm_bayes.causal_mmm.networks.additive`); edge probabilities then come from Gibbs
+        sampling that starts at the encoder's.
     encoder : {"evidence", "series"}
         ``"series"`` is the paper's; ``"evidence"`` also sees a regression of each node on the pasts
         of all, for every pair.
@@ -60,10 +60,10 @@ class CausalMMM:
     basis : "auto" or tuple of {"linear", "square", "saturating"}
         Functions of lagged values in the additive decoder. ``"saturating"`` is a curve a source
         whose steepness is learned, a line at one end; ``"square"`` (bounded) takes effects that are
-        no function of one direction (:mod:`mmm_bayes.graph_learning.lagged`). By default
+        no function of one direction (:mod:`mmm_bayes.causal_mmm.networks.lagged`). By default
         ``("saturating",)``. Where some target bends over a source more than chance explains
-        (:mod:`mmm_bayes.graph_learning.curvature`), ``("saturating", "square")`` is trained too,
-        which takes three to four times as long, and the lower loss decides;
+        (:mod:`mmm_bayes.causal_mmm.networks.curvature`), ``("saturating", "square")`` is trained
+        too, which takes three to four times as long, and the lower loss decides;
         ``history.attrs["basis"]`` says which it was.
     hidden, embedding : int
         Width of the networks, and length of the recurrent decoder's node embeddings.
@@ -71,7 +71,7 @@ class CausalMMM:
         Whether a source at its mean sends nothing in the recurrent decoder.
     components : int
         Latent graphs that the prior learns beside the sparse one
-        (:mod:`mmm_bayes.graph_learning.prior`).
+        (:mod:`mmm_bayes.causal_mmm.networks.prior`).
     edge_probability : float
         Of every edge in the sparse prior.
     edge_prior : sequence of (source, target, probability)
@@ -91,7 +91,7 @@ class CausalMMM:
     normalise : {"auto", "series", "node"}
         One location and scale a series, or a node: the same for all shops, whose mechanisms are
         then the same in the table's units. By default the node's, unless shops are of different
-        size (:func:`~mmm_bayes.graph_learning.arrays.on_one_scale`) or nodes are seen through
+        size (:func:`~mmm_bayes.causal_mmm.networks.arrays.on_one_scale`) or nodes are seen through
         logarithms.
     logarithm : bool or sequence of str
         Nodes that are transformed by ``log1p`` of their value over their mean; all, or none. A
@@ -104,10 +104,10 @@ class CausalMMM:
     weekly : "auto" or bool
         Whether days of the week are context; by default where dates are daily.
     epochs, batch_size, learning_rate, temperature, patience
-        Of training (:class:`~mmm_bayes.graph_learning.training.TrainingSpec`).
+        Of training (:class:`~mmm_bayes.causal_mmm.networks.training.TrainingSpec`).
     rounds : "auto" or int
         Of Monte Carlo EM after the epochs, which the additive decoder takes: edges drawn from their
-        posterior, and all learned along them (:mod:`mmm_bayes.graph_learning.monte_carlo_em`).
+        posterior, and all learned along them (:mod:`mmm_bayes.causal_mmm.networks.monte_carlo_em`).
         Training takes about twice as long. By default 20 where series are short, so that the
         regression of a shop has more columns (nodes times lags) than rows, and none elsewhere:
         there graphs that were never seen are found a little better without.
@@ -121,7 +121,7 @@ class CausalMMM:
     Examples
     --------
     >>> import jax
-    >>> from mmm_bayes.data.shops import simulate_shops
+    >>> from mmm_bayes.simulate.shops import simulate_shops
     >>> panel = simulate_shops(jax.random.key(0), shops=6, channels=3, length=60)
     >>> cm = CausalMMM(epochs=2, rounds=0, lags=3).fit(jax.random.key(1), panel)
     >>> dict(cm.edge_probabilities().sizes)
@@ -333,7 +333,7 @@ class CausalMMM:
         DataError
             If there is no such shop.
         """
-        from mmm_bayes.causal.graph import CausalGraph
+        from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
         panel, _ = self._arrays(panel)
         position(panel, shop)
@@ -444,7 +444,7 @@ class CausalMMM:
     def contributions(self, shop: str, *, ci_prob: float = 0.9) -> xr.Dataset:
         """What each channel brought to a shop's target: observed minus do(channel = 0).
 
-        The effect through other channels is in it (:mod:`mmm_bayes.graph_learning.effects`).
+        The effect through other channels is in it (:mod:`mmm_bayes.causal_mmm.networks.effects`).
         Intervals hold what is not known of edges and coefficients, not that the response may be
         of another form, far from what was seen: on simulated platforms, which saturate, those of
         90% held the truth of 61% of acting nodes seen through logarithms and of 70% without, where

@@ -12,16 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from mmm_bayes.causal_mmm.inputs import Fitted, context_of, objective_of, one_blas_thread
+from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
+from mmm_bayes.causal_mmm.networks.arrays import Prepared, from_scores
+from mmm_bayes.causal_mmm.networks.effects import counterfactual_targets
+from mmm_bayes.causal_mmm.networks.forecast import LIMIT, additive_paths, recurrent_paths
+from mmm_bayes.causal_mmm.networks.gibbs import sample_edges
+from mmm_bayes.causal_mmm.networks.model import graph_prior, regression_sums
+from mmm_bayes.causal_mmm.networks.normalise import Normalisation, restore, transform
+from mmm_bayes.causal_mmm.networks.recurrent import RecurrentDecoder
+from mmm_bayes.causal_mmm.networks.shop_blocks import WORKSPACE, blocks, edges_by_block, take
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.graph_learning.additive import AdditiveDecoder
-from mmm_bayes.graph_learning.arrays import Prepared, from_scores
-from mmm_bayes.graph_learning.effects import counterfactual_targets
-from mmm_bayes.graph_learning.forecast import LIMIT, additive_paths, recurrent_paths
-from mmm_bayes.graph_learning.gibbs import sample_edges
-from mmm_bayes.graph_learning.model import graph_prior, regression_sums
-from mmm_bayes.graph_learning.normalise import Normalisation, restore, transform
-from mmm_bayes.graph_learning.recurrent import RecurrentDecoder
-from mmm_bayes.graph_learning.shop_blocks import WORKSPACE, blocks, edges_by_block, take
 
 NDArray = np.ndarray[Any, Any]
 

@@ -6,8 +6,8 @@ from typing import Literal, final
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from mmm_bayes.graph_learning.training import TrainingSpec
-from mmm_bayes.inference.settings import Frozen
+from mmm_bayes.causal_mmm.networks.training import TrainingSpec
+from mmm_bayes.runtime.settings import Frozen
 
 Edge = tuple[str, str]
 Basis = tuple[Literal["linear", "square", "saturating"], ...]

@@ -21,10 +21,10 @@ from mmm_bayes.causal_mmm.inputs import (
     prepare_panel,
     rounds_of,
 )
+from mmm_bayes.causal_mmm.networks.model import Steps
+from mmm_bayes.causal_mmm.networks.training import Checkpoint, train
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.graph_learning.model import Steps
-from mmm_bayes.graph_learning.training import Checkpoint, train
 from mmm_bayes.inference.sharding import Devices
 
 _LAST_EPOCHS = 5

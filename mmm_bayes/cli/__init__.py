@@ -27,7 +27,7 @@ from mmm_bayes.cli.terminal import (
     write_text,
 )
 from mmm_bayes.cli.validation import compare, forecast, validate
-from mmm_bayes.data.numbers import compact
+from mmm_bayes.runtime.numbers import compact
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -64,7 +64,7 @@ def augment(
 
         from mmm_bayes.augmentation.augment import admgda
         from mmm_bayes.augmentation.table import AugmentationWarning
-        from mmm_bayes.causal.graph import CausalGraph
+        from mmm_bayes.causal.graph.causal_graph import CausalGraph
         from mmm_bayes.data.load import read_frame
 
         _claim_file(out, table, graph, force)
@@ -130,7 +130,7 @@ def admgda_experiment(
 ) -> None:
     """Boosted trees with and without augmentation, on random causal models."""
     with problems_in_words():
-        from mmm_bayes.experiments.admgda import main_admgda
+        from studies.admgda import main_admgda
 
         paths = main_admgda(
             scenario,
@@ -177,7 +177,7 @@ def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
 
 def _write_table(frame: pd.DataFrame, out: Path) -> None:
     """Replace a file only by a whole one."""
-    from mmm_bayes.data.whole_file import whole_file
+    from mmm_bayes.runtime.atomic_write import whole_file
 
     with whole_file(out) as place:
         if out.suffix.lower() == ".csv":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, write_text
-from mmm_bayes.data.numbers import compact
+from mmm_bayes.runtime.numbers import compact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,8 +119,8 @@ def _read(path: Path) -> dict[str, Any]:
     """Read a file of limits."""
     from mmm_bayes.budget.cost import CostCurve
     from mmm_bayes.budget.limits import Limit
-    from mmm_bayes.data.findings import listing, nearest
-    from mmm_bayes.data.text_file import TextError, parse_toml, read_text
+    from mmm_bayes.runtime.findings import listing, nearest
+    from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
 
     try:
         values = parse_toml(read_text(path))

@@ -45,7 +45,7 @@ def causalmmm_experiment(
 ) -> None:
     """Graphs of simulated shops and forecasts of sales, beside the published results."""
     with problems_in_words():
-        from mmm_bayes.experiments.causalmmm import main_causalmmm
+        from studies.causalmmm.study import main_causalmmm
 
         paths = main_causalmmm(
             _studies(table or [], figure or []),
@@ -65,7 +65,7 @@ def causalmmm_experiment(
 
 
 def _studies(tables: list[str], figures: list[str]) -> list[str]:
-    from mmm_bayes.experiments.causalmmm_studies import STUDIES
+    from studies.causalmmm.studies import STUDIES
 
     names = []
     for prefix, given in (("table", tables), ("figure", figures)):

@@ -22,7 +22,7 @@ from mmm_bayes.cli.terminal import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
     from mmm_bayes.data.schema import MMMData
     from mmm_bayes.model.spec import ModelSpec
 
@@ -72,10 +72,10 @@ def check(
     with problems_in_words():
         import jax
 
-        from mmm_bayes import plots
-        from mmm_bayes.causal.falsification import falsify
-        from mmm_bayes.causal.identification import identify
-        from mmm_bayes.causal.overlap import overlap
+        from mmm_bayes.causal.check.falsification import falsify
+        from mmm_bayes.causal.check.overlap import overlap
+        from mmm_bayes.causal.identify.identification import identify
+        from mmm_bayes.present import plots
 
         claim_folder(out, force, ("check.txt", "graph.toml"), (graph,))
         console, table, own = open_console(), *_read(model, graph, data)
@@ -130,9 +130,9 @@ def discover(
     with problems_in_words():
         import jax
 
-        from mmm_bayes import plots
-        from mmm_bayes.causal.discovery_knowledge import Knowledge
-        from mmm_bayes.causal.discovery_session import DiscoverySession
+        from mmm_bayes.causal.discovery.knowledge import Knowledge
+        from mmm_bayes.causal.discovery.session import DiscoverySession
+        from mmm_bayes.present import plots
 
         inputs = [knowledge] if knowledge else []
         claim_folder(out, force, ("session.json", "graph.toml", "edges.csv"), inputs)
@@ -181,10 +181,10 @@ def effects(
     with problems_in_words():
         import jax
 
-        from mmm_bayes import plots
-        from mmm_bayes.causal.effects import effects_table
-        from mmm_bayes.causal.refutation import refute
-        from mmm_bayes.causal.sensitivity import sensitivity
+        from mmm_bayes.causal.effects.effects import effects_table
+        from mmm_bayes.causal.effects.refutation import refute
+        from mmm_bayes.causal.effects.sensitivity import sensitivity
+        from mmm_bayes.present import plots
         from mmm_bayes.structural import StructuralMMM
 
         claim_folder(out, force, ("structural.zip", "effects.csv", "regression.csv"), (graph,))
@@ -254,7 +254,7 @@ def _read(
     model: str, graph: Path, data: Path | None, spec: ModelSpec | None = None
 ) -> tuple[MMMData, CausalGraph]:
     """The table and the graph, with the parts that the table gives its nodes."""
-    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
     table = load_data(spec or read_model(model), data, _base(model))
     return table, CausalGraph.from_file(graph).with_roles_of(table)
@@ -287,7 +287,7 @@ def _print_effects(
 
 
 def _save(figures: dict[str, Any], out: Path) -> None:
-    from mmm_bayes.data.whole_file import whole_file
+    from mmm_bayes.runtime.atomic_write import whole_file
 
     (out / "figures").mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, write_text
-from mmm_bayes.data.numbers import compact
+from mmm_bayes.runtime.numbers import compact
 
 if TYPE_CHECKING:
     from rich.console import Console

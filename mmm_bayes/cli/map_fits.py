@@ -19,7 +19,7 @@ from mmm_bayes.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from mmm_bayes.distributed.fit_map import FitMap
+    from mmm_bayes.many_fits.fit_map import FitMap
     from mmm_bayes.model.spec import ModelSpec
 
 
@@ -58,8 +58,8 @@ def map_fits(
     with problems_in_words():
         import jax
 
-        from mmm_bayes.distributed.map_fits import FitsWarning
-        from mmm_bayes.distributed.map_fits import map_fits as run
+        from mmm_bayes.many_fits.map_fits import FitsWarning
+        from mmm_bayes.many_fits.map_fits import map_fits as run
 
         models = {name: read_model(name) for name in spec}
         settings: dict[str, Any]

@@ -41,7 +41,7 @@ def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
     """Read the model's table, or another one with the same columns."""
     import warnings
 
-    from mmm_bayes.data.findings import DataError, DataWarning
+    from mmm_bayes.runtime.findings import DataError, DataWarning
 
     if spec.data is None:
         raise CommandError(

@@ -10,7 +10,7 @@ import typer
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words
 
 if TYPE_CHECKING:
-    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
     from mmm_bayes.data.lift_tests import LiftTest
     from mmm_bayes.model.fitted import Fitted
 
@@ -39,7 +39,7 @@ def report(
     """Write one HTML file of a fit: verdict, figures, tables, budget; it needs no network."""
     with problems_in_words():
         from mmm_bayes.model import store
-        from mmm_bayes.report import write_report
+        from mmm_bayes.present.report import write_report
 
         place = out or (fit if fit.is_dir() else fit.parent) / "report.html"
         if place.is_dir():
@@ -74,7 +74,7 @@ def _check_place(place: Path, force: bool) -> None:
 def _graph(path: Path | None, fitted: Fitted) -> CausalGraph | None:
     if path is None:
         return None
-    from mmm_bayes.causal.graph import CausalGraph
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
     own = CausalGraph.from_file(path)
     data = fitted.data

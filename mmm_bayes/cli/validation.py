@@ -174,8 +174,8 @@ def forecast(
         from mmm_bayes.analysis.forecast import forecast as make
         from mmm_bayes.data.load import read_frame
         from mmm_bayes.fit_result import load_fit
-        from mmm_bayes.plots.style import period_name
-        from mmm_bayes.plots.validation import plot_forecast
+        from mmm_bayes.present.plots.style import period_name
+        from mmm_bayes.present.plots.validation import plot_forecast
 
         if (horizon is None) == (future is None):
             raise CommandError("Give one of --horizon (a number of dates) and --future (a table).")

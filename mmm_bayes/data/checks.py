@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.cells import LARGEST
 from mmm_bayes.data.dates import TimeStep, check_regular
-from mmm_bayes.data.findings import Finding, listing, nearest
 from mmm_bayes.data.table import Table
+from mmm_bayes.runtime.cells import LARGEST
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 
 def geo_order(geos: Iterable[str]) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any, final
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.findings import listing, nearest
 from mmm_bayes.data.load import read_file
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import listing, nearest
 
 _HERE = Path(__file__).resolve()
 
@@ -48,7 +48,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo(
             "national_weekly",
             "Simulated national sales: 3 years of weeks, 5 channels, a confounder",
-            "simulated by mmm_bayes.data.simulate",
+            "simulated by mmm_bayes.simulate.media_mix",
             "Apache-2.0",
             True,
             _simulated(
@@ -60,7 +60,7 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo(
             "geo_weekly",
             "Simulated sales of 12 regions: 2 years of weeks, 4 channels bought as impressions",
-            "simulated by mmm_bayes.data.simulate",
+            "simulated by mmm_bayes.simulate.media_mix",
             "Apache-2.0",
             True,
             _simulated(
@@ -103,7 +103,7 @@ def dataset_roles(name: str) -> dict[str, Any]:
 def load_truth(name: str) -> xr.Dataset | None:
     """Load the truth a bundled set was simulated from; None for real data.
 
-    The variables are those of `mmm_bayes.data.simulate.SimulatedMMM.truth`.
+    The variables are those of `mmm_bayes.simulate.media_mix.SimulatedMMM.truth`.
     """
     if not _info(name).has_truth:
         return None

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.findings import Finding, numbered
 from mmm_bayes.data.identification import variance_inflation
+from mmm_bayes.runtime.findings import Finding, numbered
 
 
 def summary(ds: xr.Dataset) -> pd.DataFrame:

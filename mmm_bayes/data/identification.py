@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.findings import Finding, Severity
 from mmm_bayes.data.table import Table
+from mmm_bayes.runtime.findings import Finding, Severity
 
 # Belsley, Kuh & Welsch (1980) and most regression texts call 10 the point of concern.
 VIF_LIMIT = 10.0

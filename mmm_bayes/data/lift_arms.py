@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmm_bayes.data.findings import DataError, Finding, listing, nearest
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 

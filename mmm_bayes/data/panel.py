@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.findings import DataError, Finding, listing
+from mmm_bayes.runtime.findings import DataError, Finding, listing
 
 NDArray = np.ndarray[Any, Any]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from mmm_bayes.data.cells import to_float
-from mmm_bayes.data.findings import Finding, listing, nearest
+from mmm_bayes.runtime.cells import to_float
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Channels = Sequence[str] | Mapping[str, str]
 Spend = Sequence[str | None] | Mapping[str, str | None] | None

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mmm_bayes.data.findings import listing
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import listing
 
 Link = Literal["identity", "log", "count"]
 

@@ -13,8 +13,8 @@ import xarray as xr
 
 from mmm_bayes.data import describe
 from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
-from mmm_bayes.data.findings import DataError, DataWarning, Finding, nearest
 from mmm_bayes.data.roles import Channels, Roles, Spend
+from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, nearest
 
 __all__ = ["DataError", "DataWarning", "Finding", "MMMData"]
 

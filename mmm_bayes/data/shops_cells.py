@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.cells import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
-from mmm_bayes.data.findings import Finding, listing
+from mmm_bayes.runtime.cells import LARGEST, cell_text, plain_frame, to_floats
+from mmm_bayes.runtime.findings import Finding, listing
 
 
 @dataclass(frozen=True)

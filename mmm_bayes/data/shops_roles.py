@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmm_bayes.data.findings import Finding, listing, nearest
+from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 _CHANNEL = re.compile(r"x[-_]?\d|x[-_]\w", re.IGNORECASE)
 _CONTEXT = re.compile(r"context", re.IGNORECASE)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.cells import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
-from mmm_bayes.data.findings import Finding, Severity, listing, nearest
 from mmm_bayes.data.roles import Roles
+from mmm_bayes.runtime.cells import LARGEST, cell_text, plain_frame, to_floats
+from mmm_bayes.runtime.findings import Finding, Severity, listing, nearest
 
 # Rows named in one finding: enough to see the pattern.
 SHOWN = 5

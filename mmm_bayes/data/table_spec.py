@@ -8,8 +8,8 @@ from typing import Any, Literal, Self, final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mmm_bayes.data.findings import listing, nearest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import listing, nearest
 
 _ROLES = ("date", "target", "channels")
 

@@ -1,7 +1,7 @@
 """Resumable sampling: what chains have done, on disk at intervals.
 
 A part holds the iterations since the part before, and the state the chain goes on from. Parts are
-written whole (:mod:`mmm_bayes.data.run_folder`), so that a process that is killed at any moment
+written whole (:mod:`mmm_bayes.runtime.run_folder`), so that a process that is killed at any moment
 leaves a run that goes on from its last part, to the same draws as if nothing had happened: random
 keys depend on the number of the block, and a part ends with a block.
 """
@@ -18,9 +18,9 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from mmm_bayes.data.run_folder import RunFolder, RunFolderError
-from mmm_bayes.data.whole_file import WriteError
 from mmm_bayes.inference.sharding import any_process, least_process
+from mmm_bayes.runtime.atomic_write import WriteError
+from mmm_bayes.runtime.run_folder import RunFolder, RunFolderError
 
 NDArray = np.ndarray[Any, Any]
 Part = dict[str, NDArray]

@@ -23,8 +23,6 @@ from pydantic import Field
 
 from mmm_bayes.inference import adaptation, nuts
 from mmm_bayes.inference.checkpoint import OpenCheckpoint
-from mmm_bayes.inference.progress import Progress, Silent
-from mmm_bayes.inference.settings import Frozen
 from mmm_bayes.inference.sharding import (
     CHAIN,
     ChainMesh,
@@ -35,6 +33,8 @@ from mmm_bayes.inference.sharding import (
 )
 from mmm_bayes.inference.tracing import compile_program
 from mmm_bayes.inference.walk import Plan, Walk, advance
+from mmm_bayes.runtime.progress import Progress, Silent
+from mmm_bayes.runtime.settings import Frozen
 
 NDArray = np.ndarray[Any, Any]
 Potential = Callable[[jax.Array, Any], jax.Array]

@@ -42,9 +42,9 @@ from mmm_bayes.inference.elbo import (
     first_state,
 )
 from mmm_bayes.inference.mode import Potential, ProposeStart
-from mmm_bayes.inference.progress import Progress, Silent
 from mmm_bayes.inference.psis import smooth_weights
-from mmm_bayes.inference.settings import Frozen
+from mmm_bayes.runtime.progress import Progress, Silent
+from mmm_bayes.runtime.settings import Frozen
 
 NDArray = np.ndarray[Any, Any]
 

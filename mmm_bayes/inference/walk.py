@@ -17,8 +17,8 @@ import numpy as np
 
 from mmm_bayes.inference import adaptation, nuts
 from mmm_bayes.inference.checkpoint import Part, WalkParts, joined
-from mmm_bayes.inference.progress import Progress
 from mmm_bayes.inference.sharding import every_process
+from mmm_bayes.runtime.progress import Progress
 
 NDArray = np.ndarray[Any, Any]
 Propose = Callable[[np.random.Generator, float], NDArray]

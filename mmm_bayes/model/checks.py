@@ -7,9 +7,9 @@ from datetime import datetime
 import numpy as np
 
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.inference.settings import nearest
 from mmm_bayes.model.baseline import TimeFrame, event_indicator
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.settings import nearest
 
 
 class ModelDataError(ValueError):

@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 from pydantic import field_validator, model_validator
 from scipy import special
 
-from mmm_bayes.inference.settings import Frozen
+from mmm_bayes.runtime.settings import Frozen
 
 Family = Literal[
     "normal",

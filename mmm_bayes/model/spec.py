@@ -9,10 +9,10 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mmm_bayes.data.table_spec import TableSpec
-from mmm_bayes.data.text_file import TextError, parse_toml, read_text
 from mmm_bayes.inference.mcmc import SamplerSpec
-from mmm_bayes.inference.settings import Frozen, nearest
 from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.runtime.settings import Frozen, nearest
+from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 
 AdstockName = Literal["geometric", "delayed", "binomial", "weibull_pdf", "weibull_cdf", "none"]

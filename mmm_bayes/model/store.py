@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from mmm_bayes._version import __version__
-from mmm_bayes.data.netcdf_file import NetCDFError, read_tree
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.data.whole_file import whole_file
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.tree import data_from
+from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree
 
 FORMAT = 1
 """Version of the file's layout; a reader refuses a higher one."""

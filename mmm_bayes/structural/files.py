@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 
 import xarray as xr
 
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.netcdf_file import read_tree
-from mmm_bayes.data.text_file import parse_json
-from mmm_bayes.data.whole_file import whole_file
-from mmm_bayes.data.zip_file import expected_zip
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.fit_result import load_fit
 from mmm_bayes.model import tree
 from mmm_bayes.model.store import FitFileError
+from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.netcdf_file import read_tree
+from mmm_bayes.runtime.text_file import parse_json
+from mmm_bayes.runtime.zip_file import expected_zip
 from mmm_bayes.structural.fit import StructuralFit
 
 _FORMAT = 1

@@ -11,16 +11,16 @@ from typing import Any, final
 import jax
 import xarray as xr
 
-from mmm_bayes.causal.graph import CausalGraph
-from mmm_bayes.data.findings import DataError, DataWarning, Finding, listing, nearest
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
-from mmm_bayes.inference.progress import Progress, choose_progress
 from mmm_bayes.model import structural, tree
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec, SeasonalitySpec
+from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest
+from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.structural.equations import equation_data
 from mmm_bayes.structural.fit import StructuralFit
 

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.analysis import contributions as parts
-from mmm_bayes.data.findings import DataError, Finding, listing
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.model.checks import ModelDataError
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.validation.cross_validation import (
     PARETO_K,
     _quiet,
@@ -107,8 +107,8 @@ class ModelComparison:
         return tuple(found)
 
     def plot(self) -> Figure:
-        """Scores and ROAS by model; see :func:`mmm_bayes.plots.validation.plot_comparison`."""
-        from mmm_bayes.plots.validation import plot_comparison
+        """Plot scores and ROAS by model (:func:`~mmm_bayes.present.plots.plot_comparison`)."""
+        from mmm_bayes.present.plots.validation import plot_comparison
 
         return plot_comparison(self.table, self.roas, criterion=self.criterion)
 

@@ -18,15 +18,15 @@ import numpy as np
 import xarray as xr
 from arviz_stats.loo import SamplingWrapper
 
-from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.data.streams import generator
 from mmm_bayes.fit import MMM
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import program_for
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.streams import generator
 from mmm_bayes.validation.refit import (
     conditioned,
     densities,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from mmm_bayes.data.findings import DataError, Finding
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError, Finding
 
 Window = Literal["expanding", "sliding"]
 

@@ -20,13 +20,13 @@ from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.convergence import rank_rhat
-from mmm_bayes.inference.progress import Progress, Silent
 from mmm_bayes.model import arrays as make
 from mmm_bayes.model import mmm, tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.program import Program, program_for
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.progress import Progress, Silent
 
 NDArray = np.ndarray[Any, Any]
 

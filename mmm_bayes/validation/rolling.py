@@ -17,12 +17,12 @@ from mmm_bayes.analysis.forecast import forecast
 from mmm_bayes.analysis.forecast_errors import Errors, resolve_errors
 from mmm_bayes.data.digest import table_digest
 from mmm_bayes.data.lift_tests import LiftTest, to_json
-from mmm_bayes.data.run_folder import RunFolder
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.data.streams import generator
 from mmm_bayes.fit import MMM
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.run_folder import RunFolder
+from mmm_bayes.runtime.streams import generator
 from mmm_bayes.validation.folds import Fold, Window, common_window, make_folds
 from mmm_bayes.validation.refit import divergent_draws, refit, worst_rhat
 from mmm_bayes.validation.rolling_result import FoldForecast, RollingOrigin, naive_scale

@@ -13,14 +13,14 @@ import xarray as xr
 
 from mmm_bayes.analysis import projection
 from mmm_bayes.analysis.forecast_errors import Errors
-from mmm_bayes.data.numbers import compact
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.numbers import compact
 from mmm_bayes.validation import scores
 from mmm_bayes.validation.folds import Fold, Window
 
 if TYPE_CHECKING:
-    from mmm_bayes.plots.validation import RollingPlots
+    from mmm_bayes.present.plots.validation import RollingPlots
 
 NDArray = np.ndarray[Any, Any]
 
@@ -205,7 +205,7 @@ class RollingOrigin:
     @property
     def plot(self) -> RollingPlots:
         """Figures: ``forecasts()``, ``scores()``, ``roas()``, ``calibration()``."""
-        from mmm_bayes.plots.validation import RollingPlots
+        from mmm_bayes.present.plots.validation import RollingPlots
 
         return RollingPlots(self)
 

@@ -12,7 +12,7 @@ from scipy.stats import norm
 import mmm_bayes as mb
 from mmm_bayes.analysis import next_experiment as ranking
 from mmm_bayes.analysis.calibration_effect import calibration_effect
-from mmm_bayes.data.findings import DataError
+from mmm_bayes.runtime.findings import DataError
 
 KEY = jax.random.key(0)
 

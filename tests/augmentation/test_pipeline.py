@@ -25,7 +25,7 @@ from mmm_bayes import (
 from mmm_bayes.augmentation.model_features import feature_frames
 from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
 from mmm_bayes.augmentation.powers import greatest_mixture, information_ratio, tempered_powers
-from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.inference.convergence import ess_bulk
 
 WEEKS = 60

@@ -6,8 +6,8 @@ import pytest
 
 from mmm_bayes import ModelSpec
 from mmm_bayes.budget import BudgetPlan, Limit, compare_plans, optimize_budget
-from mmm_bayes.data.findings import DataError
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import DataError
 from tests.budget.problems import prior_fit, simulated
 
 SMALL = {"periods": 6, "starts": 1}

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from mmm_bayes.augmentation import augment as published
 from mmm_bayes.augmentation.table import AugmentedData
-from mmm_bayes.causal.graph import CausalGraph
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.cli import app
-from mmm_bayes.experiments import admgda as experiment
-from mmm_bayes.experiments.runs import ResultsError, RunError
+from studies import admgda as experiment
+from studies.runs import ResultsError, RunError
 
 ROWS = 40
 WEIGHT = "augmentation_weight"

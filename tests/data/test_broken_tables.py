@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmm_bayes.data.findings import DataError, DataWarning
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError, DataWarning
 from tests.data import tables
 
 Break = Callable[[pd.DataFrame], pd.DataFrame]

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from mmm_bayes.data.findings import DataError, DataWarning
 from mmm_bayes.data.load import widen
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.table_spec import TableSpec
+from mmm_bayes.runtime.findings import DataError, DataWarning
 from tests.data import tables
 
 BASES = {

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import shared_tables
-from mmm_bayes.data.findings import DataWarning
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataWarning
 
 SIZES = {
     "lydia_pinkham": (1, 54, 1, 0),

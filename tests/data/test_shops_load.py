@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmm_bayes.data.findings import DataError, DataWarning
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.data.shops import simulate_shops
-from mmm_bayes.data.shops_air import simulate_air_shops
 from mmm_bayes.data.shops_load import load_shops, panel_to_frame
+from mmm_bayes.runtime.findings import DataError, DataWarning
+from mmm_bayes.simulate.air import simulate_air_shops
+from mmm_bayes.simulate.shops import simulate_shops
 
 
 def table(shops: int = 2, days: int = 4, channels: int = 11) -> pd.DataFrame:

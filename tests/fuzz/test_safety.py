@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 import mmm_bayes as mb
-from mmm_bayes.data.run_folder import RunFolder, RunFolderError
 from mmm_bayes.model.store import FitFileError
+from mmm_bayes.runtime.run_folder import RunFolder, RunFolderError
 
 PACKAGE = Path(mb.__file__).parent
 # Modules and functions that run what they read.

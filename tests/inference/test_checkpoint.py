@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmm_bayes.data import whole_file
-from mmm_bayes.data.run_folder import RunFolderError
 from mmm_bayes.inference.checkpoint import Checkpoint, SamplingWarning
 from mmm_bayes.inference.mcmc import Draws, NUTSProgram, SamplerSpec, sample
-from mmm_bayes.inference.progress import Silent
+from mmm_bayes.runtime import atomic_write as whole_file
+from mmm_bayes.runtime.progress import Silent
+from mmm_bayes.runtime.run_folder import RunFolderError
 
 DIM = 4
 SETTINGS = {"model": "test"}

@@ -15,7 +15,7 @@ from scipy import special, stats
 from mmm_bayes.inference import adaptation, nuts
 from mmm_bayes.inference.convergence import ess_bulk, ess_tail, rank_rhat
 from mmm_bayes.inference.mcmc import Draws, NUTSProgram, SamplerSpec, sample
-from mmm_bayes.inference.progress import Silent
+from mmm_bayes.runtime.progress import Silent
 from tests.inference.targets import (
     COVARIANCE,
     DIM,

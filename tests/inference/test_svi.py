@@ -16,7 +16,7 @@ from scipy.stats import multivariate_normal
 
 from mmm_bayes.inference import mode, nuts, svi
 from mmm_bayes.inference.elbo import Gaussian, elbo_step
-from mmm_bayes.inference.progress import Silent
+from mmm_bayes.runtime.progress import Silent
 from tests.inference.targets import COVARIANCE, DIM, MEAN, SHAPE, potential, propose, target
 
 SPEC = svi.SVISpec(num_steps=600)

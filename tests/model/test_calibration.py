@@ -9,7 +9,6 @@ from numpyro.infer.util import log_density
 
 import mmm_bayes as mb
 from mmm_bayes.analysis.lift import lift_of
-from mmm_bayes.data.findings import DataError
 from mmm_bayes.data.lift_arms import arms_of, lift_scale
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.model import arrays as make
@@ -17,6 +16,7 @@ from mmm_bayes.model import calibration, mmm
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import program_for
+from mmm_bayes.runtime.findings import DataError
 
 
 def national():

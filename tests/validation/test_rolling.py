@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmm_bayes import MMM, DataError, FitResult, MMMData
-from mmm_bayes.data.run_folder import RunFolderError
+from mmm_bayes.runtime.run_folder import RunFolderError
 from mmm_bayes.validation import folds as splitting
 from mmm_bayes.validation.rolling import rolling_origin
 from mmm_bayes.validation.rolling_result import RollingOrigin

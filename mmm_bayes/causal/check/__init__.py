@@ -1,0 +1,1 @@
+"""The graph against the data: independence tests, falsification, overlap."""

@@ -1,0 +1,163 @@
+"""Chi-squared test of conditional independence on categories, or on bins of numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from mmm_bayes.causal.check.independence_result import IndependenceResult, nothing_left
+from mmm_bayes.causal.check.long_run import mean_error
+from mmm_bayes.causal.check.series import as_rows
+
+NDArray = np.ndarray[Any, Any]
+
+# Cochran's rule: with expected counts below it the chi-squared law is off.
+_EXPECTED = 5.0
+
+
+def chi_squared(
+    x: NDArray,
+    y: NDArray,
+    z: NDArray,
+    *,
+    dates: Any = None,
+    geos: Any = None,
+    bins: int = 3,
+    most_strata: int | None = None,
+) -> IndependenceResult:
+    r"""Test independence of categories within strata, by the summed likelihood ratio.
+
+    Columns of at most ``bins`` distinct values are categories as they are; others are cut at their
+    quantiles. The categories of ``z`` (and geos) cross to strata, and
+
+    .. math:: G = 2 \sum_s \sum_{ab} n_{abs} \log \frac{n_{abs}\, n_s}{n_{as}\, n_{bs}}
+
+    has :math:`d = \sum_s (A_s - 1)(B_s - 1)` degrees of freedom, of the categories that occur in
+    the stratum. Rows of a series are worth fewer than independent ones: :math:`G` is divided by the
+    mean design effect of the cells, the long-run variance of the products of residual indicators
+    over their variance (Rao and Scott 1984), and :math:`G / d` is referred to the F distribution
+    with :math:`d` and the degrees of freedom of that variance.
+
+    Bins let through what varies within them: within a stratum, ``z`` still joins ``x`` and ``y``
+    where it is cut coarsely. Take the test for variables that are categories; for numbers
+    :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance` is the safer one.
+
+    Parameters
+    ----------
+    x, y, z : ndarray
+        Columns (row, k); several columns of ``x`` or ``y`` cross like those of ``z``.
+    dates, geos : array_like, optional
+        Date and geo of every row.
+    bins : int
+        Categories a numeric column is cut to.
+    most_strata : int, optional
+        At most so many strata; columns of ``z`` are cut to fewer bins, down to two, until they are
+        that few. Default: a stratum for every ``5 bins**2`` rows.
+
+    References
+    ----------
+    J. N. K. Rao and A. J. Scott (1984), On chi-squared tests for multiway contingency tables with
+    cell proportions estimated from survey data. Annals of Statistics 12(1).
+    """
+    from scipy.stats import f
+
+    rows = as_rows(len(x), dates, geos)
+    n = rows.count
+    a, b = categories(x, bins), categories(y, bins)
+    if a.max() == 0 or b.max() == 0:
+        return nothing_left("chi_squared", n, "x or y")
+    most = max(1, int(n / (_EXPECTED * bins**2))) if most_strata is None else most_strata
+    strata = _strata(z, rows.geos, bins, most)
+    statistic, freedom, sparse = 0.0, 0, 0
+    for own, counts in _tables(a, b, strata):
+        statistic += _likelihood_ratio(counts)
+        freedom += (counts.shape[0] - 1) * (counts.shape[1] - 1)
+        sparse += int((_expected(counts) < _EXPECTED).any()) * len(own)
+    if freedom == 0:
+        return nothing_left("chi_squared", n, "x or y")
+    cells = np.array(list(_cells(a, b, strata, rows.times)))
+    design, certain = float(cells[:, 0].mean()), float(np.median(cells[:, 1]))
+    notes = []
+    if sparse:
+        share = f"{100 * sparse / n:.0f}% of the rows are in strata"
+        notes.append(f"{share} with expected counts below 5: the p-value is rough there.")
+    if int(strata.max()) + 1 > most:
+        notes.append(f"{int(strata.max()) + 1} strata are many for {n} rows: fewer given, or bins.")
+    size = min(a.max(), b.max())
+    return IndependenceResult(
+        "chi_squared",
+        statistic / design,
+        float(f.sf(statistic / design / freedom, freedom, certain)),
+        float(np.sqrt(min(1.0, statistic / (n * size)))),
+        n,
+        n / design,
+        notes=tuple(notes),
+    )
+
+
+def categories(columns: NDArray, bins: int) -> NDArray:
+    """Category (row,) of the columns (row, k): values as they are, or bins between quantiles."""
+    columns = np.asarray(columns)
+    columns = columns[:, None] if columns.ndim == 1 else columns
+    codes = [_cut(columns[:, k], bins) for k in range(columns.shape[1])]
+    if not codes:
+        return np.zeros(len(columns), dtype=np.int64)
+    return np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _cut(column: NDArray, bins: int) -> NDArray:
+    values, codes = np.unique(column, return_inverse=True)
+    if len(values) <= bins:
+        return codes.reshape(-1)
+    # Zero spend is a category of its own where it is frequent: quantiles fall together there.
+    edges = np.unique(np.quantile(column, np.arange(1, bins) / bins))
+    cut = np.searchsorted(edges, column, side="left" if edges[0] == values[0] else "right")
+    return np.unique(cut, return_inverse=True)[1].reshape(-1)
+
+
+def _strata(z: NDArray, geos: NDArray | None, bins: int, most: int) -> NDArray:
+    z = np.asarray(z)
+    count = 1 if geos is None else len(np.unique(geos))
+    cut = [bins] * z.shape[1]
+    # The last ones first: they are those that the caller thinks least of.
+    for k in itertools.chain(*[reversed(range(len(cut)))] * (bins - 2)) if bins > 2 else ():
+        if count * np.prod(cut) <= most:
+            break
+        cut[k] = max(2, cut[k] - 1)
+    parts = [categories(z[:, [k]], size) for k, size in enumerate(cut)]
+    parts += [] if geos is None else [np.unique(geos, return_inverse=True)[1]]
+    return categories(np.stack(parts, axis=1), len(z)) if parts else np.zeros(len(z), np.int64)
+
+
+def _tables(a: NDArray, b: NDArray, strata: NDArray) -> Iterator[tuple[NDArray, NDArray]]:
+    """Rows and table of counts of each stratum, without empty rows and columns."""
+    for stratum in range(int(strata.max()) + 1):
+        own = np.flatnonzero(strata == stratum)
+        counts = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
+        np.add.at(counts, (a[own], b[own]), 1.0)
+        yield own, counts[counts.sum(1) > 0][:, counts.sum(0) > 0]
+
+
+def _expected(counts: NDArray) -> NDArray:
+    return np.outer(counts.sum(1), counts.sum(0)) / counts.sum()
+
+
+def _likelihood_ratio(counts: NDArray) -> float:
+    seen = counts > 0
+    return float(2.0 * (counts[seen] * np.log(counts[seen] / _expected(counts)[seen])).sum())
+
+
+def _cells(
+    a: NDArray, b: NDArray, strata: NDArray, times: NDArray | None
+) -> Iterator[tuple[float, float]]:
+    """Design effect of each cell's product of residual indicators, and its error's freedom."""
+    for i, j in itertools.product(range(int(a.max()) + 1), range(int(b.max()) + 1)):
+        product = np.ones(len(a))
+        for indicator in ((a == i) * 1.0, (b == j) * 1.0):
+            share = np.bincount(strata, indicator) / np.bincount(strata)
+            product = product * (indicator - share[strata])
+        found = mean_error(product, times)
+        yield len(a) / found.effective, found.dof

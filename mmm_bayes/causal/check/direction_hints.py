@@ -1,0 +1,100 @@
+"""Hints at directions that no independence settles; each rests on an assumption of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mmm_bayes.causal.check.generalised_covariance import standardised
+from mmm_bayes.causal.check.independence_result import IndependenceResult
+from mmm_bayes.causal.check.kernel_independence import kernel_test
+from mmm_bayes.causal.check.smooth import normal_scores, smoother
+from mmm_bayes.causal.check.variables import NodeTable
+
+NDArray = np.ndarray[Any, Any]
+
+# A hint needs one way to fit and the other to fail clearly.
+_FITS, _FAILS = 0.05, 0.01
+
+
+def additive_noise_hint(
+    table: NodeTable, cause: str, effect: str, given: tuple[str, ...] = ()
+) -> str:
+    r"""Hint from the shape of the data: the noise of an effect leaves its cause alone.
+
+    If :math:`y = f(x, z) + e` with noise independent of :math:`x`, then the other way round the
+    residuals of :math:`x` given :math:`y` mostly depend on :math:`y`, unless all is linear and
+    Gaussian (Hoyer et al. 2009). It assumes that noise adds up and that nothing hidden joins the
+    two; rows should be independent.
+
+    Parameters
+    ----------
+    table : NodeTable
+        The nodes, of one column each.
+    cause, effect : str
+        The edge.
+    given : tuple of str
+        Other causes of the effect.
+
+    Returns
+    -------
+    str
+        The hint, or an empty string where both ways fit, or neither.
+
+    References
+    ----------
+    P. O. Hoyer, D. Janzing, J. M. Mooij, J. Peters and B. Scholkopf (2009), Nonlinear causal
+    discovery with additive noise models. NeurIPS 21.
+    """
+    ends = [standardised(table.columns[name]) for name in (cause, effect)]
+    if any(own.shape[1] != 1 for own in ends):
+        return ""
+    others = standardised(table.matrix(given))
+    forward = _noise_is_free(ends[1], ends[0], others)
+    backward = _noise_is_free(ends[0], ends[1], others)
+    for name, one, other in (
+        (f"{cause} -> {effect}", forward, backward),
+        (f"{effect} -> {cause}", backward, forward),
+    ):
+        if one > _FITS and other < _FAILS:
+            return (
+                f"if noise is additive, the shape of the data speaks for {name} "
+                f"(p = {one:.2g} for noise that is free of the cause, {other:.2g} the other way)"
+            )
+    return ""
+
+
+def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str) -> str:
+    """Hint from time: the past of a cause foretells its effect, and not the other way round.
+
+    Parameters
+    ----------
+    result : IndependenceResult
+        Test of the edge on dated rows.
+    cause, effect : str
+        The edge.
+    x : str
+        Which of them the test calls x.
+    """
+    parts = {part.name: part.p_value for part in result.parts}
+    ahead, behind = parts.get("past of x and y"), parts.get("past of y and x")
+    if ahead is None or behind is None:
+        return ""
+    if x != cause:
+        ahead, behind = behind, ahead
+    for first, second, one, other in (
+        (cause, effect, ahead, behind),
+        (effect, cause, behind, ahead),
+    ):
+        if one < _FAILS and other > _FITS:
+            return f"the past of {first} foretells {second}, and not the other way round"
+    return ""
+
+
+def _noise_is_free(effect: NDArray, cause: NDArray, others: NDArray) -> float:
+    """P-value of the effect's residuals being independent of the cause."""
+    columns = np.concatenate([cause, others], axis=1)
+    linear = np.concatenate([np.ones_like(cause), columns, normal_scores(columns)], axis=1)
+    left, _ = smoother(linear, columns).residuals(effect)
+    return kernel_test(left, cause, cause[:, :0], lags=0).p_value

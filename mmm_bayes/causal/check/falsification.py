@@ -1,0 +1,326 @@
+"""A graph against the data: where they object, and which edge to reconsider."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mmm_bayes.causal.check.direction_hints import additive_noise_hint, time_order_hint
+from mmm_bayes.causal.check.falsification_report import (
+    Claim,
+    EdgeCheck,
+    FalsificationReport,
+    IndependenceCheck,
+    Sight,
+    Suggestion,
+)
+from mmm_bayes.causal.check.generalised_covariance import foretold
+from mmm_bayes.causal.check.graph_table import graph_table
+from mmm_bayes.causal.check.independence import IndependenceTest, independence_test
+from mmm_bayes.causal.check.independence_result import IndependenceResult
+from mmm_bayes.causal.check.multiplicity import Adjustment, adjust
+from mmm_bayes.causal.check.permutation_baseline import permutation_baseline
+from mmm_bayes.causal.check.variables import NodeTable
+from mmm_bayes.causal.graph.equivalence import (
+    TimeOrder,
+    implied_claims,
+    joined,
+    time_order_claims,
+    turned,
+    undecided_edges,
+    without,
+)
+from mmm_bayes.causal.graph.implied import Independence
+from mmm_bayes.data.schema import MMMData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+__all__ = ["FalsificationReport", "falsify"]
+
+# All orders of so many names are few enough to need no random numbers.
+_EXHAUSTIVE = 6
+
+
+def falsify(
+    graph: CausalGraph,
+    data: MMMData | pd.DataFrame | NodeTable,
+    *,
+    test: str | IndependenceTest = "gcm",
+    alpha: float = 0.05,
+    adjustment: Adjustment = "holm",
+    latent: Iterable[str] = (),
+    season: Iterable[str] | None = None,
+    date: str | None = None,
+    geo: str | None = None,
+    rng_key: Any | None = None,
+    permutations: int = 500,
+    time_order: bool = False,
+    suggest: bool = True,
+    hints: bool = False,
+    **settings: Any,
+) -> FalsificationReport:
+    r"""Test all that a graph says about a table.
+
+    A graph implies that some variables are independent given others; the data may object to each.
+    With ``adjustment="holm"`` a right graph meets any objection with probability ``alpha`` at most,
+    as far as the tests hold their level. Not to object is no proof: what the data can object to is
+    bounded by their number (see the intervals), and edges turned within the Markov equivalence
+    class change no independence at all (the report names them).
+
+    Edges are looked at too: the independence that would hold without an edge is tested, and where
+    it is not rejected the data see nothing of the edge.
+
+    After objections, single changes are tried: an edge or a hidden cause between the two nodes, or
+    an edge near them turned. They are ranked by the objections that they remove, counted by the
+    same tests on the same rows: they are where to look, and the next table is what confirms them.
+
+    Parameters
+    ----------
+    graph : CausalGraph
+        The graph.
+    data : MMMData, pandas.DataFrame or NodeTable
+        Its nodes as columns.
+    test : str or callable
+        One of :data:`mmm_bayes.causal.check.independence.TESTS`, or a test.
+    alpha : float
+        Level.
+    adjustment : {"holm", "bh", "by", "none"}
+        For the number of tests; see :func:`mmm_bayes.causal.check.multiplicity.adjust`.
+    latent : iterable of str
+        Nodes that are not measured: the graph is projected on the others first.
+    season : iterable of str, optional
+        Nodes that are no column but the season of the year. Default: those of the role
+        ``"seasonality"`` without a column.
+    date, geo : str, optional
+        Columns of a data frame. Dated rows are series, and their past is taken in.
+    rng_key : jax.Array, optional
+        Key of the shuffled graphs; above six nodes there is no baseline without it.
+    permutations : int
+        Number of shuffled graphs.
+    time_order : bool
+        Whether each edge's claim that its effect does not come before its cause is tested too,
+        where rows are dated (:func:`mmm_bayes.causal.graph.equivalence.time_order_claims`). It may
+        tell directions apart that independences do not; an objection to it may also mean that spend
+        follows what was sold before: feedback, which no acyclic graph shows. As many tests more
+        leave the others less power.
+    suggest : bool
+        Whether to look for changes.
+    hints : bool
+        Whether to look for hints at directions that independences do not settle: of time order
+        (Granger 1969) in dated rows, of additive noise (Hoyer et al. 2009) in others. Each assumes
+        more than the graph does, and none is an objection.
+    **settings
+        Further arguments of the test, such as ``lags``.
+
+    Raises
+    ------
+    DataError
+        Listing nodes without columns, and cells that are no numbers.
+    ValueError
+        If ``alpha``, the test or the adjustment cannot be.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from mmm_bayes import CausalGraph
+    >>> rng = np.random.default_rng(0)
+    >>> tv = rng.normal(size=300)
+    >>> search = tv + rng.normal(size=300)
+    >>> frame = pd.DataFrame({"tv": tv, "search": search, "sales": tv + search})
+    >>> frame["sales"] += rng.normal(size=300)
+    >>> graph = CausalGraph(edges=[("tv", "search"), ("search", "sales")])
+    >>> report = falsify(graph, frame)
+    >>> report.objected
+    True
+    >>> report.suggestions[0].change
+    'add tv -> sales'
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha should be between 0 and 1, such as 0.05; got {alpha}.")
+    run = independence_test(test)
+    measured = graph.project_out(tuple(latent)) if latent else graph
+    table = graph_table(measured, data, season=season, date=date, geo=geo)
+    tested = _Tests(table, run, settings, time_order and settings.get("lags") != 0)
+    few = math.factorial(len(measured.nodes)) <= math.factorial(_EXHAUSTIVE)
+    baseline = None
+    # Matrices are small here: threads would wait for each other longer than they work.
+    with threadpool_limits(1, user_api="blas"):
+        independences = _independence_checks(measured, tested, alpha, adjustment)
+        edges = _edge_checks(measured, tested, alpha, adjustment, table if hints else None)
+        suggestions: tuple[Suggestion, ...] = ()
+        if suggest and any(check.objects for check in independences):
+            suggestions = _suggestions(measured, tested, independences, alpha, adjustment)
+        if permutations and (few or rng_key is not None):
+            baseline = permutation_baseline(
+                rng_key, measured, table, permutations=permutations, alpha=alpha
+            )
+    return FalsificationReport(
+        graph=measured,
+        test=test if isinstance(test, str) else getattr(test, "__name__", "test"),
+        adjustment=adjustment,
+        alpha=alpha,
+        independences=independences,
+        edges=edges,
+        suggestions=suggestions,
+        baseline=baseline,
+        n_rows=table.n_rows,
+    )
+
+
+class _Tests:
+    """Results by claim; each is computed once, whatever graph asks for it."""
+
+    def __init__(
+        self, table: NodeTable, run: IndependenceTest, settings: dict[str, Any], time_order: bool
+    ) -> None:
+        self._table, self._run, self._settings = table, run, settings
+        self._time_order = time_order and table.dates is not None
+        self._found: dict[Claim, IndependenceResult] = {}
+
+    def claims(self, graph: CausalGraph) -> tuple[Claim, ...]:
+        """All that a graph says about the table."""
+        order = time_order_claims(graph) if self._time_order else ()
+        wide = [v for v in graph.nodes if self._table.columns[v].shape[1] > 1]
+        # A season is no news, and foretells itself.
+        kept = (claim for claim in order if claim.x not in wide and claim.y not in wide)
+        return (*implied_claims(graph), *kept)
+
+    def __call__(self, claim: Claim) -> IndependenceResult:
+        if claim not in self._found:
+            own, settings = self._table.columns, self._settings
+            if isinstance(claim, TimeOrder):
+                run: IndependenceTest = foretold
+                settings = {key: value for key, value in settings.items() if key == "lags"}
+            else:
+                run = self._run
+            self._found[claim] = run(
+                own[claim.x], own[claim.y], self._table.matrix(claim.given),
+                dates=self._table.dates, geos=self._table.geos, **settings,
+            )  # fmt: skip
+        return self._found[claim]
+
+
+def _independence_checks(
+    graph: CausalGraph, tested: _Tests, alpha: float, adjustment: Adjustment
+) -> tuple[IndependenceCheck, ...]:
+    claims = tested.claims(graph)
+    results = [tested(claim) for claim in claims]
+    adjusted = adjust([result.p_value for result in results], adjustment)
+    return tuple(
+        IndependenceCheck(claim, result, float(p), bool(p <= alpha))
+        for claim, result, p in zip(claims, results, adjusted, strict=True)
+    )
+
+
+def _edge_checks(
+    graph: CausalGraph,
+    tested: _Tests,
+    alpha: float,
+    adjustment: Adjustment,
+    hints_of: NodeTable | None,
+) -> tuple[EdgeCheck, ...]:
+    undecided = set(undecided_edges(graph))
+    claims = [_claim_without(graph, edge) for edge in graph.edges]
+    results = [None if claim is None else tested(claim) for claim in claims]
+    told = [result.p_value for result in results if result is not None]
+    adjusted: Iterator[Any] = iter(adjust(told, adjustment))
+    checks = []
+    for edge, claim, result in zip(graph.edges, claims, results, strict=True):
+        p = float("nan") if result is None else float(next(adjusted))
+        checks.append(
+            EdgeCheck(
+                *edge,
+                given=() if claim is None else claim.given,
+                result=result,
+                p_adjusted=p,
+                sight=_sight(result, p, alpha),
+                direction="not settled" if edge in undecided else "settled",
+                hint=_hint(hints_of, edge, claim, result) if edge in undecided else "",
+            )
+        )
+    return tuple(checks)
+
+
+def _hint(
+    table: NodeTable | None,
+    edge: tuple[str, str],
+    claim: Independence | None,
+    result: IndependenceResult | None,
+) -> str:
+    if table is None or claim is None or result is None:
+        return ""
+    if table.dates is None:
+        return additive_noise_hint(table, *edge, claim.given)
+    return time_order_hint(result, *edge, claim.x)
+
+
+def _claim_without(graph: CausalGraph, edge: tuple[str, str]) -> Independence | None:
+    """The independence that would hold if the edge were not there: given the effect's parents."""
+    cause, effect = edge
+    bare = without(graph, edge)
+    given = bare.parents(effect)
+    if graph.is_dag or bare.m_separated(cause, effect, given):
+        # In the order of the nodes, as all claims: a test may tell x from y.
+        x, y = sorted(edge, key=graph.nodes.index)
+        return Independence(x, y, given)
+    claims = implied_claims(bare)
+    return next((c for c in claims if {c.x, c.y} == {cause, effect}), None)
+
+
+def _sight(result: IndependenceResult | None, adjusted: float, alpha: float) -> Sight:
+    if result is None:
+        return "cannot be told"
+    if adjusted <= alpha:
+        return "seen"
+    return "faint" if result.p_value <= alpha else "not seen"
+
+
+def _suggestions(
+    graph: CausalGraph,
+    tested: _Tests,
+    checks: Sequence[IndependenceCheck],
+    alpha: float,
+    adjustment: Adjustment,
+) -> tuple[Suggestion, ...]:
+    """Changes that remove objections; ties go to the fewer left, then to the kinder change."""
+    now = sum(check.objects for check in checks)
+    found: list[Suggestion] = []
+    for change, other in _changes(graph, [check.claim for check in checks if check.objects]):
+        claims = tested.claims(other)
+        p_values = np.array([tested(claim).p_value for claim in claims])
+        left = int((adjust(p_values, adjustment) <= alpha).sum())
+        if left < now:
+            found.append(Suggestion(change, other, now - left, left))
+    return tuple(sorted(found, key=lambda suggestion: suggestion.left))
+
+
+def _changes(graph: CausalGraph, claims: Sequence[Claim]) -> Iterator[tuple[str, CausalGraph]]:
+    """Edges between nodes of an objection, edges near them turned, and hidden causes."""
+    position = {name: i for i, name in enumerate(graph.topological_order())}
+    for pair in dict.fromkeys((claim.x, claim.y) for claim in claims):
+        ends = sorted(pair, key=lambda name: position[name])
+        for cause, effect in (ends, ends[::-1]):
+            other = joined(graph, (cause, effect))
+            if other is not None:
+                yield f"add {cause} -> {effect}", other
+    near = {name for claim in claims for name in (claim.x, claim.y, *claim.given)}
+    for cause, effect in graph.edges:
+        if near & {cause, effect}:
+            other = turned(graph, (cause, effect))
+            if other is not None:
+                yield f"turn {cause} -> {effect}", other
+    for pair in dict.fromkeys((claim.x, claim.y) for claim in claims):
+        if {pair, pair[::-1]} & {*graph.bidirected}:
+            continue
+        bidirected = [*graph.bidirected, pair]
+        yield (
+            f"hidden cause {pair[0]} <-> {pair[1]}",
+            type(graph)(graph.nodes, graph.edges, bidirected),
+        )

@@ -1,0 +1,73 @@
+"""The nodes of a graph out of a table, seasons among them known by their role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mmm_bayes.causal.check.variables import NodeTable, node_table
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError, Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+_LEAST_ROWS = 20
+
+
+def graph_table(
+    graph: CausalGraph,
+    data: MMMData | pd.DataFrame | NodeTable,
+    nodes: Sequence[str] | None = None,
+    *,
+    season: Iterable[str] | None = None,
+    date: str | None = None,
+    geo: str | None = None,
+) -> NodeTable:
+    """Take nodes of a graph, all by default, out of a table.
+
+    Parameters
+    ----------
+    graph : CausalGraph
+        Its nodes of the role ``"seasonality"`` are the season of the year where the table has no
+        such column.
+    data : MMMData, pandas.DataFrame or NodeTable
+        The table.
+    nodes : sequence of str, optional
+        Nodes wanted.
+    season : iterable of str, optional
+        Nodes that are the season, in place of those that the roles tell.
+    date, geo : str, optional
+        Columns of a data frame.
+
+    Raises
+    ------
+    DataError
+        For nodes without columns, cells that are no numbers, or too few rows to tell anything.
+    """
+    if season is None:
+        known: set[str] = set()
+        if isinstance(data, MMMData):
+            known = {str(v) for name in ("channel", "control") for v in data.ds.coords[name].values}
+        elif not isinstance(data, NodeTable):
+            known = set(map(str, data.columns))
+        season = [v for v in graph.nodes_of("seasonality") if v not in known]
+    names = graph.nodes if nodes is None else nodes
+    return enough_rows(node_table(data, names, season=season, date=date, geo=geo))
+
+
+def enough_rows(table: NodeTable) -> NodeTable:
+    """Return the table.
+
+    Raises
+    ------
+    DataError
+        If it has too few rows to tell anything.
+    """
+    if table.n_rows < _LEAST_ROWS:
+        message = f"The table has {table.n_rows} rows: fewer than {_LEAST_ROWS} tell nothing."
+        remedy = "Take a longer window, or finer dates."
+        raise DataError([Finding("rows", "error", message, remedy)], "the table of the nodes")
+    return table

@@ -1,0 +1,134 @@
+"""Overlap of continuous treatments: which doses the table has seen in which circumstances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mmm_bayes.causal.check.dose_support import treatment_overlap
+from mmm_bayes.causal.check.graph_table import enough_rows, graph_table
+from mmm_bayes.causal.check.overlap_report import OverlapReport
+from mmm_bayes.causal.check.variables import NodeTable, node_table
+from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.data.schema import MMMData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+NDArray = np.ndarray[Any, Any]
+
+__all__ = ["OverlapReport", "overlap", "treatment_overlap"]
+
+
+def overlap(
+    data: MMMData | pd.DataFrame | NodeTable,
+    adjustment: CausalGraph | Mapping[str, Iterable[str]] | Iterable[str],
+    treatments: Sequence[str] | None = None,
+    *,
+    outcome: str | None = None,
+    doses: Mapping[str, NDArray] | None = None,
+    latent: Iterable[str] = (),
+    season: Iterable[str] | None = None,
+    date: str | None = None,
+    geo: str | None = None,
+    lags: int | str = 0,
+    strata: int = 3,
+) -> OverlapReport:
+    """Say of every channel which spend an answer is supported for, given the adjustment set.
+
+    An effect of a dose is an answer about rows as they were, had the dose been another one. Where
+    rows alike in what is adjusted for never had such a dose, it is the model that answers, not the
+    data. See :func:`treatment_overlap` for what is computed.
+
+    Parameters
+    ----------
+    data : MMMData, pandas.DataFrame or NodeTable
+        Treatments and what they are adjusted for.
+    adjustment : CausalGraph, mapping or iterable of str
+        A graph, whose smallest valid set for each treatment is taken; sets by treatment; or one set
+        for all.
+    treatments : sequence of str, optional
+        Default: nodes of the role ``"channel"`` of a graph, or the keys of a mapping.
+    outcome : str, optional
+        With a graph. Default: its node of the role ``"target"``.
+    doses : mapping of str to ndarray, optional
+        Series (row,) in place of the columns, such as adstocked spend, rows in the table's order.
+    latent : iterable of str
+        Nodes of the graph that are not measured.
+    season, date, geo
+        As for :func:`mmm_bayes.causal.check.falsification.falsify`.
+    lags : int or "auto"
+        Past of what is adjusted for that the treatment may follow.
+    strata : int
+        Strata that a dose is cut to, zero being one of its own where there is any.
+
+    Raises
+    ------
+    ValueError
+        If no treatment or outcome is known.
+    DataError
+        For columns that are missing, or are no numbers.
+    """
+    sets, names, graph, refused = _adjustment_sets(adjustment, treatments, outcome, tuple(latent))
+    wanted = list(dict.fromkeys([*names, *(v for name in names for v in sets.get(name, ()))]))
+    if graph is None:
+        table = enough_rows(node_table(data, wanted, season=season or (), date=date, geo=geo))
+    else:
+        table = graph_table(graph, data, wanted, season=season, date=date, geo=geo)
+    # Matrices are small here: threads would wait for each other longer than they work.
+    with threadpool_limits(1, user_api="blas"):
+        found = tuple(
+            treatment_overlap(
+                (doses or {}).get(name, table.vector(name)),
+                table.matrix(sets[name]),
+                name=name,
+                given=sets[name],
+                dates=table.dates,
+                geos=table.geos,
+                lags=lags,
+                strata=strata,
+            )
+            for name in names
+            if name in sets
+        )
+    return OverlapReport(found, refused)
+
+
+def _adjustment_sets(
+    adjustment: Any, treatments: Sequence[str] | None, outcome: str | None, latent: tuple[str, ...]
+) -> tuple[dict[str, tuple[str, ...]], list[str], CausalGraph | None, dict[str, str]]:
+    """Sets by treatment, treatments, the graph if there is one, and why some have no set."""
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+    refused: dict[str, str] = {}
+    if isinstance(adjustment, CausalGraph):
+        names = list(adjustment.nodes_of("channel") if treatments is None else treatments)
+        targets = adjustment.nodes_of("target") if outcome is None else (outcome,)
+        if not names or len(targets) != 1:
+            raise ValueError(
+                "overlap needs treatments= and outcome=, or a graph whose roles name channels and "
+                "one target."
+            )
+        sets: dict[str, tuple[str, ...]] = {}
+        for name in names:
+            try:
+                sets[name] = adjustment.adjustment_set(name, targets[0], latent=latent)
+            except GraphError as error:
+                refused[name] = str(error)
+        return sets, [name for name in names if name in sets], adjustment, refused
+    if isinstance(adjustment, Mapping):
+        sets = {name: tuple(given) for name, given in adjustment.items()}
+        names = list(sets if treatments is None else treatments)
+    else:
+        names = list(treatments or ())
+        sets = dict.fromkeys(names, tuple(adjustment))
+    if missing := [name for name in names if name not in sets]:
+        raise ValueError(f"No adjustment set is given for {', '.join(missing)}.")
+    if not names:
+        raise ValueError("overlap needs treatments= where one adjustment set is given.")
+    return sets, names, None, refused

@@ -1,0 +1,231 @@
+"""The variables of a graph as arrays: one block of columns a node, out of a table.
+
+Tests, effects and discovery all read a table through :func:`node_table`, so that a node means the
+same to each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NDArray = np.ndarray[Any, Any]
+
+_YEAR = 365.25
+
+
+@final
+@dataclass(frozen=True)
+class NodeTable:
+    """Nodes of a graph as columns of numbers, one row a date (and geo).
+
+    Attributes
+    ----------
+    columns : mapping of str to ndarray
+        Columns (row, k) by node; k is 1 but for nodes that stand for a season.
+    dates : pandas.DatetimeIndex or None
+        Date of every row.
+    geos : ndarray or None
+        Geo of every row as an integer; None for one series. Rows of a geo follow each other in
+        order of their dates.
+    """
+
+    columns: Mapping[str, NDArray]
+    dates: pd.DatetimeIndex | None = None
+    geos: NDArray | None = None
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Nodes that have columns."""
+        return tuple(self.columns)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values())))
+
+    def matrix(self, nodes: Iterable[str]) -> NDArray:
+        """Columns (row, sum of k) of some nodes, in the order given."""
+        parts = [self.columns[name] for name in nodes]
+        return np.concatenate(parts, axis=1) if parts else np.empty((self.n_rows, 0))
+
+    def vector(self, node: str) -> NDArray:
+        """The one column (row,) of a node.
+
+        Raises
+        ------
+        ValueError
+            If the node stands for several columns.
+        """
+        own = self.columns[node]
+        if own.shape[1] != 1:
+            raise ValueError(f"{node!r} stands for {own.shape[1]} columns: use matrix().")
+        return own[:, 0]
+
+    def select(self, rows: Any) -> NodeTable:
+        """The table of some rows (a mask, slice, or positions)."""
+        dates = None if self.dates is None else self.dates[rows]
+        geos = None if self.geos is None else self.geos[rows]
+        return NodeTable({name: own[rows] for name, own in self.columns.items()}, dates, geos)
+
+
+def node_table(
+    data: MMMData | pd.DataFrame | NodeTable,
+    nodes: Sequence[str],
+    *,
+    season: Iterable[str] = (),
+    date: str | None = None,
+    geo: str | None = None,
+    order: int = 2,
+) -> NodeTable:
+    r"""Take the nodes of a graph out of a table.
+
+    Parameters
+    ----------
+    data : MMMData or pandas.DataFrame
+        Of ``MMMData`` a channel is its exposure, a control its values, and the target's column
+        name (or ``"target"``) the target.
+    nodes : sequence of str
+        Nodes wanted.
+    season : iterable of str
+        Nodes that are no column but the season of the year: ``order`` pairs
+        :math:`\sin(2\pi k t / 365.25), \cos(2\pi k t / 365.25)` of the date ``t`` in days.
+    date, geo : str, optional
+        Columns of a data frame. Without a date rows are taken as they stand.
+    order : int
+        Pairs of a season.
+
+    Raises
+    ------
+    DataError
+        Listing every node without a column, every column that is not all finite numbers, and
+        seasons where there are no dates.
+    """
+    if isinstance(data, NodeTable):
+        return _selected(data, nodes)
+    if isinstance(data, MMMData):
+        frame, date, geo = _frame_of(data)
+    else:
+        frame = data
+    season = tuple(season)
+    findings: list[Finding] = []
+    dates = _dates(frame, date, findings)
+    columns: dict[str, NDArray] = {}
+    for name in nodes:
+        if name in season:
+            if dates is not None:
+                columns[name] = _fourier(dates, order)
+            elif date is None:
+                message = f"{name!r} is a season, but no dates are known."
+                remedy = "Give date=, or a column of this name."
+                findings.append(Finding("season", "error", message, remedy, name))
+        elif name not in frame.columns:
+            hint = nearest(name, map(str, frame.columns))
+            remedy = hint.strip() or f"Columns are {listing(frame.columns, 12)}."
+            message = f"Node {name!r} has no column in the table."
+            findings.append(Finding("unknown_node", "error", message, remedy, name))
+        else:
+            values = _numbers(frame, name, findings)
+            if values is not None:
+                columns[name] = values[:, None]
+    groups = None if geo is None else _groups(frame, geo, findings)
+    if findings:
+        raise DataError(findings, "the table of the graph's nodes")
+    keys = [key for key in (dates, groups) if key is not None]
+    if not keys:
+        return NodeTable(columns)
+    rows = np.lexsort([np.asarray(key) for key in keys])
+    found = NodeTable(columns, dates, groups).select(rows)
+    return found if groups is None or len(np.unique(groups)) > 1 else NodeTable(
+        found.columns, found.dates
+    )  # fmt: skip
+
+
+def _selected(table: NodeTable, nodes: Sequence[str]) -> NodeTable:
+    if missing := [name for name in nodes if name not in table.columns]:
+        raise DataError(
+            [
+                Finding(
+                    "unknown_node", "error", f"Node {name!r} has no column in the table.",
+                    nearest(name, table.nodes).strip() or f"Columns are {listing(table.nodes)}.",
+                    name,
+                )
+                for name in missing
+            ],
+            "the table of the graph's nodes",
+        )  # fmt: skip
+    return NodeTable({name: table.columns[name] for name in nodes}, table.dates, table.geos)
+
+
+def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:
+    """Exposure, controls and target by their names, with columns of date and geo."""
+    import pandas as pd
+
+    geos = np.repeat(np.arange(data.n_geos), data.n_dates)
+    parts: dict[str, NDArray] = {"_date": np.tile(data.dates.values, data.n_geos), "_geo": geos}
+    parts |= {name: values.ravel() for name, values in data.columns().items()}
+    if not data.has_target:
+        del parts[data.target_name]
+    return pd.DataFrame(parts), "_date", None if data.is_national else "_geo"
+
+
+def _dates(
+    frame: pd.DataFrame, date: str | None, findings: list[Finding]
+) -> pd.DatetimeIndex | None:
+    import pandas as pd
+
+    if date is None:
+        return None
+    if date not in frame.columns:
+        hint = nearest(date, map(str, frame.columns)).strip() or "Name the column of dates."
+        findings.append(Finding("date", "error", f"There is no column {date!r}.", hint, date))
+        return None
+    found = pd.to_datetime(frame[date], errors="coerce")
+    if found.isna().any():
+        rows = tuple(np.flatnonzero(found.isna().to_numpy()).tolist())
+        message = f"Column {date!r} holds no date in rows {listing(rows)}."
+        findings.append(Finding("date", "error", message, "Write ISO dates.", date, rows))
+        return None
+    return pd.DatetimeIndex(found)
+
+
+def _fourier(dates: pd.DatetimeIndex, order: int) -> NDArray:
+    import pandas as pd
+
+    days = np.asarray((dates - pd.Timestamp("2000-01-01")) / pd.Timedelta(days=1), float)
+    angle = 2.0 * np.pi * np.arange(1, order + 1) * days[:, None] / _YEAR
+    return np.concatenate([np.sin(angle), np.cos(angle)], axis=1)
+
+
+def _numbers(frame: pd.DataFrame, name: str, findings: list[Finding]) -> NDArray | None:
+    import pandas as pd
+
+    found = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
+    wrong = np.flatnonzero(~np.isfinite(found))
+    if wrong.size:
+        message = f"Column {name!r} holds no finite number in rows {listing(wrong.tolist())}."
+        remedy = "Fill the gaps, or drop these rows."
+        rows = tuple(wrong.tolist())
+        findings.append(Finding("missing_value", "error", message, remedy, name, rows))
+        return None
+    return found
+
+
+def _groups(frame: pd.DataFrame, geo: str, findings: list[Finding]) -> NDArray | None:
+    import pandas as pd
+
+    if geo not in frame.columns:
+        hint = nearest(geo, map(str, frame.columns)).strip() or "Name the column of geos."
+        findings.append(Finding("geo", "error", f"There is no column {geo!r}.", hint, geo))
+        return None
+    codes, _ = pd.factorize(frame[geo], sort=True)
+    return np.asarray(codes)

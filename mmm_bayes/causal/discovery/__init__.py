@@ -1,0 +1,1 @@
+"""Hybrid discovery: the data's graph and the experts' statements."""

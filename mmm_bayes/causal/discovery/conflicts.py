@@ -1,0 +1,285 @@
+"""Where experts and data disagree: the evidence on each dispute, and questions to settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import numpy as np
+
+from mmm_bayes.causal.check.variables import NodeTable
+from mmm_bayes.causal.discovery.evidence import Evidence, evidence_of
+from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.causal.discovery.posterior import prior_probabilities
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.checks import Pair
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NDArray = np.ndarray[Any, Any]
+
+Kind = Literal["rejected", "reversed", "insisted"]
+
+# Data that halve the odds of a statement. A stricter bound misses statements of edges that are not
+# there: data say less against these than against reversed ones (docs/results/discovery.md).
+_AGAINST = 0.5
+# Two to one: data that cannot tell a direction stay at one to one.
+_INSIST = 2.0 / 3.0
+_TITLES = {
+    "rejected": "human bias?",
+    "reversed": "direction?",
+    "insisted": "data issue?",
+}
+
+
+@final
+@dataclass(frozen=True)
+class Conflict:
+    """One edge on which experts and data disagree.
+
+    Attributes
+    ----------
+    kind : {"rejected", "reversed", "insisted"}
+        Experts state the edge and data see none; data see the reversed one; or data see the edge
+        and experts forbid it.
+    edge : (str, str)
+        The edge in question.
+    confidence : float
+        Of the experts' statement.
+    probability, data_probability, reversed_probability : float
+        Of the edge with the knowledge, from data alone, and of the reversed edge from data alone.
+    bayes_factor : float
+        For the edge, from the data and all other statements: how much they change its odds.
+    stability : float
+        Share of resampled tables whose own best graph joins the two nodes.
+    direction_share : float
+        Among those, share with this direction; not a number where there are none.
+    log_evidence, strength, p_value : float
+        Of the edge beside the other causes in the graph of the data alone
+        (:class:`mmm_bayes.causal.discovery.evidence.Evidence`).
+    questions : tuple of str
+        What to ask both sides.
+    """
+
+    kind: Kind
+    edge: Pair
+    confidence: float
+    probability: float
+    data_probability: float
+    reversed_probability: float
+    bayes_factor: float
+    stability: float
+    direction_share: float
+    log_evidence: float
+    strength: float
+    p_value: float
+    questions: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What kind of question it is: ``"human bias?"``, ``"direction?"``, ``"data issue?"``."""
+        return _TITLES[self.kind]
+
+    def __str__(self) -> str:
+        a, b = self.edge
+        says = {
+            "rejected": f"experts state it ({self.confidence:.0%} sure), the data see no effect",
+            "reversed": f"experts state it ({self.confidence:.0%} sure), the data see {b} -> {a}",
+            "insisted": f"experts forbid it ({self.confidence:.0%} sure), the data see it",
+        }[self.kind]
+        numbers = (
+            f"    probability from data alone {self.data_probability:.2f} (reversed "
+            f"{self.reversed_probability:.2f}), with knowledge {self.probability:.2f}; Bayes "
+            f"factor {self.bayes_factor:.2g}; joined in {self.stability:.0%} of resampled tables; "
+            f"p {self.p_value:.2g} beside the other causes"
+        )
+        asked = "\n".join(f"    - {question}" for question in self.questions)
+        return f"{self.title} {a} -> {b}: {says}.\n{numbers}.\n{asked}"
+
+
+@final
+@dataclass(frozen=True)
+class Conflicts(Sequence[Conflict]):
+    """All disputes, those with the clearest evidence first."""
+
+    items: tuple[Conflict, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: Any) -> Any:
+        return self.items[position]
+
+    def __iter__(self) -> Iterator[Conflict]:
+        return iter(self.items)
+
+    def on(self, edge: Sequence[str]) -> Conflict | None:
+        """Return the dispute on a pair of nodes, in either direction."""
+        return next((item for item in self.items if set(item.edge) == set(edge)), None)
+
+    def table(self) -> pd.DataFrame:
+        """One row a dispute, the questions left out."""
+        import pandas as pd
+
+        names = [f.name for f in fields(Conflict) if f.name not in ("edge", "questions")]
+        rows = [
+            {"cause": c.edge[0], "effect": c.edge[1], "question": c.title}
+            | {name: getattr(c, name) for name in names}
+            for c in self.items
+        ]
+        return pd.DataFrame(rows, columns=["cause", "effect", "question", *names])
+
+    def __str__(self) -> str:
+        if not self.items:
+            return "Experts and data do not disagree."
+        return "\n".join(f"{k}. {item}" for k, item in enumerate(self.items, 1))
+
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html(index=False, float_format="{:.3g}".format))
+
+
+@final
+@dataclass(frozen=True)
+class Seen:
+    """What resampled tables say of every edge ``[cause, effect]``.
+
+    Attributes
+    ----------
+    aligned, alone, doubted : ndarray
+        Probabilities with the knowledge, without it, and with every rule turned into a strong
+        prior.
+    joined, directed : ndarray
+        Share of resamples, without knowledge, whose graph joins the pair, and has this edge.
+    doubts : ndarray
+        Log prior odds behind ``doubted``.
+    """
+
+    aligned: NDArray
+    alone: NDArray
+    doubted: NDArray
+    joined: NDArray
+    directed: NDArray
+    doubts: NDArray
+
+    def bayes_factors(self, least: float) -> NDArray:
+        """Odds after over odds before, of probabilities kept ``least`` away from 0 and 1."""
+        after = np.clip(self.doubted, least, 1.0 - least)
+        before = np.clip(prior_probabilities(self.doubts), 1e-9, 1.0 - 1e-9)
+        return after / (1.0 - after) * (1.0 - before) / before
+
+
+def find_conflicts(
+    table: NodeTable, knowledge: Knowledge, graph: CausalGraph, seen: Seen, news: float, draws: int
+) -> Conflicts:
+    """List every statement that the data contradict.
+
+    A stated edge is disputed where the data, with all other statements, halve its odds or worse; a
+    forbidden one where the data alone give it, or both its directions where both are forbidden,
+    two thirds or more. Rules are no exception: for this question they count as strong priors.
+    ``graph`` is that of the data alone, whose other causes of an effect are held fixed in tests.
+    """
+    position = {name: i for i, name in enumerate(table.nodes)}
+    factors = seen.bayes_factors(0.5 / max(draws, 1))
+    found: list[Conflict] = []
+    stated = [(edge, knowledge.confidence_of(edge)) for edge in knowledge.required]
+    stated += [(edge, p) for edge, p in knowledge.probabilities.items() if p > 0.5]
+    for edge, sure in stated:
+        i, j = position[edge[0]], position[edge[1]]
+        if factors[i, j] < _AGAINST:
+            back, none = seen.doubted[j, i], 1.0 - seen.doubted[i, j] - seen.doubted[j, i]
+            kind: Kind = "reversed" if back > none else "rejected"
+            found.append(_conflict(kind, edge, sure, table, graph, seen, factors[i, j], news))
+    found += _insisted(table, knowledge, graph, seen, factors, news)
+    order = sorted(found, key=lambda c: -abs(np.log(max(c.bayes_factor, 1e-12))))
+    return Conflicts(tuple(order))
+
+
+def _insisted(
+    table: NodeTable,
+    knowledge: Knowledge,
+    graph: CausalGraph,
+    seen: Seen,
+    factors: NDArray,
+    news: float,
+) -> list[Conflict]:
+    nodes = table.nodes
+    sure = {edge: knowledge.confidence_of(edge) for edge in knowledge.forbidden}
+    for a in nodes:
+        for b in nodes:
+            if a != b and knowledge.against_tiers((a, b)):
+                sure[a, b] = max(sure.get((a, b), 0.0), knowledge.tier_confidence)
+    required = {frozenset(edge) for edge in knowledge.required}
+    found: list[Conflict] = []
+    for (a, b), confidence in sure.items():
+        i, j = nodes.index(a), nodes.index(b)
+        one, other = seen.alone[i, j], seen.alone[j, i]
+        whole = one + other if (b, a) in sure else one
+        # Of a pair forbidden both ways, the likelier direction stands for both.
+        doubled = (b, a) in sure and (other, j) > (one, i)
+        if whole >= _INSIST and not doubled and frozenset((a, b)) not in required:
+            found.append(
+                _conflict("insisted", (a, b), confidence, table, graph, seen, factors[i, j], news)
+            )
+    return found
+
+
+def _conflict(
+    kind: Kind,
+    edge: Pair,
+    confidence: float,
+    table: NodeTable,
+    graph: CausalGraph,
+    seen: Seen,
+    factor: float,
+    news: float,
+) -> Conflict:
+    i, j = table.nodes.index(edge[0]), table.nodes.index(edge[1])
+    others = [name for name in graph.parents(edge[1]) if name != edge[0]]
+    if table.columns[edge[1]].shape[1] == 1:
+        evidence = evidence_of(table, *edge, others, news)
+    else:
+        evidence = Evidence(np.nan, np.nan, np.nan)
+    joined = float(seen.joined[i, j])
+    return Conflict(
+        kind=kind,
+        edge=edge,
+        confidence=float(confidence),
+        probability=float(seen.aligned[i, j]),
+        data_probability=float(seen.alone[i, j]),
+        reversed_probability=float(seen.alone[j, i]),
+        bayes_factor=float(factor),
+        stability=joined,
+        direction_share=float(seen.directed[i, j]) / joined if joined > 0 else float("nan"),
+        log_evidence=evidence.log_evidence,
+        strength=evidence.strength,
+        p_value=evidence.p_value,
+        questions=_questions(kind, edge, graph),
+    )
+
+
+def _questions(kind: Kind, edge: Pair, graph: CausalGraph) -> tuple[str, ...]:
+    a, b = edge
+    between = [v for v in graph.descendants(a) if b in graph.descendants(v)]
+    way = f" The data find a way through {', '.join(between)}: is that meant?" if between else ""
+    if kind == "rejected":
+        return (
+            f"To experts: what would one see if {a} did not act on {b} directly?{way}",
+            f"To experts: is {a} -> {b} seen in an experiment, or taken from habit or a plan?",
+            f"To the data: did {a} vary enough, apart from the other causes of {b}, to show it?",
+            f"To the data: does {a} act later than within one row (a lag or adstock)?",
+        )
+    if kind == "reversed":
+        return (
+            f"To experts: which of {a} and {b} changes first, and who decides on {a}?",
+            f"To experts: could {a} be planned from {b}, or from a forecast of it?",
+            "To the data: do both follow a hidden cause? Then neither direction holds.",
+        )
+    return (
+        f"To the data: is {a} or {b} measured with error, or through one another (a quota, a "
+        "formula)?",
+        f"To the data: which hidden variable could move both {a} and {b}?",
+        f"To the data: were rows selected by {b} or by something it acts on?",
+        f"To experts: what rules {a} -> {b} out, and would an exception be known?",
+    )

@@ -1,0 +1,100 @@
+"""What a table says of one edge, given the other causes of its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from mmm_bayes.causal.check.variables import NodeTable
+from mmm_bayes.causal.discovery.score import fitted_set
+
+NDArray = np.ndarray[Any, Any]
+
+_DEGREE = 4
+
+
+@final
+@dataclass(frozen=True)
+class Evidence:
+    """Of one cause of a node, beside the others.
+
+    Attributes
+    ----------
+    log_evidence : float
+        Gain of the node's log score by the cause (natural logarithm of a Bayes factor).
+    strength : float
+        Share of the node's variance that is explained with the cause and not without it.
+    p_value : float
+        Of no further effect of the cause.
+    """
+
+    log_evidence: float
+    strength: float
+    p_value: float
+
+
+def evidence_of(
+    table: NodeTable, cause: str, effect: str, others: Sequence[str], news: float
+) -> Evidence:
+    """Weigh one cause of a node beside its others.
+
+    The test compares regressions with and without polynomials of the cause (F; polynomials of
+    ranks up to degree 4, and the values themselves) on ``news`` times the rows there are: rows
+    that follow each other in time count for less.
+
+    Parameters
+    ----------
+    table : NodeTable
+        The table; ``effect`` has one column.
+    cause, effect : str
+        The edge.
+    others : sequence of str
+        Other causes of the effect.
+    news : float
+        Effective over actual number of rows.
+    """
+    others = [name for name in others if name != cause]
+    with_it, residual = fitted_set(table, effect, [*others, cause])
+    without, before = fitted_set(table, effect, others)
+    spread = float(np.var(table.columns[effect]))
+    total = float(np.var(before) - np.var(residual)) if spread > 0 else 0.0
+    return Evidence(
+        news * (with_it - without),
+        max(total, 0.0),
+        _f_test(table, cause, effect, others, news),
+    )
+
+
+def _f_test(table: NodeTable, cause: str, effect: str, others: Sequence[str], news: float) -> float:
+    from scipy.stats import f
+
+    wanted = table.vector(effect)
+    base = np.column_stack([np.ones((len(wanted), 1)), *(_basis(table, v) for v in others)])
+    full = np.column_stack([base, _basis(table, cause)])
+    least, less = _squares(base, wanted), _squares(full, wanted)
+    rank, more = np.linalg.matrix_rank(base), np.linalg.matrix_rank(full)
+    spare = news * len(wanted) - more
+    if more == rank or spare < 1.0:
+        return 1.0
+    ratio = (least - less) / (more - rank) / max(less / spare, 1e-12)
+    return float(f.sf(ratio, more - rank, spare))
+
+
+def _basis(table: NodeTable, node: str) -> NDArray:
+    columns = table.columns[node]
+    if columns.shape[1] > 1:
+        return columns
+    order = np.argsort(np.argsort(columns[:, 0], kind="stable"), kind="stable")
+    ranks = (2.0 * order + 1.0) / len(order) - 1.0
+    spread = columns.std(0)
+    values = (columns - columns.mean(0)) / np.where(spread > 0, spread, 1.0)
+    return np.column_stack([legendre.legvander(ranks, _DEGREE)[:, 1:], values])
+
+
+def _squares(design: NDArray, wanted: NDArray) -> float:
+    fitted = design @ np.linalg.lstsq(design, wanted, rcond=None)[0]
+    return float(((wanted - fitted) ** 2).sum())

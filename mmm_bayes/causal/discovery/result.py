@@ -1,0 +1,104 @@
+"""What a search returns: the aligned graph, every edge with its evidence, and the disputes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from mmm_bayes.causal.check.variables import NodeTable
+from mmm_bayes.causal.discovery.conflicts import Conflicts
+from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NDArray = np.ndarray[Any, Any]
+
+
+@final
+@dataclass(frozen=True, repr=False, eq=False)
+class Discovery:
+    """A graph that data and experts agree on best, and where they do not.
+
+    Attributes
+    ----------
+    graph : CausalGraph
+        The aligned graph: of all acyclic ones that obey the rules, that with the fewest wrong
+        pairs to be expected.
+    data_graph : CausalGraph
+        The same from data alone.
+    edges : pandas.DataFrame
+        A row an edge of the graph: ``cause``, ``effect``, ``source`` (``"experts"``, ``"data"`` or
+        ``"both"``), ``probability`` with knowledge and ``data_probability`` without, ``stability``
+        (share of resampled tables that join the pair, without knowledge), ``direction_share`` of
+        those, ``strength`` (share of the effect's variance that only this cause explains),
+        ``log_evidence`` and ``p_value`` beside the other causes, all three within a row: an effect
+        that ``"pcmci"`` finds at a lag need not show in them.
+    conflicts : Conflicts
+        Statements of experts that the data contradict.
+    probabilities, data_probabilities : pandas.DataFrame
+        Of every edge, a row a cause and a column an effect.
+    samples : tuple of (CausalGraph, float)
+        The most probable graphs, with knowledge, and their probabilities.
+    knowledge : Knowledge
+        What experts said.
+    settings : dict
+        Method and options, as plain values.
+    news : float
+        Effective over actual number of rows.
+    data_hash : str
+        Of the table that was read.
+    """
+
+    graph: CausalGraph
+    data_graph: CausalGraph
+    edges: pd.DataFrame
+    conflicts: Conflicts
+    probabilities: pd.DataFrame
+    data_probabilities: pd.DataFrame
+    samples: tuple[tuple[CausalGraph, float], ...]
+    knowledge: Knowledge
+    settings: dict[str, Any]
+    news: float
+    data_hash: str
+
+    def summary(self) -> str:
+        """Return the graph, its edges and the disputes as text."""
+        count = len(self.conflicts)
+        head = (
+            f"{len(self.graph.edges)} edges over {len(self.graph.nodes)} nodes "
+            f"({self.settings['method']}, {self.settings['bootstrap']} resampled tables); "
+            f"{count} {'dispute' if count == 1 else 'disputes'}"
+        )
+        shown = self.edges.to_string(index=False, float_format="{:.2g}".format)
+        return f"{head}\n\n{shown if len(self.edges) else 'No edges.'}\n\n{self.conflicts}"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return (
+            f"Discovery({len(self.graph.nodes)} nodes, {len(self.graph.edges)} edges, "
+            f"{len(self.conflicts)} disputes)"
+        )
+
+    def _repr_html_(self) -> str:
+        edges = self.edges.to_html(index=False, float_format="{:.2g}".format)
+        return f"{edges}{self.conflicts._repr_html_() if self.conflicts else ''}"
+
+
+def hash_of(table: NodeTable) -> str:
+    """Return the SHA-256 of a table's nodes, numbers, dates and geos."""
+    digest = hashlib.sha256()
+    for name, column in table.columns.items():
+        digest.update(f"{name}\0{column.shape}\0".encode())
+        digest.update(np.ascontiguousarray(column, np.float64).tobytes())
+    if table.dates is not None:
+        digest.update(np.asarray(table.dates, "datetime64[ns]").astype(np.int64).tobytes())
+    if table.geos is not None:
+        digest.update(np.asarray(table.geos, np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,177 @@
+"""Probabilities of edges by each search, under experts' prior, under none, and in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from mmm_bayes.causal.check.variables import NodeTable
+from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.causal.discovery.libraries import SEARCHES, Rules
+from mmm_bayes.causal.discovery.posterior import candidate_sets, draw_under, least_errors, pooled
+from mmm_bayes.causal.discovery.result import hash_of
+from mmm_bayes.causal.discovery.rows import block_rows, share_of_news
+from mmm_bayes.causal.discovery.score import LocalScores, fitted_set, local_scores, scores_near
+
+NDArray = np.ndarray[Any, Any]
+
+# What a rule counts for where the question is whether the data contradict it.
+_RULE_IN_DOUBT = 0.95
+_KEPT_GRAPHS = 50
+
+
+def resampled(
+    rng: np.random.Generator, table: NodeTable, bootstrap: int, block: int
+) -> list[tuple[NodeTable, NDArray | None]]:
+    """Return resampled tables, with how often each of their rows was drawn; for 0, the table."""
+    if bootstrap == 0:
+        return [(table, None)]
+    found: list[tuple[NodeTable, NDArray | None]] = []
+    for _ in range(bootstrap):
+        rows, counts = block_rows(rng, table, block)
+        found.append((table.select(rows), counts))
+    return found
+
+
+@final
+@dataclass(frozen=True)
+class Priors:
+    """Log odds ``[cause, effect]`` of experts, of nobody, and of experts in doubt; and rules."""
+
+    experts: NDArray
+    nobody: NDArray
+    doubts: NDArray
+    required: NDArray
+    nothing: NDArray
+
+    @property
+    def forbidden(self) -> NDArray:
+        """Edges that experts' rules leave no room for."""
+        return np.isneginf(self.experts)
+
+    @property
+    def never(self) -> NDArray:
+        """Edges that there is no room for whatever experts say: into a season, or a loop."""
+        return np.isneginf(self.nobody)
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether experts make rules."""
+        return bool(self.required.any() or (self.forbidden & ~self.never).any())
+
+
+def priors_of(table: NodeTable, knowledge: Knowledge, edge_odds: float) -> Priors:
+    """Return the three priors over the graphs of a table; nothing acts on a season."""
+    nodes = table.nodes
+    wide = [i for i, name in enumerate(nodes) if table.columns[name].shape[1] > 1]
+    experts, required = knowledge.prior(nodes, edge_odds)
+    nobody, nothing = Knowledge().prior(nodes, edge_odds)
+    doubts, _ = knowledge.softened(_RULE_IN_DOUBT).prior(nodes, edge_odds)
+    for odds in (experts, nobody, doubts):
+        odds[:, wide] = -np.inf
+        np.fill_diagonal(odds, -np.inf)
+    return Priors(experts, nobody, doubts, required, nothing)
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """Probabilities ``[cause, effect]`` under the three priors, and graphs under the experts'."""
+
+    aligned: NDArray
+    alone: NDArray
+    doubted: NDArray
+    by_resample: NDArray
+    graphs: list[tuple[NDArray, float]]
+    news: float
+
+
+def by_scores(
+    rng: np.random.Generator,
+    table: NodeTable,
+    tables: Sequence[tuple[NodeTable, NDArray | None]],
+    knowledge: Knowledge,
+    priors: Priors,
+    draws: int,
+    max_parents: int,
+    cache: MutableMapping[str, LocalScores],
+) -> Found:
+    """Draw graphs by their scores on every resampled table, under each prior."""
+    candidates, size, stated = candidate_sets(table, knowledge, max_parents)
+    scored = []
+    for one, counts in tables:
+        key = f"{hash_of(one)} {size} {candidates}"
+        if key not in cache:
+            cache[key] = local_scores(one, max_parents=size, candidates=candidates, counts=counts)
+        near = scores_near(one, stated, cache[key], candidates=candidates, counts=counts)
+        scored.append(near)
+    news = _news(table, scored[0])
+    scored = [
+        LocalScores(one.nodes, one.sets, tuple(news * value for value in one.values))
+        for one in scored
+    ]
+    alone = draw_under(rng, scored, priors.nobody, priors.nothing, draws)
+    aligned = draw_under(rng, scored, priors.experts, priors.required, draws)
+    doubted = aligned
+    if priors.has_rules:
+        doubted = draw_under(rng, scored, priors.doubts, priors.nothing, draws)
+    return Found(
+        aligned.probabilities, alone.probabilities, doubted.probabilities, alone.by_resample,
+        aligned.most_probable(_KEPT_GRAPHS), news,
+    )  # fmt: skip
+
+
+def _news(table: NodeTable, scores: LocalScores) -> float:
+    """Share of news in the rows, from residuals given the best-scored causes; 1 without dates."""
+    if table.dates is None:
+        return 1.0
+    residuals = []
+    for i, name in enumerate(table.nodes):
+        if table.columns[name].shape[1] == 1:
+            best = int(scores.sets[i][scores.values[i].argmax()])
+            causes = [v for j, v in enumerate(table.nodes) if best >> j & 1]
+            residuals.append(fitted_set(table, name, causes)[1])
+    return share_of_news(np.column_stack(residuals), table.geos)
+
+
+def by_search(
+    tables: Sequence[tuple[NodeTable, NDArray | None]],
+    table: NodeTable,
+    priors: Priors,
+    method: str,
+    alpha: float,
+    edge_odds: float,
+) -> Found:
+    """Run a search of another package with rules and without, and weigh its shares of edges."""
+    search = SEARCHES[method]
+    none = np.zeros(priors.required.shape, bool)
+    alone = np.array([search(one, Rules(none, none), alpha) for one, _ in tables])
+    ruled = alone
+    if priors.has_rules:
+        rules = Rules(priors.required, priors.forbidden & ~np.eye(len(none), dtype=bool))
+        ruled = np.array([search(one, rules, alpha) for one, _ in tables])
+    # A share of 0 or 1 out of B tables is no certainty.
+    room = 1.0 / (len(tables) + 2.0)
+    softened = [(1.0 - room) * found.mean(0) + room * edge_odds for found in (alone, ruled)]
+    aligned = pooled(softened[1], priors.experts, edge_odds)
+    aligned = np.where(priors.required, 1.0, np.where(priors.required.T, 0.0, aligned))
+    doubted = pooled(softened[0], priors.doubts, edge_odds)
+    graphs = [(least_errors(paired(aligned), priors.required, priors.forbidden), 1.0)]
+    return Found(aligned, alone.mean(0), doubted, alone, graphs, _rows_news(table))
+
+
+def _rows_news(table: NodeTable) -> float:
+    if table.dates is None:
+        return 1.0
+    single = [name for name in table.nodes if table.columns[name].shape[1] == 1]
+    values = table.matrix(single)
+    return share_of_news(values - values.mean(0), table.geos)
+
+
+def paired(probabilities: NDArray) -> NDArray:
+    """Scale probabilities so that both directions of a pair sum to at most one."""
+    both = np.maximum(probabilities + probabilities.T, 1.0)
+    return probabilities / both

@@ -1,0 +1,358 @@
+"""A graph settled in rounds: searches, decisions with their reasons, and a file that keeps all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, final, get_args
+
+import numpy as np
+
+from mmm_bayes.causal.discovery.discover import discover
+from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.causal.discovery.result import Discovery
+from mmm_bayes.causal.discovery.score import LocalScores
+from mmm_bayes.causal.discovery.session_files import Run, read_session, write_session
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.checks import GraphError, Pair
+from mmm_bayes.runtime.findings import listing, nearest
+
+if TYPE_CHECKING:
+    pass
+
+Action = Literal["keep", "drop", "reverse", "open"]
+Table = Any
+"""``MMMData``, a data frame or a ``NodeTable``."""
+
+
+@final
+@dataclass(frozen=True)
+class Decision:
+    """What was settled on an edge, why, and after how many runs.
+
+    Attributes
+    ----------
+    edge : (str, str)
+        The edge.
+    action : {"keep", "drop", "reverse", "open"}
+        The edge is there; the two nodes are not joined; the reversed edge is there; or nothing is
+        settled yet.
+    reason : str
+        Why.
+    by : str
+        Who decided.
+    after_runs : int
+        Number of runs seen before.
+    """
+
+    edge: Pair
+    action: Action
+    reason: str
+    by: str
+    after_runs: int
+
+
+@final
+@dataclass(frozen=True)
+class Replay:
+    """A run made again.
+
+    Attributes
+    ----------
+    same_data, same_graph : bool
+        Whether the table and the graph are those of the recorded run.
+    discovery : Discovery
+        The result.
+    differences : tuple of str
+        Edges that are new or gone.
+    """
+
+    same_data: bool
+    same_graph: bool
+    discovery: Discovery
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        table = "the same table" if self.same_data else "another table: it has changed since"
+        gone = listing(self.differences, 20)
+        graph = "the same graph" if self.same_graph else f"another graph: {gone}"
+        return f"Replayed on {table}; {graph}."
+
+
+@final
+class DiscoverySession:
+    r"""Rounds of search and decision, none of which is ever taken back out of the record.
+
+    Each run keeps its table's hash, key, settings, knowledge, graph and disputes; each decision its
+    reason. Decisions become rules of the next run, the last one on a pair over earlier ones. With a
+    ``path``, the file is replaced by a whole one after every change.
+
+    Parameters
+    ----------
+    knowledge : Knowledge, optional
+        What experts said at first.
+    rng_key : jax.Array
+        Key of the runs: the same table and decisions give the same graph.
+    path : path, optional
+        A ``.json`` file to keep the session in.
+    options
+        Settings of :func:`mmm_bayes.causal.discovery.discover.discover`.
+
+    Examples
+    --------
+    >>> session = DiscoverySession(knowledge, rng_key=key, path="graph.json")  # doctest: +SKIP
+    >>> print(session.run_again(table))  # doctest: +SKIP
+    >>> session.decide(("tv", "sales"), "keep", reason="Lift test of 2024.")  # doctest: +SKIP
+    >>> session.run_again(table).graph  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge | None = None,
+        *,
+        rng_key: Any,
+        path: str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
+        self.knowledge = Knowledge() if knowledge is None else knowledge
+        self.options = dict(options)
+        self.path = None if path is None else Path(path)
+        self._key = _key_words(rng_key)
+        self._runs: list[Run] = []
+        self._decisions: list[Decision] = []
+        self._cache: dict[str, LocalScores] = {}
+        if self.path is not None and self.path.exists():
+            text = "There is a session already: DiscoverySession.load(path), or choose another."
+            raise FileExistsError(f"{self.path}: {text}")
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, first to last."""
+        return tuple(self._runs)
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All decisions, first to last."""
+        return tuple(self._decisions)
+
+    @property
+    def graph(self) -> CausalGraph:
+        """Graph of the last run.
+
+        Raises
+        ------
+        ValueError
+            If there was no run.
+        """
+        if not self._runs:
+            raise ValueError("There is no graph yet: call run_again(data).")
+        return self._runs[-1].graph
+
+    @property
+    def open_conflicts(self) -> tuple[Mapping[str, Any], ...]:
+        """Disputes of the last run that no decision settles; a changed table opens them again."""
+        if not self._runs:
+            return ()
+        settled = {
+            pair
+            for pair, one in self._last().items()
+            if one.action != "open"
+            and not any(run.data_changed for run in self._runs[one.after_runs :])
+        }
+        disputes = self._runs[-1].conflicts
+        return tuple(c for c in disputes if frozenset(c["edge"]) not in settled)
+
+    def decide(self, edge: Sequence[str], action: Action, *, reason: str, by: str = "") -> Decision:
+        """Settle an edge for the next run.
+
+        Parameters
+        ----------
+        edge : (cause, effect)
+            The edge.
+        action : {"keep", "drop", "reverse", "open"}
+            What is settled, see :class:`Decision`.
+        reason : str
+            Why; it may not be empty.
+        by : str
+            Who decided.
+
+        Raises
+        ------
+        GraphError
+            With everything that is wrong, contradictions with rules and other decisions among it.
+            Nothing is recorded then.
+        """
+        problems = []
+        pair: tuple[Any, ...] = tuple(edge)
+        if len(pair) != 2 or not all(isinstance(v, str) and v for v in pair) or pair[0] == pair[-1]:
+            problems.append(f'The edge should be two names, ("tv", "sales"), but is {edge!r}.')
+        elif self._runs:
+            nodes = self._runs[-1].graph.nodes
+            problems += [f"{v!r} is not a node.{nearest(v, nodes)}" for v in pair if v not in nodes]
+        if action not in get_args(Action):
+            known = ", ".join(get_args(Action))
+            problems.append(f"The action should be one of {known}, but is {action!r}.")
+        if not str(reason).strip():
+            problems.append("The reason should say why: those who come later will ask.")
+        if problems:
+            raise GraphError(problems, "the decision")
+        decision = Decision((pair[0], pair[1]), action, str(reason).strip(), by, len(self._runs))
+        _with_decisions(self.knowledge, {**self._last(), frozenset(pair): decision})
+        self._decisions.append(decision)
+        self._save_if_kept()
+        return decision
+
+    def settled_knowledge(self) -> Knowledge:
+        """Return the experts' knowledge with the decisions as rules."""
+        return _with_decisions(self.knowledge, self._last())
+
+    def run_again(self, data: Table, **options: Any) -> Discovery:
+        """Search with the experts' knowledge and all decisions, and record the run.
+
+        Parameters
+        ----------
+        data : MMMData or pandas.DataFrame
+            The table.
+        options
+            Settings to change from here on.
+        """
+        settings = {**self.options, **options}
+        found = self._discover(data, self.settled_knowledge(), self._key, settings)
+        self.options = settings
+        before = self._runs[-1].data_hash if self._runs else found.data_hash
+        self._runs.append(Run.of(found, self._key, settings, found.data_hash != before))
+        self._save_if_kept()
+        return found
+
+    def replay(self, data: Table, run: int = -1) -> Replay:
+        """Make a recorded run again, and say whether table and graph are the same.
+
+        Parameters
+        ----------
+        data : MMMData or pandas.DataFrame
+            The table.
+        run : int
+            Position of the run.
+        """
+        if not self._runs:
+            raise ValueError("There is no run to replay: call run_again(data).")
+        recorded = self._runs[run]
+        found = self._discover(data, recorded.knowledge, recorded.key, recorded.options)
+        new, old = set(found.graph.edges), set(recorded.graph.edges)
+        differences = [f"{a} -> {b} is new" for a, b in sorted(new - old)]
+        differences += [f"{a} -> {b} is gone" for a, b in sorted(old - new)]
+        return Replay(found.data_hash == recorded.data_hash, new == old, found, tuple(differences))
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the session to a ``.json`` file, replaced only by a whole one, and keep it there.
+
+        Raises
+        ------
+        ValueError
+            If there is no path.
+        """
+        if path is not None:
+            self.path = Path(path)
+        if self.path is None:
+            raise ValueError("There is no file to save to: give a path.")
+        return write_session(
+            self.path,
+            knowledge=self.knowledge,
+            key=self._key,
+            options=self.options,
+            runs=self._runs,
+            decisions=[{**vars(one), "edge": list(one.edge)} for one in self._decisions],
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> DiscoverySession:
+        """Read a session; further changes go to the same file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        GraphError
+            If the file holds no session.
+        """
+        found = read_session(Path(path))
+        session = cls.__new__(cls)
+        session.knowledge, session.options = found["knowledge"], found["options"]
+        session.path, session._key = Path(path), found["key"]
+        session._runs, session._cache = found["runs"], {}
+        session._decisions = [Decision(**one) for one in found["decisions"]]
+        return session
+
+    def __str__(self) -> str:
+        lines = []
+        for position in range(len(self._runs) + 1):
+            for one in self._decisions:
+                if one.after_runs == position:
+                    name = f" ({one.by})" if one.by else ""
+                    edge = " -> ".join(one.edge)
+                    lines.append(f"  {one.action} {edge}{name}: {one.reason}")
+            if position < len(self._runs):
+                lines.append(f"run {position + 1}: {self._runs[position]}")
+        return "\n".join(lines) if lines else "No runs and no decisions yet."
+
+    def _last(self) -> dict[frozenset[str], Decision]:
+        """Last decision a pair."""
+        return {frozenset(one.edge): one for one in self._decisions}
+
+    def _discover(
+        self, data: Table, knowledge: Knowledge, key: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Discovery:
+        return discover(data, knowledge, rng_key=_key_of(key), cache=self._cache, **options)
+
+    def _save_if_kept(self) -> None:
+        if self.path is not None:
+            self.save()
+
+
+def _with_decisions(
+    knowledge: Knowledge, decisions: Mapping[frozenset[str], Decision]
+) -> Knowledge:
+    """Put decisions in place of what was said of their pairs; raise on contradictions."""
+    settled = {pair: one for pair, one in decisions.items() if one.action != "open"}
+    required = [edge for edge in knowledge.required if frozenset(edge) not in settled]
+    forbidden = [edge for edge in knowledge.forbidden if frozenset(edge) not in settled]
+    stated = {*required, *forbidden}
+    sure = {edge: c for edge, c in knowledge.confidences.items() if edge in stated}
+    for one in settled.values():
+        a, b = one.edge
+        added = {"keep": [(a, b)], "reverse": [(b, a)], "drop": []}[one.action]
+        required += added
+        barred = [(a, b), (b, a)] if one.action == "drop" else []
+        forbidden += barred
+        sure |= dict.fromkeys([*added, *barred], 1.0)
+    probable = {
+        edge: p for edge, p in knowledge.probabilities.items() if frozenset(edge) not in settled
+    }
+    return Knowledge(
+        tuple(required), tuple(forbidden), knowledge.tiers, probable, knowledge.confidence, sure,
+        knowledge.tier_confidence,
+    )  # fmt: skip
+
+
+def _key_words(rng_key: Any) -> dict[str, Any]:
+    """Return a JAX key as plain values."""
+    import jax
+
+    if isinstance(rng_key, jax.Array) and jax.numpy.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
+        words = np.asarray(jax.random.key_data(rng_key)).ravel()
+        return {"impl": str(jax.random.key_impl(rng_key)), "words": [int(w) for w in words]}
+    if getattr(rng_key, "dtype", None) == np.uint32:
+        return {"impl": "", "words": [int(w) for w in np.asarray(rng_key).ravel()]}
+    raise TypeError(
+        f"rng_key should be a JAX key, but is a {type(rng_key).__name__}. "
+        "Make one with jax.random.key(seed)."
+    )
+
+
+def _key_of(found: Mapping[str, Any]) -> Any:
+    import jax
+
+    words = jax.numpy.asarray(np.array(found["words"], np.uint32))
+    return jax.random.wrap_key_data(words, impl=found["impl"]) if found["impl"] else words

@@ -1,0 +1,1 @@
+"""Effects on adjustment sets: estimation, refutation, sensitivity, experiments."""

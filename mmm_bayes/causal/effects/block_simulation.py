@@ -1,0 +1,45 @@
+"""Changed data that keep weeks together: permuted blocks of dates, persistent random series."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mmm_bayes.causal.effects.estimators import Design
+from mmm_bayes.causal.effects.regression import block_length, least_squares, persistence
+
+NDArray = np.ndarray[Any, Any]
+
+
+def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
+    """Rows (row,) in blocks of dates permuted; rows of a geo stay with it, dates move together."""
+    n_dates = int(design.dates.max()) + 1
+    length = block_length(n_dates)
+    shifted = np.roll(np.arange(n_dates), int(rng.integers(n_dates)))
+    blocks = np.array_split(shifted, max(n_dates // length, 2))
+    order = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
+    geos = np.zeros(design.n_rows, int) if design.geos is None else design.geos
+    rows = np.empty(design.n_rows, int)
+    for geo in np.unique(geos):
+        own = np.flatnonzero(geos == geo)
+        own = own[np.argsort(design.dates[own])]
+        rows[own] = own[order[order < len(own)]]
+    return rows
+
+
+def persistent_series(rng: np.random.Generator, design: Design) -> NDArray:
+    """AR(1) series (row,) of mean 0 and deviation 1, as persistent as the dose; one a geo."""
+    x = np.column_stack([np.ones(design.n_rows), design.covariates])
+    rest = least_squares(design.dose, x).residuals
+    geos = np.zeros(design.n_rows, int) if design.geos is None else design.geos
+    series = np.empty(design.n_rows)
+    for geo in np.unique(geos):
+        own = np.flatnonzero(geos == geo)
+        slope = persistence(rest[own])
+        noise = rng.standard_normal(len(own)) * np.sqrt(1.0 - slope**2)
+        value = rng.standard_normal()
+        for place, row in enumerate(own):
+            value = slope * value + noise[place]
+            series[row] = value
+    return (series - series.mean()) / series.std()

@@ -1,0 +1,349 @@
+"""Effects of media on an outcome that one can defend: identified, estimated, with honest errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmm_bayes.causal.effects.design import (
+    Source,
+    chosen_adjustment,
+    examine_adjustment,
+    make_design,
+    outcome_of,
+    read_source,
+    transforms_for,
+)
+from mmm_bayes.causal.effects.estimate import (
+    Bootstrap,
+    Contrast,
+    Effect,
+    EffectEstimate,
+    EffectSettings,
+    EffectsTable,
+)
+from mmm_bayes.causal.effects.estimation import bootstrap_draws, estimate_design, robust_error
+from mmm_bayes.causal.effects.estimators import Design, Estimator
+from mmm_bayes.causal.effects.media import MediaTransform, Transforms
+from mmm_bayes.causal.effects.question import check_question, nodes_needed, treatments_of
+from mmm_bayes.causal.identify.criteria import IdentificationError
+from mmm_bayes.runtime.streams import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.check.variables import NodeTable
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.data.schema import MMMData
+
+NDArray = np.ndarray[Any, Any]
+
+__all__ = ["average_treatment_effect", "effects_table"]
+
+
+def average_treatment_effect(
+    data: MMMData | pd.DataFrame | NodeTable | Source,
+    graph: CausalGraph,
+    treatment: str,
+    outcome: str | None = None,
+    *,
+    rng_key: Any,
+    contrast: Contrast = "as_spent_vs_zero",
+    effect: Effect = "total",
+    estimator: Estimator = "linear",
+    transform: Transforms | str | None = None,
+    adjustment: Iterable[str] | None = None,
+    precise: bool = True,
+    modifiers: Sequence[str] = (),
+    latent: Iterable[str] = (),
+    bootstrap: Bootstrap = "wild",
+    draws: int = 500,
+    level: float = 0.9,
+    date: str | None = None,
+    geo: str | None = None,
+    spend: Mapping[str, str] | None = None,
+) -> EffectEstimate:
+    r"""Estimate the effect of a treatment on an outcome under a causal graph.
+
+    With :math:`f(d, z)` the outcome's mean at dose :math:`d` given the adjustment set :math:`z`,
+
+    .. math:: \text{as spent against zero: } \sum_t f(d_t, z_t) - f(0, z_t), \qquad
+              \text{per unit: } \frac{\sum_t f(d_t^+, z_t) - f(d_t, z_t)}{\sum_t x_t^+ - x_t}
+
+    where :math:`x^+` is spend raised by a hundredth throughout and :math:`d^+` its dose; without a
+    transform the latter is the slope, of a linear estimator the coefficient.
+
+    Parameters
+    ----------
+    data : MMMData or pandas.DataFrame
+        The table.
+    graph : CausalGraph
+        What causes what.
+    treatment, outcome : str
+        Nodes. The outcome defaults to the graph's node of role "target", or the table's target.
+    rng_key : jax.Array
+        Key of the bootstrap.
+    contrast : {"as_spent_vs_zero", "per_unit"}
+        Which of the two.
+    effect : {"total", "direct", "indirect"}
+        Through all paths, through the one edge (mediators are adjusted for), or total less direct.
+        In linear models without interactions these are the natural direct and indirect effect.
+    estimator : str
+        ``"linear"``; ``"splines"``, g-computation with smooth functions; ``"double_ml"``,
+        cross-fitted in blocks of time; ``"log_linear"``, effects that multiply; or by DoWhy
+        ``"backdoor.linear_regression"`` and ``"backdoor.generalized_linear_model"``, the first and
+        the last of these.
+    transform : mapping or "search", optional
+        Carry-over and saturation by channel, see
+        :func:`mmm_bayes.causal.effects.media.media_transforms`; channels in the adjustment set are
+        transformed as well. ``"search"`` chooses them, see
+        :func:`mmm_bayes.causal.effects.media.choose_transforms`; errors are then those given the
+        choice.
+    adjustment : iterable of str, optional
+        A set of your own. It is used as it is; what is wrong with it is said in a warning and in
+        ``notes``.
+    precise : bool
+        Whether to adjust for causes of the outcome that make the estimate more precise, too; else
+        for the smallest valid set.
+    modifiers : sequence of str
+        What the effect may depend on: nodes, ``"season"`` or ``"geo"``.
+    latent : iterable of str
+        Nodes of the graph that are not measured.
+    bootstrap : {"wild", "blocks"}
+        Dependent wild bootstrap of the influence, scaled to the robust error (draws of Student's
+        t); or refits to resampled blocks of dates, whose intervals are a little short at a
+        hundred weeks.
+    draws : int
+        Bootstrap draws.
+    level : float
+        Probability of intervals.
+    date, geo, spend
+        Columns of a data frame: of dates, geos, and of money by channel.
+
+    Raises
+    ------
+    IdentificationError
+        If the graph has no valid adjustment set; with the open paths and what would help.
+    DataError
+        Listing what is wrong with the table or the question.
+    ImportError
+        If an estimator's package is not installed.
+
+    Warns
+    -----
+    DataWarning
+        If an adjustment set given by hand is not valid.
+
+    References
+    ----------
+    J. Pearl (2009), Causality, 2nd edition, chapters 3 and 4.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from mmm_bayes import CausalGraph
+    >>> rng = np.random.default_rng(0)
+    >>> season = rng.normal(size=200)
+    >>> tv = 3 + season + rng.normal(size=200)
+    >>> sales = 20 + 2 * tv + 5 * season + rng.normal(size=200)
+    >>> table = pd.DataFrame({"season": season, "tv": tv, "sales": sales})
+    >>> graph = CausalGraph(edges=[("season", "tv"), ("season", "sales"), ("tv", "sales")])
+    >>> found = average_treatment_effect(
+    ...     table, graph, "tv", "sales", rng_key=jax.random.key(0), contrast="per_unit"
+    ... )
+    >>> found.adjustment, round(found.value, 1)
+    (('season',), 2.1)
+    """
+    check_question(effect, estimator, contrast, bootstrap, draws, level, adjustment)
+    target = outcome_of(data, graph, outcome)
+    settings = EffectSettings(estimator, contrast, bootstrap, draws, level)
+    given = None if adjustment is None else tuple(adjustment)
+    kinds: list[Any] = ["total", "direct"] if effect == "indirect" else [effect]
+    sets: dict[str, tuple[str, ...]] = {}
+    notes: dict[str, tuple[str, ...]] = {}
+    for kind in kinds:
+        if given is None:
+            sets[kind] = chosen_adjustment(
+                graph, treatment, target, kind, latent=latent, precise=precise
+            )
+            notes[kind] = ()
+        else:
+            notes[kind] = examine_adjustment(graph, treatment, target, kind, given)
+            sets[kind] = given
+    nodes = nodes_needed(graph, treatment, target, sets, modifiers)
+    source = read_source(data, graph, nodes, date=date, geo=geo, spend=spend)
+    first = sets[kinds[0]]
+    media = [v for v in graph.nodes if v in {treatment, *first} and _is_media(v, treatment, source)]
+    others = [v for v in first if v not in media]
+    transforms = transforms_for(source, target, media, others, transform)
+    found = [
+        _estimate(
+            source, treatment, target, kind, sets[kind], transforms, modifiers, settings,
+            rng_key, notes[kind],
+        )
+        for kind in kinds
+    ]  # fmt: skip
+    return found[0] if len(found) == 1 else _difference(*found)
+
+
+def effects_table(
+    data: MMMData | pd.DataFrame | NodeTable | Source,
+    graph: CausalGraph,
+    treatments: Iterable[str] | None = None,
+    outcome: str | None = None,
+    *,
+    rng_key: Any,
+    transform: Transforms | str | None = None,
+    latent: Iterable[str] = (),
+    precise: bool = True,
+    date: str | None = None,
+    geo: str | None = None,
+    spend: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> EffectsTable:
+    """Estimate total, direct and indirect effects of several treatments.
+
+    Parameters
+    ----------
+    data, graph, outcome, rng_key, transform, latent, precise, date, geo, spend
+        As in :func:`average_treatment_effect`. Transforms to search for are chosen once, for all
+        channels together.
+    treatments : iterable of str, optional
+        Default: the graph's nodes of role "channel", or the channels of the table.
+    **settings
+        Other arguments of :func:`average_treatment_effect`.
+
+    Returns
+    -------
+    EffectsTable
+        Direct and indirect effects only where a path runs through a mediator. Treatments that the
+        graph does not identify are listed with the reason.
+
+    Raises
+    ------
+    DataError
+        Listing what is wrong with the table or the question.
+    """
+    target = outcome_of(data, graph, outcome)
+    names = treatments_of(data, graph, treatments)
+    hidden = tuple(latent)
+    sets: dict[str, tuple[str, ...]] = {}
+    direct: dict[str, tuple[str, ...]] = {}
+    refused: dict[str, str] = {}
+    for name in names:
+        mediated = any(target in graph.descendants(v) for v in graph.children(name) if v != target)
+        try:
+            sets[name] = chosen_adjustment(
+                graph, name, target, "total", latent=hidden, precise=precise
+            )
+            if mediated:
+                direct[name] = chosen_adjustment(
+                    graph, name, target, "direct", latent=hidden, precise=precise
+                )
+        except IdentificationError as error:
+            refused[name if name not in sets else f"{name} (direct, indirect)"] = str(error)
+    adjusting = {name: (name, *own, *direct.get(name, ())) for name, own in sets.items()}
+    first = next(iter(names), target)
+    nodes = nodes_needed(graph, first, target, adjusting, settings.get("modifiers", ()))
+    source = read_source(data, graph, nodes, date=date, geo=geo, spend=spend)
+    if isinstance(transform, str):
+        others = {v for own in sets.values() for v in own} - set(names)
+        transform = transforms_for(source, target, names, sorted(others), transform)
+    kinds: dict[str, tuple[Effect, ...]] = {
+        name: ("total", "direct", "indirect") if name in direct else ("total",) for name in sets
+    }
+    found = tuple(
+        average_treatment_effect(
+            source, graph, name, target, rng_key=rng_key, effect=effect, transform=transform,
+            latent=hidden, precise=precise, **settings,
+        )
+        for name, own in kinds.items()
+        for effect in own
+    )  # fmt: skip
+    return EffectsTable(found, refused)
+
+
+def _estimate(
+    source: Source,
+    treatment: str,
+    outcome: str,
+    effect: Effect,
+    adjustment: tuple[str, ...],
+    transforms: Mapping[str, MediaTransform],
+    modifiers: Sequence[str],
+    settings: EffectSettings,
+    rng_key: Any,
+    notes: tuple[str, ...],
+) -> EffectEstimate:
+    design = make_design(source, treatment, outcome, adjustment, transforms, modifiers)
+    value, influence, fitted = estimate_design(design, settings)
+    error, dof = robust_error(influence, design, fitted.dof)
+    parameters, values = bootstrap_draws(
+        generator(rng_key), design, fitted, influence, error, dof, settings
+    )
+    money = source.spend.get(treatment)
+    return EffectEstimate(
+        treatment=treatment,
+        outcome=outcome,
+        effect=effect,
+        adjustment=adjustment,
+        value=value,
+        standard_error=error,
+        dof=dof,
+        draws=values,
+        settings=settings,
+        amount=source.table.vector(treatment) if money is None else money,
+        exposure=source.table.vector(treatment),
+        revenue=source.revenue,
+        dates=source.table.dates,
+        transform=transforms.get(treatment),
+        notes=(*notes, *_support(design, treatment, settings)),
+        design=design,
+        fitted=fitted,
+        parameter_draws=parameters,
+        influence=influence,
+    )
+
+
+def _difference(total: EffectEstimate, direct: EffectEstimate) -> EffectEstimate:
+    """Total less direct effect; both come from the same rows, so that their errors are joint."""
+    if total.influence is None or direct.influence is None or total.design is None:
+        raise ValueError("Both estimates need their arrays.")
+    influence = total.influence - direct.influence
+    dof = min(total.fitted.dof, direct.fitted.dof)  # type: ignore[union-attr]
+    error, degrees = robust_error(influence, total.design, dof)
+    return replace(
+        total,
+        effect="indirect",
+        adjustment=direct.adjustment,
+        value=total.value - direct.value,
+        standard_error=error,
+        dof=degrees,
+        draws=total.draws - direct.draws,
+        notes=tuple(dict.fromkeys((*total.notes, *direct.notes))),
+        design=None,
+        fitted=None,
+        parameter_draws=None,
+        influence=influence,
+        parts=(total, direct),
+    )
+
+
+def _support(design: Design, treatment: str, settings: EffectSettings) -> tuple[str, ...]:
+    """Say where zero is far from every dose that was seen."""
+    least, mean = float(design.dose.min()), float(design.dose.mean())
+    if settings.contrast == "as_spent_vs_zero" and mean > 0 and least > 0.25 * mean:
+        return (
+            f"{treatment} never comes near zero (its least dose is {least / mean:.0%} of the "
+            "mean): the answer at zero rests on the shape of the curve.",
+        )
+    return ()
+
+
+def _is_media(node: str, treatment: str, source: Source) -> bool:
+    return node in source.channels or (node == treatment and not source.channels)

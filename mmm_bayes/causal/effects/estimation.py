@@ -1,0 +1,128 @@
+"""Value, influence and bootstrap draws of one design."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mmm_bayes.causal.check.long_run import mean_error
+from mmm_bayes.causal.effects.dowhy_effects import DoWhyEffect
+from mmm_bayes.causal.effects.estimate import EffectEstimate, EffectSettings
+from mmm_bayes.causal.effects.estimators import ESTIMATORS, Design, Fitted
+from mmm_bayes.causal.effects.regression import block_length, block_rows, wild_multipliers
+
+NDArray = np.ndarray[Any, Any]
+
+
+def estimate_design(design: Design, settings: EffectSettings) -> tuple[float, NDArray, Fitted]:
+    """Value, influence (row,) and fit of a design, without draws."""
+    fitted = ESTIMATORS[settings.estimator](design)
+    slope = _gradient(fitted, design, settings)
+    value = float(_change(fitted, fitted.parameters, design, settings))
+    if settings.estimator.startswith("backdoor."):
+        model = DoWhyEffect(design, settings.estimator)
+        one, other = _doses(design, settings)
+        value = model.mean_change(one, other) * design.n_rows / _units(design, settings)
+    return value, fitted.influence @ slope, fitted
+
+
+def value_of(estimate: EffectEstimate, parameters: NDArray) -> float:
+    """Value of an estimate had its fit other parameters (p,), on the rows it was made on."""
+    if estimate.fitted is None or estimate.design is None:
+        raise ValueError("The estimate was made without its arrays.")
+    return float(_change(estimate.fitted, parameters, estimate.design, estimate.settings))
+
+
+def robust_error(influence: NDArray, design: Design, dof: float) -> tuple[float, float]:
+    """Standard error of an estimate from its influence (row,), and degrees of freedom."""
+    count = design.n_rows
+    found = mean_error(count * influence, design.dates, spent=count - dof)
+    return found.error, found.dof
+
+
+def bootstrap_draws(
+    rng: np.random.Generator,
+    design: Design,
+    fitted: Fitted,
+    influence: NDArray,
+    error: float,
+    dof: float,
+    settings: EffectSettings,
+) -> tuple[NDArray, NDArray]:
+    """Draws (draw, p) of the parameters and (draw,) of the value.
+
+    ``influence`` (row,), ``error`` and ``dof`` are those of the value.
+    """
+    if settings.bootstrap == "blocks":
+        steps = _block_steps(rng, design, fitted, settings.draws)
+    else:
+        steps = _wild_steps(rng, design, fitted, settings.draws, influence, error)
+        if dof > 2:
+            steps *= np.sqrt(dof / rng.chisquare(dof, settings.draws))[:, None]
+    parameters = fitted.parameters + steps
+    return parameters, _change(fitted, parameters, design, settings)
+
+
+def _block_steps(rng: np.random.Generator, design: Design, fitted: Fitted, count: int) -> NDArray:
+    """Departures (draw, p) of refits to resampled blocks of dates."""
+    from scipy.stats import norm, t
+
+    n_dates = int(design.dates.max()) + 1
+    length = block_length(n_dates)
+    refits = [
+        fitted.refit(design.select(block_rows(rng, design.dates, length))) for _ in range(count)
+    ]
+    # A variance from so few blocks is too small by one of them, and uncertain itself.
+    blocks = max(n_dates / length, 2.0)
+    wide = np.sqrt(blocks / (blocks - 1.0)) * t.ppf(0.95, blocks - 1.0) / norm.ppf(0.95)
+    return wide * (np.stack(refits) - fitted.parameters)
+
+
+def _wild_steps(
+    rng: np.random.Generator,
+    design: Design,
+    fitted: Fitted,
+    count: int,
+    influence: NDArray,
+    error: float,
+) -> NDArray:
+    """Departures (draw, p) by multipliers of the influence, drawn out to the robust error."""
+    n_dates = int(design.dates.max()) + 1
+    length = block_length(n_dates)
+    multipliers = wild_multipliers(rng, count, n_dates, length)[:, design.dates]
+    # What the multipliers' window makes of the value's error, exactly.
+    window = np.maximum(0.0, 1.0 - np.arange(n_dates) / length)
+    series = np.bincount(design.dates, weights=influence)
+    own = np.correlate(series, series, "full")[n_dates - 1 :]
+    spread = np.sqrt(max(own[0] + 2.0 * window[1:] @ own[1:], 1e-300))
+    return (error / spread) * (multipliers @ fitted.influence)
+
+
+def _doses(design: Design, settings: EffectSettings) -> tuple[NDArray, NDArray]:
+    if settings.contrast == "per_unit":
+        return design.dose, design.more
+    return design.off, design.dose
+
+
+def _units(design: Design, settings: EffectSettings) -> float:
+    return float(design.extra.sum()) if settings.contrast == "per_unit" else 1.0
+
+
+def _change(
+    fitted: Fitted, parameters: NDArray, design: Design, settings: EffectSettings
+) -> NDArray:
+    one, other = _doses(design, settings)
+    return fitted.change(parameters, one, other, design).sum(-1) / _units(design, settings)
+
+
+def _gradient(fitted: Fitted, design: Design, settings: EffectSettings) -> NDArray:
+    """Derivative (p,) of the value in the parameters."""
+    count = len(fitted.parameters)
+    if fitted.linear:
+        return _change(fitted, np.eye(count), design, settings)
+    size = np.abs(fitted.influence).sum(0)
+    steps = 1e-4 * np.diag(np.where(size > 0, size, 1e-8))
+    up = _change(fitted, fitted.parameters + steps, design, settings)
+    down = _change(fitted, fitted.parameters - steps, design, settings)
+    return (up - down) / (2.0 * np.diag(steps))

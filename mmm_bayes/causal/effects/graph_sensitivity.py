@@ -1,0 +1,363 @@
+"""What an effect would be under other graphs: each uncertain edge dropped, flipped or added."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, final
+
+import numpy as np
+
+from mmm_bayes.causal.effects.design import chosen_adjustment, outcome_of, read_source
+from mmm_bayes.causal.effects.effects import average_treatment_effect
+from mmm_bayes.causal.effects.estimate import EffectEstimate
+from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.identify.criteria import IdentificationError
+from mmm_bayes.runtime.findings import DataError, Finding, nearest
+from mmm_bayes.runtime.streams import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.data.schema import MMMData
+
+NDArray = np.ndarray[Any, Any]
+Edge = tuple[str, str]
+
+_MOST_ENUMERATED = 4096
+
+
+class _Answer(NamedTuple):
+    """Effect under one graph; without an estimate where it is not identified."""
+
+    estimate: EffectEstimate | None
+    reason: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GraphSensitivity:
+    """An effect under the graph, under its neighbours, and on average.
+
+    Attributes
+    ----------
+    base : EffectEstimate or None
+        Under the graph as given; None where that does not identify it.
+    table : pandas.DataFrame
+        One row a changed graph: ``change``, ``probability`` of it (of the edge being so),
+        ``value`` with its interval, ``shift`` in standard errors, ``adjusted_for``, ``note``.
+    mean, low, high : float
+        Average over graphs by their probability, and the interval of the mixture of their draws.
+    within, between : float
+        Standard deviation from the data given the graph, and from the graph.
+    unidentified : float
+        Probability of the graphs under which no adjustment set exists (left out of the average).
+    no_effect : float
+        Probability of the graphs in which the treatment does not cause the outcome.
+    """
+
+    base: EffectEstimate | None
+    table: pd.DataFrame
+    mean: float
+    low: float
+    high: float
+    within: float
+    between: float
+    unidentified: float
+    no_effect: float
+    level: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table of changed graphs."""
+        return self.table
+
+    def summary(self) -> str:
+        """The text of ``str()``."""
+        return str(self)
+
+    def __str__(self) -> str:
+        lines = []
+        if self.base is not None:
+            low, high = self.base.interval
+            lines.append(
+                f"{self.base.effect.capitalize()} effect of {self.base.treatment} on "
+                f"{self.base.outcome}: {self.base.value:.4g} ({low:.4g}, {high:.4g}) under the "
+                "graph as given"
+            )
+        lines.append(
+            f"  on average over graphs {self.mean:.4g} ({100 * self.level:g}% interval "
+            f"{self.low:.4g} to {self.high:.4g}); standard deviation {self.within:.3g} from the "
+            f"data, {self.between:.3g} from the graph"
+        )
+        if self.unidentified > 0:
+            lines.append(f"  not identified in {self.unidentified:.0%} of the graphs")
+        if self.no_effect > 0:
+            lines.append(f"  no causal path in {self.no_effect:.0%} of the graphs")
+        lines.append(self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(index=False, float_format=lambda x: f"{x:.4g}")
+
+
+def graph_sensitivity(
+    data: MMMData | pd.DataFrame,
+    graph: CausalGraph,
+    treatment: str,
+    outcome: str | None = None,
+    *,
+    edge_probabilities: Mapping[Edge, float],
+    rng_key: Any,
+    samples: int = 1000,
+    level: float = 0.9,
+    latent: Iterable[str] = (),
+    date: str | None = None,
+    geo: str | None = None,
+    spend: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> GraphSensitivity:
+    r"""Estimate an effect under every graph that differs in one uncertain edge, and on average.
+
+    Edges exist independently with the probabilities given, those without one are as they are in the
+    graph; an edge and its reverse exclude one another. Graphs with cycles have no probability. The
+    average is :math:`\sum_G p(G)\, \hat\tau_G` over the graphs that identify the effect; all are
+    listed where they are few, and sampled otherwise. Where no causal path is left the effect is
+    zero, without an error.
+
+    Parameters
+    ----------
+    data, graph, treatment, outcome, latent, date, geo, spend
+        As in :func:`mmm_bayes.causal.effects.effects.average_treatment_effect`.
+    edge_probabilities : mapping of (cause, effect) to float
+        Of the uncertain edges, in the graph or not.
+    rng_key : jax.Array
+        Key.
+    samples : int
+        Graphs drawn, where there are too many to list.
+    level : float
+        Probability of intervals.
+    **settings
+        Other arguments of ``average_treatment_effect``.
+
+    Raises
+    ------
+    DataError
+        Listing edges of unknown nodes and probabilities outside of 0 to 1.
+    """
+    _check(graph, edge_probabilities)
+    target = outcome_of(data, graph, outcome)
+    hidden = tuple(latent)
+    nodes = [name for name in graph.nodes if name not in hidden]
+    source = read_source(data, graph, nodes, date=date, geo=geo, spend=spend)
+    known: dict[Any, EffectEstimate] = {}
+
+    def answer(own: CausalGraph) -> _Answer:
+        effect = settings.get("effect", "total")
+        try:
+            # Graphs with the same adjustment sets have the same estimate.
+            kinds: Any = ("total", "direct") if effect == "indirect" else (effect,)
+            key = tuple(
+                chosen_adjustment(own, treatment, target, kind, latent=hidden) for kind in kinds
+            )
+            if key not in known:
+                known[key] = average_treatment_effect(
+                    source, own, treatment, target, rng_key=rng_key, level=level, latent=hidden,
+                    **settings,
+                )  # fmt: skip
+        except IdentificationError as error:
+            return _Answer(None, error.problems[0] if error.problems else str(error))
+        if target not in own.descendants(treatment):
+            return _Answer(known[key], "no causal path: the effect is zero")
+        return _Answer(known[key], "")
+
+    base = answer(graph)
+    table = _neighbours(graph, edge_probabilities, base, answer)
+    average = _average(
+        graph, edge_probabilities, treatment, target, answer, rng_key, samples, level
+    )
+    return GraphSensitivity(base.estimate, table, *average, level)
+
+
+def _neighbours(
+    graph: CausalGraph,
+    probabilities: Mapping[Edge, float],
+    base: _Answer,
+    answer: Callable[[CausalGraph], _Answer],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for (cause, effect), probability in probabilities.items():
+        for change, chance, other in _changes(graph, (cause, effect), probability, probabilities):
+            row: dict[str, Any] = {"change": change, "probability": chance}
+            if other is None:
+                row |= dict.fromkeys(("value", "low", "high", "shift"), np.nan)
+                rows.append({**row, "adjusted_for": "", "note": "makes a cycle"})
+                continue
+            own = answer(other)
+            rows.append({**row, **_record(own, base)})
+    columns = ["change", "probability", "value", "low", "high", "shift", "adjusted_for", "note"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _record(own: _Answer, base: _Answer) -> dict[str, Any]:
+    if own.estimate is None:
+        return {**dict.fromkeys(("value", "low", "high", "shift"), np.nan), "adjusted_for": "",
+                "note": own.reason}  # fmt: skip
+    low, high = own.estimate.interval
+    value = own.estimate.value
+    if own.reason:
+        value = low = high = 0.0
+    shift = np.nan
+    if base.estimate is not None and base.estimate.standard_error > 0:
+        shift = (value - base.estimate.value) / base.estimate.standard_error
+    return {
+        "value": value, "low": low, "high": high, "shift": shift,
+        "adjusted_for": ", ".join(own.estimate.adjustment) or "(nothing)", "note": own.reason,
+    }  # fmt: skip
+
+
+def _changes(
+    graph: CausalGraph, edge: Edge, probability: float, probabilities: Mapping[Edge, float]
+) -> Iterator[tuple[str, float, CausalGraph | None]]:
+    cause, effect = edge
+    back = (effect, cause)
+    if edge in graph.edges:
+        reverse = probabilities.get(back, np.nan)
+        absent = 1.0 - probability - (0.0 if np.isnan(reverse) else reverse)
+        yield f"drop {cause} -> {effect}", absent, _changed(graph, drop=edge)
+        yield f"flip {cause} -> {effect}", reverse, _changed(graph, drop=edge, add=back)
+    elif back not in graph.edges:
+        yield f"add {cause} -> {effect}", probability, _changed(graph, add=edge)
+
+
+def _changed(
+    graph: CausalGraph, *, drop: Edge | None = None, add: Edge | None = None
+) -> CausalGraph | None:
+    edges = [own for own in graph.edges if own != drop] + ([add] if add else [])
+    return _graph(graph, edges)
+
+
+def _graph(graph: CausalGraph, edges: Iterable[Edge]) -> CausalGraph | None:
+    """The graph with other edges; None where they make a cycle."""
+    try:
+        return CausalGraph(graph.nodes, edges, graph.bidirected, roles=graph.roles)
+    except GraphError:
+        return None
+
+
+def _average(
+    graph: CausalGraph,
+    probabilities: Mapping[Edge, float],
+    treatment: str,
+    outcome: str,
+    answer: Callable[[CausalGraph], _Answer],
+    rng_key: Any,
+    samples: int,
+    level: float,
+) -> tuple[float, float, float, float, float, float, float]:
+    """Mean, interval, deviations within and between, probability without answer or path."""
+    rng = generator(rng_key)
+    values, errors, weights, draws = [], [], [], []
+    total = unidentified = nothing = 0.0
+    for edges, weight in _graphs(graph, probabilities, rng, samples).items():
+        own = _graph(graph, edges)
+        if own is None:
+            continue
+        total += weight
+        if outcome not in own.descendants(treatment):
+            nothing += weight
+            values.append(0.0)
+            errors.append(0.0)
+            weights.append(weight)
+            draws.append(np.zeros(1))
+            continue
+        found = answer(own).estimate
+        if found is None:
+            unidentified += weight
+            continue
+        values.append(found.value)
+        errors.append(found.standard_error)
+        weights.append(weight)
+        draws.append(found.draws)
+    if not values:
+        share = 1.0 if total else 0.0
+        return (*(float("nan"),) * 5, share, nothing / total if total else 0.0)
+    w = np.asarray(weights) / np.sum(weights)
+    mean = float(w @ values)
+    within = float(np.sqrt(w @ np.square(errors)))
+    between = float(np.sqrt(w @ (np.asarray(values) - mean) ** 2))
+    counts = np.array([len(own) for own in draws])
+    low, high = _weighted_quantiles(
+        np.concatenate(draws), np.repeat(w / counts, counts), 0.5 * (1.0 - level)
+    )
+    return mean, low, high, within, between, unidentified / total, nothing / total
+
+
+def _graphs(
+    graph: CausalGraph, probabilities: Mapping[Edge, float], rng: np.random.Generator, samples: int
+) -> dict[tuple[Edge, ...], float]:
+    """Sets of edges with their weights: all of them, or a sample."""
+    certain = [edge for edge in graph.edges
+               if edge not in probabilities and edge[::-1] not in probabilities]  # fmt: skip
+    states = []
+    for edge, p in probabilities.items():
+        back = probabilities.get(edge[::-1])
+        if (
+            back is not None
+            and edge[::-1] in list(probabilities)[: list(probabilities).index(edge)]
+        ):
+            continue
+        # A certain edge of the graph against the one that is asked about stays where it is.
+        against = edge[::-1] in graph.edges and back is None
+        none: tuple[Edge, ...] = (edge[::-1],) if against else ()
+        options = [((edge,), p), (none, 1.0 - p - (back or 0.0))]
+        if back is not None:
+            options.append(((edge[::-1],), back))
+        states.append([(own, chance) for own, chance in options if chance > 0])
+    count = np.prod([len(own) for own in states], dtype=float) if states else 1.0
+    found: dict[tuple[Edge, ...], float] = {}
+    if count <= _MOST_ENUMERATED:
+        for combination in itertools.product(*states):
+            edges = tuple(sorted([*certain, *(e for own, _ in combination for e in own)]))
+            weight = float(np.prod([chance for _, chance in combination]))
+            found[edges] = found.get(edges, 0.0) + weight
+        return found
+    for _ in range(samples):
+        chosen = list(certain)
+        for own in states:
+            chances = np.array([chance for _, chance in own])
+            chosen += own[rng.choice(len(own), p=chances / chances.sum())][0]
+        key = tuple(sorted(chosen))
+        found[key] = found.get(key, 0.0) + 1.0 / samples
+    return found
+
+
+def _weighted_quantiles(values: NDArray, weights: NDArray, tail: float) -> tuple[float, float]:
+    order = np.argsort(values)
+    share = np.cumsum(weights[order])
+    ends = np.searchsorted(share, [tail * share[-1], (1.0 - tail) * share[-1]])
+    return float(values[order][ends[0]]), float(values[order][min(ends[1], len(values) - 1)])
+
+
+def _check(graph: CausalGraph, probabilities: Mapping[Edge, float]) -> None:
+    findings = []
+    for edge, probability in probabilities.items():
+        for name in edge:
+            if name not in graph.nodes:
+                message = f"Edge {edge} has the unknown node {name!r}."
+                hint = nearest(name, graph.nodes).strip() or "Name nodes of the graph."
+                findings.append(Finding("edge", "error", message, hint, name))
+        if not 0.0 <= probability <= 1.0:
+            message = f"The probability of {edge} is {probability}."
+            findings.append(Finding("probability", "error", message, "Give one from 0 to 1."))
+        back = probabilities.get(edge[::-1], 0.0)
+        if edge[0] < edge[1] and probability + back > 1.0 + 1e-9:
+            message = (
+                f"{edge} and its reverse have probabilities that sum to {probability + back:g}."
+            )
+            findings.append(Finding("probability", "error", message, "They exclude one another."))
+    if findings:
+        raise DataError(findings, "the edge probabilities")

@@ -1,0 +1,164 @@
+"""Experiments beside predictions: what a lift test saw, and what a model says of the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import numpy as np
+
+from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.runtime.findings import DataError, Finding, listing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+NDArray = np.ndarray[Any, Any]
+
+Agreement = Literal["agrees", "model too low", "model too high"]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class LiftComparison:
+    """Observed lifts beside predicted ones.
+
+    Attributes
+    ----------
+    tests : tuple of LiftTest
+        The experiments.
+    draws : tuple of ndarray
+        Predicted draws (draw,) of each.
+    table : pandas.DataFrame
+        By test: its measure, observed value with its interval, predicted median with its interval,
+        ``z``, ``p``, ``share_beyond`` (of predicted draws above the observed value), ``overlap`` of
+        the intervals, ``agreement``.
+    level : float
+        Probability of the intervals.
+    chi_squared_p : float
+        That all tests together deviate as much by chance.
+    """
+
+    tests: tuple[LiftTest, ...]
+    draws: tuple[NDArray, ...]
+    table: pd.DataFrame
+    level: float
+    chi_squared_p: float
+
+    @property
+    def verdict(self) -> str:
+        """What the tests together say of the model, in words."""
+        count, agreeing = len(self.tests), int((self.table["agreement"] == "agrees").sum())
+        words = f"{agreeing} of {count} tests agree with the model"
+        off = self.table[self.table["agreement"] != "agrees"]
+        words += "".join(f"; {name}: {own}" for name, own in off["agreement"].items())
+        if self.chi_squared_p < 0.05:
+            return words + f". Together they contradict it (p = {self.chi_squared_p:.2g})."
+        return words + f". Together they do not contradict it (p = {self.chi_squared_p:.2g})."
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table."""
+        return self.table
+
+    def summary(self) -> str:
+        """The text of ``str()``."""
+        return str(self)
+
+    def __str__(self) -> str:
+        return self.table.to_string(float_format=lambda x: f"{x:.4g}") + "\n" + self.verdict
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = self.table.to_html(float_format=lambda x: f"{x:.4g}")
+        return f"{table}<p>{self.verdict}</p>"
+
+
+def compare_lift_tests(
+    predict: Callable[[LiftTest], NDArray], tests: Iterable[LiftTest], *, level: float = 0.9
+) -> LiftComparison:
+    r"""Compare lift tests with what a model predicts for the same dates, geos and channel.
+
+    With the draws' mean :math:`m` and deviation :math:`s`, and the test's lift :math:`l` and error
+    :math:`e`, :math:`z = (l - m) / \sqrt{s^2 + e^2}`. A test agrees if :math:`|z|` stays below the
+    normal quantile of ``level``. Costs per target are compared by their inverses, as
+    :func:`mmm_bayes.data.lift_arms.lift_scale` says.
+
+    Parameters
+    ----------
+    predict : callable
+        Takes a :class:`LiftTest` and returns draws (draw,) of the lift.
+    tests : iterable of LiftTest
+        The experiments.
+    level : float
+        Probability of intervals and of agreement.
+
+    Raises
+    ------
+    DataError
+        If there are no tests, or a prediction is no finite numbers.
+    """
+    import pandas as pd
+    from scipy.stats import chi2, norm
+
+    own = tuple(tests)
+    if not own:
+        found = Finding("tests", "error", "There are no lift tests.", "Give at least one.")
+        raise DataError([found], "the comparison")
+    draws = tuple(np.asarray(predict(test), float).ravel() for test in own)
+    bad = [
+        t.name
+        for t, d in zip(own, draws, strict=True)
+        if not d.size or not np.isfinite(_gaussian(t, d)).all()
+    ]
+    if bad:
+        message = f"The prediction of {listing(bad)} is not all finite numbers."
+        remedy = "predict should return draws (draw,) of the lift."
+        raise DataError([Finding("predict", "error", message, remedy)], "the comparison")
+    reach = float(norm.ppf(0.5 + 0.5 * level))
+    rows = [_row(test, d, reach, level) for test, d in zip(own, draws, strict=True)]
+    table = pd.DataFrame(rows).set_index("test")
+    p = float(chi2.sf(float((table["z"] ** 2).sum()), len(own)))
+    return LiftComparison(own, draws, table, level, p)
+
+
+def _gaussian(test: LiftTest, values: Any) -> Any:
+    """Values on the scale on which a test's error is Gaussian: a cost's is its inverse."""
+    return 1.0 / values if test.measure == "cost_per_target" else values
+
+
+def _row(test: LiftTest, draws: NDArray, reach: float, level: float) -> dict[str, Any]:
+    from scipy.stats import norm
+
+    tail = 0.5 * (1.0 - level)
+    low, median, high = np.quantile(draws, [tail, 0.5, 1.0 - tail])
+    seen_low, seen_high = (test.lift + sign * reach * test.standard_error for sign in (-1, 1))
+    scale = _gaussian(test, draws)
+    error = test.standard_error * (test.lift**-2.0 if test.measure == "cost_per_target" else 1.0)
+    z = (_gaussian(test, test.lift) - scale.mean()) / np.hypot(scale.std(), error)
+    z = -z if test.measure == "cost_per_target" else z
+    shared = max(0.0, min(high, seen_high) - max(low, seen_low))
+    shorter = min(high - low, seen_high - seen_low)
+    inside = low <= seen_high and seen_low <= high
+    overlap = shared / shorter if shorter > 0 else float(inside)
+    agreement: Agreement = "agrees"
+    if abs(z) > reach:
+        agreement = "model too low" if z > 0 else "model too high"
+    return {
+        "test": test.name,
+        "channel": test.label,
+        "measure": test.measure,
+        "observed": test.lift,
+        "observed_low": seen_low,
+        "observed_high": seen_high,
+        "predicted": median,
+        "predicted_low": low,
+        "predicted_high": high,
+        "z": z,
+        "p": float(2.0 * norm.sf(abs(z))),
+        "share_beyond": float((draws > test.lift).mean()),
+        "overlap": overlap,
+        "agreement": agreement,
+    }

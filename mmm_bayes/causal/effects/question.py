@@ -1,0 +1,107 @@
+"""What a question about effects asks for, checked: nodes, treatments, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+from mmm_bayes.causal.effects.estimate import Bootstrap, Contrast, Effect
+from mmm_bayes.causal.effects.estimators import ESTIMATORS
+from mmm_bayes.runtime.findings import DataError, Finding, nearest
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+
+def nodes_needed(
+    graph: CausalGraph,
+    treatment: str,
+    outcome: str,
+    sets: Mapping[str, tuple[str, ...]],
+    modifiers: Sequence[str],
+) -> tuple[str, ...]:
+    """Nodes whose columns an estimation reads, in the graph's order.
+
+    Raises
+    ------
+    DataError
+        If a modifier is no node, and not ``"season"`` or ``"geo"``.
+    """
+    named = {treatment, outcome, *(v for own in sets.values() for v in own)}
+    named |= {v for v in modifiers if v in graph.nodes}
+    wrong = [v for v in modifiers if v not in graph.nodes and v not in ("season", "geo")]
+    if wrong:
+        raise DataError(
+            [
+                Finding(
+                    "modifiers", "error", f"{v!r} is no node, and not 'season' or 'geo'.",
+                    nearest(v, (*graph.nodes, "season", "geo")).strip() or "Name a node.", v,
+                )
+                for v in wrong
+            ],
+            "the question",
+        )  # fmt: skip
+    return tuple(v for v in graph.nodes if v in named)
+
+
+def treatments_of(
+    data: Any, graph: CausalGraph, treatments: Iterable[str] | None
+) -> tuple[str, ...]:
+    """Treatments: as given, the graph's channels, or the table's.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    if treatments is not None:
+        return tuple(treatments)
+    names = graph.nodes_of("channel")
+    if not names and hasattr(data, "channels"):
+        names = tuple(v for v in graph.nodes if v in set(map(str, data.channels)))
+    if not names:
+        message = "It is not clear which nodes are treatments."
+        remedy = 'Give treatments=, or nodes of the graph the role "channel".'
+        raise DataError([Finding("treatments", "error", message, remedy)], "the question")
+    return names
+
+
+def check_question(
+    effect: str,
+    estimator: str,
+    contrast: str,
+    bootstrap: str,
+    draws: int,
+    level: float,
+    adjustment: Iterable[str] | None,
+) -> None:
+    """Refuse a question, with everything that is wrong with it."""
+    findings = [
+        Finding(
+            name, "error", f"{name} should be one of {', '.join(known)}; got {value!r}.",
+            nearest(value, known).strip() or "Choose one of these.", name,
+        )
+        for name, value, known in (
+            ("effect", effect, get_args(Effect)),
+            ("estimator", estimator, tuple(ESTIMATORS)),
+            ("contrast", contrast, get_args(Contrast)),
+            ("bootstrap", bootstrap, get_args(Bootstrap)),
+        )
+        if value not in known
+    ]  # fmt: skip
+    if estimator == "double_ml" and bootstrap == "blocks":
+        message = (
+            "Cross-fitting cannot be resampled by blocks: copies of a row would be on both sides."
+        )
+        findings.append(Finding("bootstrap", "error", message, "Take bootstrap='wild'."))
+    if effect == "indirect" and adjustment is not None:
+        message = "An indirect effect needs two sets, one for the total and one for the direct."
+        remedy = "Estimate these two with adjustment=, or leave it out."
+        findings.append(Finding("adjustment", "error", message, remedy, "adjustment"))
+    if draws < 1:
+        findings.append(Finding("draws", "error", f"draws is {draws}.", "Take 500.", "draws"))
+    if not 0.0 < level < 1.0:
+        message = f"level should be between 0 and 1; got {level}."
+        findings.append(Finding("level", "error", message, "Take 0.9.", "level"))
+    if findings:
+        raise DataError(findings, "the question")

@@ -1,0 +1,348 @@
+"""Attempts to refute an effect, where the truth is known or nothing should change.
+
+The tests are those of DoWhy (Sharma and Kiciman 2020), in versions that keep weeks together:
+placebos and dummy outcomes are permuted in blocks of dates, subsets leave out blocks, simulated
+causes are as persistent as the dose. DoWhy's own, which take rows for independent, run on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmm_bayes.causal.effects.block_simulation import permuted_blocks, persistent_series
+from mmm_bayes.causal.effects.dowhy_effects import DoWhyEffect
+from mmm_bayes.causal.effects.estimate import EffectEstimate
+from mmm_bayes.causal.effects.estimation import estimate_design, robust_error, value_of
+from mmm_bayes.causal.effects.estimators import ESTIMATORS, Design
+from mmm_bayes.causal.effects.refutation_report import Refutation, RefutationReport
+from mmm_bayes.causal.effects.regression import block_length, least_squares
+from mmm_bayes.runtime.findings import DataError, Finding, nearest
+from mmm_bayes.runtime.streams import streams
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NDArray = np.ndarray[Any, Any]
+
+_DOWHY = ("placebo_treatment", "random_common_cause", "data_subset")
+
+
+def refute(
+    estimate: EffectEstimate,
+    *,
+    rng_key: Any,
+    tests: Sequence[str] | None = None,
+    simulations: int = 100,
+    strengths: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7),
+) -> RefutationReport:
+    """Try to refute an effect.
+
+    Parameters
+    ----------
+    estimate : EffectEstimate
+        A total or direct effect (an indirect one stands and falls with both).
+    rng_key : jax.Array
+        Key.
+    tests : sequence of str, optional
+        Of ``"placebo_treatment"``, ``"random_common_cause"``, ``"data_subset"``,
+        ``"dummy_outcome"``, ``"unobserved_confounder"`` (default: these), and DoWhy's own as
+        ``"dowhy.placebo_treatment"``, ``"dowhy.random_common_cause"``, ``"dowhy.data_subset"``.
+    simulations : int
+        Changed data sets a test.
+    strengths : sequence of float
+        Of the simulated hidden confounder, from 0 to below 1: its correlation with the dose, and
+        its effect on the outcome in standard deviations of what the adjustment set leaves. A log-
+        linear outcome is kept at zero or above.
+
+    Raises
+    ------
+    DataError
+        Listing unknown tests, too few simulations, and estimates without arrays.
+
+    References
+    ----------
+    A. Sharma and E. Kiciman (2020), DoWhy: an end-to-end library for causal inference.
+    arXiv:2011.04216.
+    """
+    names = tuple(_TESTS) if tests is None else tuple(tests)
+    _check(estimate, names, simulations)
+    rngs = streams(rng_key, names)
+    found, table = [], None
+    for name in names:
+        if name.startswith("dowhy."):
+            found.append(_by_dowhy(estimate, name, rngs[name], simulations))
+        elif name == "unobserved_confounder":
+            table = _confounding(
+                estimate, rngs[name], min(max(simulations // 10, 3), 10), strengths
+            )
+            found.append(_confounder_verdict(estimate, table))
+        else:
+            found.append(_TESTS[name](estimate, rngs[name], simulations))
+    return RefutationReport(estimate, tuple(found), table)
+
+
+def _placebo_treatment(
+    estimate: EffectEstimate, rng: np.random.Generator, count: int
+) -> Refutation:
+    design = _design(estimate)
+    values = np.empty(count)
+    for i in range(count):
+        rows = permuted_blocks(rng, design)
+        values[i] = _again(
+            estimate,
+            replace(
+                design, dose=design.dose[rows], off=design.off[rows], more=design.more[rows],
+                extra=design.extra[rows],
+            ),
+        )  # fmt: skip
+    p = _tail(values, estimate.value, 0.0)
+    centre = abs(values.mean()) / (values.std() / np.sqrt(count) + 1e-300)
+    good = p < 0.1 and (centre < 4 or abs(values.mean()) < 0.25 * abs(estimate.value))
+    words = (
+        f"with the treatment's blocks of dates permuted the effect is {values.mean():.3g} on "
+        f"average (should be 0), and as far from 0 as the estimate in {100 * p:.0f}% of "
+        f"{count} placebos: "
+        + ("the estimate is no product of chance." if good else
+           "an effect of this size also comes without the treatment.")
+    )  # fmt: skip
+    return Refutation("placebo_treatment", values, 0.0, p, "holds" if good else "doubtful", words)
+
+
+def _random_common_cause(
+    estimate: EffectEstimate, rng: np.random.Generator, count: int
+) -> Refutation:
+    design = _design(estimate)
+    values = np.empty(count)
+    for i in range(count):
+        extra = persistent_series(rng, design)
+        values[i] = _again(
+            estimate, replace(design, covariates=np.column_stack([design.covariates, extra]))
+        )
+    return _unchanged(
+        "random_common_cause", estimate, values, 0.5,
+        "with a random series (as persistent as the dose) adjusted for as well",
+    )  # fmt: skip
+
+
+def _data_subset(estimate: EffectEstimate, rng: np.random.Generator, count: int) -> Refutation:
+    design = _design(estimate)
+    n_dates = int(design.dates.max()) + 1
+    length = block_length(n_dates)
+    values = np.empty(count)
+    for i in range(count):
+        out = np.zeros(n_dates, bool)
+        while out.mean() < 0.2:
+            start = rng.integers(0, n_dates)
+            out[(start + np.arange(length)) % n_dates] = True
+        rows = np.flatnonzero(~out[design.dates])
+        values[i] = value_of(estimate, _fitted(estimate).refit(design.select(rows)))
+    return _unchanged(
+        "data_subset", estimate, values, 1.0, "with a fifth of the dates left out, in blocks"
+    )
+
+
+def _dummy_outcome(estimate: EffectEstimate, rng: np.random.Generator, count: int) -> Refutation:
+    design = _design(estimate)
+    without = design.outcome - estimate.rows()
+    x = np.column_stack([np.ones(design.n_rows), design.covariates])
+    base = least_squares(without, x)
+    fitted = x @ base.coefficients
+    values, said = np.empty(count), np.empty(count, bool)
+    from scipy.stats import t
+
+    for i in range(count):
+        rows = permuted_blocks(rng, design)
+        outcome = np.maximum(fitted + base.residuals[rows], _floor(design))
+        own = replace(design, outcome=outcome)
+        settings = replace(estimate.settings, estimator=_own_name(estimate))
+        values[i], influence, fit = estimate_design(own, settings)
+        error, dof = robust_error(influence, own, fit.dof)
+        said[i] = abs(values[i]) > t.ppf(0.95, dof) * error
+    p, rate = _tail(values, estimate.value, 0.0), float(said.mean())
+    # A level of 10%, and two Monte Carlo errors of this many simulations.
+    good = rate <= 0.15 + 2.0 * np.sqrt(0.1 * 0.9 / count)
+    words = (
+        f"on outcomes that the treatment does not touch the effect is {values.mean():.3g} on "
+        f"average (should be 0), and 90% intervals miss 0 in {100 * rate:.0f}% of {count}: "
+        + ("the errors can be believed." if good else "the errors are too small for these data.")
+    )
+    return Refutation("dummy_outcome", values, 0.0, p, "holds" if good else "doubtful", words)
+
+
+def _confounding(
+    estimate: EffectEstimate, rng: np.random.Generator, count: int, strengths: Sequence[float]
+) -> pd.DataFrame:
+    """Mean estimate, had a hidden confounder of these strengths been taken out of the outcome.
+
+    The confounder is made to correlate with what the adjustment set leaves of the dose; the dose
+    itself stays, so that no noise is added to it, which would shrink the effect by itself.
+    """
+    import pandas as pd
+
+    design = _design(estimate)
+    x = np.column_stack([np.ones(design.n_rows), design.covariates])
+    rest = least_squares(design.dose, x).residuals
+    of_dose = rest / (rest.std() or 1.0)
+    of_outcome = least_squares(design.outcome - estimate.rows(), x).residuals.std()
+    towards, floor = -np.sign(estimate.value), _floor(design)
+    spanned = np.column_stack([x, design.dose])
+    series = [
+        own / (own.std() or 1.0)
+        for own in (
+            least_squares(persistent_series(rng, design), spanned).residuals for _ in range(count)
+        )
+    ]
+    table = np.empty((len(strengths), len(strengths)))
+    for i, on_dose in enumerate(strengths):
+        hidden = [on_dose * of_dose + np.sqrt(1.0 - on_dose**2) * own for own in series]
+        for j, on_outcome in enumerate(strengths):
+            outcomes = [
+                np.maximum(design.outcome + towards * on_outcome * of_outcome * own, floor)
+                for own in hidden
+            ]
+            table[i, j] = np.mean(
+                [
+                    value_of(estimate, _fitted(estimate).refit(replace(design, outcome=own)))
+                    for own in outcomes
+                ]
+            )
+    index = pd.Index(list(strengths), name="on the dose")
+    return pd.DataFrame(table, index, pd.Index(list(strengths), name="on the outcome"))
+
+
+def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refutation:
+    """Which of equal strengths turns the sign, and which brings the interval to zero."""
+    strengths = np.asarray(table.index, float)
+    own = np.diag(table.to_numpy()) * np.sign(estimate.value)
+    low = min(abs(bound) for bound in estimate.interval)
+    margin = abs(estimate.value) - (low if np.prod(estimate.interval) > 0 else 0.0)
+    turned = strengths[own <= 0.0]
+    doubtful = strengths[own <= margin]
+    good = not doubtful.size or doubtful[0] >= 0.3
+    if turned.size:
+        words = (
+            f"a hidden confounder of strength {turned[0]:g} on both dose and outcome turns the sign"
+        )
+    else:
+        words = f"no hidden confounder of up to strength {strengths.max():g} on both turns the sign"
+    if doubtful.size:
+        words += f"; strength {doubtful[0]:g} brings the interval to zero."
+    else:
+        words += ", or brings the interval to zero."
+    return Refutation(
+        "unobserved_confounder", np.diag(table.to_numpy()), estimate.value, float("nan"),
+        "holds" if good else "doubtful", words,
+    )  # fmt: skip
+
+
+def _by_dowhy(
+    estimate: EffectEstimate, name: str, rng: np.random.Generator, count: int
+) -> Refutation:
+    """DoWhy's own refuter of the effect of a unit of the dose."""
+    method = _own_name(estimate, dowhy=True)
+    model = DoWhyEffect(_design(estimate), method)
+    kind = name.removeprefix("dowhy.")
+    before, after, p = model.refute(kind, count, int(rng.integers(2**31 - 1)))
+    expected = 0.0 if kind == "placebo_treatment" else before
+    good = p >= 0.05
+    words = (
+        f"DoWhy (rows taken for independent): {before:.3g} a unit of the dose becomes {after:.3g}; "
+        f"p = {p:.2g} that it should be {expected:.3g}."
+    )
+    return Refutation(name, np.array([after]), expected, p, "holds" if good else "doubtful", words)
+
+
+_TESTS: dict[str, Callable[[EffectEstimate, np.random.Generator, int], Refutation]] = {
+    "placebo_treatment": _placebo_treatment,
+    "random_common_cause": _random_common_cause,
+    "data_subset": _data_subset,
+    "dummy_outcome": _dummy_outcome,
+    "unobserved_confounder": lambda *_: _never(),
+}
+
+
+def _unchanged(
+    test: str, estimate: EffectEstimate, values: NDArray, limit: float, what: str
+) -> Refutation:
+    """Verdict of a test under which the estimate should stay."""
+    error = estimate.standard_error
+    shift = abs(values.mean() - estimate.value) / error if error > 0 else 0.0
+    spread = values.std() / error if error > 0 else 0.0
+    middle = np.median(values)
+    tails = (values <= estimate.value).mean(), (values >= estimate.value).mean()
+    p = float(np.clip(2.0 * min(tails), 1.0 / len(values), 1.0))
+    good = shift <= 0.5 * limit and spread <= 1.5 * limit
+    words = (
+        f"{what} the estimate is {middle:.4g} in the middle and moves by {spread:.2f} standard "
+        f"errors (the estimate is {estimate.value:.4g}): "
+        + ("it stays." if good else "it hangs on what should not matter.")
+    )
+    return Refutation(test, values, estimate.value, p, "holds" if good else "doubtful", words)
+
+
+def _tail(values: NDArray, value: float, centre: float) -> float:
+    """Share of values as far from the centre as the estimate; never zero (Davison, Hinkley)."""
+    return float((1 + (np.abs(values - centre) >= abs(value - centre)).sum()) / (len(values) + 1))
+
+
+def _again(estimate: EffectEstimate, design: Design) -> float:
+    """Value of changed arrays, by our own estimator of the same name."""
+    settings = replace(estimate.settings, estimator=_own_name(estimate))
+    return estimate_design(design, settings)[0]
+
+
+def _own_name(estimate: EffectEstimate, dowhy: bool = False) -> str:
+    """Name whose fit needs no DoWhy (or DoWhy's): both give the same numbers."""
+    name = estimate.settings.estimator
+    if dowhy:
+        log = name in ("log_linear", "backdoor.generalized_linear_model")
+        return "backdoor.generalized_linear_model" if log else "backdoor.linear_regression"
+    return {
+        "backdoor.linear_regression": "linear",
+        "backdoor.generalized_linear_model": "log_linear",
+    }.get(name, name)
+
+
+def _design(estimate: EffectEstimate) -> Design:
+    assert estimate.design is not None  # _check
+    return estimate.design
+
+
+def _fitted(estimate: EffectEstimate) -> Any:
+    assert estimate.fitted is not None  # _check
+    return estimate.fitted
+
+
+def _floor(design: Design) -> float:
+    """Least outcome: what never was below zero stays there."""
+    return 0.0 if (design.outcome >= 0).all() else -np.inf
+
+
+def _never() -> Refutation:
+    raise RuntimeError("The confounder is simulated over a grid.")
+
+
+def _check(estimate: EffectEstimate, names: Sequence[str], simulations: int) -> None:
+    findings = []
+    known = (*_TESTS, *(f"dowhy.{name}" for name in _DOWHY))
+    for name in names:
+        if name not in known:
+            remedy = nearest(name, known).strip() or f"There are {', '.join(known)}."
+            findings.append(Finding("tests", "error", f"There is no test {name!r}.", remedy, name))
+    if simulations < 10:
+        message = f"simulations should be at least 10; got {simulations}."
+        findings.append(Finding("simulations", "error", message, "Take 100.", "simulations"))
+    if estimate.design is None or estimate.fitted is None:
+        message = "The estimate has no arrays of its own, as a difference of two has none."
+        findings.append(
+            Finding("estimate", "error", message, "Refute the total and the direct one.")
+        )
+    elif estimate.settings.estimator not in ESTIMATORS:
+        message = f"There is no estimator {estimate.settings.estimator!r}."
+        findings.append(Finding("estimator", "error", message, "Estimate again."))
+    if findings:
+        raise DataError(findings, "the refutation")

@@ -1,0 +1,334 @@
+"""How strong a hidden confounder would have to be to take an effect away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from mmm_bayes.causal.effects.estimate import EffectEstimate
+from mmm_bayes.causal.effects.regression import least_squares
+from mmm_bayes.runtime.findings import DataError, Finding, listing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.effects.estimators import Design
+
+NDArray = np.ndarray[Any, Any]
+
+__all__ = ["Contour", "Sensitivity", "bias", "e_value", "robustness_value", "sensitivity"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Contour:
+    """Adjusted estimates over a grid of strengths.
+
+    Attributes
+    ----------
+    on_dose, on_outcome : ndarray
+        Partial R2 (k,) of the confounder with the dose, and (m,) with the outcome.
+    value : ndarray
+        Estimate (m, k), had a confounder of these strengths been adjusted for.
+    bound : ndarray
+        End (m, k) of its interval that lies nearer to zero.
+    """
+
+    on_dose: NDArray
+    on_outcome: NDArray
+    value: NDArray
+    bound: NDArray
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """What it takes to explain an effect away.
+
+    Attributes
+    ----------
+    estimate : EffectEstimate
+        The effect.
+    partial_r2 : float
+        Share of the outcome's rest that the dose explains: a confounder that explains all of the
+        outcome's rest has to explain this share of the dose's to take the effect to zero.
+    robustness_value : float
+        Partial R2 with dose and outcome alike that takes the estimate to the threshold.
+    robustness_value_interval : float
+        Likewise for the end of the interval.
+    e_value, e_value_interval : float
+        Risk ratios with dose and outcome that explain the effect (and its interval) away.
+    benchmarks : pandas.DataFrame
+        By adjusted node and multiple of its strength: partial R2 with dose and outcome, and what
+        the estimate would be with a confounder that strong.
+    contour : Contour
+        Data of the figure.
+    threshold : float
+        Value that counts as "no effect".
+    """
+
+    estimate: EffectEstimate
+    partial_r2: float
+    robustness_value: float
+    robustness_value_interval: float
+    e_value: float
+    e_value_interval: float
+    benchmarks: pd.DataFrame
+    contour: Contour
+    threshold: float = 0.0
+
+    def summary(self) -> str:
+        """The text of ``str()``."""
+        return str(self)
+
+    def __str__(self) -> str:
+        own = self.estimate
+        goal = "to zero" if self.threshold == 0.0 else f"to {self.threshold:.4g}"
+        worth = f" (ROAS {own.roas:.3g})" if np.isfinite(own.roas) else ""
+        lines = [
+            f"{own.effect.capitalize()} effect of {own.treatment} on {own.outcome}: "
+            f"{own.value:.4g}{worth}",
+            f"  A hidden confounder must explain {100 * self.robustness_value:.1f}% of what the "
+            f"adjustment set leaves of both {own.treatment} and {own.outcome} to bring it {goal}; "
+            f"{100 * self.robustness_value_interval:.1f}% brings the interval there.",
+            f"  If it explained all that is left of {own.outcome}, {100 * self.partial_r2:.1f}% of "
+            f"{own.treatment} would do.",
+            f"  E-value {self.e_value:.2f} (interval {self.e_value_interval:.2f}): the risk ratio "
+            "it needs with both.",
+        ]
+        if len(self.benchmarks):
+            lines += ["  " + text for text in self._beside_benchmarks()]
+        return "\n".join(lines)
+
+    def _beside_benchmarks(self) -> list[str]:
+        sign = np.sign(self.estimate.value - self.threshold)
+        once = self.benchmarks[self.benchmarks["times"] == self.benchmarks["times"].min()]
+        strong = once.assign(left=sign * (once["value"] - self.threshold)).sort_values("left")
+        first = strong.iloc[0]
+        verdict = "would still not do" if first["left"] > 0 else "would do"
+        times = f"{first['times']:g} times " if first["times"] != 1 else ""
+        return [
+            f"One {times}as strong as {first['node']}, the strongest adjusted for, {verdict}: "
+            f"the estimate would be {first['value']:.4g}."
+        ]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The benchmarks."""
+        return self.benchmarks
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<p>{line}</p>" for line in str(self).splitlines())
+        return lines + self.benchmarks.to_html(index=False, float_format=lambda x: f"{x:.4g}")
+
+
+def sensitivity(
+    estimate: EffectEstimate,
+    *,
+    threshold: float = 0.0,
+    benchmarks: Mapping[str, Sequence[str]] | None = None,
+    times: Sequence[float] = (1.0, 2.0, 3.0),
+    points: int = 46,
+) -> Sensitivity:
+    r"""Say how strong a hidden confounder must be to take an effect to a threshold.
+
+    Adjusting for a confounder with partial :math:`R^2` of :math:`r_d` with the dose and
+    :math:`r_y` with the outcome would move a regression coefficient by
+
+    .. math:: |\mathrm{bias}| = \mathrm{se} \sqrt{\mathrm{df}}\,
+              \sqrt{\frac{r_y\, r_d}{1 - r_d}},
+
+    where se is the error for independent rows. The robustness value is the :math:`r = r_y = r_d`
+    at which the bias reaches the estimate's distance from the threshold. For estimators that are
+    not linear the linear regression of the same rows stands in, scaled to the estimate.
+
+    Parameters
+    ----------
+    estimate : EffectEstimate
+        A total or direct effect.
+    threshold : float
+        Value that counts as "no effect", such as the value at a ROAS of one:
+        ``1 / estimate.money_factor``.
+    benchmarks : mapping of str to sequence of str, optional
+        Groups of covariates whose strength a confounder is compared with. Default: every node
+        adjusted for.
+    times : sequence of float
+        Multiples of these strengths.
+    points : int
+        Points of the contour a side.
+
+    Raises
+    ------
+    DataError
+        If the estimate has no arrays, or a benchmark is no covariate.
+
+    References
+    ----------
+    C. Cinelli and C. Hazlett (2020), Making sense of sensitivity: extending omitted variable bias.
+    JRSS-B 82(1).
+    T. VanderWeele and P. Ding (2017), Sensitivity analysis in observational research: introducing
+    the E-value. Annals of Internal Medicine 167(4).
+    """
+    design = estimate.design
+    if design is None:
+        message = "The estimate has no arrays of its own, as a difference of two has none."
+        found = Finding("estimate", "error", message, "Ask about the total and the direct one.")
+        raise DataError([found], "the sensitivity analysis")
+    slope, error, df = _plain_regression(design)
+    scale = estimate.value / slope if slope else 0.0
+    plain = abs(scale) * error
+    distance = abs(estimate.value - threshold)
+    low, high = estimate.interval
+    near = max(low - threshold, threshold - high, 0.0)
+    side = float(np.sign(estimate.value - threshold)) or 1.0
+    reach = distance - near if near > 0 else distance
+    strengths = np.linspace(0.0, 0.9, points)
+    grid_d, grid_y = np.meshgrid(strengths, strengths)
+    moved = estimate.value - side * bias(plain, df, grid_d, grid_y)
+    contour = Contour(strengths, strengths, moved, moved - side * reach)
+    standardised = abs(estimate_per_deviation(design, distance, estimate))
+    beyond = near / distance if distance > 0 else 0.0
+    t_value = distance / plain if plain > 0 else 0.0
+    return Sensitivity(
+        estimate=estimate,
+        partial_r2=t_value**2 / (t_value**2 + df),
+        robustness_value=robustness_value(distance, plain, df),
+        robustness_value_interval=robustness_value(near, plain, df),
+        e_value=e_value(standardised),
+        e_value_interval=e_value(standardised * beyond),
+        benchmarks=_benchmarks(estimate, design, plain, df, side, benchmarks, times),
+        contour=contour,
+        threshold=threshold,
+    )
+
+
+def bias(error: float, df: float, on_dose: Any, on_outcome: Any) -> Any:
+    """Bias of a coefficient by an omitted confounder (Cinelli and Hazlett 2020, equation 10)."""
+    r_d = np.minimum(on_dose, 1.0 - 1e-12)
+    return error * np.sqrt(df) * np.sqrt(on_outcome * r_d / (1.0 - r_d))
+
+
+def robustness_value(distance: float, error: float, df: float) -> float:
+    r"""Partial R2 with both that biases a coefficient by ``distance``.
+
+    .. math:: \mathrm{RV} = \tfrac12 \bigl(\sqrt{f^4 + 4 f^2} - f^2\bigr), \qquad
+              f = \frac{\mathrm{distance}}{\mathrm{se} \sqrt{\mathrm{df}}}
+
+    Examples
+    --------
+    >>> round(robustness_value(distance=4.18, error=1.0, df=783), 3)  # Cinelli and Hazlett, table 1
+    0.139
+    """
+    if error <= 0 or distance <= 0:
+        return 0.0
+    square = distance**2 / (error**2 * df)
+    return float(0.5 * (np.sqrt(square**2 + 4.0 * square) - square))
+
+
+def e_value(standardised: float) -> float:
+    r"""E-value of an effect in standard deviations of the outcome.
+
+    .. math:: \mathrm{RR} \approx e^{0.91\, |d|}, \qquad
+              E = \mathrm{RR} + \sqrt{\mathrm{RR} (\mathrm{RR} - 1)}
+
+    Examples
+    --------
+    >>> round(e_value(0.5), 2)
+    2.53
+    """
+    ratio = float(np.exp(0.91 * abs(standardised)))
+    return ratio + float(np.sqrt(ratio * (ratio - 1.0)))
+
+
+def estimate_per_deviation(design: Design, value: float, estimate: EffectEstimate) -> float:
+    """Effect of one standard deviation of the dose, in standard deviations of the outcome."""
+    moved = float((design.dose - design.off).sum())
+    if estimate.settings.contrast == "per_unit":
+        moved = float((design.more - design.dose).sum() / design.extra.sum())
+    spread = float(design.outcome.std())
+    return value / moved * float(design.dose.std()) / spread if moved and spread else 0.0
+
+
+def _plain_regression(design: Design) -> tuple[float, float, float]:
+    """Coefficient of the dose, its error for independent rows, and degrees of freedom."""
+    x = np.column_stack([design.dose, np.ones(design.n_rows), design.covariates])
+    fit = least_squares(design.outcome, x)
+    rest = least_squares(design.dose, x[:, 1:]).residuals
+    power = float(rest @ rest)
+    if power <= 1e-12 * float(design.dose @ design.dose):
+        return 0.0, 0.0, fit.dof
+    variance = float(fit.residuals @ fit.residuals) / fit.dof / power
+    return float(fit.coefficients[0]), float(np.sqrt(variance)), fit.dof
+
+
+def _benchmarks(
+    estimate: EffectEstimate,
+    design: Design,
+    error: float,
+    df: float,
+    side: float,
+    groups: Mapping[str, Sequence[str]] | None,
+    times: Sequence[float],
+) -> pd.DataFrame:
+    """Confounders as strong as what is adjusted for, and what would be left of the estimate."""
+    import pandas as pd
+
+    if groups is None:
+        groups = {
+            node: [name for name in design.names if name == node or name.startswith(f"{node}[")]
+            for node in estimate.adjustment
+        }
+    unknown = [name for own in groups.values() for name in own if name not in design.names]
+    if unknown:
+        message = f"No covariate is called {listing(unknown)}."
+        remedy = f"Covariates are {listing(design.names, 20)}."
+        raise DataError(
+            [Finding("benchmarks", "error", message, remedy)], "the sensitivity analysis"
+        )
+    ones = np.ones((design.n_rows, 1))
+    rows = []
+    for group, own in groups.items():
+        position = [design.names.index(name) for name in own]
+        without = np.concatenate([ones, np.delete(design.covariates, position, axis=1)], axis=1)
+        full = np.concatenate([ones, design.covariates], axis=1)
+        dose = design.dose[:, None]
+        with_dose = _share(design.dose, without, full)
+        with_outcome = _share(
+            design.outcome, np.concatenate([without, dose], 1), np.concatenate([full, dose], 1)
+        )
+        for multiple in times:
+            r_d, r_y = as_strong_as(with_dose, with_outcome, multiple)
+            value = estimate.value - side * float(bias(error, df, r_d, r_y))
+            rows.append([group, multiple, r_d, r_y, value])
+    return pd.DataFrame(rows, columns=["node", "times", "with_dose", "with_outcome", "value"])
+
+
+def as_strong_as(with_dose: float, with_outcome: float, times: float) -> tuple[float, float]:
+    r"""Partial R2 of a confounder ``times`` as strong as a covariate (Cinelli and Hazlett, 4.4).
+
+    With :math:`f^2 = r / (1 - r)` of the covariate and :math:`k` times its strength,
+
+    .. math:: r_d' = k f_d^2, \qquad
+              r_y' = \frac{(\sqrt{k} + \rho)^2}{1 - \rho^2} f_y^2, \qquad
+              \rho^2 = \frac{k\, r_d^2}{(1 - k r_d)(1 - r_d)},
+
+    cut at one.
+    """
+    odds_d = with_dose / max(1.0 - with_dose, 1e-12)
+    odds_y = with_outcome / max(1.0 - with_outcome, 1e-12)
+    r_d = min(times * odds_d, 1.0)
+    # Squared partial correlation of the confounder with the covariate, given the dose.
+    shared = times * with_dose**2 / max((1.0 - times * with_dose) * (1.0 - with_dose), 1e-12)
+    shared = min(shared, 1.0 - 1e-9)
+    eta = (np.sqrt(times) + np.sqrt(shared)) / np.sqrt(1.0 - shared)
+    return r_d, float(min(eta**2 * odds_y, 1.0))
+
+
+def _share(y: NDArray, without: NDArray, full: NDArray) -> float:
+    """Partial R2 of the columns that the full set has more."""
+    before = least_squares(y, without).residuals
+    after = least_squares(y, full).residuals
+    total = float(before @ before)
+    return max(0.0, 1.0 - float(after @ after) / total) if total > 0 else 0.0

@@ -1,0 +1,1 @@
+"""The graph itself: structure, files, separation, projection, equivalence."""

@@ -1,0 +1,277 @@
+"""The part of Graphviz's DOT language that says what causes what."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mmm_bayes.causal.graph.checks import Pair
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/|^\#[^\n]*)
+      | (?P<arrow><->|->|--)
+      | (?P<mark>[{}\[\];,=:])
+      | "(?P<quoted>(?:[^"\\]|\\.)*)"
+      | (?P<plain>[^\W\d]\w*|-?(?:\.\d+|\d+(?:\.\d*)?))""",
+    re.VERBOSE | re.DOTALL | re.MULTILINE,
+)
+_PLAIN = re.compile(r"[^\W\d]\w*")
+_WORDS = ("strict", "graph", "digraph", "node", "edge", "subgraph")
+
+
+@dataclass(frozen=True)
+class Token:
+    """A name (quoted or not) or a sign, and its line."""
+
+    text: str
+    line: int
+    kind: str
+
+    def is_sign(self, *signs: str) -> bool:
+        """Whether this is one of the signs, not a quoted name that looks like one."""
+        return self.kind in ("arrow", "mark") and self.text in signs
+
+    def is_word(self, *words: str) -> bool:
+        """Whether this is one of the language's words; they may be in capitals."""
+        return self.kind == "plain" and self.text.lower() in words
+
+
+@dataclass
+class ParsedDot:
+    """Names in order of appearance, pairs and roles with lines, and what could not be read."""
+
+    nodes: list[str] = field(default_factory=list)
+    edges: list[tuple[Pair, int]] = field(default_factory=list)
+    bidirected: list[tuple[Pair, int]] = field(default_factory=list)
+    roles: dict[str, tuple[str, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class _Unreadable(Exception):
+    """A statement that is given up; reading goes on with the next one."""
+
+
+def parse_dot(text: str) -> ParsedDot:
+    """Read ``digraph { .. }``: chains, groups, single nodes, quoted names, comments, subgraphs.
+
+    ``a <-> b`` (not Graphviz's, but common) and ``a -> b [dir=both]`` are bidirected; of the other
+    attributes only those that would change the edges' meaning are refused. A statement that cannot
+    be read is a problem with its line, and the rest is read all the same.
+    """
+    parser = _Parser(text)
+    parser.graph()
+    parser.found.nodes = list(dict.fromkeys(parser.found.nodes))
+    return parser.found
+
+
+def dot_text(
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Write a graph as Graphviz draws it: nodes, then edges, bidirected ones with two heads."""
+    attributes = {name: f" [role={role}]" for name, role in roles}
+    lines = [f"  {_quoted(name)}{attributes.get(name, '')};" for name in nodes]
+    lines += [f"  {_quoted(cause)} -> {_quoted(effect)};" for cause, effect in edges]
+    lines += [f"  {_quoted(one)} -> {_quoted(other)} [dir=both];" for one, other in bidirected]
+    return "\n".join(["digraph {", *lines, "}"]) + "\n"
+
+
+def _quoted(name: str) -> str:
+    if _PLAIN.fullmatch(name) and name.lower() not in _WORDS:
+        return name
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _tokens(text: str, problems: list[str]) -> Iterator[Token]:
+    at, line = 0, 1
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            if text.startswith('"', at) or text.startswith("/*", at):
+                problems.append(f"line {line}: a quoted name or comment that begins has no end.")
+                return
+            problems.append(
+                f"line {line}: {text[at]!r} cannot stand here; put names with spaces or signs in "
+                'double quotes ("paid search").'
+            )
+            at += 1
+            # What follows up to the next space belongs to the same name.
+            at += len(re.match(r"[^\s;{}\[\]]*", text[at:]).group())  # type: ignore[union-attr]
+            yield Token("", line, "unreadable")
+            continue
+        kind = str(found.lastgroup)
+        if kind == "quoted":
+            yield Token(re.sub(r'\\(["\\])', r"\1", found["quoted"]), line, kind)
+        elif kind != "space":
+            yield Token(found[kind], line, kind)
+        line += found[0].count("\n")
+        at = found.end()
+    yield Token("", line, "end")
+
+
+class _Parser:
+    """Recursive descent, one method a rule of the language."""
+
+    def __init__(self, text: str) -> None:
+        self.found = ParsedDot()
+        self.tokens = list(_tokens(text, self.found.problems))
+        if not self.tokens or self.tokens[-1].kind != "end":
+            self.tokens.append(Token("", 1 + text.count("\n"), "end"))
+        self.at = 0
+
+    @property
+    def token(self) -> Token:
+        return self.tokens[self.at]
+
+    def step(self) -> Token:
+        token = self.token
+        self.at += token.kind != "end"
+        return token
+
+    def fail(self, expected: str) -> None:
+        token = self.token
+        if token.kind != "unreadable":  # that one has been told
+            came = "the end of the file" if token.kind == "end" else repr(token.text)
+            self.found.problems.append(f"line {token.line}: expected {expected}, but came {came}.")
+        raise _Unreadable
+
+    def graph(self) -> None:
+        try:
+            if self.token.is_word("strict"):
+                self.step()
+            if not self.token.is_word("digraph"):
+                self.fail("'digraph { tv -> sales }'")
+            self.step()
+            if self.token.kind in ("plain", "quoted"):
+                self.step()
+            if not self.token.is_sign("{"):
+                self.fail("'{' after digraph")
+            self.group()
+            if self.token.kind != "end":
+                self.fail("nothing after the graph's closing '}' (one graph a file)")
+        except _Unreadable:
+            return
+
+    def group(self) -> list[str]:
+        """Read ``{ statements }`` and return the nodes named in it."""
+        opened = self.step()
+        names: list[str] = []
+        while not self.token.is_sign("}"):
+            if self.token.kind == "end":
+                self.fail(f"'}}' to close the '{{' of line {opened.line}")
+            try:
+                names += self.statement()
+            except _Unreadable:
+                self.skip()
+        self.step()
+        return names
+
+    def skip(self) -> None:
+        """Go on with the next statement: after a semicolon, or on a new line."""
+        line = self.token.line
+        while self.token.kind != "end" and not self.token.is_sign("}"):
+            if self.token.line > line:
+                return
+            if self.step().is_sign(";"):
+                return
+
+    def statement(self) -> list[str]:
+        if self.token.is_sign(";", ","):
+            self.step()
+            return []
+        if self.token.is_word("graph", "node", "edge"):
+            self.defaults()
+            return []
+        ends = [self.endpoint()]
+        if self.token.is_sign("="):  # a setting of the graph, e.g. rankdir=LR
+            self.step()
+            self.step()
+            return []
+        arrows: list[Token] = []
+        while self.token.is_sign("->", "<->", "--"):
+            arrows.append(self.step())
+            ends.append(self.endpoint())
+        attributes = self.attributes()
+        names = [name for end in ends for name in end]
+        self.found.nodes += names
+        if arrows:
+            self.chain(ends, arrows, attributes)
+        else:
+            self.hidden(names, attributes)
+            if "role" in attributes:
+                line = self.tokens[self.at - 1].line
+                self.found.roles |= {name: (attributes["role"], line) for name in names}
+        return names
+
+    def defaults(self) -> None:
+        """Read attributes for all that follows; they may not turn edges around."""
+        word = self.step()
+        if self.attributes().get("dir", "forward") != "forward" and word.is_word("edge"):
+            self.found.problems.append(
+                f"line {word.line}: edge [dir=..] for all edges is not read: write [dir=both] on "
+                "each bidirected edge."
+            )
+
+    def endpoint(self) -> list[str]:
+        """Read a node, or a group of nodes."""
+        if self.token.is_word("subgraph"):
+            self.step()
+            if self.token.kind in ("plain", "quoted"):
+                self.step()
+        if self.token.is_sign("{"):
+            return self.group()
+        if self.token.kind not in ("plain", "quoted") or self.token.is_word(*_WORDS):
+            self.fail("a node's name or a group '{a b}'")
+        name = self.step().text
+        while self.token.is_sign(":"):  # where an edge is drawn to, e.g. sales:n
+            self.step()
+            self.step()
+        return [name]
+
+    def attributes(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        while self.token.is_sign("["):
+            self.step()
+            while not self.token.is_sign("]"):
+                if self.token.is_sign(",", ";"):
+                    self.step()
+                    continue
+                if self.token.kind not in ("plain", "quoted"):
+                    self.fail("an attribute such as dir=both, or ']'")
+                key = self.step().text
+                found[key.lower()] = ""
+                if self.token.is_sign("="):
+                    self.step()
+                    found[key.lower()] = self.step().text
+            self.step()
+        return found
+
+    def chain(self, ends: list[list[str]], arrows: list[Token], attributes: dict[str, str]) -> None:
+        direction = attributes.get("dir", "forward").lower()
+        for causes, arrow, effects in zip(ends[:-1], arrows, ends[1:], strict=True):
+            if arrow.text == "--" or direction not in ("forward", "both"):
+                came = "'--'" if arrow.text == "--" else f"[dir={direction}]"
+                self.found.problems.append(
+                    f"line {arrow.line}: {came} does not say which node is the cause: write "
+                    "a -> b, or a -> b [dir=both] for a hidden common cause."
+                )
+                continue
+            both = arrow.text == "<->" or direction == "both"
+            pairs = self.found.bidirected if both else self.found.edges
+            pairs += [((a, b), arrow.line) for a in causes for b in effects]
+
+    def hidden(self, names: list[str], attributes: dict[str, str]) -> None:
+        """Refuse nodes declared hidden: taken for observed, they would change the graph."""
+        if (
+            "latent" in attributes
+            or "unobserved" in attributes
+            or attributes.get("observed") == "no"
+        ):
+            line = self.tokens[self.at - 1].line
+            self.found.problems.append(
+                f"line {line}: {', '.join(names)} is marked as hidden, but nodes are observed "
+                "variables: leave it out and join its effects by bidirected edges (a <-> b)."
+            )

@@ -1,0 +1,185 @@
+"""Which edges of a graph independences settle, and which may be turned round unseen."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from mmm_bayes.causal.graph.implied import Independence
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+Pair = tuple[str, str]
+
+
+def implied_claims(graph: CausalGraph) -> tuple[Independence, ...]:
+    r"""Return one implied independence for every pair of nodes that some set separates.
+
+    Given the parents of both, where they separate the pair, as in a DAG they always do: they take
+    the most noise off either side, and in time series much of the autocorrelation. Elsewhere given
+    the smallest set that does.
+    """
+    smallest: dict[Pair, Independence] | None = None
+    joined = {frozenset(pair) for pair in (*graph.edges, *graph.bidirected)}
+    found = []
+    for x, y in itertools.combinations(graph.nodes, 2):
+        if frozenset((x, y)) in joined:
+            continue
+        both = {*graph.parents(x), *graph.parents(y)} - {x, y}
+        given = tuple(v for v in graph.nodes if v in both)
+        if graph.is_dag or graph.m_separated(x, y, given):
+            found.append(Independence(x, y, given))
+            continue
+        if smallest is None:
+            smallest = {(one.x, one.y): one for one in graph.implied_independences()}
+        if (x, y) in smallest:
+            found.append(smallest[x, y])
+    return tuple(found)
+
+
+@final
+@dataclass(frozen=True)
+class TimeOrder:
+    """The past of an effect does not foretell its cause, given all that acts on the cause.
+
+    Attributes
+    ----------
+    x, y : str
+        Cause and effect: the past of ``y`` is independent of ``x`` ..
+    given : tuple of str
+        .. given the causes of ``x`` today and before, and its own past.
+    """
+
+    x: str
+    y: str
+    given: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"past of {self.y} ⊥ {self.x} | {', '.join((f'past of {self.x}', *self.given))}"
+
+
+def time_order_claims(graph: CausalGraph) -> tuple[TimeOrder, ...]:
+    """Return what every edge says of series: effects do not come before their causes.
+
+    In the graph over all dates, where causes act at once or later, a node without hidden causes is
+    independent of all that was before it, given its own causes and its past (its local Markov
+    property). Unlike independences within a date, this differs between directions.
+    """
+    hidden = {name for pair in graph.bidirected for name in pair}
+    return tuple(
+        TimeOrder(cause, effect, graph.parents(cause))
+        for cause, effect in graph.edges
+        if cause not in hidden
+    )
+
+
+def undecided_edges(graph: CausalGraph) -> tuple[Pair, ...]:
+    r"""Return the edges whose other direction fits the data as well.
+
+    Graphs with the same independences form a Markov equivalence class: those with the same edges
+    but for direction, and the same colliders of two nodes that no edge joins (Verma and Pearl
+    1990). Edges that point the same way in all of them follow from the colliders by Meek's (1995)
+    rules; the others are returned. For a mixed graph, the edges that can be turned alone and leave
+    every tested independence as it is.
+
+    References
+    ----------
+    C. Meek (1995), Causal inference and causal explanation with background knowledge. UAI 11.
+    """
+    if not graph.is_dag:
+        return tuple(
+            edge
+            for edge in graph.edges
+            if (other := turned(graph, edge)) is not None and _same_claims(graph, other)
+        )
+    near = {v: {*graph.parents(v), *graph.children(v)} for v in graph.nodes}
+    settled: set[Pair] = set()
+    for v in graph.nodes:
+        for a, b in itertools.combinations(graph.parents(v), 2):
+            if b not in near[a]:
+                settled |= {(a, v), (b, v)}
+    changed = True
+    while changed:
+        more = {
+            edge for edge in graph.edges if edge not in settled and _forced(edge, settled, near)
+        }
+        settled |= more
+        changed = bool(more)
+    return tuple(edge for edge in graph.edges if edge not in settled)
+
+
+def turned(graph: CausalGraph, edge: Pair) -> CausalGraph | None:
+    """The graph with an edge the other way round; None where that makes a cycle."""
+    cause, effect = edge
+    left = [other for other in graph.edges if other != edge]
+    if _leads(left, cause, effect) or (effect, cause) in left:
+        return None
+    return _with_edges(graph, [*left, (effect, cause)])
+
+
+def joined(graph: CausalGraph, edge: Pair) -> CausalGraph | None:
+    """The graph with one more edge; None where it is there, or makes a cycle."""
+    if edge in graph.edges or _leads(graph.edges, edge[1], edge[0]):
+        return None
+    return _with_edges(graph, [*graph.edges, edge])
+
+
+def without(graph: CausalGraph, edge: Pair) -> CausalGraph:
+    """The graph without an edge."""
+    return _with_edges(graph, [other for other in graph.edges if other != edge])
+
+
+def same_class(one: CausalGraph, other: CausalGraph) -> bool:
+    """Whether two DAGs over the same nodes imply the same independences."""
+    return _pattern(one) == _pattern(other)
+
+
+def _with_edges(graph: CausalGraph, edges: list[Pair]) -> CausalGraph:
+    return type(graph)(graph.nodes, edges, graph.bidirected, graph.roles)
+
+
+def _leads(edges: tuple[Pair, ...] | list[Pair], start: str, end: str) -> bool:
+    """Whether a directed path leads from one node to another."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        for cause, effect in edges:
+            if cause == node and effect not in reached:
+                reached.add(effect)
+                waiting.append(effect)
+    return end in reached
+
+
+def _forced(edge: Pair, settled: set[Pair], near: dict[str, set[str]]) -> bool:
+    """Meek's rules 1 to 3; the fourth is for background knowledge only."""
+    a, b = edge
+    first = any(y == a and x not in near[b] for x, y in settled)
+    second = any(x == a and (y, b) in settled for x, y in settled)
+    into = [x for x, y in settled if y == b and x in near[a] and x != a]
+    open_ = [x for x in into if (a, x) not in settled and (x, a) not in settled]
+    third = any(d not in near[c] for c, d in itertools.combinations(open_, 2))
+    return first or second or third
+
+
+def _pattern(graph: CausalGraph) -> tuple[frozenset[frozenset[str]], frozenset[object]]:
+    pairs = frozenset(frozenset(edge) for edge in graph.edges)
+    colliders = frozenset(
+        (frozenset((a, b)), v)
+        for v in graph.nodes
+        for a, b in itertools.combinations(graph.parents(v), 2)
+        if frozenset((a, b)) not in pairs
+    )
+    return pairs, colliders
+
+
+def _same_claims(one: CausalGraph, other: CausalGraph) -> bool:
+    return all(
+        graph.m_separated(claim.x, claim.y, claim.given)
+        for graph, claims in (
+            (other, implied_claims(one)),
+            (one, implied_claims(other)),
+        )
+        for claim in claims
+    )

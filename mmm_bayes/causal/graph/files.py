@@ -1,0 +1,184 @@
+"""Graphs in files: TOML and JSON here, Graphviz and GML in modules of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmm_bayes.causal.graph.checks import GraphError, Pair, Place, nowhere
+from mmm_bayes.causal.graph.dot import dot_text, parse_dot
+from mmm_bayes.causal.graph.gml import gml_text, parse_gml
+from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.findings import nearest
+from mmm_bayes.runtime.text_file import TextError, parse_json, parse_toml, read_text
+
+_KEYS = ("nodes", "edges", "bidirected", "roles")
+
+
+@dataclass
+class RawGraph:
+    """What a file says, unchecked, and what could not be read."""
+
+    nodes: Any = None
+    edges: Any = ()
+    bidirected: Any = ()
+    place: Place = nowhere
+    problems: list[str] = field(default_factory=list)
+    roles: Any = None
+
+
+def read_graph(path: str | os.PathLike[str]) -> RawGraph:
+    """Read the parts of a graph from a ``.toml``, ``.json``, ``.dot`` or ``.gml`` file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    GraphError
+        If it is of another kind, or its text cannot be read at all.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No graph at {path}.")
+    try:
+        return _READERS[kind](read_text(path))
+    except TextError as error:
+        raise GraphError([str(error)], str(path)) from None
+
+
+def write_graph(
+    path: str | os.PathLike[str],
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[Pair] = (),
+) -> Path:
+    """Write a graph as its suffix says; an old file is replaced only by a whole one."""
+    path = Path(path)
+    text = _WRITERS[_kind(path)](nodes, edges, bidirected, roles)
+    with whole_file(path) as place:
+        place.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _kind(path: Path) -> str:
+    kind = path.suffix.lower()
+    if kind not in _READERS:
+        known = ", ".join(sorted(_READERS))
+        raise GraphError([f"The file's name should end in one of {known}, but is {path.name!r}."])
+    return kind
+
+
+def _from_mapping(found: Any) -> RawGraph:
+    if not isinstance(found, dict):
+        return RawGraph(
+            problems=[f'Expected {{"edges": [["tv", "sales"]]}}, but the file holds {found!r:.60}.']
+        )
+    known = f"{', '.join(_KEYS[:-1])} and {_KEYS[-1]}"
+    problems = [
+        f"Unknown key {key!r}.{nearest(key, _KEYS) or f' Known are {known}.'}"
+        for key in found
+        if key not in _KEYS
+    ]
+    pairs = found.get("edges", ()), found.get("bidirected", ())
+    return RawGraph(found.get("nodes"), *pairs, nowhere, problems, found.get("roles"))
+
+
+def _from_dot(text: str) -> RawGraph:
+    parsed = parse_dot(text)
+    lines = {
+        "edges": [line for _, line in parsed.edges],
+        "bidirected": [line for _, line in parsed.bidirected],
+        "roles": [line for _, line in parsed.roles.values()],
+    }
+
+    def place(kind: str, position: int) -> str:
+        return f"line {lines[kind][position]}: " if kind in lines else ""
+
+    return RawGraph(
+        parsed.nodes,
+        [pair for pair, _ in parsed.edges],
+        [pair for pair, _ in parsed.bidirected],
+        place,
+        parsed.problems,
+        {name: role for name, (role, _) in parsed.roles.items()},
+    )
+
+
+def _as_mapping(
+    nodes: Sequence[str], edges: Sequence[Pair], bidirected: Sequence[Pair]
+) -> dict[str, Any]:
+    found = {
+        "nodes": list(nodes),
+        "edges": [list(pair) for pair in edges],
+        "bidirected": [list(pair) for pair in bidirected],
+    }
+    return {key: value for key, value in found.items() if value or key != "bidirected"}
+
+
+def _text(value: Any) -> str:
+    # DEL is the one character that JSON's strings may hold and TOML's may not.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _rows(value: list[Any], indent: str) -> str:
+    """Write a list with an entry a line, so that a change of one edge is a change of one line."""
+    if not value:
+        return "[]"
+    rows = (_text(row) for row in value)
+    return "[\n" + ",\n".join(f"{indent}  {row}" for row in rows) + f"\n{indent}]"
+
+
+def _to_toml(
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[Pair],
+) -> str:
+    found = _as_mapping(nodes, edges, bidirected)
+    text = "".join(f"{key} = {_rows(value, '')}\n" for key, value in found.items())
+    if roles:
+        text += "\n[roles]\n" + "".join(f"{_text(v)} = {_text(role)}\n" for v, role in roles)
+    return text
+
+
+def _to_json(
+    nodes: Sequence[str],
+    edges: Sequence[Pair],
+    bidirected: Sequence[Pair],
+    roles: Sequence[Pair],
+) -> str:
+    found = _as_mapping(nodes, edges, bidirected)
+    parts = [f'  "{key}": {_rows(value, "  ")}' for key, value in found.items()]
+    if roles:
+        inner = ",\n".join(f"    {_text(v)}: {_text(role)}" for v, role in roles)
+        parts.append(f'  "roles": {{\n{inner}\n  }}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _from_gml(text: str) -> RawGraph:
+    parsed = parse_gml(text)
+    return RawGraph(
+        parsed.nodes, parsed.edges, parsed.bidirected, nowhere, parsed.problems, parsed.roles
+    )
+
+
+_READERS: dict[str, Callable[[str], RawGraph]] = {
+    ".toml": lambda text: _from_mapping(parse_toml(text)),
+    ".json": lambda text: _from_mapping(parse_json(text)),
+    ".dot": _from_dot,
+    ".gml": _from_gml,
+}
+_WRITERS: dict[
+    str, Callable[[Sequence[str], Sequence[Pair], Sequence[Pair], Sequence[Pair]], str]
+] = {
+    ".toml": _to_toml,
+    ".json": _to_json,
+    ".dot": dot_text,
+    ".gml": gml_text,
+}

@@ -1,0 +1,63 @@
+"""Graphs without nodes that nobody measures: the latent projection."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from mmm_bayes.causal.graph.checks import GraphError, reach
+from mmm_bayes.causal.identify.criteria import Names, as_names, unknown
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+
+def project_out(graph: CausalGraph, latent: Names) -> CausalGraph:
+    """Return the graph of the joint distribution of the other nodes.
+
+    There is an edge ``a -> b`` where a directed path leads from a to b through latent nodes alone,
+    and ``a <-> b`` where a path without colliders through latent nodes alone has arrowheads at
+    both. Separations and effects among the nodes that remain are the same (Verma and Pearl 1990;
+    Richardson et al. 2023).
+
+    Parameters
+    ----------
+    latent : str or iterable of str
+        Nodes that are not measured.
+
+    Raises
+    ------
+    GraphError
+        If names are unknown.
+
+    Examples
+    --------
+    >>> from mmm_bayes import CausalGraph
+    >>> print(CausalGraph(edges={"demand": ["tv", "sales"], "tv": "sales"}).project_out("demand"))
+    tv -> sales
+    tv <-> sales
+    """
+    hidden = set(as_names(latent))
+    if problems := unknown(graph, as_names(latent)):
+        raise GraphError(problems, "the question")
+    links = graph.links
+    below = {v: links.children[v] if v in hidden else () for v in graph.nodes}
+    # What a node reaches along directed paths whose nodes, but for the last, are all latent.
+    reached = {v: reach([v], below) for v in graph.nodes}
+    kept = [v for v in graph.nodes if v not in hidden]
+    edges = {
+        (a, b)
+        for a in kept
+        for child in links.children[a]
+        for b in reached[child]
+        if b not in hidden
+    }
+    joined = set()
+    sources = [(v, v) for v in hidden] + list(graph.bidirected)
+    for one, other in sources:
+        ends = [[v for v in reached[side] if v not in hidden] for side in (one, other)]
+        joined |= {frozenset(pair) for pair in itertools.product(*ends) if pair[0] != pair[1]}
+    roles = {name: role for name, role in graph.roles if name not in hidden}
+    position = {v: i for i, v in enumerate(kept)}
+    pairs = [sorted(pair, key=position.__getitem__) for pair in joined]
+    return type(graph)(kept, sorted(edges, key=lambda e: [position[v] for v in e]), pairs, roles)

@@ -1,0 +1,1 @@
+"""What a graph lets a table answer: adjustment, front door, instruments, the ID algorithm."""

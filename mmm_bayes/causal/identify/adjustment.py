@@ -1,0 +1,274 @@
+"""Adjustment sets of a causal graph: whether one is valid, the smallest, all minimal, all."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from mmm_bayes.causal.graph import separators
+from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.separation import open_paths
+from mmm_bayes.causal.identify.criteria import (
+    Criterion,
+    Effect,
+    IdentificationError,
+    Names,
+    as_names,
+    check_given,
+    criterion,
+    unknown,
+)
+from mmm_bayes.causal.identify.front_door import front_door_set
+from mmm_bayes.causal.identify.instruments import instruments
+from mmm_bayes.runtime.findings import listing
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+Sets = tuple[tuple[str, ...], ...]
+
+# Sets of equal size: first those of nodes that media plans and calendars measure.
+_RANK = {"control": 0, "seasonality": 0, "channel": 1, "mediator": 2, None: 3, "target": 4}
+_MOST_PATHS = 4
+
+
+def is_adjustment_set(
+    graph: CausalGraph,
+    treatment: Names,
+    outcome: str,
+    given: Names = (),
+    effect: Effect = "total",
+) -> bool:
+    r"""Whether adjusting for ``given`` gives the effect of a treatment on an outcome.
+
+    Necessary and sufficient: see :class:`mmm_bayes.causal.identify.criteria.Criterion` for what is
+    tested. Several treatments are set together.
+
+    Parameters
+    ----------
+    treatment : str or iterable of str
+    outcome : str
+    given : str or iterable of str
+        Nodes adjusted for.
+    effect : {"total", "direct"}
+        Through all directed paths, or through the edge from treatment to outcome alone.
+
+    Raises
+    ------
+    GraphError
+        If names are unknown or the sets overlap.
+
+    Examples
+    --------
+    >>> from mmm_bayes import CausalGraph
+    >>> graph = CausalGraph(
+    ...     edges=[("season", "tv"), ("season", "sales"), ("tv", "search"), ("search", "sales")]
+    ... )
+    >>> graph.is_adjustment_set("tv", "sales", "season")
+    True
+    >>> graph.is_adjustment_set("tv", "sales", ["season", "search"])
+    False
+    """
+    goal = criterion(graph, treatment, outcome, effect)
+    return goal.is_met(check_given(graph, given, goal))
+
+
+def adjustment_set(
+    graph: CausalGraph,
+    treatment: Names,
+    outcome: str,
+    *,
+    effect: Effect = "total",
+    latent: Names = (),
+    forbidden: Names = (),
+    required: Names = (),
+) -> tuple[str, ...]:
+    """Return the smallest valid adjustment set, in the order of the nodes.
+
+    Of several of the same size, the one with more controls and seasons (then channels, then
+    mediators, then nodes without a role), then with nodes that come earlier. Found as a minimum
+    cut, in polynomial time.
+
+    Parameters
+    ----------
+    treatment, outcome, effect
+        As in :meth:`is_adjustment_set`.
+    latent : str or iterable of str
+        Nodes that are not measured.
+    forbidden : str or iterable of str
+        Nodes that should not be used although they are.
+    required : str or iterable of str
+        Nodes to adjust for in any case.
+
+    Raises
+    ------
+    IdentificationError
+        If there is none: with the paths that stay open and what would help.
+    GraphError
+        If names are unknown or the sets overlap.
+
+    References
+    ----------
+    B. van der Zander, M. Liskiewicz and J. Textor (2019), Separators and adjustment sets in causal
+    graphs: complete criteria and an algorithmic framework. Artificial Intelligence 270.
+
+    Examples
+    --------
+    >>> from mmm_bayes import CausalGraph
+    >>> graph = CausalGraph(
+    ...     edges=[("season", "tv"), ("season", "sales"), ("tv", "search"), ("search", "sales")]
+    ... )
+    >>> graph.adjustment_set("tv", "sales")
+    ('season',)
+    >>> graph.adjustment_set("tv", "sales", effect="direct")
+    ('season', 'search')
+    """
+    goal = criterion(graph, treatment, outcome, effect)
+    question = _question(graph, goal, latent, forbidden, required)
+    found = separators.smallest(question, _costs(graph))
+    if found is None:
+        raise _not_found(graph, goal, question, as_names(latent))
+    return _in_order(graph, found)
+
+
+def adjustment_sets(
+    graph: CausalGraph,
+    treatment: Names,
+    outcome: str,
+    *,
+    effect: Effect = "total",
+    minimal: bool = True,
+    latent: Names = (),
+    forbidden: Names = (),
+    required: Names = (),
+    limit: int = 10_000,
+) -> Sets:
+    """Return all minimal valid adjustment sets, or all valid ones; smaller ones first.
+
+    A minimal set has no valid proper subset (that holds the required nodes). The time for each set
+    is polynomial, but their number may grow exponentially with the number of nodes.
+
+    Parameters
+    ----------
+    treatment, outcome, effect, latent, forbidden, required
+        As in :meth:`adjustment_set`.
+    minimal : bool
+        Whether to leave out sets with members that are not needed.
+    limit : int
+        Most sets to list.
+
+    Returns
+    -------
+    tuple of tuple of str
+        Empty if there is no valid set.
+
+    Raises
+    ------
+    GraphError
+        If there are more sets than ``limit``, names are unknown or the sets overlap.
+    """
+    goal = criterion(graph, treatment, outcome, effect)
+    question = _question(graph, goal, latent, forbidden, required)
+    found: list[tuple[str, ...]] = []
+    for names in (separators.minimal if minimal else separators.every)(question):
+        if len(found) == limit:
+            kind = "minimal" if minimal else "valid"
+            remedy = "Raise limit" + ("." if minimal else ", or ask for minimal=True.")
+            raise GraphError(
+                [f"There are more than limit={limit} {kind} adjustment sets. {remedy}"],
+                "the question",
+            )
+        found.append(_in_order(graph, names))
+    position = {name: i for i, name in enumerate(graph.nodes)}
+    return tuple(sorted(found, key=lambda own: (len(own), [position[v] for v in own])))
+
+
+def _question(
+    graph: CausalGraph, goal: Criterion, latent: Names, forbidden: Names, required: Names
+) -> separators.Question:
+    hidden, banned, wanted = as_names(latent), as_names(forbidden), as_names(required)
+    problems = unknown(graph, [*hidden, *banned, *wanted])
+    ends = {*goal.treatment, goal.outcome}
+    problems += [f"{v!r} is treatment or outcome: it cannot be required." for v in wanted
+                 if v in ends]  # fmt: skip
+    problems += [
+        f"{v!r} is both required and {kind}: choose one."
+        for kind, names in (("latent", hidden), ("forbidden", banned))
+        for v in wanted
+        if v in names
+    ]
+    if problems:
+        raise GraphError(problems, "the question")
+    out = {*hidden, *banned}
+    return goal.question([v for v in graph.nodes if v not in out], wanted)
+
+
+def _costs(graph: CausalGraph) -> Callable[[str], int]:
+    """Cost of a node: first the size of a set counts, then ranks, then late members.
+
+    Binary digits tell which nodes a sum holds, so that no two sets cost the same.
+    """
+    count = len(graph.nodes)
+    rank_unit = 1 << count
+    size_unit = rank_unit * (1 + count * max(_RANK.values()))
+    costs = {
+        name: size_unit + rank_unit * _RANK[graph.role(name)] + (1 << position)
+        for position, name in enumerate(graph.nodes)
+    }
+    return costs.__getitem__
+
+
+def _in_order(graph: CausalGraph, names: Iterable[str]) -> tuple[str, ...]:
+    chosen = set(names)
+    return tuple(v for v in graph.nodes if v in chosen)
+
+
+def _not_found(
+    graph: CausalGraph, goal: Criterion, question: separators.Question, latent: tuple[str, ...]
+) -> IdentificationError:
+    """Say which paths no allowed set closes, and what would help."""
+    what = f"the {goal.effect} effect of {', '.join(goal.treatment)} on {goal.outcome}"
+    barred = [v for v in _in_order(graph, question.required) if v in goal.forbidden]
+    if barred:
+        why = "descends from a node on a causal path" if goal.effect == "total" else (
+            f"is caused by {goal.outcome}")  # fmt: skip
+        return IdentificationError(
+            [f"{v!r} is required, but {why}: no valid set holds it." for v in barred], what
+        )
+    paths = [
+        path
+        for x in goal.treatment
+        for path in itertools.islice(
+            open_paths(goal.links, x, goal.outcome, question.largest()), _MOST_PATHS
+        )
+        if set(goal.treatment).isdisjoint(path.nodes[1:])
+    ]
+    problems = []
+    for path in paths[:_MOST_PATHS]:
+        hidden = [f"a hidden cause of {one} and {other}" for one, other in path.hidden]
+        hidden += [f"{v} (not measured)" for v in path.nodes if v in latent]
+        why = f" It runs through {listing(hidden)}." if hidden else ""
+        problems.append(f"No allowed set closes the path {path}.{why}")
+    return IdentificationError([*problems, _what_helps(graph, goal, latent)], what)
+
+
+def _what_helps(graph: CausalGraph, goal: Criterion, latent: tuple[str, ...]) -> str:
+    ways = []
+    nodes = [v for v in graph.nodes if v not in latent]
+    x = goal.treatment[0]
+    if len(goal.treatment) == 1 and goal.effect == "total":
+        if (door := front_door_set(graph, x, goal.outcome, latent=latent)) is not None:
+            ways.append(f"the front door through {', '.join(door)}")
+        if found := instruments(graph, x, goal.outcome, latent=latent):
+            ways.append(f"the instrument {found[0]} (linear effects)")
+    without = goal.question(nodes)
+    if not without.has_answer():
+        measured = [v for v in latent if goal.question([*nodes, v]).has_answer()]
+        ways += [f"measuring {v}" for v in measured]
+        if not measured:
+            ways.append("measuring the hidden causes on these paths (or proxies of them)")
+    else:
+        ways.append("allowing more nodes: without forbidden and required ones there is a valid set")
+    ways.append(f"an experiment on {' and '.join(goal.treatment)}")
+    return "What would help: " + "; ".join(ways) + "."

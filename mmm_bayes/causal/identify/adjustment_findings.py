@@ -1,0 +1,214 @@
+"""What each member and each open path does to an effect that is adjusted for."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from mmm_bayes.causal.graph.separation import CausalPath, Links, open_path, open_paths
+from mmm_bayes.causal.identify.criteria import Criterion
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+Kind = Literal[
+    "mediator", "descendant", "outcome_descendant", "collider", "open_back_door",
+    "open_mediator", "instrument", "treatment_descendant", "precision", "irrelevant",
+]  # fmt: skip
+Severity = Literal["error", "warning", "note"]
+
+_MOST_PATHS = 5  # told one by one
+_MOST_LOOKED_AT = 2_000
+
+
+@final
+@dataclass(frozen=True)
+class AdjustmentFinding:
+    """One remark on a proposed adjustment set.
+
+    Attributes
+    ----------
+    kind : str
+        ``"mediator"``: a member on a causal path (total effects). ``"descendant"``: a member that
+        descends from one. ``"outcome_descendant"``: a member that the outcome causes.
+        ``"collider"``: a member (or what it descends from) at which arrowheads meet, so that it
+        opens a path. ``"open_back_door"``: a path that the set leaves open.
+        ``"open_mediator"``: an indirect path left open (direct effects). ``"instrument"``: a
+        member that moves the outcome through the treatment alone. ``"treatment_descendant"``:
+        a member that the treatment causes and that is not needed. ``"precision"``: a member that
+        only explains the outcome. ``"irrelevant"``: a member that does neither.
+    severity : {"error", "warning", "note"}
+        An error biases the effect.
+    message : str
+    node : str or None
+        The member concerned.
+    path : CausalPath or None
+        The path concerned.
+    """
+
+    kind: Kind
+    severity: Severity
+    message: str
+    node: str | None = None
+    path: CausalPath | None = None
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.message}"
+
+
+def members_that_bias(
+    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+) -> Iterator[AdjustmentFinding]:
+    """Name members that no valid set holds."""
+    x, y = goal.treatment[0], goal.outcome
+    links = graph.links
+    after = links.descendants([y])
+    for name in given:
+        if name not in goal.forbidden:
+            continue
+        if name in after:
+            path = _down(graph, y, name)
+            yield AdjustmentFinding(
+                "outcome_descendant", "error",
+                f"{name} is caused by the outcome ({path}): conditioning on it selects on {y}.",
+                name, path,
+            )  # fmt: skip
+        elif name in goal.through:
+            path = _joined(_down(graph, x, name), _down(graph, name, y))
+            yield AdjustmentFinding(
+                "mediator", "error",
+                f"{name} is a mediator ({path}): holding it fixed takes away the part of the "
+                "effect that runs through it. It belongs in a direct effect, not in the total one.",
+                name, path,
+            )  # fmt: skip
+        else:
+            source = next(v for v in graph.nodes if v in goal.through - {y}
+                          and name in links.descendants([v]))  # fmt: skip
+            path = _joined(_down(graph, x, source), _down(graph, source, name))
+            yield AdjustmentFinding(
+                "descendant", "error",
+                f"{name} descends from the mediator {source} ({path}): it takes away part of the "
+                "effect that runs through it.",
+                name, path,
+            )  # fmt: skip
+
+
+def paths_that_bias(
+    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+) -> Iterator[AdjustmentFinding]:
+    """Name paths that are open given the set, and the member that opens each."""
+    told: set[str] = set()
+    rest = 0
+    for path in _open_paths(graph, goal, given):
+        opened = list(path.colliders)
+        by = _openers(graph, opened, given)
+        if by and told.issuperset(by):
+            continue
+        if not by:
+            rest += 1
+            if rest <= _MOST_PATHS:
+                yield _left_open(goal, path)
+            continue
+        told |= set(by)
+        for name in by:
+            above = [v for v in opened if name in graph.links.descendants([v])]
+            which = f"{name} is a collider" if name in opened else (
+                f"{name} descends from the collider {above[0]}")  # fmt: skip
+            yield AdjustmentFinding(
+                "collider", "error",
+                f"{which} on {path}: conditioning on it opens this path, which was closed.",
+                name, path,
+            )  # fmt: skip
+
+
+def _open_paths(
+    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+) -> Iterator[CausalPath]:
+    """Go through open paths that the effect does not run through."""
+    x, y = goal.treatment[0], goal.outcome
+    seen: set[CausalPath] = set()
+    for path in itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT):
+        seen.add(path)
+        yield path
+    if goal.forbidden.isdisjoint(given):
+        return
+    # Forbidden members also open paths by way of the edges that the effect runs through.
+    for path in itertools.islice(open_paths(graph.links, x, y, given), _MOST_LOOKED_AT):
+        if path not in seen and not path.is_directed:
+            yield path
+
+
+def _openers(graph: CausalGraph, colliders: list[str], given: tuple[str, ...]) -> list[str]:
+    """Members of the set that open colliders on a path."""
+    below = [graph.links.descendants([collider]) for collider in colliders]
+    return [name for name in given if any(name in own for own in below)]
+
+
+def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
+    if path.is_directed and goal.effect == "direct":
+        inner = " or ".join(path.nodes[1:-1])
+        return AdjustmentFinding(
+            "open_mediator", "error",
+            f"The indirect path {path} is open: for the direct effect, adjust for {inner} as well.",
+            None, path,
+        )  # fmt: skip
+    hidden = [f"a hidden cause of {one} and {other}" for one, other in path.hidden]
+    through = [v for v in path.nodes[1:-1] if v not in goal.forbidden and v not in path.colliders]
+    remedy = f"adjust for {' or '.join(through)}" if through else (
+        f"only {' and '.join(hidden)}, measured, would close it")  # fmt: skip
+    return AdjustmentFinding(
+        "open_back_door", "error",
+        f"The path {path} is open and brings in what the treatment does not cause: {remedy}.",
+        None, path,
+    )  # fmt: skip
+
+
+def members_to_spare(
+    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+) -> Iterator[AdjustmentFinding]:
+    """Name members of which the answer would be no worse without them."""
+    x, y = goal.treatment[0], goal.outcome
+    for name in given:
+        rest = [v for v in given if v != name]
+        if name in goal.forbidden or (goal.is_met(given) and not goal.is_met(rest)):
+            continue
+        to_outcome = not goal.links.separated([name], [y], rest)
+        to_treatment = not graph.links.separated([name], [x], rest)
+        if name in graph.links.descendants([x]) and to_treatment:
+            yield AdjustmentFinding(
+                "treatment_descendant", "warning",
+                f"{name} is caused by {x} and not needed: adjusting for it takes away variation of "
+                f"{x} and widens the interval.", name,
+            )  # fmt: skip
+        elif not to_outcome and to_treatment:
+            yield AdjustmentFinding(
+                "instrument", "warning",
+                f"{name} moves {y} through {x} alone: adjusting for it widens the interval and "
+                "amplifies any bias from hidden causes. Leave it out (or use it as an instrument).",
+                name,
+            )  # fmt: skip
+        elif to_outcome and goal.links.separated([name], [x], rest):
+            yield AdjustmentFinding(
+                "precision", "note",
+                f"{name} is not needed, but explains {y} and can narrow the interval.", name,
+            )  # fmt: skip
+        elif not to_outcome:
+            yield AdjustmentFinding(
+                "irrelevant", "note",
+                f"{name} is not needed: given the rest it is on no open path to {y}.", name,
+            )  # fmt: skip
+
+
+def _down(graph: CausalGraph, start: str, end: str) -> CausalPath:
+    """Return a shortest directed path from a node to a descendant."""
+    empty = dict.fromkeys(graph.nodes, ())
+    path = open_path(Links(empty, graph.links.children, empty), [start], [end], ())
+    if path is None:
+        raise ValueError(f"{end} does not descend from {start}.")
+    return path
+
+
+def _joined(one: CausalPath, other: CausalPath) -> CausalPath:
+    return CausalPath(one.nodes + other.nodes[1:], one.arrows + other.arrows)

@@ -1,0 +1,144 @@
+"""What is wrong with a proposed adjustment set, member by member and path by path, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, final
+
+from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.identify.adjustment import adjustment_set
+from mmm_bayes.causal.identify.adjustment_findings import (
+    AdjustmentFinding,
+    members_that_bias,
+    members_to_spare,
+    paths_that_bias,
+)
+from mmm_bayes.causal.identify.criteria import (
+    Effect,
+    IdentificationError,
+    Names,
+    check_given,
+    criterion,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+
+@final
+@dataclass(frozen=True)
+class AdjustmentReport:
+    """Whether a proposed set gives an effect, and why (not).
+
+    Attributes
+    ----------
+    treatment, outcome : str
+    effect : {"total", "direct"}
+    given : tuple of str
+        The proposed set.
+    valid : bool
+        By the generalised adjustment criterion, necessary and sufficient.
+    findings : tuple of AdjustmentFinding
+        Errors first; there is one if and only if the set is not valid.
+    instead : tuple of str or None
+        The smallest valid set; None if there is none.
+    """
+
+    treatment: str
+    outcome: str
+    effect: Effect
+    given: tuple[str, ...]
+    valid: bool
+    findings: tuple[AdjustmentFinding, ...]
+    instead: tuple[str, ...] | None
+
+    @property
+    def errors(self) -> tuple[AdjustmentFinding, ...]:
+        """What biases the effect."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    def table(self) -> pd.DataFrame:
+        """Return the findings as a table."""
+        import pandas as pd
+
+        rows = [
+            (f.severity, f.kind, f.node or "", str(f.path or ""), f.message) for f in self.findings
+        ]
+        return pd.DataFrame(rows, columns=["severity", "kind", "node", "path", "message"])
+
+    def __str__(self) -> str:
+        own = ", ".join(self.given) or "nothing"
+        verdict = "gives" if self.valid else "does not give"
+        lines = [
+            f"Adjusting for {own} {verdict} the {self.effect} effect of {self.treatment} on "
+            f"{self.outcome}."
+        ]
+        lines += [f"  {finding}" for finding in self.findings]
+        if not self.valid:
+            better = "no set does" if self.instead is None else (
+                f"adjust for {', '.join(self.instead) or 'nothing'}")  # fmt: skip
+            lines.append(f"  instead: {better}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, *rest = str(self).splitlines()
+        items = "".join(f"<li>{escape(line.strip())}</li>" for line in rest)
+        return f"<p>{escape(head)}</p><ul>{items}</ul>"
+
+
+def explain_adjustment(
+    graph: CausalGraph,
+    treatment: str,
+    outcome: str,
+    given: Names = (),
+    effect: Effect = "total",
+    latent: Names = (),
+) -> AdjustmentReport:
+    """Say of a proposed adjustment set whether it is valid, and what each member does.
+
+    Parameters
+    ----------
+    treatment, outcome : str
+    given : str or iterable of str
+        The proposed set.
+    effect : {"total", "direct"}
+    latent : str or iterable of str
+        Nodes that are not measured: the set proposed instead holds none of them.
+
+    Raises
+    ------
+    GraphError
+        If names are unknown or the sets overlap.
+
+    Examples
+    --------
+    >>> from mmm_bayes import CausalGraph
+    >>> graph = CausalGraph(
+    ...     edges=[("season", "tv"), ("season", "sales"), ("tv", "search"), ("search", "sales")]
+    ... )
+    >>> print(graph.explain_adjustment("tv", "sales", ["season", "search"]))
+    Adjusting for season, search does not give the total effect of tv on sales.
+      error: search is a mediator (tv -> search -> sales): ...
+      instead: adjust for season
+    """
+    if not isinstance(treatment, str):
+        raise GraphError(["explain_adjustment takes one treatment: name a node."], "the question")
+    goal = criterion(graph, treatment, outcome, effect)
+    known = check_given(graph, given, goal)
+    findings = [
+        *members_that_bias(graph, goal, known),
+        *paths_that_bias(graph, goal, known),
+        *members_to_spare(graph, goal, known),
+    ]
+    order = {"error": 0, "warning": 1, "note": 2}
+    try:
+        instead = adjustment_set(graph, treatment, outcome, effect=effect, latent=latent)
+    except IdentificationError:
+        instead = None
+    return AdjustmentReport(
+        treatment, outcome, effect, known, goal.is_met(known),
+        tuple(sorted(findings, key=lambda finding: order[finding.severity])), instead,
+    )  # fmt: skip

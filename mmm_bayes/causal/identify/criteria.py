@@ -1,0 +1,154 @@
+"""What a valid adjustment set must do: which nodes it may not hold, and what it must separate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, final
+
+from mmm_bayes.causal.graph.checks import GraphError, unknown_node
+from mmm_bayes.causal.graph.separation import Links
+from mmm_bayes.causal.graph.separators import Question
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+
+Effect = Literal["total", "direct"]
+Names = str | Iterable[str]
+
+
+class IdentificationError(GraphError):
+    """No set of nodes (or no strategy) gives the effect; ``problems`` says why and what helps."""
+
+
+@final
+@dataclass(frozen=True)
+class Criterion:
+    r"""The generalised adjustment criterion for one effect.
+
+    A set :math:`Z` is valid if it holds no forbidden node and m-separates treatment from outcome in
+    a graph without the edges that the effect runs through. For the *total* effect (of one treatment
+    or of several set together) the nodes on proper causal paths, and their descendants, are
+    forbidden, and the first edges of these paths are taken out: necessary and sufficient for
+
+    .. math:: p(y \mid do(x)) = \sum_z p(y \mid x, z) p(z)
+
+    in every model of the graph (Shpitser, VanderWeele and Robins 2010; Perkovic et al. 2018; van
+    der Zander, Liskiewicz and Textor 2019), hidden causes behind bidirected edges included. For the
+    *direct* effect the descendants of the outcome are forbidden (if there is an edge), and only the
+    edge from treatment to outcome is taken out. This is the single-door criterion (Pearl 2009,
+    theorem 5.3.1), which in linear models gives the edge's coefficient. It is the criterion above
+    for a copy :math:`x'` of the treatment that enters the equation of the outcome alone, :math:`y =
+    f(x', r)`, and so without linearity gives
+
+    .. math:: p(y \mid do(x')) = \int p(y \mid x', r) p(r) dr,
+
+    the controlled direct effects at all other causes :math:`r` of the outcome, averaged over these
+    as they are observed.
+
+    Attributes
+    ----------
+    treatment : tuple of str
+    outcome : str
+    effect : {"total", "direct"}
+    links : Links
+        The graph in which the set has to separate.
+    through : frozenset of str
+        Nodes on proper causal paths, without treatments (for direct effects: the outcome alone,
+        if there is an edge).
+    forbidden : frozenset of str
+        Nodes that no valid set holds, besides treatment and outcome.
+    """
+
+    treatment: tuple[str, ...]
+    outcome: str
+    effect: Effect
+    links: Links
+    through: frozenset[str]
+    forbidden: frozenset[str]
+
+    def is_met(self, given: Iterable[str]) -> bool:
+        """Whether a set without treatment and outcome is valid."""
+        known = set(given)
+        return self.forbidden.isdisjoint(known) and self.links.separated(
+            self.treatment, [self.outcome], known
+        )
+
+    def question(self, nodes: Sequence[str], required: Iterable[str] = ()) -> Question:
+        """Ask for the valid sets among some nodes."""
+        out = self.forbidden | {*self.treatment, self.outcome}
+        return Question(
+            self.links,
+            frozenset(self.treatment),
+            frozenset({self.outcome}),
+            frozenset(required),
+            tuple(name for name in nodes if name not in out),
+        )
+
+
+def criterion(
+    graph: CausalGraph, treatment: Names, outcome: str, effect: Effect = "total"
+) -> Criterion:
+    """Set up the criterion for one effect.
+
+    Raises
+    ------
+    GraphError
+        If names are unknown, treatment and outcome overlap, or the effect is no known one.
+    """
+    causes = as_names(treatment)
+    problems = unknown(graph, [*causes, outcome])
+    if not causes:
+        problems.append("There is no treatment: name a node.")
+    if outcome in causes:
+        problems.append(f"{outcome!r} is both treatment and outcome: name two nodes.")
+    if effect not in ("total", "direct"):
+        problems.append(f"effect should be 'total' or 'direct', but is {effect!r}.")
+    if problems:
+        raise GraphError(problems, "the question")
+    links = graph.links
+    if effect == "direct":
+        through = frozenset({outcome} if any(outcome in links.children[x] for x in causes) else ())
+        cut = links.without((x, outcome) for x in causes)
+        forbidden = links.descendants(through) - {*causes, outcome}
+        return Criterion(causes, outcome, effect, cut, through, frozenset(forbidden))
+    on_paths = causal_nodes(links, causes, outcome)
+    cut = links.without((x, child) for x in causes for child in on_paths)
+    forbidden = links.descendants(on_paths) - {*causes, outcome}
+    return Criterion(causes, outcome, effect, cut, frozenset(on_paths), frozenset(forbidden))
+
+
+def causal_nodes(links: Links, treatment: Sequence[str], outcome: str) -> set[str]:
+    """Collect the nodes on directed paths from a treatment to the outcome past no other one."""
+    caused = links.without_arrows_into(treatment).descendants(treatment) - set(treatment)
+    return caused & links.without_arrows_from(treatment).ancestors([outcome])
+
+
+def as_names(names: Names) -> tuple[str, ...]:
+    """Read one name or several, each once."""
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+
+
+def unknown(graph: CausalGraph, names: Iterable[str]) -> list[str]:
+    """List names that are no nodes, each with the nearest one."""
+    known = set(graph.nodes)
+    return [unknown_node(v, graph.nodes) for v in dict.fromkeys(names) if v not in known]
+
+
+def check_given(graph: CausalGraph, given: Names, goal: Criterion) -> tuple[str, ...]:
+    """Read a proposed set in the order of the nodes, or say what is wrong with it.
+
+    Raises
+    ------
+    GraphError
+        If names are unknown, or treatment or outcome are among them.
+    """
+    names = as_names(given)
+    problems = unknown(graph, names)
+    problems += [f"{v!r} is the treatment: leave it out of given." for v in names
+                 if v in goal.treatment]  # fmt: skip
+    problems += [f"{v!r} is the outcome: leave it out of given." for v in names
+                 if v == goal.outcome]  # fmt: skip
+    if problems:
+        raise GraphError(problems, "the question")
+    return tuple(v for v in graph.nodes if v in names)

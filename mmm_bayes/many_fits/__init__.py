@@ -1,0 +1,1 @@
+"""Many tables and models, fitted side by side with one result each."""

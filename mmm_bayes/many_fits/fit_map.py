@@ -1,0 +1,246 @@
+"""Many fits as a user holds them: tables over all of them, and each by its name."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from mmm_bayes.many_fits.fit_cells import OF_A_CELL
+from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.findings import listing, nearest
+from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmm_bayes.fit_result import FitResult
+
+KIND = "fits of many tables"
+INDEX = "map.json"
+FITS = "fits"
+UNFINISHED = "unfinished"
+_VERDICTS = ("PASS", "REVIEW", "FAIL")
+_STYLE = "text-align:left"
+
+
+class FitMapError(ValueError):
+    """A fit that a map does not have, or a folder that holds no map."""
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One fit that was asked for: names, key of its result, why there is none."""
+
+    table: str
+    spec: str
+    key: str
+    file: str | None = None
+    error: str | None = None
+    attempts: int = 0
+
+
+@final
+class FitMap:
+    """Fits of many tables, or of many models.
+
+    Made by :func:`~mmm_bayes.many_fits.map_fits.map_fits` and :func:`load_fit_map`.
+
+    Attributes
+    ----------
+    folder : Path
+        Where results (``cells/``, ``folded/``: Parquet) and fits (``fits/``: NetCDF) are kept.
+    """
+
+    def __init__(self, folder: Path, entries: Sequence[Entry], rows: Mapping[str, list[Any]]):
+        self.folder = folder
+        self._entries = tuple(entries)
+        self._rows = {own.key: rows[own.key] for own in entries if own.key in rows}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(dict.fromkeys(own.table for own in self._entries))
+
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(dict.fromkeys(own.spec for own in self._entries))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every fit is there."""
+        return len(self._rows) == len(self._entries)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """What each channel of each table cost and brought, a row a table, model and channel.
+
+        Columns of :meth:`FitResult.summary` (or what ``summarise`` gave), then those of the fit:
+        ``verdict``, ``max_rhat``, ``min_ess_bulk``, ``divergences``, ``seconds``, ``cpu_seconds``,
+        ``peak_memory_mib`` and the ``file`` of the fit.
+        """
+        import pandas as pd
+
+        rows = [
+            {name: value for name, value in row.items() if name != "findings"}
+            for own in self._entries
+            for row in self._rows.get(own.key, [])
+            if len(row) > 2 + len(OF_A_CELL)
+        ]
+        return pd.DataFrame(rows or None, columns=None if rows else ["table", "spec"])
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """One row a fit that is there: verdict, worst R-hat, divergences, seconds, memory."""
+        import pandas as pd
+
+        names = ["table", "spec", *OF_A_CELL]
+        rows = [
+            {name: self._rows[own.key][0].get(name) for name in names}
+            for own in self._entries
+            if own.key in self._rows
+        ]
+        return pd.DataFrame(rows, columns=names)
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """One row a fit that is not there: ``table``, ``spec``, ``error`` and ``attempts``.
+
+        A fit that was not begun (the run was stopped before) has no error.
+        """
+        import pandas as pd
+
+        rows = [
+            (own.table, own.spec, own.error or "not made yet", own.attempts)
+            for own in self._entries
+            if own.key not in self._rows
+        ]
+        return pd.DataFrame(rows, columns=["table", "spec", "error", "attempts"])
+
+    def load(self, table: str, spec: str | None = None) -> FitResult:
+        """Read a fit.
+
+        Parameters
+        ----------
+        table
+            Name of the table.
+        spec
+            Name of the model; may be left out where there is one.
+
+        Raises
+        ------
+        FitMapError
+            If the map has no such fit, it failed, or it was not kept.
+        """
+        from mmm_bayes.fit_result import load_fit
+
+        own = self._entry(table, spec)
+        if own.key not in self._rows:
+            raise FitMapError(
+                f"The fit of {table!r} with {own.spec!r} is not there: "
+                f"{own.error or 'it was not made yet'}. The same call of map_fits makes it."
+            )
+        name = self._rows[own.key][0].get("file")
+        path = None if name is None else self.folder / FITS / name
+        if path is None or not path.exists():
+            why = "it was not kept (keep_fits=False)" if path is None else f"{path} is gone"
+            raise FitMapError(
+                f"The fit of {table!r} with {own.spec!r} cannot be read: {why}. The same call of "
+                "map_fits with keep_fits=True makes it again."
+            )
+        return load_fit(path)
+
+    def _entry(self, table: str, spec: str | None) -> Entry:
+        if table not in self.tables:
+            raise FitMapError(
+                f"There is no table {table!r}.{nearest(str(table), self.tables)} Tables are "
+                f"{listing(map(repr, self.tables))}."
+            )
+        own = [e for e in self._entries if e.table == table and spec in (None, e.spec)]
+        if len(own) != 1:
+            known = listing(map(repr, self.specs))
+            asked = f"no model {spec!r}" if spec is not None else "several models: say which"
+            raise FitMapError(f"There is {asked}. Models are {known}.")
+        return own[0]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<10}{text}" for name, text in self._headline())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='{_STYLE}'>{html.escape(name)}</th>"
+            f"<td style='{_STYLE}'>{html.escape(text)}</td></tr>"
+            for name, text in self._headline()
+        )
+        return f"<table>{rows}</table>"
+
+    def _headline(self) -> list[tuple[str, str]]:
+        verdicts = self.verdicts
+        counts = verdicts["verdict"].value_counts()
+        parts = [f"{counts[name]} {name}" for name in _VERDICTS if name in counts]
+        failures = self.failures
+        failed = failures[failures["error"] != "not made yet"]
+        if len(failed):
+            parts.append(f"{len(failed)} failed")
+        if len(failures) > len(failed):
+            parts.append(f"{len(failures) - len(failed)} not made yet")
+        lines = [
+            ("FitMap", f"{len(self)} fits: {', '.join(parts)}"),
+            ("tables", f"{len(self.tables)}: {listing(self.tables)}"),
+            ("models", f"{len(self.specs)}: {listing(self.specs)}"),
+        ]
+        if len(verdicts):
+            seconds, memory = verdicts["seconds"], verdicts["peak_memory_mib"]
+            text = f"median {seconds.median():.1f} s a fit, at most {seconds.max():.1f} s"
+            if memory.notna().any():
+                text += f" and {memory.max():.0f} MiB"
+            lines.append(("cost", text))
+        for _, row in failed.head(3).iterrows():
+            lines.append(("failed", f"{row['table']} with {row['spec']}: {row['error']}"[:160]))
+        return [*lines, ("folder", str(self.folder))]
+
+
+def write_index(folder: Path, entries: Sequence[Entry]) -> None:
+    """Keep what was asked for, and why some of it is not there."""
+    about = {"fits": [own.__dict__ for own in entries]}
+    with whole_file(folder / INDEX) as place:
+        place.write_text(json.dumps(about, indent=0), "utf-8")
+
+
+def load_fit_map(folder: str | os.PathLike[str]) -> FitMap:
+    """Read the fits of a folder, finished or not.
+
+    Parameters
+    ----------
+    folder
+        The ``store`` of a call of ``map_fits``; the last call there says which fits it is of.
+
+    Raises
+    ------
+    FitMapError
+        If the folder holds no map.
+    ResultsError
+        If a file is damaged.
+    """
+    folder = Path(folder)
+    path = folder / INDEX
+    if not path.exists():
+        raise FitMapError(f"There is no {INDEX} in {folder}: it holds no fits of map_fits.")
+    try:
+        entries = [Entry(**own) for own in json.loads(path.read_text("utf-8"))["fits"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultsError(
+            f"{path} cannot be read ({error}). Delete it and make the same call of map_fits: what "
+            "is finished is not made again."
+        ) from error
+    store = ResultStore(folder, KIND, beside=(INDEX, FITS, UNFINISHED))
+    return FitMap(folder, entries, store.rows({own.key for own in entries}))

@@ -1,0 +1,1 @@
+"""Figures and reports: labelled arrays in, something to look at out."""

@@ -1,0 +1,120 @@
+"""Cells run, and their results kept: only what a store does not have is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Any
+
+from mmm_bayes.runtime.atomic_write import WriteError
+from mmm_bayes.runtime.jobs.executor import run_cells
+from mmm_bayes.runtime.jobs.progress import CellProgress, Unseen
+from mmm_bayes.runtime.jobs.records import Record, Row
+from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
+from mmm_bayes.runtime.jobs.tasks import Failure, StoredCell, failure_of
+
+_FOLD_AT = 1000  # files of single cells after which they are folded
+_FOLD_LEFT = 100  # and at the end of a run
+
+
+def fill_store[C: StoredCell](
+    make: Callable[[C], list[Row]],
+    cells: Sequence[C],
+    store: ResultStore,
+    *,
+    known: set[str] | None = None,
+    progress: CellProgress | None = None,
+    on_done: Callable[[int, int], None] | None = None,
+    on_result: Callable[[C, list[Row]], None] | None = None,
+    workers: int = 1,
+    cluster: Any = None,
+    retries: int = 0,
+    lost_retries: int = 2,
+    resources: Mapping[str, float] | None = None,
+) -> list[tuple[C, Failure]]:
+    """Make what a store does not have, and keep each result as it arrives.
+
+    Parameters
+    ----------
+    make
+        Makes the rows of a cell; a function of a module, which other processes can import.
+    cells
+        Cells wanted; of several with the same key one is made.
+    store
+        Where results are kept.
+    known
+        Keys that are not made again; by default all that the store has.
+    progress, on_done
+        Told what is finished; ``on_done`` how many of how many, known ones among them.
+    on_result
+        Handed each new result as it will be read.
+    workers, cluster, retries, lost_retries, resources
+        As in :func:`~mmm_bayes.runtime.jobs.executor.run_cells`.
+
+    Returns
+    -------
+    list of (cell, Failure)
+        Cells without a result, after all others have finished.
+
+    Raises
+    ------
+    WriteError
+        If a result cannot be kept (disk full, read-only folder): nothing more is made.
+    WorkerError
+        If there are no workers.
+    """
+    wanted = {cell.key: cell for cell in cells}
+    known = store.keys() if known is None else known
+    missing = [cell for key, cell in wanted.items() if key not in known]
+    total = len(wanted)
+    done = total - len(missing)
+    failures: list[tuple[C, Failure]] = []
+    reporter = progress or Unseen()
+    fold_at = _FOLD_AT
+    tell = on_done or (lambda done, total: None)
+    with reporter:
+        reporter.start(total, done)
+        tell(done, total)
+        running = run_cells(
+            make, missing, workers=workers, cluster=cluster, retries=retries,
+            lost_retries=lost_retries, resources=resources,
+        )  # fmt: skip
+        # Closed here, not whenever the iterator is collected: Ctrl-C ends the workers.
+        with closing(running):
+            for cell, rows, failure in running:
+                if failure is None:
+                    failure = _keep(store, cell, rows or [], on_result)
+                if failure is None:
+                    done += 1
+                    tell(done, total)
+                else:
+                    failures.append((cell, failure))
+                reporter.update(done, len(failures))
+                if store.unfolded >= fold_at:
+                    _fold(store)
+                    fold_at = store.unfolded + _FOLD_AT
+    if store.unfolded >= _FOLD_LEFT:
+        _fold(store)
+    return failures
+
+
+def _fold(store: ResultStore) -> None:
+    """Fold, if it can be: a damaged file or a full disk is told where it matters."""
+    with suppress(ResultsError, WriteError):
+        store.compact()
+
+
+def _keep[C: StoredCell](
+    store: ResultStore,
+    cell: C,
+    rows: list[Row],
+    on_result: Callable[[C, list[Row]], None] | None,
+) -> Failure | None:
+    record = Record(cell.key, rows, cell.described, cell.seed)
+    try:
+        kept = store.put(record)
+    except (TypeError, ValueError) as error:  # values that cannot be kept; a full disk is raised
+        return failure_of(error)
+    if on_result is not None:
+        on_result(cell, kept.rows)
+    return None

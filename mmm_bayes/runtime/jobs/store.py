@@ -1,0 +1,359 @@
+"""A folder of results: one whole file a cell as it arrives, folded into larger ones later.
+
+A file is named after the cell's key and put in its place by renaming, so that a cell has exactly
+one result, whatever is killed and whoever else writes. A folded file is written before the files
+that it takes in are deleted: a reader meets a cell once or twice, and never not at all; where it
+meets it twice, the file of its own counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, final
+
+from mmm_bayes.runtime.atomic_write import WriteError, whole_file
+from mmm_bayes.runtime.jobs.records import Record, from_table, is_results, plain_rows, to_table
+from mmm_bayes.runtime.jobs.tasks import check_key
+
+_MANIFEST = "store.json"
+_CELLS, _FOLDED, _LOCK = "cells", "folded", ".folding"
+_OWN = {_MANIFEST, _CELLS, _FOLDED, _LOCK}
+_PER_FILE = 5000  # cells in a folded file
+_FORMAT = 1
+_ABANDONED = 86400.0  # seconds after which a file that nobody finished is taken away
+_LOCK_PATIENCE = 120.0
+_LOOKS = 20
+
+
+class ResultsError(ValueError):
+    """A folder or file of results that cannot be read."""
+
+
+@final
+class ResultStore:
+    """Results of cells in a folder.
+
+    Several processes may write to it at once. Files: ``store.json``, ``cells/KEY.parquet`` and
+    ``folded/*.parquet``; each can be read by any reader of Parquet.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    kind
+        What is kept, as a user calls it; a folder of another kind is refused.
+    beside
+        Names of files and folders that may be in the folder, too.
+
+    Raises
+    ------
+    ResultsError
+        If the folder holds something else.
+    WriteError
+        If nothing can be written there.
+    ImportError
+        If there is no pyarrow.
+
+    Examples
+    --------
+    >>> store = ResultStore("results", "numbers")  # doctest: +SKIP
+    >>> store.put(Record("0123abcd", [{"x": 1.5}]))  # doctest: +SKIP
+    >>> store.rows()  # doctest: +SKIP
+    {'0123abcd': [{'x': 1.5}]}
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        kind: str = "results",
+        *,
+        beside: Collection[str] = (),
+    ) -> None:
+        _require_pyarrow()
+        self.folder, self.kind = Path(folder), kind
+        manifest = self.folder / _MANIFEST
+        if manifest.exists():
+            self._compare(manifest)
+        else:
+            self._claim(manifest, {*_OWN, *beside})
+        self._unfolded = sum(1 for _ in self._parts())
+
+    def __repr__(self) -> str:
+        return f"ResultStore({str(self.folder)!r}, {self.kind!r})"
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    @property
+    def identity(self) -> str:
+        """What tells this folder from any other."""
+        return str(json.loads((self.folder / _MANIFEST).read_text("utf-8")).get("id"))
+
+    @property
+    def unfolded(self) -> int:
+        """Number of files of single cells, as far as this process knows."""
+        return self._unfolded
+
+    def put(self, record: Record) -> Record:
+        """Keep a cell, in place of an earlier result of it; on disk when this returns.
+
+        Returns
+        -------
+        Record
+            As it is read again: numbers that are not finite are ``None``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value cannot be kept.
+        WriteError
+            If the disk is full or read-only; what is kept already stays.
+        """
+        kept = Record(
+            check_key(record.key), plain_rows(record.rows), record.settings, record.seed,
+            record.version,
+        )  # fmt: skip
+        path = self._part(kept.key)
+        self._unfolded += not path.exists()
+        _write(path, [kept])
+        return kept
+
+    def keys(self) -> set[str]:
+        """Keys of all cells kept."""
+        return self._undisturbed(self._keys)
+
+    def records(self, keys: Collection[str] | None = None) -> dict[str, Record]:
+        """Cells kept, by key; some of them, or all.
+
+        Raises
+        ------
+        ResultsError
+            If a file is cut short or of something else; it says which, and the remedy.
+        """
+        wanted = None if keys is None else set(keys)
+        return self._undisturbed(lambda: self._records(wanted))
+
+    def rows(self, keys: Collection[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+        """Rows of the cells kept, by key."""
+        return {key: record.rows for key, record in self.records(keys).items()}
+
+    def compact(self, per_file: int = _PER_FILE) -> int:
+        """Fold files of single cells, and small folded ones, into large ones.
+
+        Safe at any time: a call that is killed has folded or not, and another process may write or
+        read meanwhile. Where another process folds, nothing is done.
+
+        Returns
+        -------
+        int
+            Number of files that were folded.
+        """
+        import filelock
+
+        lock = filelock.FileLock(self.folder / _LOCK, timeout=0)
+        try:
+            with lock:
+                return self._compact(per_file)
+        except filelock.Timeout:
+            return 0
+
+    def discard(self, keys: Iterable[str]) -> None:
+        """Forget cells, so that they are made again."""
+        import filelock
+
+        gone = set(keys)
+        with filelock.FileLock(self.folder / _LOCK, timeout=_LOCK_PATIENCE):
+            for key in gone:
+                self._part(key).unlink(missing_ok=True)
+            for path in list(self._folded()):
+                if gone & set(_read_keys(path)):
+                    kept = [record for record in _read(path) if record.key not in gone]
+                    if kept:
+                        self._write_folded(kept)
+                    path.unlink()
+        self._unfolded = sum(1 for _ in self._parts())
+
+    # ------------------------------------------------------------------ files
+
+    def _part(self, key: str) -> Path:
+        return self.folder / _CELLS / f"{key}.parquet"
+
+    def _parts(self) -> Iterator[Path]:
+        # Names that begin with a dot are of files that are being written.
+        return iter(sorted((self.folder / _CELLS).glob("[!.]*.parquet")))
+
+    def _folded(self) -> Iterator[Path]:
+        return iter(sorted((self.folder / _FOLDED).glob("[!.]*.parquet")))
+
+    def _undisturbed[T](self, read: Callable[[], T]) -> T:
+        """Read again where a folded file was folded into another one meanwhile."""
+        for _ in range(_LOOKS):
+            try:
+                return read()
+            except FileNotFoundError:
+                continue
+        raise ResultsError(f"{self.folder} changes faster than it can be read: try again.")
+
+    def _keys(self) -> set[str]:
+        found = {path.stem for path in self._parts()}
+        for path in self._folded():
+            found |= set(_read_keys(path))
+        return found
+
+    def _records(self, wanted: set[str] | None) -> dict[str, Record]:
+        """Read single files first: one that is gone by then is in a folded file by then."""
+        found: dict[str, Record] = {}
+        for path in self._parts():
+            if wanted is None or path.stem in wanted:
+                try:
+                    found |= {record.key: record for record in _read(path)}
+                except FileNotFoundError:
+                    continue
+        for path in self._folded():
+            if wanted is None or wanted & set(_read_keys(path)):
+                found = {record.key: record for record in _read(path)} | found
+        return found if wanted is None else {k: found[k] for k in found if k in wanted}
+
+    def _compact(self, per_file: int) -> int:
+        self._sweep()
+        small = [path for path in self._folded() if len(_read_keys(path)) < per_file // 2]
+        parts = list(self._parts())
+        if not parts or len(parts) + len(small) < 2:
+            return 0
+        # The last one of a key counts: a cell's own file.
+        sources = [*small, *parts]
+        batch: dict[str, Record] = {}
+        taken: list[tuple[Path, object]] = []
+        for path in sources:
+            taken.append((path, _state(path)))
+            batch |= {record.key: record for record in _read(path)}
+            if len(batch) >= per_file or path is sources[-1]:
+                self._write_folded(list(batch.values()))
+                for old, state in taken:
+                    if _state(old) == state:  # not replaced by a newer result meanwhile
+                        old.unlink(missing_ok=True)
+                batch, taken = {}, []
+        self._unfolded = sum(1 for _ in self._parts())
+        return len(sources)
+
+    def _write_folded(self, records: list[Record]) -> None:
+        _write(self.folder / _FOLDED / f"{uuid.uuid4().hex[:16]}.parquet", records)
+
+    def _sweep(self) -> None:
+        """Take away what killed writers left."""
+        for folder in (_CELLS, _FOLDED):
+            for path in (self.folder / folder).glob(".*.parquet.*"):
+                try:
+                    if time.time() - path.stat().st_mtime > _ABANDONED:
+                        path.unlink()
+                except FileNotFoundError:
+                    continue
+
+    def _claim(self, manifest: Path, known: set[str]) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ResultsError(f"{self.folder} is a file. Choose a folder.")
+        if self.folder.is_dir():
+            other = sorted(p.name for p in self.folder.iterdir() if p.name not in known)
+            # Another process may be writing the manifest just now.
+            if other := [name for name in other if not name.startswith(f".{_MANIFEST}.")]:
+                raise ResultsError(
+                    f"{self.folder} holds other files ({', '.join(other[:3])}"
+                    f"{', ...' if len(other) > 3 else ''}) and no {_MANIFEST}: it is no folder of "
+                    "results. Choose an empty or a new folder."
+                )
+        about = {"kind": self.kind, "format": _FORMAT, "id": uuid.uuid4().hex}
+        try:
+            (self.folder / _CELLS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(
+                error.errno, f"{self.folder} cannot be made ({error.strerror}). Choose another."
+            ) from error
+        with whole_file(manifest) as place:
+            place.write_text(json.dumps(about, indent=1), "utf-8")
+
+    def _compare(self, manifest: Path) -> None:
+        try:
+            about = json.loads(manifest.read_text("utf-8"))
+            kind, number = str(about["kind"]), int(about["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ResultsError(
+                f"{manifest} is not of a folder of results ({error}). Choose another folder; or "
+                "delete this file, if the folder is one."
+            ) from error
+        if number > _FORMAT:
+            raise ResultsError(
+                f"{self.folder} was written by a newer version (format {number}; this one reads up "
+                f"to {_FORMAT}). Update mmm_bayes."
+            )
+        if kind != self.kind:
+            raise ResultsError(
+                f"{self.folder} holds {kind}, not {self.kind}. Choose another folder."
+            )
+
+
+def _write(path: Path, records: list[Record]) -> None:
+    import pyarrow.parquet as pq
+
+    table = to_table(records)
+    with whole_file(path) as place:
+        pq.write_table(table, place, compression="zstd")
+
+
+def _read(path: Path) -> list[Record]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            return from_table(pq.read_table(file))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_keys(path: Path) -> list[str]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            own = pq.ParquetFile(file)
+            if not is_results(own.schema_arrow):
+                raise ValueError("it is a table of something else")
+            return own.read(["cell.key"])["cell.key"].unique().to_pylist()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ResultsError:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    what = "the cell is" if path.parent.name == _CELLS else "its cells are"
+    return ResultsError(
+        f"{path} cannot be read as results ({text}): it is cut short or of something else. Delete "
+        f"it, and {what} made again by the same call."
+    )
+
+
+def _state(path: Path) -> object:
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_mtime_ns
+
+
+def _require_pyarrow() -> None:
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'Results are kept as Parquet by pyarrow: pip install "mmm-bayes[distributed]".'
+        ) from error

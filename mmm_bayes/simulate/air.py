@@ -1,0 +1,316 @@
+"""A simulated panel of shops in the shape of an online platform's: a funnel, spends, events."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.streams import streams
+from mmm_bayes.simulate.scm_checks import size_findings
+
+NDArray = np.ndarray[Any, Any]
+
+_BRAND = (*(f"x-brand-{i}" for i in range(4)), "x-interact", "x-feed")
+_EFFECT = ("x-live", *(f"x-search-{i}" for i in range(3)), "x-effect")
+AIR_NODES = (*_BRAND, *_EFFECT, "pv", "gmv")
+AIR_GROUPS = (*["brand"] * len(_BRAND), *["effect"] * len(_EFFECT), "views", "target")
+AIR_CONTEXT = ("week", "promotion", "economy", "competition", "shop_type")
+
+_B, _E = slice(0, len(_BRAND)), slice(len(_BRAND), len(_BRAND) + len(_EFFECT))
+_PV, _GMV = len(AIR_NODES) - 2, len(AIR_NODES) - 1
+# Zeros of 30 to 70% where advertising runs in flights, of 2% where it is bought every day.
+_IN_FLIGHTS = np.array([name.startswith(("x-brand", "x-interact", "x-live")) for name in AIR_NODES])
+_FLIGHT = 14.0
+_BURN_IN = 60
+_SLOPE = 1.5
+# Sales of the year (month, day) and how many days they build up.
+_EVENTS = ((3, 8, 3), (5, 20, 2), (6, 18, 17), (9, 9, 2), (11, 11, 10), (12, 12, 2))
+
+
+class _Funnel(NamedTuple):
+    """What the shops share: graphs (type, source, target), effects and carry-over."""
+
+    graphs: NDArray
+    effects: NDArray
+    carryover: NDArray
+    off: NDArray
+    unit: NDArray
+    tilt: NDArray
+
+
+class _Shop(NamedTuple):
+    """What is drawn for one shop; times include the burn-in."""
+
+    kind: int
+    promotion: NDArray
+    competition: NDArray
+    own: NDArray
+    scale: NDArray
+
+
+class _World(NamedTuple):
+    """A panel before it is run: what shops share, and what is nobody else's doing."""
+
+    dates: pd.DatetimeIndex
+    funnel: _Funnel
+    kind: NDArray
+    context: NDArray
+    own: NDArray
+    scale: NDArray
+
+
+def simulate_air_shops(
+    rng_key: Any,
+    *,
+    shops: int = 50,
+    length: int = 676,
+    start: str = "2021-01-30",
+    structures: int = 4,
+) -> ShopPanel:
+    r"""Simulate shops of an online platform: brand advertising, views, effect advertising, sales.
+
+    The shape of the data that CausalMMM (Gong et al. 2024, A.2.2) is applied to, which are not
+    public: the nodes, their groups, the number of shops and days are the paper's, all mechanisms
+    are made up. With carry-over :math:`m_{i,t} = \theta_i m_{i,t-1} + (1 - \theta_i) x_{i,t-1}` and
+    saturation :math:`h(m) = m^{1.5} / (m^{1.5} + \gamma^{1.5})`, every node that has causes is
+
+    .. math:: x_{j,t} = o_{j,t} \, s_{j,t} \, e^{z_{j,t}} \Big(0.3 + \sum_{i \to j} w_{ij}
+              h(m_{i,t})\Big),
+
+    with an on-off process o, the factor s of week, promotion and economy, and noise z of its own
+    (AR(1) for advertising); :math:`\gamma` is 1 for brand advertising and 2.5 for what follows it,
+    times :math:`e^{0.3 c_t}` for effects on sales with competition c. Brand advertising has no
+    causes. Graphs follow the funnel: brand to views, views to effect advertising, effect
+    advertising and views to sales, now and then brand advertising to effect advertising or sales;
+    every type of shop has its own. Each series is then scaled by the size of the shop and by node
+    (log-normal, standard deviations 1.2 and 1).
+
+    Parameters
+    ----------
+    rng_key : jax.Array
+        Key; the same key gives the same panel. Each shop has a stream of its own: one more leaves
+        the others as they are.
+    shops, length : int
+        Number of shops and of days.
+    start : str
+        First day.
+    structures : int
+        Number of types of shops, each with a graph; a shop is of each with the same probability.
+
+    Returns
+    -------
+    ShopPanel
+        Nodes `AIR_NODES`, target ``gmv``, values of 0 or more. Context `AIR_CONTEXT`: the effect
+        of the weekday, the shop's part in promotions (0 to 1), an economy index all shops share,
+        competition, and the type of the shop, constant in time. With ``adjacency`` and
+        ``structure``; edges act from the next day on.
+
+    Raises
+    ------
+    DataError
+        Listing every setting that is out of range.
+    TypeError
+        If ``rng_key`` is no JAX key.
+
+    Examples
+    --------
+    >>> import jax
+    >>> panel = simulate_air_shops(jax.random.key(0), shops=3, length=30)
+    >>> panel.series.shape, panel.target, bool(panel.series.min() >= 0)
+    ((3, 30, 13), 'gmv', True)
+    """
+    world = _draw_world(rng_key, shops, length, start, structures)
+    levels = _run(world.funnel, world.kind, world.context, world.own)
+    return ShopPanel(
+        series=(levels * world.scale)[:, _BURN_IN:],
+        nodes=AIR_NODES,
+        shops=tuple(f"shop{i}" for i in range(shops)),
+        context=world.context[:, _BURN_IN:],
+        context_names=AIR_CONTEXT,
+        dates=world.dates[_BURN_IN:],
+        groups=AIR_GROUPS,
+        adjacency=world.funnel.graphs[world.kind],
+        structure=world.kind,
+    )
+
+
+def air_contributions(
+    rng_key: Any,
+    *,
+    shops: int = 50,
+    length: int = 676,
+    start: str = "2021-01-30",
+    structures: int = 4,
+) -> NDArray:
+    r"""What each node truly brought to the sales of each shop of :func:`simulate_air_shops`.
+
+    Sales of all days less those under :math:`do(x_i = 0)` on all of them, on the same noise,
+    promotions and competition: what goes through other nodes is in it, and so is what advertising
+    of the days before the panel still brings, in both.
+
+    Parameters
+    ----------
+    rng_key, shops, length, start, structures
+        As the panel was drawn.
+
+    Returns
+    -------
+    numpy.ndarray
+        Units of the sales (shop, node), for all nodes but the last.
+
+    Examples
+    --------
+    >>> import jax
+    >>> brought = air_contributions(jax.random.key(0), shops=3, length=30)
+    >>> brought.shape, bool((brought >= 0).all())
+    ((3, 12), True)
+    """
+    world = _draw_world(rng_key, shops, length, start, structures)
+
+    def sales(own: NDArray) -> NDArray:
+        levels = _run(world.funnel, world.kind, world.context, own)
+        total: NDArray = (levels * world.scale)[:, _BURN_IN:, _GMV].sum(1)
+        return total
+
+    def without(node: int) -> NDArray:
+        own = world.own.copy()
+        own[:, _BURN_IN:, node] = 0.0
+        return sales(own)
+
+    return sales(world.own)[:, None] - np.stack([without(node) for node in range(_GMV)], axis=1)
+
+
+def _draw_world(rng_key: Any, shops: int, length: int, start: str, structures: int) -> _World:
+    dates = _dates(
+        start, {"shops": (shops, 1), "length": (length, 2), "structures": (structures, 1)}
+    )
+    rng = streams(rng_key, ("funnel", "economy", "shops"))
+    funnel = _draw_funnel(rng["funnel"], structures)
+    week = np.array([-0.1, -0.12, -0.08, -0.05, 0.05, 0.18, 0.12])[np.asarray(dates.day_of_week)]
+    economy = _ar(rng["economy"], 0.99, (len(dates), 1))[:, 0]
+    events = _events(dates)
+    drawn = [_draw_shop(part, funnel, events) for part in rng["shops"].spawn(shops)]
+    kind = np.array([shop.kind for shop in drawn])
+    context = np.stack(
+        [
+            np.stack([week, d.promotion, economy, d.competition, np.full(len(dates), d.kind)], -1)
+            for d in drawn
+        ]
+    )
+    scale = np.stack([d.scale for d in drawn])[:, None]
+    return _World(dates, funnel, kind, context, np.stack([d.own for d in drawn]), scale)
+
+
+def _dates(start: str, sizes: dict[str, tuple[Any, int]]) -> pd.DatetimeIndex:
+    """Return the days from the burn-in on, or raise with all that is wrong."""
+    found = size_findings(sizes)
+    first = pd.to_datetime(start, errors="coerce")
+    if not isinstance(first, pd.Timestamp):
+        text = f"start should be a date, but is {start!r}."
+        found.append(Finding("setting", "error", text, "Write YYYY-MM-DD.", column="start"))
+    if found:
+        raise DataError(found, "the settings of simulate_air_shops")
+    length, first = sizes["length"][0], pd.Timestamp(start)
+    return pd.date_range(first - pd.Timedelta(days=_BURN_IN), periods=length + _BURN_IN, freq="D")
+
+
+def _draw_funnel(rng: np.random.Generator, structures: int) -> _Funnel:
+    nodes = len(AIR_NODES)
+    chance = np.zeros((nodes, nodes))
+    chance[_B, _PV], chance[_PV, _E] = 0.6, 0.6
+    chance[_B, _E], chance[_B, _GMV] = 0.08, 0.12
+    chance[_E, _GMV], chance[_PV, _GMV] = 0.7, 0.8
+    graphs = np.empty((structures, nodes, nodes), dtype=bool)
+    effects, carryover = rng.uniform(0.5, 1.5, (nodes, nodes)), rng.uniform(0.2, 0.7, nodes)
+    effects[_PV, _E] *= 2
+    off = np.where(_IN_FLIGHTS, rng.uniform(0.35, 0.65, nodes), 0.02)
+    off[[_PV, _GMV]] = 0.0
+    unit = np.exp(1.0 * rng.standard_normal(nodes))
+    tilt = rng.uniform(0.5, 1.5, (nodes, 3)) * np.array([1.0, 0.6, 0.05])
+    for graph, part in zip(graphs, rng.spawn(structures), strict=True):
+        u = part.uniform(size=(nodes, nodes))
+        graph[:] = u < chance
+        # Views and sales without causes would be no funnel.
+        graph[np.argmin(u[_B, _PV]), _PV] = True
+        graph[_E.start + np.argmin(u[_E, _GMV]), _GMV] = True
+        graph[_PV, _E.start + np.argmin(u[_PV, _E])] = True
+    return _Funnel(graphs, effects, carryover, off, unit, tilt)
+
+
+def _draw_shop(rng: np.random.Generator, funnel: _Funnel, events: NDArray) -> _Shop:
+    """Draw a shop; ``own`` is the factor of each day and node that is nobody else's doing."""
+    draw = dict(zip(("kind", "context", "plan", "noise", "scale"), rng.spawn(5), strict=True))
+    days, nodes = len(events), len(AIR_NODES)
+    # Effect advertising follows what it hears from the funnel; brand advertising is planned.
+    sd = np.where(np.arange(nodes) < _E.start, 0.5, 0.2)
+    own = np.exp(sd * _ar(draw["plan"], 0.7, (days, nodes)))
+    own[:, [_PV, _GMV]] = np.exp(np.array([0.3, 0.12]) * draw["noise"].standard_normal((days, 2)))
+    own *= _flights(draw["plan"], days, funnel.off)
+    size = np.exp(1.2 * draw["scale"].standard_normal())
+    spread = np.exp(0.5 * draw["scale"].standard_normal(nodes))
+    thousands = np.where(np.arange(nodes) < _PV, 1e3, np.where(np.arange(nodes) == _PV, 1e4, 1e5))
+    return _Shop(
+        kind=int(draw["kind"].integers(len(funnel.graphs))),
+        promotion=events * draw["context"].uniform(0.3, 1.0),
+        competition=_ar(draw["context"], 0.97, (days, 1))[:, 0],
+        own=own,
+        scale=size * spread * funnel.unit * thousands,
+    )
+
+
+def _ar(rng: np.random.Generator, rho: float, shape: tuple[int, int]) -> NDArray:
+    """Stationary AR(1) of unit variance (time, series)."""
+    x = rng.standard_normal(shape)
+    for t in range(1, shape[0]):
+        x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * x[t]
+    return x
+
+
+def _flights(rng: np.random.Generator, days: int, off: NDArray) -> NDArray:
+    """Return 1 in flights and 0 between them (time, node), zero ``off`` of the time.
+
+    Flights last two weeks on average; where there are hardly zeros they are single days.
+    """
+    u = rng.uniform(size=(days, len(off)))
+    stop = np.where(off > 0.1, 1 / _FLIGHT, off)
+    go = np.where(off > 0.1, stop * (1 - off) / np.maximum(off, 0.1), 1 - off)
+    on = np.empty(u.shape)
+    on[0] = u[0] > off
+    for t in range(1, days):
+        on[t] = np.where(on[t - 1] > 0, u[t] >= stop, u[t] < go)
+    return on
+
+
+def _events(dates: pd.DatetimeIndex) -> NDArray:
+    """Strength of promotions: 1 on the day of a sale, 0.4 while it builds up."""
+    strength = np.zeros(len(dates))
+    for month, day, before in _EVENTS:
+        for year in range(dates[0].year, dates[-1].year + 1):
+            ahead = (pd.Timestamp(year, month, day) - dates).days
+            strength[(ahead > 0) & (ahead <= before)] = 0.4
+            strength[ahead == 0] = 1.0
+    return strength
+
+
+def _run(funnel: _Funnel, kind: NDArray, context: NDArray, own: NDArray) -> NDArray:
+    """Levels of all nodes (shop, time, node), about 1, day by day from rest."""
+    shops, days, nodes = own.shape
+    weights = funnel.graphs[kind] * funnel.effects
+    half = np.ones((shops, days, nodes))
+    half[..., _GMV] = np.exp(0.3 * context[..., 3])
+    factor = own * np.exp(context[..., :3] @ funnel.tilt.T)
+    # Views and effect advertising run at two or three times the level of brand advertising.
+    typical = np.where(np.arange(nodes) < _E.start, 1.0, 2.5)
+    has_causes = np.arange(nodes) >= _E.start
+    levels, carried = np.empty_like(own), np.zeros((shops, nodes))
+    for t in range(days):
+        power = (carried / typical)[:, :, None] ** _SLOPE
+        share = power / (power + half[:, t, None] ** _SLOPE)
+        drive = 0.3 + (share * weights).sum(1)
+        levels[:, t] = factor[:, t] * np.where(has_causes, drive, 1.0)
+        carried = funnel.carryover * carried + (1 - funnel.carryover) * levels[:, t]
+    return levels

@@ -1,0 +1,342 @@
+"""Marketing-mix data drawn from a stated model, with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final, get_args
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from mmm_bayes.data.dates import infer_step
+from mmm_bayes.data.roles import Roles
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.streams import streams
+from mmm_bayes.simulate.generate import (
+    Likelihood,
+    Mean,
+    Media,
+    Rest,
+    ar1,
+    draw_media,
+    draw_rest,
+    solve_mean,
+)
+from mmm_bayes.simulate.response import (
+    Adstock,
+    Saturation,
+    apply_adstock,
+    apply_saturation,
+    draw_parameters,
+)
+
+_CHANNELS = ("tv", "radio", "search", "social", "display", "print", "video", "outdoor", "email")
+_REVENUE_PER_SALE = 25.0
+# One stream of random numbers a part, so that one more control does not change the spends.
+_STREAMS = (
+    "population", "demand", "controls", "spend", "prices", "parameters", "geos", "noise", "common",
+)  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class SimulatedMMM:
+    """Simulated data and the truth they were drawn from.
+
+    Attributes
+    ----------
+    data : MMMData
+        What an analyst would have.
+    truth : xarray.Dataset
+        By channel: the parameters of kernel and curve (``alpha``, ``ec``, ``slope``; ``ec`` in
+        units of ``media_scale``), ``beta`` (target per head at full saturation; on the log scale
+        for log-linear likelihoods), ``media_scale`` (media units per head), ``roas``,
+        ``marginal_roas``. By geo: ``beta_geo``, ``intercept``. Over time: ``contribution (geo,
+        date, channel)``, ``baseline`` and ``mu (geo, date)``, ``adstock`` and ``saturation (geo,
+        date, channel)``, ``trend``, ``seasonality``, ``demand (date)``, ``control_effect
+        (control)``; and ``noise_scale``.
+    """
+
+    data: MMMData
+    truth: xr.Dataset
+
+
+def simulate_mmm(
+    rng_key: Any,
+    *,
+    n_dates: int = 156,
+    n_geos: int = 1,
+    n_channels: int = 5,
+    n_controls: int = 2,
+    adstock: Adstock = "geometric",
+    saturation: Saturation = "hill",
+    max_lag: int = 13,
+    likelihood: Likelihood = "normal",
+    media_share: float = 0.25,
+    noise: float = 0.3,
+    trend: float = 0.1,
+    seasonality: float = 0.1,
+    confounding: float = 0.0,
+    correlation: float = 0.0,
+    geo_spread: float = 0.2,
+    impressions: bool = False,
+    start: str = "2022-01-03",
+    freq: str = "W-MON",
+    parameters: Mapping[str, Any] | None = None,
+) -> SimulatedMMM:
+    r"""Draw national or geo data from a stated model.
+
+    The model of ``likelihood="normal"`` is
+
+    .. math:: \eta_{gt} = b_g + \mathrm{trend}_t + \mathrm{season}_t + \gamma' z_{gt}
+              + \sum_c \beta_{cg}\, s_c\bigl(a_c * x_{gtc} / (n_g m_c)\bigr), \qquad
+              y_{gt} = n_g (\eta_{gt} + \sigma \varepsilon_{gt})
+
+    with :math:`n_g` the population (1 nationally), :math:`m_c` the mean positive exposure per
+    head, :math:`a_c` a normalised causal kernel over ``max_lag`` steps with no media before the
+    first date, and :math:`s_c` the saturation. ``"lognormal"`` is
+    :math:`\log y = \log n_g + \eta + \sigma\varepsilon`, ``"negative_binomial"`` is
+    :math:`y \sim \mathrm{NB}(n_g e^\eta, \phi)` with variance :math:`\mu + \mu^2 / \phi`.
+
+    Spend is a log-normal AR(1) around a seasonal level; some channels run in flights with empty
+    weeks between. Money is rounded to cents. ``alpha`` comes from Beta(3, 3) cut to 0.1-0.85,
+    ``ec`` lies in 0.5-2 mean exposures, ``slope`` in 0.7-2, ROAS is log-normal with median 1.6
+    cut to 0.5-5, and ``beta`` follows from it. Intercepts and effects differ between geos by
+    log-normal factors.
+
+    Parameters
+    ----------
+    rng_key : jax.Array
+        Key; the same key gives the same data.
+    n_dates, n_geos, n_channels, n_controls : int
+        Sizes. Controls are a price, a promotion flag, then autocorrelated series.
+    adstock : {"geometric", "delayed"}
+        Kernel.
+    saturation : {"hill", "logistic", "michaelis_menten", "tanh", "exponential"}
+        Curve.
+    max_lag : int
+        Length of the kernel in steps.
+    likelihood : {"normal", "lognormal", "negative_binomial"}
+        Counts bring 25 units of money each (``revenue_per_target``).
+    media_share : float
+        Share of the expected target that the drawn ROAS make up.
+    noise : float
+        Standard deviation of the noise over that of :math:`\eta` within geos: the variance
+        explained is ``1 / (1 + noise**2)``. For counts, :math:`\phi^{-1/2}` takes its place.
+    trend, seasonality : float
+        Rise over the window and amplitude over the year, as shares of the mean target.
+    confounding : float
+        From 0 to 1: strength of a category demand that raises both the target and the spend on
+        every fifth channel from the third (search) on. Above 0 it is one more control,
+        ``category_demand``.
+    correlation : float
+        From 0 to below 1: share of the variance of log spends, over time and over geos, that all
+        channels have in common. Above 0 they share their season, and none runs in flights.
+    geo_spread : float
+        Standard deviation over geos of log intercepts and log effects.
+    impressions : bool
+        Whether exposure is impressions, bought at prices that vary, instead of spend.
+    start, freq : str
+        First date and pandas frequency.
+    parameters : dict, optional
+        Numbers by channel in place of draws: parameters of kernel and curve, and ``roas``.
+
+    Returns
+    -------
+    SimulatedMMM
+        Contributions are counterfactual (one channel off at all dates), in expected target; with
+        ``"normal"`` they and the baseline add up to ``mu``. ``roas`` is contribution times
+        revenue per target over spend, and ``marginal_roas`` the same for the last 1% added to
+        the spend of all dates.
+
+    Raises
+    ------
+    ValueError
+        For sizes or shares out of range, and unknown names.
+
+    Examples
+    --------
+    >>> import jax
+    >>> simulated = simulate_mmm(jax.random.key(0), n_channels=2, parameters={"roas": [1.5, 2.5]})
+    >>> simulated.data.channels
+    ['tv', 'radio']
+    >>> simulated.truth["roas"].values.round(6)
+    array([1.5, 2.5])
+    """
+    _check(
+        n_dates=n_dates,
+        n_geos=n_geos,
+        n_channels=n_channels,
+        n_controls=n_controls,
+        max_lag=max_lag,
+        media_share=media_share,
+        noise=noise,
+        confounding=confounding,
+        correlation=correlation,
+        likelihood=likelihood,
+    )
+    rng = streams(rng_key, _STREAMS)
+    dates = pd.date_range(start, periods=n_dates, freq=freq)
+    years = np.asarray((dates - dates[0]).days) / 365.25
+    population = np.ones(1)
+    if n_geos > 1:
+        population = np.round(4e5 * np.exp(0.7 * rng["population"].standard_normal(n_geos)))
+    demand = np.round(ar1(rng["demand"], 0.8, (n_dates,)), 4)
+    media = draw_media(
+        rng, years, confounding * demand, population, n_channels, impressions, correlation
+    )
+    rest = draw_rest(
+        rng["controls"],
+        years,
+        n_geos,
+        n_controls,
+        demand=demand,
+        confounding=confounding,
+        trend=trend,
+        seasonality=seasonality,
+    )
+    drawn = draw_parameters(rng["parameters"], adstock, saturation, n_channels, parameters)
+    carried = apply_adstock(adstock, media.scaled, drawn, max_lag)
+    saturated = apply_saturation(saturation, carried, drawn)
+    z = rng["geos"].standard_normal((n_geos, n_channels + 1))
+    factors = np.exp(geo_spread * (z - z.mean(0)))
+    revenue = _REVENUE_PER_SALE if likelihood == "negative_binomial" else 1.0
+    mean = solve_mean(
+        likelihood,
+        wanted=drawn["roas"] * media.spend.sum((0, 1)) / revenue,
+        media_share=media_share,
+        noise=noise,
+        population=population,
+        factors=factors,
+        rest=rest.total(),
+        saturated=saturated,
+        # The kernel is linear, so 1% more spend is 1% more of the carried-over media.
+        more=apply_saturation(saturation, 1.01 * carried, drawn),
+    )
+    target = _observe(rng["noise"], likelihood, mean, population)
+    names = [_CHANNELS[c] if c < len(_CHANNELS) else f"channel_{c + 1}" for c in range(n_channels)]
+    data = _as_data(dates, target, media, rest, population, names, impressions, likelihood)
+    truth = _as_truth(data, media, rest, mean, drawn, carried, saturated, revenue)
+    return SimulatedMMM(
+        data,
+        truth.assign_attrs(
+            adstock=adstock, saturation=saturation, max_lag=max_lag, likelihood=likelihood
+        ),
+    )
+
+
+def _check(**given: Any) -> None:
+    problems = [
+        f"{name} should be at least {least}, but is {given[name]}."
+        for name, least in (
+            ("n_dates", 8),
+            ("n_geos", 1),
+            ("n_channels", 1),
+            ("n_controls", 0),
+            ("max_lag", 1),
+            ("noise", 0),
+            ("confounding", 0),
+            ("correlation", 0),
+        )
+        if given[name] < least
+    ]
+    if not 0 < given["media_share"] < 0.8:
+        problems.append(f"media_share should lie in (0, 0.8), but is {given['media_share']}.")
+    if given["correlation"] >= 1:
+        problems.append(f"correlation should be below 1, but is {given['correlation']}.")
+    if given["likelihood"] not in get_args(Likelihood):
+        problems.append(
+            f"likelihood should be one of {get_args(Likelihood)}, but is {given['likelihood']!r}."
+        )
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _observe(
+    rng: np.random.Generator, likelihood: Likelihood, mean: Mean, population: np.ndarray
+) -> np.ndarray:
+    if likelihood == "negative_binomial":
+        if mean.sigma == 0:
+            return rng.poisson(mean.mu).astype("float64")
+        phi = mean.sigma**-2
+        return rng.negative_binomial(phi, phi / (phi + mean.mu)).astype("float64")
+    eps = mean.sigma * rng.standard_normal(mean.mu.shape)
+    if likelihood == "normal":
+        return np.round(mean.mu + population[:, None] * eps, 2)
+    return np.round(mean.mu * np.exp(eps - mean.sigma**2 / 2), 2)
+
+
+def _as_data(
+    dates: pd.DatetimeIndex,
+    target: np.ndarray,
+    media: Media,
+    rest: Rest,
+    population: np.ndarray,
+    channels: list[str],
+    impressions: bool,
+    likelihood: Likelihood,
+) -> MMMData:
+    panel = len(population) > 1
+    revenue = _REVENUE_PER_SALE if likelihood == "negative_binomial" else None
+    unit = "impressions" if impressions else "spend"
+    return MMMData.from_arrays(
+        dates=dates,
+        target=target,
+        spend=media.spend,
+        exposure=media.exposure,
+        channels=channels,
+        controls=rest.controls,
+        control_names=rest.names,
+        geos=[f"geo_{g + 1}" for g in range(len(population))] if panel else None,
+        population=population if panel else None,
+        revenue_per_target=revenue,
+        step=infer_step(dates),
+        roles=Roles(
+            date="date",
+            target="sales",
+            exposure={c: f"{c}_{unit}" for c in channels},
+            spend={c: f"{c}_spend" for c in channels},
+            controls={c: c for c in rest.names},
+            geo="geo" if panel else None,
+            population="population" if panel else None,
+            revenue_per_target=revenue,
+        ),
+    )
+
+
+def _as_truth(
+    data: MMMData,
+    media: Media,
+    rest: Rest,
+    mean: Mean,
+    drawn: Mapping[str, np.ndarray],
+    carried: np.ndarray,
+    saturated: np.ndarray,
+    revenue: float,
+) -> xr.Dataset:
+    panel, by_time = ("geo", "date"), ("geo", "date", "channel")
+    total = media.spend.sum((0, 1))
+    variables: dict[str, Any] = {
+        name: ("channel", value) for name, value in drawn.items() if name != "roas"
+    }
+    variables |= {
+        "beta": ("channel", mean.beta),
+        "media_scale": ("channel", media.scale),
+        "roas": ("channel", revenue * mean.contribution.sum((0, 1)) / total),
+        "marginal_roas": ("channel", revenue * mean.more.sum((0, 1)) / (0.01 * total)),
+        "beta_geo": (("geo", "channel"), mean.beta_geo),
+        "intercept": ("geo", mean.intercept),
+        "contribution": (by_time, mean.contribution),
+        "baseline": (panel, mean.baseline),
+        "mu": (panel, mean.mu),
+        "adstock": (by_time, carried),
+        "saturation": (by_time, saturated),
+        "trend": ("date", mean.unit * rest.trend),
+        "seasonality": ("date", mean.unit * rest.seasonality),
+        "demand": ("date", rest.demand),
+        "control_effect": ("control", mean.unit * rest.effects),
+        "noise_scale": ((), mean.sigma),
+    }
+    return xr.Dataset(variables, coords=data.ds.coords)

@@ -1,0 +1,334 @@
+r"""Simulated tables whose channels act through each other, with effects known from ``do()``.
+
+Two worlds. In ``"full"`` demand and the season drive media plans and sales (confounding); TV and
+video drive search, TV drives awareness, and both lead to sales (mediation); visits follow from TV
+and sales (a collider); search and awareness share a hidden cause. ``"example"`` is the smallest
+graph with both troubles: the season drives TV, digital and sales, and TV drives search. Every
+medium acts with geometric carry-over and a Hill curve, written apart from the model's own
+transforms.
+
+=========  ========================================================================
+full
+=========  ========================================================================
+tv         season, demand; flights
+video      demand; flights
+social     demand
+search     tv, video, demand, hidden cause      (a channel that mediates)
+awareness  tv, hidden cause                     (a control that mediates)
+sales      tv, video, social, search, awareness, demand, price, season
+visits     tv, sales
+=========  ========================================================================
+
+The truth is simulated: the same noise, the channel set to zero in all equations (total effect) or
+in that of sales alone (direct effect).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.streams import streams
+from mmm_bayes.simulate.generate import ar1
+from mmm_bayes.simulate.response import ADSTOCKS, SATURATIONS
+
+if TYPE_CHECKING:
+    from mmm_bayes._typing import RngKey
+
+NDArray = np.ndarray[Any, Any]
+Edge = tuple[str, str]
+WorldName = Literal["full", "example"]
+
+TARGET = "sales"
+_LAGS = 12
+
+
+class _Plan(NamedTuple):
+    """Spend of a channel: its level, what drives it, and whether it comes in flights."""
+
+    level: float
+    drivers: tuple[str, ...]
+    flights: bool = False
+
+
+class _Equation(NamedTuple):
+    """A node that follows: its level, what a unit of each cause adds, and the size of its error.
+
+    ``media`` holds the largest lift of each medium at strength one, ``linear`` coefficients;
+    ``push`` those of drivers that weigh as much as confounding does; ``centred`` causes count from
+    a level.
+    """
+
+    level: float
+    media: Mapping[str, float]
+    linear: Mapping[str, float]
+    error: float
+    push: Mapping[str, float] = {}
+    hidden: float = 0.0
+    positive: bool = False
+    centred: Mapping[str, float] = {}
+
+
+class _WorldSpec(NamedTuple):
+    plans: Mapping[str, _Plan]
+    equations: Mapping[str, _Equation]
+    controls: tuple[str, ...]
+    roles: Mapping[str, str]
+    bidirected: tuple[Edge, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels, plans first."""
+        more = (n for n, role in self.roles.items() if role == "channel" and n not in self.plans)
+        return (*self.plans, *more)
+
+    @property
+    def media(self) -> tuple[Edge, ...]:
+        """Edges with carry-over and saturation, those into sales first."""
+        every = [(c, node) for node, own in self.equations.items() for c in own.media]
+        return tuple(sorted(every, key=lambda edge: edge[1] != TARGET))
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All directed edges."""
+        linear = [(d, c) for c, own in self.plans.items() for d in own.drivers]
+        linear += [(c, n) for n, own in self.equations.items() for c in (*own.push, *own.linear)]
+        return (*self.media, *linear)
+
+
+_FULL = _WorldSpec(
+    plans={
+        "tv": _Plan(100.0, ("season", "demand"), flights=True),
+        "video": _Plan(60.0, ("demand",), flights=True),
+        "social": _Plan(40.0, ("demand",)),
+    },
+    equations={
+        "search": _Equation(
+            30.0, {"tv": 30.0, "video": 30.0}, {}, 4.0, {"demand": 6.0}, 3.0, positive=True
+        ),
+        "awareness": _Equation(40.0, {"tv": 12.0}, {}, 1.5, hidden=1.5),
+        "sales": _Equation(
+            500.0, dict.fromkeys(("tv", "video", "social", "search"), 90.0),
+            {"awareness": 4.0, "demand": 45.0, "season": 40.0, "price": -25.0}, 800.0,
+            centred={"awareness": 40.0},
+        ),
+        "visits": _Equation(0.0, {}, {"sales": 0.5, "tv": 0.4}, 15.0),
+    },
+    controls=("demand", "price", "awareness", "visits"),
+    roles=dict.fromkeys(("tv", "video", "social", "search"), "channel")
+    | {
+        "demand": "control", "price": "control", "awareness": "mediator", "visits": "control",
+        "season": "seasonality", TARGET: "target",
+    },
+    bidirected=(("search", "awareness"),),
+)  # fmt: skip
+_EXAMPLE = _WorldSpec(
+    plans={
+        "tv": _Plan(100.0, ("season",), flights=True),
+        "digital": _Plan(60.0, ("season",)),
+        "email": _Plan(10.0, ()),
+    },
+    equations={
+        "search": _Equation(20.0, {"tv": 60.0}, {}, 4.0, positive=True),
+        "sales": _Equation(
+            500.0, dict.fromkeys(("tv", "digital", "email", "search"), 100.0), {"season": 80.0},
+            800.0,
+        ),
+    },
+    controls=(),
+    roles=dict.fromkeys(("tv", "digital", "email", "search"), "channel")
+    | {"season": "seasonality", TARGET: "target"},
+)  # fmt: skip
+_WORLDS = {"full": _FULL, "example": _EXAMPLE}
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SimulatedMediation:
+    """A simulated table with its graph and its true effects.
+
+    Attributes
+    ----------
+    data : MMMData
+        Weekly and national, with the target sales.
+    edges, bidirected : tuple of pairs
+        The graph. The node ``"season"`` has no column: it stands for the time of the year.
+    roles : dict
+        Part of every node in a media-mix model.
+    effects : pandas.DataFrame
+        A row a channel: ``total``, ``direct`` and ``indirect`` contribution to the sum of sales,
+        as spent against nothing, and ``spend``.
+    """
+
+    data: MMMData
+    edges: tuple[Edge, ...]
+    bidirected: tuple[Edge, ...]
+    roles: dict[str, str]
+    effects: pd.DataFrame
+    _world: _World = field(repr=False)
+
+    def sales_without(
+        self, channel: str, start: str | None = None, end: str | None = None
+    ) -> NDArray:
+        """Sales (date,) had a channel been off: throughout, or from one date to another.
+
+        Raises
+        ------
+        ValueError
+            If there is no such channel.
+        """
+        if channel not in self.data.channels:
+            raise ValueError(f"channel should be one of {', '.join(self.data.channels)}.")
+        dates = self.data.dates
+        rows = np.ones(len(dates), bool)
+        if start is not None:
+            rows &= np.asarray(dates >= pd.Timestamp(start))
+        if end is not None:
+            rows &= np.asarray(dates <= pd.Timestamp(end))
+        return self._world.run(off=channel, rows=rows)[TARGET]
+
+
+def simulate_mediation(
+    rng_key: RngKey,
+    *,
+    world: WorldName = "full",
+    weeks: int = 156,
+    confounding: float = 1.0,
+    noise: float = 0.05,
+    start: str = "2022-01-03",
+) -> SimulatedMediation:
+    """Simulate a weekly national table with confounding, mediation and a collider.
+
+    Parameters
+    ----------
+    rng_key
+        Random key; curves, effects and noise all follow from it.
+    world : {"full", "example"}
+        Which graph.
+    weeks : int
+        Number of weeks, 52 or more.
+    confounding : float
+        How strongly demand and season drive media: 1 is about half of the variance of plans.
+    noise : float
+        Standard deviation of the noise of sales, as a share of their mean.
+    start : str
+        First Monday.
+
+    Raises
+    ------
+    ValueError
+        If weeks are fewer than 52, a number is negative, or the world is unknown.
+    """
+    wrong = []
+    if world not in _WORLDS:
+        wrong.append(f"world should be one of {', '.join(_WORLDS)}, but is {world!r}.")
+    if weeks < 52:
+        wrong.append(f"weeks should be 52 or more, but is {weeks}.")
+    if confounding < 0:
+        wrong.append(f"confounding should be 0 or more, but is {confounding}.")
+    if noise <= 0:
+        wrong.append(f"noise should be above 0, but is {noise}.")
+    if wrong:
+        raise ValueError(" ".join(wrong))
+    spec = _WORLDS[world]
+    draws = _World(spec, rng_key, weeks, confounding, noise)
+    observed = draws.run()
+    off = {channel: draws.run(off=channel) for channel in spec.channels}
+    own = {channel: draws.run(off=channel, direct=True) for channel in spec.channels}
+    rows = []
+    for channel in spec.channels:
+        total = float((observed[TARGET] - off[channel][TARGET]).sum())
+        direct = float((observed[TARGET] - own[channel][TARGET]).sum())
+        spend = float(observed[channel].sum())
+        rows.append((channel, total, direct, total - direct, spend))
+    names = ["channel", "total", "direct", "indirect", "spend"]
+    effects = pd.DataFrame(rows, columns=names).set_index("channel")
+    columns = (*spec.channels, *spec.controls, TARGET)
+    frame = pd.DataFrame({name: observed[name] for name in columns})
+    frame.insert(0, "week", pd.date_range(start, periods=weeks, freq="W-MON"))
+    data = MMMData.from_dataframe(
+        frame,
+        date="week",
+        target=TARGET,
+        channels=list(spec.channels),
+        controls=list(spec.controls),
+    )
+    return SimulatedMediation(data, spec.edges, spec.bidirected, dict(spec.roles), effects, draws)
+
+
+class _World:
+    """All draws of one table; :meth:`run` computes its columns, observed or under ``do()``."""
+
+    def __init__(
+        self, spec: _WorldSpec, rng_key: Any, weeks: int, confounding: float, noise: float
+    ) -> None:
+        rng = streams(rng_key, ("curves", "effects", "drivers", "noise"))
+        time = np.arange(weeks)
+        phase = rng["drivers"].uniform(0.0, 2 * np.pi)
+        demand = ar1(rng["drivers"], 0.8, (weeks,))
+        self.drivers = {
+            "season": np.sin(2 * np.pi * time / (365.25 / 7) + phase),
+            "demand": demand / demand.std(),
+            "price": ar1(rng["drivers"], 0.6, (weeks,)),
+        }
+        self.hidden = ar1(rng["drivers"], 0.5, (weeks,))
+        nodes = (*spec.plans, *spec.equations)
+        self.errors = {name: rng["noise"].standard_normal(weeks) for name in nodes}
+        self.on = {
+            name: rng["noise"].random(weeks) < 0.75
+            for name, plan in spec.plans.items()
+            if plan.flights
+        }
+        curves, effects = rng["curves"], rng["effects"]
+        alpha = ADSTOCKS["geometric"].draws["alpha"](curves, len(spec.media))
+        draws = SATURATIONS["hill"].draws
+        ec, slope = (draws[name](curves, len(spec.media)) for name in ("ec", "slope"))
+        self.curves = {edge: (alpha[k], ec[k], slope[k]) for k, edge in enumerate(spec.media)}
+        self.strength = {edge: float(effects.uniform(0.5, 1.5)) for edge in spec.media}
+        self.spec, self.push, self.noise = spec, 0.45 * confounding, noise
+        self.scale: dict[str, float] = {}
+
+    def _medium(self, edge: Edge, exposure: NDArray) -> NDArray:
+        """Carry-over and saturation of an exposure, in (0, 1)."""
+        alpha, ec, slope = self.curves[edge]
+        weights = ADSTOCKS["geometric"].function(np.arange(_LAGS), alpha)
+        carried = np.convolve(exposure, weights / weights.sum())[: len(exposure)]
+        # Of the observed series: an intervention leaves the curve where it is.
+        if edge[0] not in self.scale:
+            self.scale[edge[0]] = float(exposure[exposure > 0].mean())
+        found: NDArray = SATURATIONS["hill"].function(carried / self.scale[edge[0]], ec, slope)
+        return found
+
+    def run(
+        self, off: str | None = None, *, direct: bool = False, rows: NDArray | None = None
+    ) -> dict[str, NDArray]:
+        """Columns of the table; with a channel off everywhere, or in the equation of sales only.
+
+        ``rows`` says when it is off; by default always.
+        """
+        values = dict(self.drivers)
+        for name, plan in self.spec.plans.items():
+            moved = sum(self.drivers[driver] for driver in plan.drivers)
+            values[name] = plan.level * np.exp(self.push * moved + 0.45 * self.errors[name])
+            values[name] = values[name] * self.on.get(name, True)
+        for name, equation in self.spec.equations.items():
+            size = self.noise if name == TARGET else 1.0
+            found = equation.level + size * equation.error * self.errors[name]
+            found += equation.hidden * self.hidden
+            for source, largest in equation.media.items():
+                felt = self._medium((source, name), values[source])
+                if source == off and (name == TARGET or not direct):
+                    left = np.zeros_like(felt) if rows is None else values[source] * ~rows
+                    felt = self._medium((source, name), left)
+                found += largest * self.strength[source, name] * felt
+            for source, factor in equation.push.items():
+                found += factor * self.push * values[source]
+            for source, factor in equation.linear.items():
+                found += factor * (values[source] - equation.centred.get(source, 0.0))
+            values[name] = np.maximum(found, 0.0) if equation.positive else found
+        return values

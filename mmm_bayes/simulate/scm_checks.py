@@ -1,0 +1,129 @@
+"""What is wrong with the settings of a simulated structural causal model: every reason at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.runtime.findings import Finding, listing, nearest
+from mmm_bayes.simulate.scm_graph import causal_order, parents_of
+
+
+def size_findings(sizes: Mapping[str, tuple[Any, int]]) -> list[Finding]:
+    """Findings on whole numbers, given with the least each may be."""
+    return [
+        _finding(name, f"a whole number of {least} or more", value, "Give one.")
+        for name, (value, least) in sizes.items()
+        if not isinstance(value, int | np.integer) or value < least
+    ]
+
+
+def share_findings(shares: Mapping[str, Any]) -> list[Finding]:
+    """Findings on numbers that should be finite and not negative."""
+    return [
+        _finding(name, "a number of 0 or more", value, "Give one.")
+        for name, value in shares.items()
+        if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf
+    ]
+
+
+def name_findings(names: Mapping[str, tuple[Any, Sequence[str]]]) -> list[Finding]:
+    """Findings on names, given with those that are known."""
+    return [
+        _finding(
+            name,
+            f"one of {', '.join(known)}",
+            value,
+            nearest(str(value), known).strip() or "Choose one of these.",
+        )
+        for name, (value, known) in names.items()
+        if value not in known
+    ]
+
+
+def confounder_findings(n_confounders: int, n_nodes: int) -> list[Finding]:
+    """Find more hidden causes than pairs of nodes."""
+    pairs = n_nodes * (n_nodes - 1) // 2
+    if n_confounders <= pairs:
+        return []
+    expected = f"at most {pairs}, one a pair of the {n_nodes} nodes"
+    return [_finding("n_confounders", expected, n_confounders, "Lower it or raise n_nodes.")]
+
+
+def edge_findings(edges: Any, nodes: Sequence[str]) -> list[Finding]:
+    """List everything that keeps edges from being an acyclic graph over the nodes."""
+    remedy = 'Write [("V0", "V1"), ("V1", "V2")].'
+    if isinstance(edges, str) or not isinstance(edges, Iterable):
+        return [_finding("edges", "a list of (cause, effect) pairs", edges, remedy)]
+    found: list[Finding] = []
+    kept: list[tuple[str, str]] = []
+    for edge in edges:
+        if not isinstance(edge, tuple | list) or [type(v) for v in edge] != [str, str]:
+            found.append(_finding("edges", "pairs of names, (cause, effect)", edge, remedy))
+            continue
+        known = [_unknown(edge, name, nodes) for name in dict.fromkeys(edge) if name not in nodes]
+        found += known
+        if known:
+            continue
+        pair = (edge[0], edge[1])
+        if pair[0] == pair[1]:
+            found.append(_edge(edge, "joins a node with itself.", "Remove it."))
+        elif pair in kept:
+            found.append(_edge(edge, "is given more than once.", "Remove one."))
+        else:
+            kept.append(pair)
+    cycle = _cycle(parents_of(kept, nodes))
+    if cycle:
+        text = f"edges hold the directed cycle {' -> '.join(nodes[i] for i in cycle)}."
+        remedy = "Remove or turn one of its edges."
+        found.append(Finding("cycle", "error", text, remedy, column="edges"))
+    return found
+
+
+def column_findings(frame: pd.DataFrame) -> list[Finding]:
+    """Findings on columns that should hold finite numbers, and on a table without rows."""
+    found = []
+    if not len(frame):
+        text = "The table has no rows, so its columns have no range."
+        found.append(Finding("no_rows", "error", text, "Give at least one row."))
+    for name, column in frame.items():
+        if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            text = f"Column {name!r} should hold numbers, but has type {column.dtype}."
+            found.append(Finding("not_numeric", "error", text, "Leave it out.", column=str(name)))
+            continue
+        wrong = np.flatnonzero(~np.isfinite(column.to_numpy(dtype=np.float64, na_value=np.nan)))
+        if len(wrong):
+            text = f"Column {name!r} is empty or infinite in rows {listing(wrong)}."
+            rows = tuple(int(row) for row in wrong)
+            remedy = "Fill these cells or leave the rows out."
+            found.append(Finding("not_finite", "error", text, remedy, column=str(name), rows=rows))
+    return found
+
+
+def _finding(name: str, expected: str, came: object, remedy: str) -> Finding:
+    text = f"{name} should be {expected}, but is {came!r}."
+    return Finding("setting", "error", text, remedy, column=name)
+
+
+def _edge(edge: Sequence[str], text: str, remedy: str) -> Finding:
+    return Finding("edge", "error", f"Edge {edge[0]} -> {edge[1]} {text}", remedy, column="edges")
+
+
+def _unknown(edge: Sequence[str], name: str, nodes: Sequence[str]) -> Finding:
+    known = f"Nodes are {nodes[0]} to {nodes[-1]} (n_nodes={len(nodes)})."
+    return _edge(edge, f"names {name!r}, which is no node.", known)
+
+
+def _cycle(parents: Sequence[Sequence[int]]) -> list[int]:
+    """Find one cycle: every node out of the order has a parent out of it, so go back by those."""
+    left = set(range(len(parents))) - set(causal_order(parents))
+    walk = [min(left)] if left else []
+    while walk:
+        before = next(p for p in parents[walk[-1]] if p in left)
+        if before in walk:
+            return [before, *reversed(walk[walk.index(before) :])]
+        walk.append(before)
+    return []

@@ -1,0 +1,224 @@
+"""Panels of shops drawn from a few latent graphs, each shop with noise of its own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.simulate.shops_draw import (
+    Difficulty,
+    Sharing,
+    ShopSettings,
+    SimulatedShops,
+    simulate_shops_with_truth,
+)
+
+NDArray = np.ndarray[Any, Any]
+
+
+def simulate_shops(
+    rng_key: Any,
+    *,
+    simulation: Literal[1, 2] = 1,
+    shops: int = 50,
+    channels: int = 10,
+    length: int = 120,
+    structures: int = 5,
+    lags: int = 7,
+    noise_sd: float = 0.1,
+    edge_probability: float = 0.5,
+    root_share: float = 0.5,
+    burn_in: int = 200,
+    mechanisms: Sharing = "shared",
+    difficulty: tuple[Difficulty, ...] = (),
+    mechanism_key: Any = None,
+    graphs: NDArray | None = None,
+) -> ShopPanel:
+    r"""Simulate shops whose channels cause one another and a target, by one of a few graphs each.
+
+    The data of CausalMMM (Gong et al. 2024, A.2.1), with the time indices of its autoregression
+    put right. Nodes are ``x0``, ``x1``, .. and ``y``. With noise :math:`e \sim N(0,
+    \mathtt{noise\_sd}^2)` of its own for every shop, node and time, and :math:`K` lags, a channel
+    without causes is
+
+    .. math:: x_t = a x_{t-1} + b x_{t-1} \sum_{k=1}^K x_{t-k} + g e_{t-K} e_{t-1} + e_t
+
+    with :math:`a, b, g \sim N(0, 0.1)` (variance 0.1) once a node, redrawn until
+    :math:`|a| < 0.9` and :math:`8 \, \mathtt{noise\_sd} \, K |b| < 1 - |a|`: beyond that many such
+    series diverge, and a shop in which one still does draws its noise anew. Any other channel, and
+    the response of the target, is
+
+    .. math:: x_{j,t} = \sum_{i \to j} \sum_{k=1}^K w_{ijk} \tanh x_{i,t-k} + e_{j,t},
+              \qquad w_{ijk} \sim U(-1, 1).
+
+    Parameters
+    ----------
+    rng_key : jax.Array
+        Key; the same key gives the same panel. Graphs, mechanisms and each shop have streams of
+        their own: one more shop leaves the others as they are.
+    simulation : {1, 2}
+        In 1 the target y is the response u. In 2 it is the S-curve
+        :math:`v^\alpha / (v^\alpha + \gamma)` of the positive :math:`v = \log(1 + e^{u / s}) /
+        \log 2`, no noise after it, where s is `ShopSettings.response_scale`, and
+        :math:`\alpha = 1 + 2 \sigma(p \cdot c)` and :math:`\gamma = \exp(q \cdot c)` follow from
+        the shop's context c; :math:`|p| = 1`, :math:`|q| = 0.7`.
+    shops, channels, length : int
+        Size of the panel. Every shop has two context variables, standard normal and constant in
+        time; they do nothing in simulation 1.
+    structures : int
+        Number of latent graphs; each shop has one of them with the same probability.
+    lags : int
+        K, the order of memory.
+    noise_sd : float
+        Standard deviation of the noise, above 0.
+    edge_probability : float
+        Probability that a channel which is no root, or the target, has any one channel before it
+        in the graph's order as a cause; channels have one at least, the target two. With the
+        defaults 20% of all ordered pairs of nodes are edges.
+    root_share : float
+        Share of channels without causes.
+    burn_in : int
+        Steps from rest before the first that is kept.
+    mechanisms : {"shared", "shop"}
+        Whether a, b, g and w are one set for all shops or one each.
+    difficulty : tuple of str
+        Any of ``"nonlinear"`` (an edge passes tanh, a step, a parabola, or a product with another
+        cause of the same node, one kind a pair), ``"spends"`` (roots are spends: positive,
+        autocorrelated, 40% zeros, of log-normal scale over shops and channels), ``"confounded"``
+        (hidden drivers of 2 or 3 channels each, which are no edges) and ``"short"`` (length 30).
+    mechanism_key : jax.Array, optional
+        Key of the mechanisms; ``rng_key`` if not given. Panels with the same one and different
+        ``rng_key`` obey the same mechanisms on different graphs and noise.
+    graphs : numpy.ndarray, optional
+        Boolean (structure, source, target), the target last, in place of random graphs.
+
+    Returns
+    -------
+    ShopPanel
+        With ``adjacency`` and ``structure``.
+
+    Raises
+    ------
+    DataError
+        Listing every setting that is out of range.
+    TypeError
+        If a key is no JAX key.
+
+    References
+    ----------
+    C. Gong et al. (2024), CausalMMM: learning causal structure for marketing mix modeling. WSDM.
+
+    Examples
+    --------
+    >>> import jax
+    >>> panel = simulate_shops(jax.random.key(0), shops=4, channels=3, length=50)
+    >>> panel.series.shape, panel.nodes
+    ((4, 50, 4), ('x0', 'x1', 'x2', 'y'))
+    """
+    settings = ShopSettings(
+        simulation=simulation,
+        shops=shops,
+        channels=channels,
+        length=length,
+        structures=structures,
+        lags=lags,
+        noise_sd=noise_sd,
+        edge_probability=edge_probability,
+        root_share=root_share,
+        burn_in=burn_in,
+        mechanisms=mechanisms,
+        difficulty=difficulty,
+    )
+    return simulate_shops_with_truth(
+        rng_key, settings, mechanism_key=mechanism_key, graphs=graphs
+    ).panel
+
+
+def duplicated_shops(
+    panel: ShopPanel, other: ShopPanel | None = None, *, tolerance: float = 0.01
+) -> list[tuple[str, str]]:
+    """Return the pairs of shops whose series are the same, up to location and scale of each node.
+
+    Series are compared from the first time on as far as both go, where both are observed.
+
+    Parameters
+    ----------
+    panel : ShopPanel
+    other : ShopPanel, optional
+        Compare shops of ``panel`` with those of this one; by default with one another.
+    tolerance : float
+        Largest root mean square of differences between standardised series that still counts as
+        the same. Independent shops differ by about 1.4.
+
+    Returns
+    -------
+    list of (str, str)
+        Pairs of labels, of ``panel`` and of ``other``.
+
+    Examples
+    --------
+    >>> import jax
+    >>> panel = simulate_shops(jax.random.key(0), shops=4, channels=3, length=50)
+    >>> duplicated_shops(panel.select([0, 1]), panel.select([1, 2]))
+    [('shop1', 'shop1')]
+    """
+    one = panel if other is None else other
+    length = min(panel.length, one.length)
+    if panel.n_nodes != one.n_nodes:
+        return []
+    size = (panel.n_shops, one.n_shops)
+    apart, common = np.zeros(size), np.zeros(size)
+    for node in range(panel.n_nodes):
+        more, times = _differences(panel.series[:, :length, node], one.series[:, :length, node])
+        apart += more
+        common += times
+    # What only one of them observes is no evidence: half of it at least should be common.
+    seen = [part.observed[:, :length].sum((1, 2)) for part in (panel, one)]
+    enough = (common > 0) & (common >= 0.5 * np.maximum(seen[0][:, None], seen[1]))
+    same = enough & (apart <= tolerance**2 * common)
+    if other is None:
+        same &= np.triu(np.ones_like(same), 1)
+    return [(panel.shops[i], one.shops[j]) for i, j in np.argwhere(same)]
+
+
+def _differences(x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+    """Sums of squared differences of all pairs of rows, and the number of times both are there.
+
+    Both rows are standardised over these times, so a sum is ``2 n (1 - r)`` with their correlation
+    r; a constant row is 0 all along.
+    """
+    (x, at_x), (z, at_z) = _filled(x), _filled(z)
+    n = at_x @ at_z.T
+    count = np.maximum(n, 1)
+    sum_x, sum_z = x @ at_z.T, at_x @ z.T
+    var_x = x**2 @ at_z.T / count - (sum_x / count) ** 2
+    var_z = at_x @ (z**2).T / count - (sum_z / count) ** 2
+    covariance = x @ z.T / count - sum_x * sum_z / count**2
+    # Rows have about unit variance, so what is below this is rounding.
+    moves_x, moves_z = var_x > 1e-10, var_z > 1e-10
+    both = moves_x & moves_z
+    r = covariance / np.sqrt(np.where(both, var_x * var_z, 1.0))
+    return n * np.where(both, 2 * (1 - r), 1.0 * (moves_x | moves_z)), n
+
+
+def _filled(x: NDArray) -> tuple[NDArray, NDArray]:
+    """Standardised rows with 0 where nothing is observed, and 1 where something is."""
+    seen = np.isfinite(x)
+    count = np.maximum(seen.sum(1, keepdims=True), 1)
+    filled = np.where(seen, x, 0.0)
+    filled = np.where(seen, filled - filled.sum(1, keepdims=True) / count, 0.0)
+    sd = np.sqrt((filled**2).sum(1, keepdims=True) / count)
+    largest = np.max(np.abs(np.where(seen, x, 0.0)), axis=1, keepdims=True, initial=0.0)
+    is_constant = sd <= 1e-12 * largest
+    return np.where(is_constant, 0.0, filled / np.where(is_constant, 1.0, sd)), seen.astype(float)
+
+
+__all__ = [
+    "ShopSettings",
+    "SimulatedShops",
+    "duplicated_shops",
+    "simulate_shops",
+    "simulate_shops_with_truth",
+]

@@ -1,0 +1,1 @@
+"""Forecasts of a panel of shops, compared from rolling origins."""

@@ -1,0 +1,1 @@
+"""The published evaluation of ADMG causal data augmentation."""

@@ -1,0 +1,135 @@
+"""One run on graphs: simulate shops, score their edges, and say how good the scores are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from mmm_bayes.causal_mmm.networks import metrics
+from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.simulate.shops import duplicated_shops, simulate_shops
+from studies.causalmmm.methods import Panels, Scored, score
+
+if TYPE_CHECKING:
+    from mmm_bayes._typing import RngKey
+    from studies.causalmmm.settings import CurveRun, GraphRun
+    from studies.runs import Row
+
+NDArray = np.ndarray[Any, Any]
+
+BINS = 10
+_ATTEMPTS = 50
+
+
+def evaluate_graphs(rng_key: RngKey, settings: GraphRun) -> list[Row]:
+    """Rows of one run: one for each method it gives and each set of shops.
+
+    Thresholds of accuracies are chosen on the training shops' true graphs.
+    """
+    key_data, key_methods = jax.random.split(rng_key)
+    panels = simulate(
+        key_data, settings, difficulty=settings.difficulty, mechanisms=settings.mechanisms
+    )
+    scored = score(key_methods, settings.method, panels, settings.options)
+    return [row for each in scored for row in rows_of(each, panels)]
+
+
+def simulate(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Panels:
+    """Training shops, test shops of the same graphs, and test shops of graphs not among them.
+
+    All obey the same mechanisms. Test shops come first in their panel, so that they stay the same
+    for any number of training shops.
+
+    Raises
+    ------
+    DataError
+        If a test shop repeats a training shop, or all graphs of so few channels are in training.
+    """
+    key_mechanisms, key_shops, key_unseen = jax.random.split(rng_key, 3)
+    common: dict[str, Any] = {
+        "simulation": settings.simulation,
+        "channels": settings.channels,
+        "length": settings.length,
+        "structures": settings.structures,
+        "mechanism_key": key_mechanisms,
+        **more,
+    }
+    both = simulate_shops(key_shops, shops=settings.test_shops + settings.shops, **common)
+    test = both.select(slice(0, settings.test_shops))
+    train = both.select(slice(settings.test_shops, None))
+    if same := duplicated_shops(test, train):
+        message = f"Test shops repeat training shops: {same[:3]}."
+        raise DataError([Finding("duplicate", "error", message, "", "shops")], "the simulation")
+    seen = {graph.tobytes() for graph in truth_of(both)}
+    for attempt in range(_ATTEMPTS):
+        key = jax.random.fold_in(key_unseen, attempt)
+        unseen = simulate_shops(key, shops=settings.test_shops, **common)
+        if not seen & {graph.tobytes() for graph in truth_of(unseen)}:
+            return Panels(train, test, unseen)
+    message = f"{_ATTEMPTS} draws of {settings.structures} graphs held one of training each."
+    remedy = "Take more channels, or fewer structures."
+    raise DataError([Finding("unseen", "error", message, remedy, "channels")], "the simulation")
+
+
+def truth_of(panel: ShopPanel) -> NDArray:
+    """The true graphs (shop, source, target) of a simulated panel."""
+    assert panel.adjacency is not None  # simulated panels have them
+    return panel.adjacency
+
+
+def rows_of(scored: Scored, panels: Panels) -> list[Row]:
+    """How good one method's scores are on test shops and on shops of unseen graphs."""
+    threshold = metrics.best_threshold(scored.train, truth_of(panels.train))
+    rows = []
+    for name, scores, panel in (
+        ("test", scored.test, panels.test),
+        ("unseen", scored.unseen, panels.unseen),
+    ):
+        truth = truth_of(panel)
+        row: Row = {
+            "method": scored.method,
+            "shops": name,
+            "auroc": metrics.auroc(scores, truth),
+            "pooled_auroc": metrics.pooled_auroc(scores, truth),
+            "accuracy": metrics.accuracy(scores, truth, threshold),
+            "f1": metrics.f1(scores, truth, threshold),
+            "swapped_auroc": metrics.auroc(scores[_partners(panel)], truth),
+            "density": float(metrics.pairs(scores, truth)[1].mean()),
+            "threshold": threshold,
+            "fit_seconds": scored.fit_seconds,
+            "score_seconds": scored.score_seconds,
+        }
+        if scored.is_probability:
+            row |= _calibration(scores, truth)
+        rows.append(row)
+    return rows
+
+
+def _partners(panel: ShopPanel) -> NDArray:
+    """For each shop the next one with another graph; itself if there is none."""
+    graphs, count = truth_of(panel), panel.n_shops
+    partner = np.arange(count)
+    for shop in range(count):
+        for step in range(1, count):
+            other = (shop + step) % count
+            if (graphs[other] != graphs[shop]).any():
+                partner[shop] = other
+                break
+    return partner
+
+
+def _calibration(probabilities: NDArray, truth: NDArray) -> Row:
+    """Calibration, and the sums by bin from which those of many runs can be put together."""
+    table = metrics.reliability(probabilities, truth, BINS)
+    some = table.count > 0
+    return {
+        "ece": metrics.expected_calibration_error(probabilities, truth, BINS),
+        "brier": metrics.brier(probabilities, truth),
+        "accuracy_half": metrics.accuracy(probabilities, truth, 0.5),
+        "bin_count": table.count.tolist(),
+        "bin_probability": np.where(some, table.predicted * table.count, 0.0).tolist(),
+        "bin_edges": np.where(some, table.observed * table.count, 0.0).tolist(),
+    }

@@ -50,7 +50,7 @@ SHOP: Final = "shop"
 NODE: Final = "node"
 LAG: Final = "lag"
 
-RngKey = PRNGKeyArray | UInt32[Array, "2"]
+RngKey = PRNGKeyArray | UInt32[Array, "2"] | int  # whatever as_key takes
 
 Number = float | int | np.number
 Parameter = Real[ArrayLike, "*#batch"]

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes._version import __version__
 from mmm_bayes.data.digest import table_digest
 from mmm_bayes.data.lift_arms import arms_of
@@ -42,7 +43,7 @@ from mmm_bayes.model.memory import SINGLE_PRECISION_ABOVE, estimate_memory
 from mmm_bayes.model.program import Program, geo_specs, program_for
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.progress import Progress, choose_progress
-from mmm_bayes.runtime.streams import seed_in_words
+from mmm_bayes.runtime.streams import as_key, seed_in_words
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
@@ -105,7 +106,7 @@ class MMM:
         tests = f", lift_tests={len(self.lift_tests)}" if self.lift_tests else ""
         return f"MMM({self.spec.name!r}, {self.data!r}{tests})"
 
-    def sample_prior_predictive(self, rng_key: jax.Array, num_draws: int = 500) -> xr.DataTree:
+    def sample_prior_predictive(self, rng_key: RngKey, num_draws: int = 500) -> xr.DataTree:
         """Draw parameters and targets before looking at the target.
 
         Parameters
@@ -121,11 +122,12 @@ class MMM:
             Groups ``prior``, ``prior_predictive``, ``observed_data`` and ``constant_data``, in the
             units of the table.
         """
+        key = as_key(rng_key)
         with jax.enable_x64(self.spec.sampler.real == "float64"):
-            groups = self._prior_groups(rng_key, self.arrays(), num_draws)
+            groups = self._prior_groups(key, self.arrays(), num_draws)
         return xr.DataTree.from_dict(groups | tree.data_groups(self.data))
 
-    def augment(self, rng_key: jax.Array, augmentation: CausalDA) -> MMMAugmentation:
+    def augment(self, rng_key: RngKey, augmentation: CausalDA) -> MMMAugmentation:
         """Draw the rows that :meth:`fit` adds to the table with the same key.
 
         Parameters
@@ -147,13 +149,13 @@ class MMM:
         """
         from mmm_bayes.augmentation.pipeline import augment_mmm
 
-        key = jax.random.fold_in(rng_key, _AUGMENTATION)
+        key = jax.random.fold_in(as_key(rng_key), _AUGMENTATION)
         with jax.enable_x64(self.spec.sampler.real == "float64"):
             return augment_mmm(key, augmentation, self.structure, self.arrays(), self.data)
 
     def fit(
         self,
-        rng_key: jax.Array,
+        rng_key: RngKey,
         method: Literal["nuts", "svi"] = "nuts",
         *,
         augmentation: CausalDA | None = None,
@@ -173,7 +175,7 @@ class MMM:
         Parameters
         ----------
         rng_key
-            Random key; the same key gives the same draws.
+            Random key (new or old style) or an integer seed; the same one gives the same draws.
         method
             ``"nuts"``, or ``"svi"`` for a quick Gaussian approximation.
         augmentation
@@ -220,6 +222,7 @@ class MMM:
             If no start with a finite density is found.
         """
         began = time.perf_counter()
+        rng_key = as_key(rng_key)
         spec = self.spec
         # What is changed for this fit holds for all of it: arrays, programs and the stored spec.
         changes = settings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import pandas as pd
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.many_fits.fit_cells import FitCell, Method, Summarise, make_fit
@@ -25,7 +26,7 @@ from mmm_bayes.runtime.jobs.progress import CellProgress, choose_cell_progress
 from mmm_bayes.runtime.jobs.records import plain
 from mmm_bayes.runtime.jobs.store import ResultStore
 from mmm_bayes.runtime.jobs.tasks import Failure
-from mmm_bayes.runtime.streams import seed_in_words
+from mmm_bayes.runtime.streams import as_key
 
 if TYPE_CHECKING:
     from mmm_bayes.data.lift_tests import LiftTest
@@ -42,7 +43,7 @@ class FitsWarning(UserWarning):
 
 
 def map_fits(
-    rng_key: jax.Array,
+    rng_key: RngKey,
     tables: Mapping[str, Table],
     spec: ModelSpec | Mapping[str, ModelSpec] | None = None,
     *,
@@ -179,13 +180,11 @@ def map_fits(
     return FitMap(folder, entries, kept.rows({own.key for own in entries}))
 
 
-def _words(rng_key: jax.Array) -> tuple[tuple[int, ...], str]:
-    """What a key is made of, so that any process makes the same one."""
-    seed_in_words(rng_key)  # refuses what is no key
-    if not jax.numpy.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
-        rng_key = jax.random.wrap_key_data(rng_key)
-    words = tuple(int(word) for word in jax.random.key_data(rng_key).ravel())
-    return words, str(jax.random.key_impl(rng_key))
+def _words(rng_key: RngKey) -> tuple[tuple[int, ...], str]:
+    """Return what a key is made of, so that any process makes the same one."""
+    key = as_key(rng_key)
+    words = tuple(int(word) for word in jax.random.key_data(key).ravel())
+    return words, str(jax.random.key_impl(key))
 
 
 def _known(store: ResultStore, cells: Iterable[FitCell], keep_fits: bool) -> set[str]:

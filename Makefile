@@ -1,9 +1,9 @@
 # Everything runs in .venv, built from the hash-pinned lock in requirements/dev.txt.
-# uv is used when it is on the PATH, else venv and pip.
+# uv does the installing: the one on the PATH, or the one that the lock pins.
 #   make demo    set up, fit the bundled data set, print the table of ROAS
 #   make test    set up, run the tests        (PYTEST_ARGS="-n 2 -k adstock" to choose)
 #   make check   lint, format, types, import contracts
-#   make lock    resolve the dependencies of pyproject.toml again (needs uv)
+#   make lock    resolve the dependencies of pyproject.toml again
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,10 +44,9 @@ format: setup
 	$(BIN)/ruff format
 
 # --universal resolves for every platform and Python at once; no registry address enters the file.
-# XGBoost uses NCCL (200 MB) with several GPUs only: tests do without.
-lock:
-	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH (https://docs.astral.sh/uv)"; exit 1; }
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes \
+# XGBoost uses NCCL (200 MB) with several GPUs only: the tests do without it.
+lock: setup
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes \
 	    --no-emit-index-url --no-emit-package nvidia-nccl-cu13 --custom-compile-command "make lock" $(LOCK_ARGS) --output-file $(LOCK) --quiet
 
 build: setup

@@ -223,7 +223,7 @@ def kept(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, Any] | 
 
 def measure(name: str, settings: dict[str, Any], folder: Path) -> None:
     """Measure a section and keep it."""
-    from mmm_bayes.runtime.atomic_write import whole_file
+    from mmm_bayes.runtime.atomic_write import atomic_write
 
     given = {key: value for key, value in settings.items() if key not in _DERIVED}
     if name in ("report", "files"):
@@ -240,7 +240,7 @@ def measure(name: str, settings: dict[str, Any], folder: Path) -> None:
         "cpu": sum(used[:4]) - sum(cpu[:4]),
         "load": max(load, os.getloadavg()[0]),
     }
-    with whole_file(folder / f"{name}.json") as place:
+    with atomic_write(folder / f"{name}.json") as place:
         place.write_text(json.dumps(result, indent=1), encoding="utf-8")
     print(f"{name}: {result['wall']:.0f} s, {result['cpu']:.0f} CPU s", file=sys.stderr, flush=True)
 

@@ -25,6 +25,7 @@ from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
+from mmm_bayes.inference.chain_runner import NoFiniteStartError
 from mmm_bayes.inference.checkpoint import Checkpoint, OpenCheckpoint, SamplingWarning
 from mmm_bayes.inference.memory import MemoryEstimate
 from mmm_bayes.inference.sharding import (
@@ -34,7 +35,6 @@ from mmm_bayes.inference.sharding import (
     process_number,
     several_processes,
 )
-from mmm_bayes.inference.walk import NoFiniteStartError
 from mmm_bayes.model import arrays as make
 from mmm_bayes.model import checks, mmm, tree, units
 from mmm_bayes.model.baseline import TimeFrame

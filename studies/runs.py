@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 from mmm_bayes._version import __version__
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.jobs.fill import fill_store
 from mmm_bayes.runtime.jobs.records import Row
 from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
@@ -140,5 +140,5 @@ def run_tasks(
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file only by a whole one, so that a reader never meets half of it."""
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         place.write_bytes(content)

@@ -321,9 +321,9 @@ def test_help_does_not_wait_for_heavy_libraries():
 
 @pytest.mark.usefixtures("no_figures")
 def test_a_stopped_fit_goes_on_in_its_folder(folder, fitted, tmp_path, monkeypatch):
-    from mmm_bayes.inference import walk
+    from mmm_bayes.inference import chain_runner
 
-    own = walk.Walk.step
+    own = chain_runner.ChainRunner.step
 
     def stopping(self, *given):
         own(self, *given)
@@ -332,12 +332,12 @@ def test_a_stopped_fit_goes_on_in_its_folder(folder, fitted, tmp_path, monkeypat
             raise OSError("the machine was taken away")
 
     arguments = ("fit", folder / "small.toml", "--out", tmp_path / "out", *FEW)
-    monkeypatch.setattr(walk.Walk, "step", stopping)
+    monkeypatch.setattr(chain_runner.ChainRunner, "step", stopping)
     stopped = run(*arguments)
     assert stopped.code == 1
     assert "taken away" in stopped.text
     assert list((tmp_path / "out" / "unfinished").glob("*.npz"))
-    monkeypatch.setattr(walk.Walk, "step", own)
+    monkeypatch.setattr(chain_runner.ChainRunner, "step", own)
     other = run(*arguments, "--seed", "9")
     assert other.code == 1
     assert "of another run (key: " in other.text

@@ -19,7 +19,7 @@ from mmm_bayes.causal_mmm.networks.model import Networks
 from mmm_bayes.causal_mmm.networks.training import History
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.text_file import parse_json
 from mmm_bayes.runtime.zip_file import expected_zip
 
@@ -58,7 +58,7 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
         "key": str(jax.random.key_impl(fitted.key)),
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    with whole_file(path) as place, place.open("wb") as file:
+    with atomic_write(path) as place, place.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 

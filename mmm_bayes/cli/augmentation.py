@@ -177,9 +177,9 @@ def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
 
 def _write_table(frame: pd.DataFrame, out: Path) -> None:
     """Replace a file only by a whole one."""
-    from mmm_bayes.runtime.atomic_write import whole_file
+    from mmm_bayes.runtime.atomic_write import atomic_write
 
-    with whole_file(out) as place:
+    with atomic_write(out) as place:
         if out.suffix.lower() == ".csv":
             frame.to_csv(place, index=False)
         else:

@@ -287,13 +287,13 @@ def _print_effects(
 
 
 def _save(figures: dict[str, Any], out: Path) -> None:
-    from mmm_bayes.runtime.atomic_write import whole_file
+    from mmm_bayes.runtime.atomic_write import atomic_write
 
     (out / "figures").mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a font without a sign in somebody's name
         for name, figure in figures.items():
-            with whole_file(out / "figures" / f"{name}.png") as place:
+            with atomic_write(out / "figures" / f"{name}.png") as place:
                 figure.savefig(place, dpi=150, format="png")
 
 

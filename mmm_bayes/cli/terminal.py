@@ -73,7 +73,7 @@ def open_console() -> Console:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file only by a whole one."""
-    from mmm_bayes.runtime.atomic_write import whole_file
+    from mmm_bayes.runtime.atomic_write import atomic_write
 
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         place.write_text(text, encoding="utf-8")

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cell_values import LARGEST
 from mmm_bayes.data.dates import TimeStep, check_regular
 from mmm_bayes.data.table import Table
-from mmm_bayes.runtime.cells import LARGEST
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 

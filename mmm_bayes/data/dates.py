@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.runtime.cells import cell_text, plain_column
+from mmm_bayes.data.cell_values import cell_text, plain_column
 from mmm_bayes.runtime.findings import Finding, listing
 
 Unit = Literal["day", "month", "month_end", "unknown"]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final
 
 import numpy as np
 
+from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_float
 from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE
-from mmm_bayes.runtime.cells import LARGEST, cell_text, plain_frame, to_float
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.text_file import parse_json
 

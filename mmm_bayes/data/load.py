@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cell_values import plain_column
 from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_order
 from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.identification import check_identification
 from mmm_bayes.data.roles import Roles, make_roles
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.table import Table, read_cells
-from mmm_bayes.runtime.cells import plain_column
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from mmm_bayes.runtime.cells import to_float
+from mmm_bayes.data.cell_values import to_float
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Channels = Sequence[str] | Mapping[str, str]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
-from mmm_bayes.runtime.cells import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.runtime.findings import Finding, listing
 
 

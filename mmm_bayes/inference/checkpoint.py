@@ -92,13 +92,13 @@ class OpenCheckpoint:
     ) -> None:
         self._run.close()
 
-    def walk(self, chains: tuple[int, ...]) -> WalkParts:
+    def parts_of(self, chains: tuple[int, ...]) -> ChainParts:
         """Parts of the chains that step together."""
-        return WalkParts(self._run, self.every, "chain_" + "_".join(map(str, chains)))
+        return ChainParts(self._run, self.every, "chain_" + "_".join(map(str, chains)))
 
 
-class WalkParts:
-    """Parts of one walk, in order."""
+class ChainParts:
+    """Parts of one chain, or of chains that step together, in order."""
 
     def __init__(self, run: RunFolder, every: Checkpoint, name: str) -> None:
         self._run, self._every, self._name = run, every, name

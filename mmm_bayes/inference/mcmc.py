@@ -22,6 +22,7 @@ from jax.sharding import PartitionSpec
 from pydantic import Field
 
 from mmm_bayes.inference import adaptation, nuts
+from mmm_bayes.inference.chain_runner import ChainRunner, Plan, advance
 from mmm_bayes.inference.checkpoint import OpenCheckpoint
 from mmm_bayes.inference.sharding import (
     CHAIN,
@@ -32,7 +33,6 @@ from mmm_bayes.inference.sharding import (
     several_processes,
 )
 from mmm_bayes.inference.tracing import compile_program
-from mmm_bayes.inference.walk import Plan, Walk, advance
 from mmm_bayes.runtime.progress import Progress, Silent
 from mmm_bayes.runtime.settings import Frozen
 
@@ -265,8 +265,8 @@ def sample(
     groups = [mesh.local_chains] if mesh else [(chain,) for chain in range(spec.num_chains)]
     one_call: Any = _alone if mesh is None else _together
     run = functools.partial(one_call, call, spec.target_accept, data, mesh)
-    walks = [
-        Walk(
+    runners = [
+        ChainRunner(
             run,
             plan,
             program.dim,
@@ -275,24 +275,24 @@ def sample(
             keys[list(chains)],
             impl,
             (progress, range(spec.num_chains) if mesh else chains),
-            None if checkpoint is None else checkpoint.walk(chains),
+            None if checkpoint is None else checkpoint.parts_of(chains),
         )
         for chains in groups
     ]
-    resumed = sum(walk.done for walk in walks) / sum(walk.total for walk in walks)
-    workers = min(len(walks), _cores())
-    whole = advance(walks, spec.num_warmup, seeds, propose_start, workers, dtype)
+    resumed = sum(runner.done for runner in runners) / sum(runner.total for runner in runners)
+    workers = min(len(runners), _cores())
+    whole = advance(runners, spec.num_warmup, seeds, propose_start, workers, dtype)
     seconds |= clock.lap("warmup")
     if whole:
-        whole = advance(walks, walks[0].total, seeds, propose_start, workers, dtype)
+        whole = advance(runners, runners[0].total, seeds, propose_start, workers, dtype)
     seconds |= clock.lap("sampling")
     if not whole:
-        for walk in walks:
-            walk.keep()
+        for runner in runners:
+            runner.keep()
         # Other processes of one mesh would wait for this one for ever.
-        if several_processes() or all(walk.num_draws < _FEWEST_DRAWS for walk in walks):
-            raise KeyboardInterrupt(_stopped(walks, checkpoint))
-    return _collected(walks, spec, mesh, seconds, resumed, whole)
+        if several_processes() or all(runner.num_draws < _FEWEST_DRAWS for runner in runners):
+            raise KeyboardInterrupt(_stopped(runners, checkpoint))
+    return _collected(runners, spec, mesh, seconds, resumed, whole)
 
 
 _WHOLE = PartitionSpec()
@@ -345,7 +345,7 @@ def _together(
 
 
 def _collected(
-    walks: list[Walk],
+    runners: list[ChainRunner],
     spec: SamplerSpec,
     mesh: ChainMesh | None,
     seconds: dict[str, float],
@@ -357,28 +357,29 @@ def _collected(
     count = spec.num_samples
     if not whole:
         made = sorted(
-            (walk.num_draws for walk in walks if walk.num_draws >= _FEWEST_DRAWS), reverse=True
+            (runner.num_draws for runner in runners if runner.num_draws >= _FEWEST_DRAWS),
+            reverse=True,
         )
         count = max(made, key=lambda number: number * sum(other >= number for other in made))
-        walks = [walk for walk in walks if walk.num_draws >= count]
-        kept = sum(len(walk.chains) for walk in walks)
+        runners = [runner for runner in runners if runner.num_draws >= count]
+        kept = sum(len(runner.chains) for runner in runners)
         interrupted = (
             f"stopped by the user after {count} of {spec.num_samples} draws in {kept} of "
             f"{spec.num_chains} chains"
         )
     gather = (lambda x: x) if mesh is None else mesh.gather_chains
-    parts = [walk.draws() for walk in walks]
+    parts = [runner.draws() for runner in runners]
     drawn = {
         name: gather(np.concatenate([part[name][:, :count] for part in parts])) for name in parts[0]
     }
     positions = drawn.pop("position")
     info = nuts.NUTSInfo(**drawn, gradient=np.zeros((*positions.shape[:2], 0)))
-    steps = gather(np.concatenate([walk.warmup_steps for walk in walks]))
+    steps = gather(np.concatenate([runner.warmup_steps for runner in runners]))
     return Draws(positions, info, steps, seconds, interrupted, resumed)
 
 
-def _stopped(walks: list[Walk], checkpoint: OpenCheckpoint | None) -> str:
-    done, total = min(walk.done for walk in walks), walks[0].total
+def _stopped(runners: list[ChainRunner], checkpoint: OpenCheckpoint | None) -> str:
+    done, total = min(runner.done for runner in runners), runners[0].total
     text = f"Sampling was stopped after {done} of {total} iterations, too early for any draws."
     if checkpoint is not None:
         text += f" The same call goes on from there ({checkpoint.every.folder})."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from mmm_bayes.many_fits.fit_cells import OF_A_CELL
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import listing, nearest
 from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
 
@@ -212,7 +212,7 @@ class FitMap:
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
     """Keep what was asked for, and why some of it is not there."""
     about = {"fits": [own.__dict__ for own in entries]}
-    with whole_file(folder / INDEX) as place:
+    with atomic_write(folder / INDEX) as place:
         place.write_text(json.dumps(about, indent=0), "utf-8")
 
 

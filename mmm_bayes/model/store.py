@@ -15,7 +15,7 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.tree import data_from
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree
 
 FORMAT = 1
@@ -39,7 +39,7 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> Path:
         "mmm_bayes_spec": fitted.spec.to_toml(),
         "mmm_bayes_complete": 1,
     }
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         tree.to_netcdf(place, engine="h5netcdf")
     return path
 

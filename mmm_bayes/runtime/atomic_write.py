@@ -26,7 +26,7 @@ class WriteError(OSError):
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a place beside ``path`` to write to, and rename it once all is written and on disk.
 
     The folder is made if it is not there. If the block fails, what was at ``path`` stays and
@@ -39,7 +39,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Examples
     --------
-    >>> with whole_file("folder/numbers.txt") as place:  # doctest: +SKIP
+    >>> with atomic_write("folder/numbers.txt") as place:  # doctest: +SKIP
     ...     place.write_text("1 2 3")
     """
     path = Path(path)

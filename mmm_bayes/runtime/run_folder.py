@@ -19,7 +19,7 @@ from typing import Any, Self, final
 import filelock
 import numpy as np
 
-from mmm_bayes.runtime.atomic_write import WriteError, whole_file
+from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
 from mmm_bayes.runtime.zip_file import expected_zip
 
 NDArray = np.ndarray[Any, Any]
@@ -89,7 +89,7 @@ class RunFolder:
             ) from error
         try:
             if not manifest.exists():
-                with whole_file(manifest) as place:
+                with atomic_write(manifest) as place:
                     place.write_text(json.dumps(wanted, indent=1, sort_keys=True), "utf-8")
         except BaseException:
             self.close()
@@ -164,7 +164,7 @@ class RunFolder:
         WriteError
             If the disk is full or read-only; what is kept already stays.
         """
-        with whole_file(self._path(name)) as place, place.open("wb") as file:
+        with atomic_write(self._path(name)) as place, place.open("wb") as file:
             np.savez(file, allow_pickle=False, **dict(arrays))
 
     def _path(self, name: str) -> Path:

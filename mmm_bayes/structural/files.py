@@ -15,7 +15,7 @@ from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.fit_result import load_fit
 from mmm_bayes.model import tree
 from mmm_bayes.model.store import FitFileError
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.netcdf_file import read_tree
 from mmm_bayes.runtime.text_file import parse_json
 from mmm_bayes.runtime.zip_file import expected_zip
@@ -39,7 +39,7 @@ def write(fit: StructuralFit, path: str | os.PathLike[str]) -> Path:
     }
     with (
         TemporaryDirectory() as folder,
-        whole_file(path) as place,
+        atomic_write(path) as place,
         zipfile.ZipFile(place, "w") as file,
     ):
         file.writestr("graph.json", json.dumps(about))

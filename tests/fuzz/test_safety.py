@@ -26,7 +26,7 @@ MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "she
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"read_pickle", "to_pickle", "eval", "load_module", "system", "popen"}
 # Hands work to processes of its own over a pipe; nothing of it is ever read from a file.
-BETWEEN_PROCESSES = {"distributed/processes.py: pickle"}
+BETWEEN_PROCESSES = {"runtime/jobs/processes.py: pickle"}
 
 
 def sources() -> Iterator[tuple[Path, ast.AST]]:

@@ -18,7 +18,7 @@ import pytest
 
 from mmm_bayes.inference.checkpoint import Checkpoint, SamplingWarning
 from mmm_bayes.inference.mcmc import Draws, NUTSProgram, SamplerSpec, sample
-from mmm_bayes.runtime import atomic_write as whole_file
+from mmm_bayes.runtime import atomic_write as atomic_write_module
 from mmm_bayes.runtime.progress import Silent
 from mmm_bayes.runtime.run_folder import RunFolderError
 
@@ -148,7 +148,7 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     with Checkpoint(tmp_path, draws=1).open(SETTINGS):
         pass
-    monkeypatch.setattr(whole_file.os, "fsync", full)
+    monkeypatch.setattr(atomic_write_module.os, "fsync", full)
     with pytest.warns(SamplingWarning, match="disk is full"):
         found = run(tmp_path, None)
     same(found, run(None))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 
 
 def test_a_file_is_there_once_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "numbers.txt"
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         place.write_text("1 2 3")
         assert not path.exists()
     assert path.read_text() == "1 2 3"
@@ -24,7 +24,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path.write_text("before")
 
     def interrupted() -> None:
-        with whole_file(path) as place:
+        with atomic_write(path) as place:
             place.write_text("half")
             raise KeyboardInterrupt
 
@@ -38,6 +38,6 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_others_may_read_what_they_may_read_of_any_new_file(tmp_path: Path) -> None:
     plain, whole = tmp_path / "plain.txt", tmp_path / "whole.txt"
     plain.write_text("")
-    with whole_file(whole) as place:
+    with atomic_write(whole) as place:
         place.write_text("")
     assert whole.stat().st_mode == plain.stat().st_mode

@@ -17,7 +17,7 @@ from mmm_bayes.causal.discovery.knowledge_checks import (
 )
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError, Pair
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import nearest
 from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
 
@@ -243,7 +243,7 @@ class Knowledge:
         import tomli_w
 
         path = Path(path)
-        with whole_file(path) as place:
+        with atomic_write(path) as place:
             place.write_text(tomli_w.dumps(self.to_dict()), encoding="utf-8", newline="\n")
         return path
 

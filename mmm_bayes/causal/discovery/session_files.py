@@ -13,7 +13,7 @@ from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.result import Discovery
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.text_file import TextError, parse_json, read_text
 
 _FORMAT = 1
@@ -97,7 +97,7 @@ def write_session(
         "decisions": list(decisions),
     }
     text = json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False)
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         place.write_text(text + "\n", encoding="utf-8", newline="\n")
     return path
 

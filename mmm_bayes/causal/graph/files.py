@@ -12,7 +12,7 @@ from typing import Any
 from mmm_bayes.causal.graph.checks import GraphError, Pair, Place, nowhere
 from mmm_bayes.causal.graph.dot import dot_text, parse_dot
 from mmm_bayes.causal.graph.gml import gml_text, parse_gml
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import nearest
 from mmm_bayes.runtime.text_file import TextError, parse_json, parse_toml, read_text
 
@@ -61,7 +61,7 @@ def write_graph(
     """Write a graph as its suffix says; an old file is replaced only by a whole one."""
     path = Path(path)
     text = _WRITERS[_kind(path)](nodes, edges, bidirected, roles)
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         place.write_text(text, encoding="utf-8", newline="\n")
     return path
 

@@ -24,7 +24,7 @@ from mmm_bayes.present.report.recommendation import multiples_of, recommendation
 from mmm_bayes.present.report.specification import model_section
 from mmm_bayes.present.report.terms import terms_section
 from mmm_bayes.present.report.verdict import verdict_section
-from mmm_bayes.runtime.atomic_write import whole_file
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import DataError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def write_report(
         fitted, graph, budget, tests, ci_prob, diagnostics, (date or datetime.date.today())
     )
     text = page(title or f"Media-mix report: {fitted.spec.name}", fitted, sections)
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         place.write_text(text, encoding="utf-8")
     return path
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, final
 
-from mmm_bayes.runtime.atomic_write import WriteError, whole_file
+from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
 from mmm_bayes.runtime.jobs.records import Record, from_table, is_results, plain_rows, to_table
 from mmm_bayes.runtime.jobs.tasks import check_key
 
@@ -273,7 +273,7 @@ class ResultStore:
             raise WriteError(
                 error.errno, f"{self.folder} cannot be made ({error.strerror}). Choose another."
             ) from error
-        with whole_file(manifest) as place:
+        with atomic_write(manifest) as place:
             place.write_text(json.dumps(about, indent=1), "utf-8")
 
     def _compare(self, manifest: Path) -> None:
@@ -300,7 +300,7 @@ def _write(path: Path, records: list[Record]) -> None:
     import pyarrow.parquet as pq
 
     table = to_table(records)
-    with whole_file(path) as place:
+    with atomic_write(path) as place:
         pq.write_table(table, place, compression="zstd")
 
 

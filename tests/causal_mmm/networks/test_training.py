@@ -28,7 +28,7 @@ from mmm_bayes.causal_mmm.networks.training import (
     TrainingWarning,
     train,
 )
-from mmm_bayes.runtime import atomic_write as whole_file
+from mmm_bayes.runtime import atomic_write as atomic_write_module
 from mmm_bayes.runtime.atomic_write import WriteError
 from mmm_bayes.runtime.run_folder import RunFolder, RunFolderError
 
@@ -140,7 +140,7 @@ def test_killed_at_any_moment_training_goes_on_to_the_same(
             seen.append(epoch)
             end("between")
 
-        monkeypatch.setattr(whole_file.os, "replace", replaced)
+        monkeypatch.setattr(atomic_write_module.os, "replace", replaced)
         while True:
             kept = int(len(seen) and seen[-1])
             try:

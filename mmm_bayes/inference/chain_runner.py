@@ -1,7 +1,7 @@
-"""The blocks of one chain, or of chains that step together, from their start to their last draw.
+"""Run the blocks of one chain, or of chains that step together, from start to last draw.
 
-Everything a walk goes on from is arrays on the host between blocks, so that it can be kept on disk
-and taken up again (:mod:`mmm_bayes.inference.checkpoint`).
+Between blocks the whole state of a runner is arrays on the host, so that it can be written to disk
+and resumed later (:mod:`mmm_bayes.inference.checkpoint`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from mmm_bayes.inference import adaptation, nuts
-from mmm_bayes.inference.checkpoint import Part, WalkParts, joined
+from mmm_bayes.inference.checkpoint import ChainParts, Part, joined
 from mmm_bayes.inference.sharding import every_process
 from mmm_bayes.runtime.progress import Progress
 
@@ -44,7 +44,7 @@ class NoFiniteStartError(FloatingPointError):
 
 
 class Plan(NamedTuple):
-    """Lengths and settings of a walk, as in ``SamplerSpec``."""
+    """Lengths and settings of a runner, as in ``SamplerSpec``."""
 
     num_warmup: int
     num_samples: int
@@ -53,7 +53,7 @@ class Plan(NamedTuple):
     block: int
 
 
-class Walk:
+class ChainRunner:
     """Chains that step together.
 
     Parameters
@@ -82,7 +82,7 @@ class Walk:
         keys: NDArray,
         impl: str,
         progress: tuple[Progress, Sequence[int]],
-        parts: WalkParts | None = None,
+        parts: ChainParts | None = None,
     ) -> None:
         self._run, self._plan, self._dtype = run, plan, dtype
         self.chains, self._keys, self._impl = tuple(chains), keys, impl
@@ -228,7 +228,7 @@ class Walk:
     # --- On disk ---------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Write what was done since the last part, and what the walk goes on from."""
+        """Write what was done since the last part, and what the runner goes on from."""
         if self._parts is None or not self._started:
             return
         after, since = self._saved
@@ -268,18 +268,18 @@ class Walk:
 
 
 def advance(
-    walks: Sequence[Walk],
+    runners: Sequence[ChainRunner],
     until: int,
     seeds: NDArray,
     propose: Propose,
     workers: int,
     dtype: np.dtype[Any],
 ) -> bool:
-    """Step all walks to the iteration ``until``, the one furthest behind first.
+    """Step all runners to the iteration ``until``, the one furthest behind first.
 
     Parameters
     ----------
-    walks
+    runners
         What to step.
     until
         Iteration of each chain, warm-up included, to stop at.
@@ -288,38 +288,38 @@ def advance(
     workers
         Threads.
     dtype
-        Precision of the walks.
+        Precision of the runners.
 
     Returns
     -------
     bool
-        ``False`` if the user interrupted: every walk then stands at the end of a block.
+        ``False`` if the user interrupted: every runner then stands at the end of a block.
     """
     stop, lock = threading.Event(), threading.Lock()
-    idle = list(walks)
+    idle = list(runners)
 
     def work() -> None:
         with jax.enable_x64(dtype == np.float64):
             while not stop.is_set():
                 with lock:
-                    left = [walk for walk in idle if walk.done < until]
+                    left = [runner for runner in idle if runner.done < until]
                     if not left:
                         return
-                    walk = min(left, key=lambda walk: walk.done)
-                    idle.remove(walk)
-                walk.step(seeds, propose)
+                    runner = min(left, key=lambda runner: runner.done)
+                    idle.remove(runner)
+                runner.step(seeds, propose)
                 with lock:
-                    idle.append(walk)
+                    idle.append(runner)
 
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(work) for _ in range(min(workers, len(walks)))]
+        futures = [pool.submit(work) for _ in range(min(workers, len(runners)))]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
                 if future.done():
                     future.result()
         except KeyboardInterrupt:
-            # It reaches the main thread only: walks end the block they are at.
+            # It reaches the main thread only: runners end the block they are at.
             stop.set()
             wait(futures)
             for future in futures:

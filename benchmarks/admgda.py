@@ -5,7 +5,7 @@ version that forms the product table of partial rows and training rows at every 
 published code does with data frames. Sampling: time over draws and over rows, and peak memory of
 100,000 draws from 10,000 rows. Unbiasedness: ten test functions under sampling and resampling
 against the full enumeration. The tables of the published experiment
-(``mmm-bayes experiment admgda``) are added from docs/results/admgda.
+(``python -m studies admgda``) are added from docs/results/admgda.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def unbiasedness(keys: int) -> list[str]:
 def published(folder: Path) -> list[str]:
     """Tables of the published experiment, as it was last run here.
 
-    From ``NAME_summary.csv`` as ``mmm-bayes experiment admgda`` writes them.
+    From ``NAME_summary.csv`` as ``python -m studies admgda`` writes them.
     """
     parts = []
     for path in sorted(folder.glob("*_summary.csv")):
@@ -228,7 +228,7 @@ def published(folder: Path) -> list[str]:
         return []
     about = (
         "## The published experiment\n\n"
-        "Poinsot and Leite (2023), run again: `mmm-bayes experiment admgda --scenario NAME "
+        "Poinsot and Leite (2023), run again: `python -m studies admgda --scenario NAME "
         "--targets 4 --published FOLDER --out FOLDER`, up to four targets a run drawn at random; "
         "settings and thresholds theirs, seed 0, which served for nothing else. An augmentation is "
         "empty with two rows or fewer; wins are pairs whose R2 is higher than that of trees on the "

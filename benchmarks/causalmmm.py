@@ -1,6 +1,6 @@
 """The published experiments on CausalMMM as a page: tables and figures of a folder of results.
 
-Results are those of ``mmm-bayes experiment causalmmm --table all --figure all --out FOLDER``. What
+Results are those of ``python -m studies causalmmm --table all --figure all --out FOLDER``. What
 the folder holds of them is put together under a heading each; with ``--write`` summaries, pictures
 and the runs themselves are copied to docs/results/causalmmm as well. Nothing is computed here. To
 go on from the recorded runs, with more repetitions or other methods, copy
@@ -149,7 +149,7 @@ def main() -> None:
     parts = digest(given.results)
     parts += [text for name in dict.fromkeys(names) for text in section(name, given.results, pages)]
     if not parts:
-        options.error(f"{given.results} has no results: run mmm-bayes experiment causalmmm first.")
+        options.error(f"{given.results} has no results: run python -m studies causalmmm first.")
     if pages is not None:
         keep_runs(given.results, pages)
     record.publish("causalmmm", "CausalMMM", parts, given.write)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mmm_bayes._version import __version__
-from mmm_bayes.cli import causalmmm as _causalmmm  # noqa: F401  # adds its command
-from mmm_bayes.cli.augmentation import augment, experiments
+from mmm_bayes.cli.augmentation import augment
 from mmm_bayes.cli.budget import optimize
 from mmm_bayes.cli.graph import graphs
 from mmm_bayes.cli.lift_tests import next_test, print_comparison, read_tests
@@ -20,6 +19,7 @@ from mmm_bayes.cli.map_fits import map_fits
 from mmm_bayes.cli.models import bundled_models, load_data, read_model
 from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
+    PROBLEM,
     STRICT,
     claim_folder,
     open_console,
@@ -53,7 +53,6 @@ app.command("next-test")(next_test)
 app.command()(validate)
 app.command()(compare)
 app.command("map-fits")(map_fits)
-app.add_typer(experiments, name="experiment")
 app.add_typer(graphs, name="graph")
 
 _DEMO_FOLDER = Path("demo_output")
@@ -202,6 +201,21 @@ def datasets() -> None:
         open_console().print(
             f"Bundled models: {', '.join(path.stem for path in bundled_models())}."
         )
+
+
+@app.command(
+    hidden=True,
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def experiment(ctx: typer.Context) -> None:
+    """Say where the published experiments are run now."""
+    typer.echo(
+        "The published experiments are no longer part of the package. In a checkout of the "
+        f"repository, type: python -m studies {' '.join(ctx.args) or '--help'}",
+        err=True,
+    )
+    raise typer.Exit(PROBLEM)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""Commands of causal data augmentation: augment a table, run the published experiment."""
+"""Command of causal data augmentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from mmm_bayes.augmentation.table import AugmentedData
 
-experiments = typer.Typer(help="Run a published experiment again, beside what is recommended.")
 _WEIGHT = "augmentation_weight"
 
 
@@ -94,62 +93,6 @@ def augment(
             written, weights = result.combined(frame, mixture)
         _write_table(written.assign(**{_WEIGHT: weights}), out)
         _say(result, len(written), out)
-
-
-@experiments.command("admgda")
-def admgda_experiment(
-    out: Annotated[Path, typer.Option(help="Folder of results; an earlier run there goes on.")],
-    scenario: Annotated[
-        list[str],
-        typer.Option(
-            help="mechanisms, observations, dimension, degree, noise, outliers, threshold, or all; "
-            "repeatable."
-        ),
-    ] = ["mechanisms"],  # noqa: B006  # typer copies it
-    repetitions: Annotated[int, typer.Option(help="Random causal models a cell.", min=1)] = 20,
-    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="local (Dask workers here), or the address of a Dask scheduler."),
-    ] = None,
-    targets: Annotated[
-        int | None, typer.Option(help="Most variables to predict in a run; all by default.", min=1)
-    ] = None,
-    independent_roots: Annotated[
-        bool,
-        typer.Option(
-            "--independent-roots",
-            help="Roots that are independent, as the graph says; in the published tables they are "
-            "not.",
-        ),
-    ] = False,
-    published: Annotated[
-        Path | None, typer.Option(help="Folder of the published tables, to stand beside ours.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-) -> None:
-    """Boosted trees with and without augmentation, on random causal models."""
-    with problems_in_words():
-        from studies.admgda import main_admgda
-
-        paths = main_admgda(
-            scenario,
-            out=out,
-            repetitions=repetitions,
-            workers=workers,
-            cluster=cluster,
-            published=published,
-            seed=seed,
-            max_targets=targets,
-            guide_compat=not independent_roots,
-        )
-        for path in paths:
-            typer.echo(f"Written: {path}")
-
-
-@experiments.callback()
-def _group() -> None:
-    """Run a published experiment again, beside what is recommended."""
 
 
 def _number_or_name(text: str) -> str | float:

@@ -21,8 +21,11 @@ class CommandError(ValueError):
 
 
 @contextmanager
-def problems_in_words() -> Iterator[None]:
-    """Say what a user can mend without a traceback; bugs keep theirs."""
+def problems_in_words(*packages: str) -> Iterator[None]:
+    """Print errors that a user can correct without a traceback; bugs keep theirs.
+
+    Errors raised by a class of one of ``packages`` (by default this one) count as the user's.
+    """
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -34,7 +37,7 @@ def problems_in_words() -> Iterator[None]:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(PROBLEM) from None
     except (ImportError, RuntimeError, ValueError) as error:
-        own = type(error).__module__.startswith("mmm_bayes")
+        own = type(error).__module__.partition(".")[0] in (packages or ("mmm_bayes",))
         own |= isinstance(error, ImportError) and "pip install" in str(error)
         if own or isinstance(error, CommandError):
             typer.echo(f"{error}", err=True)

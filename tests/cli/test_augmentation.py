@@ -16,8 +16,6 @@ from mmm_bayes.augmentation import augment as published
 from mmm_bayes.augmentation.table import AugmentedData
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.cli import app
-from studies import admgda as experiment
-from studies.runs import ResultsError, RunError
 
 ROWS = 40
 WEIGHT = "augmentation_weight"
@@ -309,132 +307,17 @@ def test_files_that_cannot_be_used_are_named(folder: Path, tmp_path: Path) -> No
     assert run("augment", weighed, "--graph", graph, "--out", out, "--drop", WEIGHT).code == 0
 
 
-# --- The experiment ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the experiment was asked for; nothing is run."""
-    asked: dict[str, Any] = {}
-
-    def stub(scenarios: list[str], *, out: Path, **settings: Any) -> list[Path]:
-        asked.update(settings, scenarios=scenarios, out=out)
-        return [out / f"{name}.md" for name in scenarios]
-
-    monkeypatch.setattr(experiment, "main_admgda", stub)
-    return asked
-
-
-def test_the_experiment_is_the_published_one_by_default(
-    called: dict[str, Any], tmp_path: Path
-) -> None:
-    result = run("experiment", "admgda", "--out", tmp_path)
-    assert result.code == 0
-    assert called == {
-        "scenarios": ["mechanisms"],
-        "out": tmp_path,
-        "repetitions": 20,
-        "workers": 2,
-        "cluster": None,
-        "published": None,
-        "seed": 0,
-        "max_targets": None,
-        "guide_compat": True,
-    }
-    assert result.text.startswith("Written:")
-    assert "mechanisms.md" in result.text
-
-
-def test_every_option_reaches_the_experiment(called: dict[str, Any], tmp_path: Path) -> None:
-    result = run(
-        "experiment", "admgda", "--out", tmp_path, "--scenario", "noise", "--scenario", "degree",
-        "--repetitions", 3, "--workers", 1, "--targets", 2, "--independent-roots",
-        "--cluster", "tcp://here:8786",
-        "--published", tmp_path / "tables", "--seed", 5,
-    )  # fmt: skip
-    assert result.code == 0
-    assert called == {
-        "scenarios": ["noise", "degree"],
-        "out": tmp_path,
-        "repetitions": 3,
-        "workers": 1,
-        "cluster": "tcp://here:8786",
-        "published": tmp_path / "tables",
-        "seed": 5,
-        "max_targets": 2,
-        "guide_compat": False,
-    }
-    assert result.text.count("Written:") == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--repetitions", 0), "'--repetitions'"),
-        (("--workers", 0), "'--workers'"),
-        (("--targets", 0), "'--targets'"),
-    ],
-)
-def test_counts_are_checked_before_anything_is_run(
-    called: dict[str, Any], tmp_path: Path, options: Any, message: str
-) -> None:
-    result = run("experiment", "admgda", "--out", tmp_path, *options)
-    assert result.code == 2
-    assert message in result.text
-    assert not called
-
-
-def test_the_published_tables_have_to_be_there(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    result = run("experiment", "admgda", "--out", out, "--published", tmp_path / "none")
-    assert result.code == 1
-    assert "none" in result.text
-    assert not out.exists()
-
-
-def test_an_unknown_scenario_is_said_in_words(tmp_path: Path) -> None:
-    result = run("experiment", "admgda", "--out", tmp_path / "out", "--scenario", "nois")
-    assert result.code == 1
-    assert "Did you mean 'noise'?" in result.text
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        (ResultsError("0a1b.parquet cannot be read."), 1, "cannot be read"),
-        (KeyboardInterrupt(), 130, "Stopped."),
-        pytest.param(
-            RunError("2 of 4 runs failed."),
-            1,
-            "2 of 4 runs failed.",
-        ),
-        pytest.param(
-            ImportError('xgboost is missing: pip install "mmm-bayes[augmentation]"'),
-            1,
-            "pip install",
-        ),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
-)
-def test_what_stops_an_experiment_is_said_in_words(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException, code: int, message: str
-) -> None:
-    def stub(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(experiment, "main_admgda", stub)
-    result = run("experiment", "admgda", "--out", tmp_path)
-    assert result.code == code
-    assert message in result.text
+def test_the_published_experiment_says_where_it_is_run_now() -> None:
+    for options in (("admgda", "--out", "folder"), ("--help",)):
+        result = run("experiment", *options)
+        assert result.code == 1
+        assert f"python -m studies {' '.join(options)}" in result.text
 
 
 def test_the_commands_explain_themselves() -> None:
     for arguments, words in (
-        (["--help"], ("augment", "experiment")),
+        (["--help"], ("augment",)),
         (["augment", "--help"], ("--graph", "--mixture", "--drop", "--force")),
-        (["experiment", "--help"], ("admgda",)),
-        (["experiment", "admgda", "--help"], ("--scenario", "--independent-roots")),
     ):
         result = run(*arguments)
         assert result.code == 0

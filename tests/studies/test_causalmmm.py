@@ -15,7 +15,6 @@ import pytest
 from typer.testing import CliRunner
 
 from mmm_bayes.causal_mmm.networks import metrics
-from mmm_bayes.cli import app
 from studies.causalmmm import study as causalmmm
 from studies.causalmmm.graphs import evaluate_graphs, rows_of, simulate, truth_of
 from studies.causalmmm.methods import (
@@ -44,6 +43,7 @@ from studies.causalmmm.studies import (
 )
 from studies.causalmmm.study import main_causalmmm, run_study
 from studies.causalmmm.summary import margins, reliability_of, summarise_timing
+from studies.cli import app
 from studies.runs import Row, Task, open_results
 
 SMALL = GraphRun(shops=3, channels=3, length=40, structures=2, test_shops=3)
@@ -385,7 +385,7 @@ def test_refusals(tmp_path: Path, made: list[Task]) -> None:
 
 
 def test_command(tmp_path: Path, made: list[Task]) -> None:
-    arguments = ["experiment", "causalmmm", "--out", str(tmp_path), "--table", "4", "--shops", "30"]
+    arguments = ["causalmmm", "--out", str(tmp_path), "--table", "4", "--shops", "30"]
     more = ["--methods", "ridge_var,causalmmm", "--repetitions", "1", "--setting", "epochs=7"]
     done = CliRunner().invoke(app, [*arguments, *more])
     assert done.exit_code == 0, done.output
@@ -394,7 +394,7 @@ def test_command(tmp_path: Path, made: list[Task]) -> None:
     assert {task.settings.options for task in made if task.settings.method == "causalmmm"} == {
         (("epochs", 7),)
     }
-    bare = CliRunner().invoke(app, ["experiment", "causalmmm", "--out", str(tmp_path)])
+    bare = CliRunner().invoke(app, ["causalmmm", "--out", str(tmp_path)])
     assert bare.exit_code != 0
     assert "--table 3" in bare.output
 

@@ -104,7 +104,7 @@ def main() -> None:
         )
         notes += [
             f"- {name}: {finding.severity}, {finding.check}"
-            + (f" of {finding.subject}" if finding.subject else "")
+            + (f" of {finding.where}" if finding.where else "")
             + f": {finding.message}"
             for finding in report.findings
         ]

@@ -16,7 +16,7 @@ NDArray = np.ndarray[Any, Any]
 
 def problem(check: str, message: str, remedy: str, column: str | None = None) -> Finding:
     """An error among the findings of a forecast."""
-    return Finding(check, "error", message, remedy, column=column)
+    return Finding(check, "error", message, remedy, where=column)
 
 
 def given_columns(

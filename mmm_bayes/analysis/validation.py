@@ -18,9 +18,10 @@ from mmm_bayes.analysis.decomposition import is_log
 from mmm_bayes.analysis.predictive import autocorrelation, is_augmented, ranks, residuals, thinned
 from mmm_bayes.inference.diagnostics import diagnose_sampling
 from mmm_bayes.inference.psis import smooth_weights
-from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine
+from mmm_bayes.inference.verdict import DiagnosticsReport, combine
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import EFFECT_SITE
+from mmm_bayes.runtime.findings import Finding
 
 NDArray = np.ndarray[Any, Any]
 
@@ -112,26 +113,26 @@ def _part_shapes(
     joined: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
-        name = finding.subject.partition("[")[0]
+        name = (finding.where or "").partition("[")[0]
         if name in learned and finding.check.startswith("prior_"):
             continue
         about = finding.check == "prior_equals_posterior" and name in shapes
         (joined if about else others).append(finding)
     if not joined:
         return [], others
-    least = min(finding.value for finding in joined)
-    names = ", ".join(finding.subject for finding in joined)
+    least = min(finding.value for finding in joined if finding.value is not None)
+    names = ", ".join(finding.where or "" for finding in joined)
     together = Finding(
-        "prior_equals_posterior",
-        "note",
-        names,
-        least,
-        joined[0].threshold,
-        f"The data say nothing about the shape of some curves: {names} (prior and posterior "
-        f"overlap by {least:.0%} or more).",
-        "Contributions at past spend stand, but what these channels' carry-over and response "
-        "curves say of other levels of spend is largely the prior: choose priors you would defend, "
-        "and move budgets in steps, or test other levels first.",
+        check="prior_equals_posterior",
+        severity="note",
+        where=names,
+        value=least,
+        threshold=joined[0].threshold,
+        message=f"The data say nothing about the shape of some curves: {names} (prior and "
+        f"posterior overlap by {least:.0%} or more).",
+        remedy="Contributions at past spend are not affected, but the carry-over and response "
+        "curves of these channels at other levels of spend come largely from the prior: choose "
+        "priors you would defend, and move budgets in steps, or test other levels first.",
     )
     return [together], others
 
@@ -145,14 +146,15 @@ def check_interrupted(fitted: Fitted) -> list[Finding]:
     made = posterior.sizes["chain"] * posterior.sizes["draw"]
     return [
         Finding(
-            "interrupted",
-            "review",
-            "all chains",
-            made / wanted,
-            1.0,
-            f"The fit was {posterior.attrs['interrupted']}.",
-            "What it says is of the draws there are: their number is judged below. Run the same "
-            "call again for all of them; with checkpoint=FOLDER it goes on where it was stopped.",
+            check="interrupted",
+            severity="warning",
+            where="all chains",
+            value=made / wanted,
+            threshold=1.0,
+            message=f"The fit was {posterior.attrs['interrupted']}.",
+            remedy="The results describe the draws made so far; whether they are enough is judged "
+            "below. Run the same call again to get all of them; with checkpoint=FOLDER it "
+            "continues where it stopped.",
         )
     ]
 
@@ -187,14 +189,14 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
         failed = below > limits.negative_fail
         return [
             Finding(
-                "negative_baseline",
-                "fail" if failed else "review",
-                "baseline",
-                below,
-                limits.negative_fail if failed else limits.negative_review,
-                f"The baseline (what would be sold without media) is negative in total with "
+                check="negative_baseline",
+                severity="error" if failed else "warning",
+                where="baseline",
+                value=below,
+                threshold=limits.negative_fail if failed else limits.negative_review,
+                message="The baseline (sales without any media) is negative in total with "
                 f"probability {below:.0%}.",
-                advice,
+                remedy=advice,
             )
         ]
     dates = np.asarray((baseline < 0).mean(_DRAWS) > 0.5)
@@ -204,14 +206,14 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
     which = _listing([f"{date:%Y-%m-%d}" for date in fitted.data.dates[dates]])
     return [
         Finding(
-            "negative_baseline",
-            "review",
-            "baseline",
-            share,
-            limits.negative_dates,
-            f"The baseline (what would be sold without media) is more likely negative than not on "
+            check="negative_baseline",
+            severity="warning",
+            where="baseline",
+            value=share,
+            threshold=limits.negative_dates,
+            message="The baseline (sales without any media) is more likely negative than not on "
             f"{share:.0%} of dates ({which}).",
-            advice,
+            remedy=advice,
         )
     ]
 
@@ -241,14 +243,14 @@ def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
         )
     return [
         Finding(
-            "residual_autocorrelation",
-            "review",
-            "residuals",
-            value,
-            bound,
-            f"Residuals {worst + 1} period{'s' if worst else ''} apart are correlated: {value:.2f} "
-            f"(white noise stays within {bound:.2f}).",
-            advice,
+            check="residual_autocorrelation",
+            severity="warning",
+            where="residuals",
+            value=value,
+            threshold=bound,
+            message=f"Residuals {worst + 1} period{'s' if worst else ''} apart are correlated: "
+            f"{value:.2f} (white noise stays within {bound:.2f}).",
+            remedy=advice,
         )
     ]
 
@@ -272,16 +274,16 @@ def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) ->
         return []
     return [
         Finding(
-            "shared_residuals",
-            "review",
-            "residuals",
-            value,
-            bound,
-            f"Residuals of geos move together: their mean correlation on a date is {value:.2f} "
-            "(the model takes them as independent).",
-            "Something that moves all geos at once is missing, and intervals of returns are too "
-            "narrow: add a control for it (holidays, promotions, prices, demand), a trend with "
-            "more knots, or seasonality. Forecasts count what geos share.",
+            check="shared_residuals",
+            severity="warning",
+            where="residuals",
+            value=value,
+            threshold=bound,
+            message="Residuals of geos move together: their mean correlation on the same date is "
+            f"{value:.2f} (the model takes them as independent).",
+            remedy="Something that moves all geos at once is missing, and the intervals of ROAS "
+            "are too narrow: add a control for it (holidays, promotions, prices, demand), a trend "
+            "with more knots, or seasonality. Forecasts do account for noise that geos share.",
         )
     ]
 
@@ -303,13 +305,14 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
         if median[index] > limits.roas:
             findings.append(
                 Finding(
-                    "implausible_roas",
-                    "review",
-                    channel,
-                    float(median[index]),
-                    limits.roas,
-                    f"The ROAS of {channel!r} has a posterior median of {median[index]:.3g}.",
-                    "Check that spend and revenue are in the same currency and unit "
+                    check="implausible_roas",
+                    severity="warning",
+                    where=channel,
+                    value=float(median[index]),
+                    threshold=limits.roas,
+                    message=f"The ROAS of {channel!r} has a posterior median of "
+                    f"{median[index]:.3g}.",
+                    remedy="Check that spend and revenue are in the same currency and unit "
                     "(revenue_per_target for a target in units), and that the spend column holds "
                     "all of the channel's cost; else put a prior on the ROAS: "
                     f'channels.{channel}.effect = "roas".',
@@ -318,16 +321,16 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
         elif low[index] * limits.roas_ratio < high[index] and high[index] > average:
             findings.append(
                 Finding(
-                    "uncertain_roas",
-                    "review",
-                    channel,
-                    float(high[index] / low[index]) if low[index] > 0 else np.inf,
-                    limits.roas_ratio,
-                    f"The ROAS of {channel!r} could be anything from {low[index]:.2g} to "
-                    f"{high[index]:.2g} (90% interval): the data hardly say what it brings.",
-                    "Do not act on this channel's median. Run a lift test, vary its spend more or "
-                    f"apart from the others', or state what is known: channels.{channel}.effect = "
-                    '"roas" with a prior.',
+                    check="uncertain_roas",
+                    severity="warning",
+                    where=channel,
+                    value=float(high[index] / low[index]) if low[index] > 0 else np.inf,
+                    threshold=limits.roas_ratio,
+                    message=f"The ROAS of {channel!r} could be anything from {low[index]:.2g} to "
+                    f"{high[index]:.2g} (90% interval): the data say little about its effect.",
+                    remedy="Do not act on this channel's median. Run a lift test, vary its spend "
+                    "more or separately from the others, or state what is known: "
+                    f'channels.{channel}.effect = "roas" with a prior.',
                 )
             )
     target = float(fitted.data.ds["target"].sum())
@@ -335,14 +338,15 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
     if share > limits.media_share:
         findings.append(
             Finding(
-                "media_share",
-                "review",
-                "all channels",
-                share,
-                limits.media_share,
-                f"All channels together are credited with {share:.0%} of the target.",
-                "Few businesses would lose so much without media: look for missing controls or a "
-                "trend, and tighten the priors of the effects (contribution_share, or ROAS).",
+                check="media_share",
+                severity="warning",
+                where="all channels",
+                value=share,
+                threshold=limits.media_share,
+                message=f"All channels together are credited with {share:.0%} of the target.",
+                remedy="Few businesses would lose so much without media: look for missing "
+                "controls or a trend, and tighten the priors of the effects "
+                "(contribution_share, or ROAS).",
             )
         )
     return findings
@@ -370,16 +374,16 @@ def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
         names = [f"{geos[i // len(dates)]} {name}" for i, name in zip(worst, names, strict=True)]
     return [
         Finding(
-            "influential_observations",
-            "review",
-            "leave-one-out",
-            float(k.max()),
-            limits.pareto_k,
-            f"{len(beyond)} of {len(k)} observations rule parts of the posterior (Pareto k above "
-            f"{limits.pareto_k:g}): {_listing(names)}.",
-            "Look at these rows: a data error, or an event the model does not know (add it to "
-            'events). If they are genuine outliers use likelihood.family = "student_t". LOO is not '
-            "reliable for this fit.",
+            check="influential_observations",
+            severity="warning",
+            where="leave-one-out",
+            value=float(k.max()),
+            threshold=limits.pareto_k,
+            message=f"{len(beyond)} of {len(k)} observations dominate parts of the posterior "
+            f"(Pareto k above {limits.pareto_k:g}): {_listing(names)}.",
+            remedy="Look at these rows: they may be a data error, or an event the model does not "
+            "know (add it to events). If they are genuine outliers, use "
+            'likelihood.family = "student_t". LOO is not reliable for this fit.',
         )
     ]
 
@@ -391,14 +395,14 @@ def check_approximation(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> li
         return []
     return [
         Finding(
-            "variational_approximation",
-            "fail" if float(k) > 1.0 else "review",
-            "posterior",
-            float(k),
-            limits.svi_k,
-            "The variational approximation is not close to the posterior (Pareto k "
+            check="variational_approximation",
+            severity="error" if float(k) > 1.0 else "warning",
+            where="posterior",
+            value=float(k),
+            threshold=limits.svi_k,
+            message="The variational approximation is not close to the posterior (Pareto k "
             f"{float(k):.2f}, reliable up to {limits.svi_k:g}).",
-            'Use it to look around only; for results fit with method="nuts".',
+            remedy='Use it to look around only; for results fit with method="nuts".',
         )
     ]
 
@@ -426,13 +430,13 @@ def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
         )
     return [
         Finding(
-            "coverage",
-            "review",
-            "posterior predictive",
-            within,
-            bound,
-            f"90% predictive intervals hold {within:.0%} of the observations.",
-            advice,
+            check="coverage",
+            severity="warning",
+            where="posterior predictive",
+            value=within,
+            threshold=bound,
+            message=f"90% predictive intervals hold {within:.0%} of the observations.",
+            remedy=advice,
         )
     ]
 

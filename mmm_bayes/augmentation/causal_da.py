@@ -180,7 +180,7 @@ _GRAPH = "Build it with CausalGraph(edges=[('tv', 'sales'), ...]) or CausalGraph
 
 
 def _setting(name: str, message: str, remedy: str) -> Finding:
-    return Finding("setting", "error", message, remedy, column=name)
+    return Finding("setting", "error", message, remedy, where=name)
 
 
 def _number_problems(name: str, value: Any, *, positive: bool) -> list[tuple[str, str, str]]:

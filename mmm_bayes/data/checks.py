@@ -69,7 +69,7 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
                     f"Geo {name!r} lacks {len(absent)} of the {len(unique)} dates that other geos "
                     f"have: {shown}.",
                     "Add the rows, or keep only the dates that all geos have.",
-                    column=roles.geo,
+                    where=roles.geo,
                     dates=tuple(f"{d:%Y-%m-%d}" for d in absent),
                     geo=name,
                 )
@@ -138,7 +138,7 @@ def _check_population(table: Table) -> list[Finding]:
     findings = []
 
     def report(check: str, geo: str, message: str, remedy: str) -> None:
-        findings.append(Finding(check, "error", message, remedy, column=column, geo=geo))
+        findings.append(Finding(check, "error", message, remedy, where=column, geo=geo))
 
     for geo in names:
         if geo not in values:
@@ -186,7 +186,7 @@ def _check_revenue(table: Table) -> list[Finding]:
         return [table.cells("bad_revenue", "error", revenue, rows, message, remedy)]
     if isinstance(revenue, int | float) and not 1 / LARGEST <= revenue <= LARGEST:
         message = f"revenue_per_target should be above 0, but is {revenue:g}."
-        return [Finding("bad_revenue", "error", message, remedy, column="revenue_per_target")]
+        return [Finding("bad_revenue", "error", message, remedy, where="revenue_per_target")]
     return []
 
 
@@ -203,7 +203,7 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
                     "error",
                     f"The table has {n_dates} date(s), but min_rows asks for {min_rows}.",
                     "Bring a longer history, or lower min_rows.",
-                    column=roles.date,
+                    where=roles.date,
                 )
             ]
     parts = f"an intercept, {len(roles.exposure)} channel(s), {len(roles.controls)} control(s)"
@@ -215,7 +215,7 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
                 f"The table has {table.n_rows} row(s) for {coefficients} coefficients ({parts}); "
                 f"at least {coefficients + 1} are expected, and 3 a coefficient are wise.",
                 "Bring a longer history, use weeks instead of months, or merge channels.",
-                column=roles.date,
+                where=roles.date,
             )
         ]
     if table.n_rows < 3 * coefficients:
@@ -226,7 +226,7 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
                 f"The table has {table.n_rows} rows for {coefficients} coefficients ({parts}): the "
                 "priors will decide much of the result.",
                 "Bring a longer history, merge channels, or state the priors with care.",
-                column=roles.date,
+                where=roles.date,
             )
         ]
     return []

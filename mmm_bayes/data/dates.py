@@ -148,7 +148,7 @@ def parse_dates(column: pd.Series, name: str) -> ParsedDates:
                     "Write dates as YYYY-MM-DD, from 1850 to 2129 (an integer is read as a year "
                     "such as 1907 or as yyyymmdd; for spreadsheet day numbers use "
                     "pd.to_datetime(column, unit='D', origin='1899-12-30')).",
-                    column=name,
+                    where=name,
                     rows=tuple(int(i) for i in bad),
                 )
             )
@@ -161,7 +161,7 @@ def parse_dates(column: pd.Series, name: str) -> ParsedDates:
                 f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)}); every row "
                 "needs a date.",
                 "Fill the dates in or drop these rows.",
-                column=name,
+                where=name,
                 rows=rows,
             )
         )
@@ -214,7 +214,7 @@ def _read_text(text: pd.Series, name: str) -> tuple[pd.Series, str, list[Finding
         f"({listing(map(cell_text, text.iloc[:3]))}: {' or '.join(fitting)}).",
         f"Convert them first, for example df[{name!r}] = pd.to_datetime(df[{name!r}], "
         f"format={first!r}).",
-        column=name,
+        where=name,
     )
     return fitting[first], f"text:{first}", [finding]
 
@@ -293,7 +293,7 @@ def check_regular(
             f"Dates in column {column!r} have no regular step: steps run from {gaps.min()} to "
             f"{gaps.max()} days, most often {_mode(gaps)}.",
             "Aggregate the table to days, weeks, months, quarters or years, one row each.",
-            column=column,
+            where=column,
         )
         return step, [finding]
     findings = []
@@ -306,7 +306,7 @@ def check_regular(
                 f"Dates in column {column!r} go by {step.alias}, but {len(off)} lie(s) between the "
                 f"steps: {shown}.",
                 "Correct these dates or aggregate the table to one regular step.",
-                column=column,
+                where=column,
                 dates=tuple(f"{d:%Y-%m-%d}" for d in off),
             )
         )
@@ -320,7 +320,7 @@ def check_regular(
                 f"{dates[-1]:%Y-%m-%d}, but {len(absent)} expected date(s) are absent: {shown}.",
                 "Add the rows (spend 0 where nothing was spent), or keep only the dates on one "
                 "side of the gap: carry-over needs every step.",
-                column=column,
+                where=column,
                 dates=tuple(f"{d:%Y-%m-%d}" for d in absent),
             )
         )

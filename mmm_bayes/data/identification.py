@@ -70,7 +70,7 @@ def check_identification(table: Table) -> list[Finding]:
                     f"{_sentence(name)} is {'the target itself' if exact else 'almost the target'}"
                     f" (correlation {likeness:.6f}), so nothing would be left to explain.",
                     "Leave it out: it is a result, not a cause.",
-                    column=columns[name],
+                    where=columns[name],
                 )
             )
     identical = []
@@ -84,7 +84,7 @@ def check_identification(table: Table) -> list[Finding]:
                     f"{_sentence(first)} and {second} are the same series up to a linear "
                     "rescaling, so their effects cannot be told apart.",
                     "Keep one of them, or add two channels together.",
-                    column=columns[second],
+                    where=columns[second],
                 )
             )
     return findings + _check_collinear(table, series, identical)
@@ -95,7 +95,7 @@ def _check_constant(table: Table) -> list[Finding]:
     findings = []
 
     def report(check: str, severity: Severity, column: str, message: str, remedy: str) -> None:
-        findings.append(Finding(check, severity, message, remedy, column=column))
+        findings.append(Finding(check, severity, message, remedy, where=column))
 
     values = None if roles.target is None else numbers.get(roles.target)
     if roles.target and values is not None and np.isfinite(values).any() and _spread(values) == 0:
@@ -201,7 +201,7 @@ def _check_collinear(
                 f"{likeness[c].max():.3f}).",
                 "Expect wide, trading-off intervals: merge the two, use tighter priors, or bring "
                 "an experiment on one of them.",
-                column=names[c].removeprefix("channel ").strip("'"),
+                where=names[c].removeprefix("channel ").strip("'"),
             )
         )
     return findings

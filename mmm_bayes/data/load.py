@@ -68,7 +68,7 @@ def read_future(df: pd.DataFrame, like: MMMData) -> MMMData:
                         f"Geo {name!r} {message} the new table; the same geos are expected."
                         f"{nearest(name, like.geos)}",
                         f"Geos are {listing(map(repr, like.geos), 12)}.",
-                        column=roles.geo,
+                        where=roles.geo,
                         geo=name,
                     )
                 )
@@ -105,7 +105,7 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
             "error",
             f"Column {name!r} is not in the long table.{nearest(name, names)}",
             f"The table has {listing(map(repr, names), 20)}.",
-            column=name,
+            where=name,
         )
         for name in dict.fromkeys(roles)
         if name not in names
@@ -117,7 +117,7 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
             f"Column {name!r} is in the long table {names.count(name)} times and has "
             f"{roles.count(name)} part(s) to play; one and one are expected.",
             "Rename or drop all but one, and give each part a column of its own.",
-            column=name,
+            where=name,
         )
         for name in dict.fromkeys(roles)
         if name in names and (names.count(name) > 1 or roles.count(name) > 1)
@@ -142,7 +142,7 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
                     f"several rows, first {first}, and {value!r} is not numeric, so they cannot be "
                     "summed.",
                     f"Make {value!r} numeric, or keep one row of each.",
-                    column=value,
+                    where=value,
                 )
             ]
         )

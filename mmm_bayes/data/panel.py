@@ -143,4 +143,4 @@ class ShopPanel:
 
 
 def _wrong(name: str, message: str, remedy: str) -> Finding:
-    return Finding("panel", "error", message, remedy, column=name)
+    return Finding("panel", "error", message, remedy, where=name)

@@ -99,7 +99,7 @@ def make_roles(
                 "error",
                 "No media channel is named; at least one is expected.",
                 "Give channels=[...], the columns of media units or spend.",
-                column="channels",
+                where="channels",
             )
         )
     people: str | dict[str, float] | None = None
@@ -128,7 +128,7 @@ def make_roles(
                     "error",
                     f"A {what} is named {odd[0]!r}, which cannot be a label.",
                     "Give it a name with a dict {name: column}.",
-                    column=odd[0],
+                    where=odd[0],
                 )
             )
     shared = [name for name in roles.controls if name in roles.exposure]
@@ -139,7 +139,7 @@ def make_roles(
                 "error",
                 f"{listing(map(repr, shared))} is named both as a channel and as a control.",
                 "Keep it in one of the two, or give it another name with a dict {name: column}.",
-                column=shared[0],
+                where=shared[0],
             )
         )
     return roles, findings
@@ -160,7 +160,7 @@ def _named(columns: Channels, argument: str, findings: list[Finding]) -> dict[st
                 "error",
                 f"{argument} names {listing(map(repr, twice))} more than once.",
                 f"Name each column once in {argument}.",
-                column=twice[0],
+                where=twice[0],
             )
         )
     return {name: name for name in names}
@@ -184,7 +184,7 @@ def _spend(
                 f"spend names {len(columns)} column(s) for {len(exposure)} channel(s); one is "
                 "expected for each channel, in the same order.",
                 "Give a dict {channel: spend column}, with None for unpaid media.",
-                column="spend",
+                where="spend",
             )
         )
     padded = columns + [None] * len(exposure)
@@ -208,7 +208,7 @@ def _spend_by_name(
                 "error",
                 f"spend names {key!r}, which is not a channel.{nearest(str(key), exposure)}",
                 f"Channels are {listing(map(repr, exposure), 12)}.",
-                column=str(key),
+                where=str(key),
             )
         )
     without = [name for name in exposure if name not in found]
@@ -220,7 +220,7 @@ def _spend_by_name(
                 "error",
                 f"spend says nothing about {listing(map(repr, without))}.",
                 "Add its spend column, or None if the channel is unpaid (organic).",
-                column=without[0],
+                where=without[0],
             )
         )
     return {name: found.get(name) for name in exposure}

@@ -99,4 +99,4 @@ def group_findings(groups: Mapping[str, str], roles: ShopRoles) -> list[Finding]
 
 
 def _error(check: str, text: str, remedy: str, column: str | None = None) -> Finding:
-    return Finding(check, "error", text, remedy, column=column)
+    return Finding(check, "error", text, remedy, where=column)

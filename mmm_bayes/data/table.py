@@ -66,7 +66,7 @@ class Table:
             # Not str.format: names of columns may hold braces.
             message.replace("{where}", where).replace("{count}", str(len(positions))),
             remedy,
-            column=column,
+            where=column,
             rows=positions,
             dates=self.dates_of(positions),
         )
@@ -125,7 +125,7 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
                     "error",
                     f"Column {column!r} is given {len(names)} parts: {listing(names)}.",
                     "Give each column one part.",
-                    column=column,
+                    where=column,
                 )
             )
         count = present.count(column)
@@ -140,7 +140,7 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
                     f"The table has {listing(map(repr, present), 20)}."
                     if present
                     else "The table has no columns.",
-                    column=column,
+                    where=column,
                 )
             )
         elif count > 1:
@@ -151,7 +151,7 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
                     f"The table has {count} columns named {column!r}, so {listing(names)} is not "
                     "clear.",
                     "Rename or drop all but one.",
-                    column=column,
+                    where=column,
                 )
             )
     return findings
@@ -171,7 +171,7 @@ def _read_geos(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]
         f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)}); every row needs a "
         "geo.",
         "Fill the geo in or drop these rows.",
-        column=name,
+        where=name,
         rows=rows,
     )
     return values, [finding]
@@ -241,7 +241,7 @@ def _size_findings(values: np.ndarray, column: str, part: str, table: Table) -> 
             f"{size.max():g}): too small to compute with."
         )
         remedy = "Give the column in a smaller unit."
-        return [Finding("tiny_values", "error", message, remedy, column=column)]
+        return [Finding("tiny_values", "error", message, remedy, where=column)]
     return []
 
 
@@ -273,7 +273,7 @@ def _text_finding(
         "error",
         f"Column {column!r} ({part}) should hold numbers, but {len(rows)} cell(s) do not: {shown}.",
         remedy,
-        column=column,
+        where=column,
         rows=tuple(int(r) for r in rows),
         dates=table.dates_of(int(r) for r in rows),
     )

@@ -32,7 +32,8 @@ from mmm_bayes.inference.sampling_checks import (
     check_rhat,
 )
 from mmm_bayes.inference.thresholds import DiagnosticsThresholds
-from mmm_bayes.inference.verdict import DiagnosticsReport, Finding, combine, verdict_of
+from mmm_bayes.inference.verdict import DiagnosticsReport, combine, verdict_of
+from mmm_bayes.runtime.findings import Finding
 
 __all__ = [
     "DiagnosticsReport",

@@ -8,7 +8,7 @@ from scipy import special
 from mmm_bayes.inference.quantities import Quantities
 from mmm_bayes.inference.sampling_checks import listed
 from mmm_bayes.inference.thresholds import DiagnosticsThresholds
-from mmm_bayes.inference.verdict import Finding, Severity
+from mmm_bayes.runtime.findings import Finding, Severity
 
 _BROKEN = 0.9  # share of divergent draws past which smaller steps are no remedy
 
@@ -54,12 +54,12 @@ def check_divergences(
     return [
         Finding(
             check="divergences",
-            severity="fail" if share > t.divergence_share_fail else "review",
-            subject=subject,
+            severity="error" if share > t.divergence_share_fail else "warning",
+            where=subject,
             value=share,
             threshold=t.divergence_share_fail if share > t.divergence_share_fail else 0.0,
             message=message,
-            advice=advice,
+            remedy=advice,
         )
     ]
 
@@ -70,8 +70,8 @@ def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> l
     if not len(low):
         return []
     worst = int(low[np.argmin(bfmi[low])])
-    severity: Severity = "fail" if bfmi[worst] < t.bfmi_fail else "review"
-    limit = t.bfmi_fail if severity == "fail" else t.bfmi_review
+    severity: Severity = "error" if bfmi[worst] < t.bfmi_fail else "warning"
+    limit = t.bfmi_fail if severity == "error" else t.bfmi_review
     values = listed((f"chain {k} {bfmi[k]:.2f}" for k in low), len(low))
     message = f"E-BFMI below {t.bfmi_review:g}: {values}."
     culprit = ""
@@ -83,14 +83,15 @@ def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> l
             message += f" The energy goes with {q.names[best]} (correlation {corr[best]:.2f})."
     return [
         Finding(
-            "bfmi",
-            severity,
-            f"chain {worst}",
-            float(bfmi[worst]),
-            limit,
-            message,
-            f"Tails may be missed. Tighten the prior{culprit or ' of the scale parameters'}, "
-            "or write what depends on it in non-centred form; a longer num_warmup helps sometimes.",
+            check="bfmi",
+            severity=severity,
+            where=f"chain {worst}",
+            value=float(bfmi[worst]),
+            threshold=limit,
+            message=message,
+            remedy="Tails may be missed. Tighten the prior"
+            f"{culprit or ' of the scale parameters'}, or use a non-centred parameterisation; a "
+            "longer num_warmup sometimes helps.",
         )
     ]
 
@@ -102,14 +103,14 @@ def check_tree_depth(t: DiagnosticsThresholds, reached: np.ndarray) -> list[Find
         return []
     return [
         Finding(
-            "tree_depth",
-            "review",
-            "all chains",
-            share,
-            t.tree_depth_share_review,
-            f"{share:.0%} of the trajectories stopped at the depth limit.",
-            "The draws are valid but cost much and mix slowly: look for near-collinear channels "
-            "and unscaled columns, tighten vague priors, use a dense mass matrix; only then raise "
-            "max_tree_depth.",
+            check="tree_depth",
+            severity="warning",
+            where="all chains",
+            value=share,
+            threshold=t.tree_depth_share_review,
+            message=f"{share:.0%} of the trajectories stopped at the depth limit.",
+            remedy="The draws are valid, but they are expensive and mix slowly: look for "
+            "near-collinear channels and unscaled columns, tighten vague priors, use a dense mass "
+            "matrix; only then raise max_tree_depth.",
         )
     ]

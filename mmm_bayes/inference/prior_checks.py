@@ -10,7 +10,7 @@ from scipy import special
 
 from mmm_bayes.inference.quantities import Quantities
 from mmm_bayes.inference.thresholds import DiagnosticsThresholds
-from mmm_bayes.inference.verdict import Finding
+from mmm_bayes.runtime.findings import Finding
 
 _SINGLY = 5  # elements of one variable that get a finding each; more are reported together
 
@@ -57,14 +57,14 @@ def check_conflict(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]:
         data = f"the units and the column of {channel}" if channel else "the units of the data"
         return Finding(
             check="prior_conflict",
-            severity="review",
-            subject=name,
+            severity="warning",
+            where=name,
             value=float(distance[index]),
             threshold=float(limits[index]),
             message=f"{name} (posterior median {q.median[index]:.3g}) lies {side} "
             f"{1 - q.prior_tail[index]:.1%} of its prior (90% of it: {q.prior_low[index]:.3g} to "
             f"{q.prior_high[index]:.3g})." + _together(q, members),
-            advice=f"Check {data} first. Then either the prior is wrong (widen it if you "
+            remedy=f"Check {data} first. Then either the prior is wrong (widen it if you "
             "would not defend it), or the model lacks something that this parameter makes up for: "
             "a season, a promotion, a trend.",
         )
@@ -82,13 +82,13 @@ def check_unidentified(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]
         remedy = f"bring a lift test for {channel}" if channel else "bring data that vary more"
         return Finding(
             check="prior_equals_posterior",
-            severity="review",
-            subject=name,
+            severity="warning",
+            where=name,
             value=float(q.overlap[index]),
             threshold=t.overlap_review,
             message=f"The data say nothing about {name}: prior and posterior overlap by "
             f"{q.overlap[index]:.0%}." + _together(q, members),
-            advice=f"What you read of it is your prior. Fix it, choose a prior you would defend, "
+            remedy=f"What you read of it is your prior. Fix it, choose a prior you would defend, "
             f"or {remedy}.",
         )
 

@@ -13,7 +13,7 @@ from scipy import special
 from mmm_bayes.inference.convergence import ess_bulk, rank_rhat
 from mmm_bayes.inference.quantities import Quantities
 from mmm_bayes.inference.thresholds import DiagnosticsThresholds
-from mmm_bayes.inference.verdict import Finding, Severity
+from mmm_bayes.runtime.findings import Finding, Severity
 
 _NAMED = 5  # quantities named in one message
 _MOVES = 1e-6  # a chain with less than this share of the others' spread does not move
@@ -44,12 +44,12 @@ def check_finite(q: Quantities, draws_in_all: int) -> list[Finding]:
     return [
         Finding(
             check="non_finite",
-            severity="fail",
-            subject=q.names[bad[0]],
+            severity="error",
+            where=q.names[bad[0]],
             value=float(q.nonfinite[bad[0]]),
             threshold=0.0,
             message=f"Draws that are NaN or infinite, out of {draws_in_all}: {named}.",
-            advice="Look for a division by zero or an overflow: zero spend with a free slope, an "
+            remedy="Look for a division by zero or an overflow: zero spend with a free slope, an "
             "unscaled column, a prior with very heavy tails. Running in float64 (x64) often helps.",
         )
     ]
@@ -92,13 +92,13 @@ def check_rhat(
     if not len(over):
         return []
     first = over[0]
-    severity: Severity = "fail" if q.rhat[first] > t.rhat_fail else "review"
+    severity: Severity = "error" if q.rhat[first] > t.rhat_fail else "warning"
     named = listed((f"{q.names[i]} {q.rhat[i]:.3f}" for i in over[:_NAMED]), len(over))
     message = (
         f"R-hat above {t.rhat_review:g} for {len(over)} of {q.usable.sum()} quantities: {named}."
     )
     if blamed:
-        advice = f"See {' and '.join(f.subject for f in blamed)}; settle that first."
+        advice = f"See {' and '.join(f.where or '' for f in blamed)}; settle that first."
     elif (groups := _groups(q, first)) is not None:
         message += f" Two places for {q.names[first]}: {groups}."
         advice = (
@@ -106,16 +106,24 @@ def check_rhat(
             f"early saturation, say, or the reverse). Tighten the prior of {q.names[first]} with "
             "what is known, or bring an experiment that tells them apart."
         )
-    elif severity == "fail":
+    elif severity == "error":
         advice = (
             "Chains have not found the same place: double num_warmup; if it stays, reparameterise "
             "or tighten the priors of the parameters named, and look for near-collinear channels."
         )
     else:
         advice = "Nearly there: double num_warmup and num_samples."
-    threshold = t.rhat_fail if severity == "fail" else t.rhat_review
+    threshold = t.rhat_fail if severity == "error" else t.rhat_review
     return [
-        Finding("rhat", severity, q.names[first], float(q.rhat[first]), threshold, message, advice)
+        Finding(
+            check="rhat",
+            severity=severity,
+            where=q.names[first],
+            value=float(q.rhat[first]),
+            threshold=threshold,
+            message=message,
+            remedy=advice,
+        )
     ]
 
 
@@ -150,7 +158,7 @@ def check_ess(q: Quantities, t: DiagnosticsThresholds, chains: int, draws: int) 
         if not len(under):
             continue
         least = float(ess[under[0]])
-        severity: Severity = "fail" if least < fail else "review"
+        severity: Severity = "error" if least < fail else "warning"
         named = listed((f"{q.names[i]} {ess[i]:.0f}" for i in under[:_NAMED]), len(under))
         factor = review / max(least, 1.0)
         if unmixed:
@@ -165,14 +173,14 @@ def check_ess(q: Quantities, t: DiagnosticsThresholds, chains: int, draws: int) 
             )
         findings.append(
             Finding(
-                check,
-                severity,
-                q.names[under[0]],
-                least,
-                fail if severity == "fail" else review,
-                f"Fewer than {review:.0f} effective draws for {use} of {len(under)} of "
+                check=check,
+                severity=severity,
+                where=q.names[under[0]],
+                value=least,
+                threshold=fail if severity == "error" else review,
+                message=f"Fewer than {review:.0f} effective draws for {use} of {len(under)} of "
                 f"{q.usable.sum()} quantities: {named}.",
-                advice,
+                remedy=advice,
             )
         )
     return findings
@@ -210,15 +218,15 @@ def check_chains(
 
 def _stuck(subject: str, value: float, threshold: float, text: str) -> Finding:
     return Finding(
-        "stuck_chain",
-        "fail",
-        subject,
-        value,
-        threshold,
-        text[0].upper() + text[1:],
-        "Run again with another rng_key and more num_warmup; if a chain sticks again, its start is "
-        "too far out or the step size broke down: initialise at the prior median, check the scale "
-        "of the columns, run in float64 (x64).",
+        check="stuck_chain",
+        severity="error",
+        where=subject,
+        value=value,
+        threshold=threshold,
+        message=text[0].upper() + text[1:],
+        remedy="Run again with another rng_key and more num_warmup; if a chain sticks again, its "
+        "start is too far out or the step size broke down: initialise at the prior median, check "
+        "the scale of the columns, run in float64 (x64).",
     )
 
 
@@ -245,7 +253,7 @@ def _elsewhere(
     worst = int(over[np.flatnonzero(sole[:, chain])[0]])
     here = q.chain_mean[worst, chain]
     rest = np.delete(q.chain_mean[worst], chain).mean()
-    severity: Severity = "fail" if q.rhat[worst] > t.rhat_fail else "review"
+    severity: Severity = "error" if q.rhat[worst] > t.rhat_fail else "warning"
     first = int(np.flatnonzero(sole[:, chain])[0])
     left = float(without[first, chain])
     own = draws[first].std(axis=-1)
@@ -256,15 +264,15 @@ def _elsewhere(
         what = f"is spread otherwise: standard deviation of {q.names[worst]}"
     return [
         Finding(
-            "chain_elsewhere",
-            severity,
-            f"chain {chain}",
-            float(q.rhat[worst]),
-            t.rhat_fail if severity == "fail" else t.rhat_review,
-            f"Chain {chain} {what} {here:.3g} against {rest:.3g} in the others; without it "
+            check="chain_elsewhere",
+            severity=severity,
+            where=f"chain {chain}",
+            value=float(q.rhat[worst]),
+            threshold=t.rhat_fail if severity == "error" else t.rhat_review,
+            message=f"Chain {chain} {what} {here:.3g} against {rest:.3g} in the others; without it "
             f"R-hat falls from {q.rhat[worst]:.3f} to {left:.3f}.",
-            "Run again with another rng_key and more num_warmup. If a chain goes there again it is "
-            f"a second mode: tighten the prior of {q.names[worst]}, or bring an experiment. Don't "
-            "drop the chain.",
+            remedy="Run again with another rng_key and more num_warmup. If a chain goes there "
+            "again, it is a second mode: tighten the prior of "
+            f"{q.names[worst]}, or add an experiment. Don't drop the chain.",
         )
     ]

@@ -7,81 +7,41 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import xarray as xr
 
-Severity = Literal["note", "review", "fail"]
+from mmm_bayes.runtime.findings import Finding, by_severity
+from mmm_bayes.runtime.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 Verdict = Literal["PASS", "REVIEW", "FAIL"]
 
-_RANK: dict[str, int] = {"fail": 0, "review": 1, "note": 2}
+_LABEL = {"error": "FAIL", "warning": "REVIEW", "note": "NOTE"}
 _COLOUR: dict[str, str] = {"PASS": "#2e7d32", "REVIEW": "#b26a00", "FAIL": "#b3261e"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or may be, and what to do about it.
-
-    Parameters
-    ----------
-    check
-        Name of the check, such as ``"rhat"`` or ``"divergences"``.
-    severity
-        ``"fail"``: do not use the result; ``"review"``: look before you use it; ``"note"``: good
-        to know, and no reason to doubt the fit.
-    subject
-        The parameter (``"alpha[tv]"``), chain (``"chain 2"``) or channel concerned.
-    value, threshold
-        What was measured, and the limit it crossed.
-    message
-        What was found, in words.
-    advice
-        What to do about it.
-
-    Raises
-    ------
-    ValueError
-        If the severity is none of these.
-    """
-
-    check: str
-    severity: Severity
-    subject: str
-    value: float
-    threshold: float
-    message: str
-    advice: str
-
-    def __post_init__(self) -> None:
-        if self.severity not in _RANK:
-            raise ValueError(
-                f"severity of finding {self.check!r} is {self.severity!r}; "
-                "expected 'note', 'review' or 'fail'"
-            )
-
-
-def _by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: _RANK[finding.severity]))
 
 
 def verdict_of(findings: Iterable[Finding]) -> Verdict:
     """Return the verdict that the worst of the findings decides; none, or notes only, is a PASS."""
     severities = {finding.severity for finding in findings}
-    if "fail" in severities:
+    if "error" in severities:
         return "FAIL"
-    return "REVIEW" if "review" in severities else "PASS"
+    return "REVIEW" if "warning" in severities else "PASS"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DiagnosticsReport:
-    """What the diagnostics of a fit come to.
+class DiagnosticsReport(Report):
+    """The verdict on a fit, with the findings behind it.
 
     Parameters
     ----------
     verdict
         ``"PASS"``, ``"REVIEW"`` or ``"FAIL"``: the worst severity among the findings.
     findings
-        Findings, the gravest first.
+        Findings, the most serious first.
     table
         ``rhat``, ``ess_bulk`` and ``ess_tail`` (along the dimension ``diagnostic``) of every
         variable, its other dimensions kept.
@@ -91,7 +51,7 @@ class DiagnosticsReport:
     """
 
     verdict: Verdict
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding, ...] = field()  # no default of the base's
     table: xr.Dataset
     stats: Mapping[str, Any] = field(default_factory=dict)
 
@@ -111,10 +71,6 @@ class DiagnosticsReport:
                 parts.append(label.format(stats[key]))
         return ", ".join(parts)
 
-    def __repr__(self) -> str:
-        """Show the report itself at a prompt."""
-        return str(self)
-
     def __str__(self) -> str:
         """Render for a terminal."""
         wrap = textwrap.TextWrapper(width=100, break_long_words=False, break_on_hyphens=False)
@@ -125,9 +81,9 @@ class DiagnosticsReport:
 
         lines = [f"Diagnostics: {self.verdict}", block("  ", "  ", self._headline())]
         for finding in self.findings:
-            label = f"  {finding.severity.upper():<6}  "
+            label = f"  {_LABEL[finding.severity]:<6}  "
             lines += ["", block(label, " " * 10, finding.message)]
-            lines += [block(" " * 10 + "-> ", " " * 13, finding.advice)]
+            lines += [block(" " * 10 + "-> ", " " * 13, finding.remedy)]
         skipped = self.stats.get("skipped", ())
         if skipped:
             lines += ["", block("  Not checked: ", "    ", "; ".join(skipped))]
@@ -136,9 +92,9 @@ class DiagnosticsReport:
     def _repr_html_(self) -> str:
         """Render for a notebook."""
         rows = "".join(
-            f"<tr><td><b>{html.escape(f.severity.upper())}</b></td><td>{html.escape(f.subject)}"
+            f"<tr><td><b>{_LABEL[f.severity]}</b></td><td>{html.escape(f.where or '')}"
             f"</td><td style='text-align:left'>{html.escape(f.message)}<br>"
-            f"<i>{html.escape(f.advice)}</i></td></tr>"
+            f"<i>{html.escape(f.remedy)}</i></td></tr>"
             for f in self.findings
         )
         skipped = "; ".join(self.stats.get("skipped", ()))
@@ -150,11 +106,20 @@ class DiagnosticsReport:
             + "</div>"
         )
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per finding: check, severity, where, value, threshold, message, remedy."""
+        columns = ("check", "severity", "where", "value", "threshold", "message", "remedy")
+        cells = {
+            name: ("finding", np.array([getattr(f, name) for f in self.findings], dtype=object))
+            for name in columns
+        }
+        return xr.Dataset(cells).to_dataframe()[list(columns)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain Python values, fit for JSON (non-finite numbers as None)."""
         return {
             "verdict": self.verdict,
-            "findings": [_plain(vars(finding)) for finding in self.findings],
+            "findings": [_plain(_record(finding)) for finding in self.findings],
             "stats": _plain(dict(self.stats)),
             "table": {
                 str(name): {
@@ -165,6 +130,11 @@ class DiagnosticsReport:
                 for name, values in self.table.data_vars.items()
             },
         }  # fmt: skip
+
+
+def _record(finding: Finding) -> dict[str, Any]:
+    """Return the fields of a finding that are set."""
+    return {name: value for name, value in vars(finding).items() if value not in (None, ())}
 
 
 def _plain(value: Any) -> Any:
@@ -193,7 +163,7 @@ def combine(report: DiagnosticsReport, extra_findings: Iterable[Finding]) -> Dia
     Returns
     -------
     DiagnosticsReport
-        A new report with all findings, the gravest first.
+        A new report with all findings, the most serious first.
     """
-    findings = _by_severity((*report.findings, *extra_findings))
+    findings = by_severity((*report.findings, *extra_findings))
     return replace(report, findings=findings, verdict=verdict_of(findings))

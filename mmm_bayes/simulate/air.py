@@ -211,7 +211,7 @@ def _dates(start: str, sizes: dict[str, tuple[Any, int]]) -> pd.DatetimeIndex:
     first = pd.to_datetime(start, errors="coerce")
     if not isinstance(first, pd.Timestamp):
         text = f"start should be a date, but is {start!r}."
-        found.append(Finding("setting", "error", text, "Write YYYY-MM-DD.", column="start"))
+        found.append(Finding("setting", "error", text, "Write YYYY-MM-DD.", where="start"))
     if found:
         raise DataError(found, "the settings of simulate_air_shops")
     length, first = sizes["length"][0], pd.Timestamp(start)

@@ -340,7 +340,7 @@ def _check(
     """Return the names of the nodes, or raise with all that is wrong."""
     findings = size_findings(sizes)
     nodes: tuple[str, ...] = ()
-    if not {"n_nodes", "n_confounders"} & {finding.column for finding in findings}:
+    if not {"n_nodes", "n_confounders"} & {finding.where for finding in findings}:
         n_nodes, n_confounders = sizes["n_nodes"][0], sizes["n_confounders"][0]
         nodes = tuple(f"V{i}" for i in range(n_nodes))
         findings += confounder_findings(n_confounders, n_nodes)

@@ -79,7 +79,7 @@ def edge_findings(edges: Any, nodes: Sequence[str]) -> list[Finding]:
     if cycle:
         text = f"edges hold the directed cycle {' -> '.join(nodes[i] for i in cycle)}."
         remedy = "Remove or turn one of its edges."
-        found.append(Finding("cycle", "error", text, remedy, column="edges"))
+        found.append(Finding("cycle", "error", text, remedy, where="edges"))
     return found
 
 
@@ -92,24 +92,24 @@ def column_findings(frame: pd.DataFrame) -> list[Finding]:
     for name, column in frame.items():
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
             text = f"Column {name!r} should hold numbers, but has type {column.dtype}."
-            found.append(Finding("not_numeric", "error", text, "Leave it out.", column=str(name)))
+            found.append(Finding("not_numeric", "error", text, "Leave it out.", where=str(name)))
             continue
         wrong = np.flatnonzero(~np.isfinite(column.to_numpy(dtype=np.float64, na_value=np.nan)))
         if len(wrong):
             text = f"Column {name!r} is empty or infinite in rows {listing(wrong)}."
             rows = tuple(int(row) for row in wrong)
             remedy = "Fill these cells or leave the rows out."
-            found.append(Finding("not_finite", "error", text, remedy, column=str(name), rows=rows))
+            found.append(Finding("not_finite", "error", text, remedy, where=str(name), rows=rows))
     return found
 
 
 def _finding(name: str, expected: str, came: object, remedy: str) -> Finding:
     text = f"{name} should be {expected}, but is {came!r}."
-    return Finding("setting", "error", text, remedy, column=name)
+    return Finding("setting", "error", text, remedy, where=name)
 
 
 def _edge(edge: Sequence[str], text: str, remedy: str) -> Finding:
-    return Finding("edge", "error", f"Edge {edge[0]} -> {edge[1]} {text}", remedy, column="edges")
+    return Finding("edge", "error", f"Edge {edge[0]} -> {edge[1]} {text}", remedy, where="edges")
 
 
 def _unknown(edge: Sequence[str], name: str, nodes: Sequence[str]) -> Finding:

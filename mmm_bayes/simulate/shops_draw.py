@@ -272,4 +272,4 @@ def _is_number(value: Any) -> bool:
 
 def _wrong(name: str, expected: str, came: object) -> Finding:
     text = f"{name} should be {expected}, but is {came!r}."
-    return Finding("setting", "error", text, "Correct it.", column=name)
+    return Finding("setting", "error", text, "Correct it.", where=name)

@@ -74,4 +74,4 @@ def graph_findings(graphs: NDArray, channels: int) -> list[Finding]:
 
 
 def _finding(text: str, remedy: str) -> Finding:
-    return Finding("graph", "error", text, remedy, column="graphs")
+    return Finding("graph", "error", text, remedy, where="graphs")

@@ -105,7 +105,7 @@ class StructuralFit:
                     "verdict": report.verdict,
                     "findings": len(report.findings),
                     "first": "" if first is None else first.message,
-                    "advice": "" if first is None else first.advice,
+                    "advice": "" if first is None else first.remedy,
                 }
             )
         return pd.DataFrame(rows).set_index("node")

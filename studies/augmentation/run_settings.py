@@ -88,7 +88,7 @@ class RunSettings:
                 "error",
                 f"{name} should be {expected}; got {came}.",
                 "Change it.",
-                column=name,
+                where=name,
             )
             for name, good, expected, came in limits
             if not good
@@ -101,7 +101,7 @@ class RunSettings:
                 "error",
                 f"There is no method {name!r}.{nearest(name, METHODS)}",
                 f"Known are {listing(METHODS)}.",
-                column="methods",
+                where="methods",
             )
             for name in self.methods
             if name not in METHODS
@@ -113,7 +113,7 @@ class RunSettings:
                     "error",
                     "Method 'enumerate' needs a threshold, and there is none.",
                     "Give (0.01,), for instance.",
-                    column="thresholds",
+                    where="thresholds",
                 )
             )
         return found

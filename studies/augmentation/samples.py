@@ -38,7 +38,7 @@ def _sample(
 ) -> tuple[NDArray, NDArray]:
     def found(check: str, message: str, remedy: str, rows: NDArray | None = None) -> None:
         at = () if rows is None else tuple(int(row) for row in rows)
-        findings.append(Finding(check, "error", message, remedy, column=name, rows=at))
+        findings.append(Finding(check, "error", message, remedy, where=name, rows=at))
 
     values = np.asarray(sample, dtype=float)
     values = values[:, None] if values.ndim == 1 else values

@@ -348,7 +348,7 @@ def _check_spread(x: NDArray, a: NDArray, y: NDArray, b: NDArray) -> None:
                 f"{name} has {len(rows)} distinct rows in {rows.shape[1]} columns and does not "
                 "spread in every direction, so it has no density.",
                 "Leave out columns that others determine, or use energy_distance.",
-                column=name,
+                where=name,
             )
         )
     if findings:

@@ -148,4 +148,4 @@ def without_diagonal(scores: NDArray) -> NDArray:
 
 
 def _wrong(message: str, remedy: str) -> Finding:
-    return Finding("series", "error", message, remedy, column="series")
+    return Finding("series", "error", message, remedy, where="series")

@@ -237,7 +237,7 @@ def benjamini_hochberg(p_values: NDArray, level: float = 0.05) -> NDArray:
     if not 0 < level < 1:
         message = f"level should lie between 0 and 1, but is {level!r}."
         remedy = "0.05 is a usual false discovery rate."
-        raise DataError([Finding("level", "error", message, remedy, column="level")], "the test")
+        raise DataError([Finding("level", "error", message, remedy, where="level")], "the test")
     flat = p_values.reshape(len(p_values), -1)
     total = np.isfinite(flat).sum(1, keepdims=True)
     ordered = np.sort(flat, axis=1)  # not a number comes last

@@ -81,7 +81,7 @@ def from_graphs(name: str, learn: Callable[[NDArray, NDArray], Scorer]) -> Basel
         if train_adjacency is None:
             message = f"{name} learns from the graphs of training shops, and there are none."
             remedy = "Give train_adjacency, or leave this baseline out."
-            finding = Finding("graphs", "error", message, remedy, column="train_adjacency")
+            finding = Finding("graphs", "error", message, remedy, where="train_adjacency")
             raise DataError([finding], "the training shops")
         return learn(train_series, train_adjacency)
 

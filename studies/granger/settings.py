@@ -41,5 +41,5 @@ def decreasing(name: str, values: Sequence[float]) -> list[str]:
 
 def raise_settings(messages: Iterable[str], source: str) -> None:
     """Raise :class:`~mmm_bayes.runtime.findings.DataError` if anything is wrong."""
-    if found := [Finding("settings", "error", text, "", column=None) for text in messages]:
+    if found := [Finding("settings", "error", text, "", where=None) for text in messages]:
         raise DataError(found, f"the settings of {source}")

@@ -13,8 +13,8 @@ import xarray as xr
 from mmm_bayes import FitResult, MMMData
 from mmm_bayes.analysis import validation
 from mmm_bayes.analysis.predictive import autocorrelation, residuals
-from mmm_bayes.inference.verdict import Finding
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import Finding
 
 DRAWS = ("chain", "draw")
 PriorFits = Callable[[str], FitResult]
@@ -39,7 +39,7 @@ def _times(name: str, factor: Any) -> Change:
 
 def _only(findings: list[Finding], check: str) -> Finding:
     assert [finding.check for finding in findings] == [check], findings
-    assert findings[0].advice
+    assert findings[0].remedy
     return findings[0]
 
 
@@ -55,7 +55,7 @@ def test_a_sound_fit_has_no_findings_of_the_model(national_fit: FitResult) -> No
 def test_negative_baseline_in_total_fails(national_fit: FitResult) -> None:
     below = _changed(national_fit, posterior=_times("intercept", -1.0))
     found = _only(validation.check_baseline(below), "negative_baseline")
-    assert found.severity == "fail"
+    assert found.severity == "error"
     assert found.value == 1.0
     assert "in total" in found.message
 
@@ -70,7 +70,7 @@ def test_negative_baseline_on_some_dates_asks_for_a_look(national_fit: FitResult
     found = _only(
         validation.check_baseline(_changed(national_fit, posterior=steep)), "negative_baseline"
     )
-    assert found.severity == "review"
+    assert found.severity == "warning"
     assert 0.1 < found.value < 0.4  # about a quarter of a line from -level to 3 level
     assert f"{national_fit.data.dates[0]:%Y-%m-%d}" in found.message
 
@@ -114,8 +114,8 @@ def test_correlated_residuals_are_found(national_fit: FitResult, rho: float) -> 
     np.testing.assert_allclose(residuals(fitted).values, noise, atol=1e-6 * mean.max())
     found = _only(validation.check_residuals(fitted), "residual_autocorrelation")
     assert np.sign(found.value) == np.sign(rho)
-    assert "trend" in found.advice
-    assert found.severity == "review"
+    assert "trend" in found.remedy
+    assert found.severity == "warning"
 
 
 def test_residuals_that_geos_share_are_found(geo_fit: FitResult) -> None:
@@ -154,11 +154,11 @@ def test_implausible_roas_names_the_channel(national_fit: FitResult) -> None:
     factor = xr.DataArray([500.0, 1.0, 1.0], dims="channel")
     grown = _changed(national_fit, posterior=_times("beta", factor))
     found = [f for f in validation.check_returns(grown) if f.check != "uncertain_roas"]
-    assert [(f.check, f.subject) for f in found] == [
+    assert [(f.check, f.where) for f in found] == [
         ("implausible_roas", "tv"),
         ("media_share", "all channels"),
     ]
-    assert 'channels.tv.effect = "roas"' in found[0].advice
+    assert 'channels.tv.effect = "roas"' in found[0].remedy
 
 
 def test_uncertain_roas_is_found(national_fit: FitResult) -> None:
@@ -175,7 +175,7 @@ def test_uncertain_roas_is_found(national_fit: FitResult) -> None:
 
     def of_radio(shift: float) -> Finding:
         fitted = _changed(national_fit, posterior=vary(shift))
-        found = [f for f in validation.check_returns(fitted) if f.subject == "radio"]
+        found = [f for f in validation.check_returns(fitted) if f.where == "radio"]
         return _only(found, "uncertain_roas")
 
     assert of_radio(0.0).value > 30
@@ -212,7 +212,7 @@ def test_influential_observations_are_named(national_fit: FitResult) -> None:
     assert {f"{date:%Y-%m-%d}" for date in national_fit.data.dates[10:13]} == set(named[:3])
 
 
-@pytest.mark.parametrize(("k", "severity"), [(0.5, None), (0.8, "review"), (1.3, "fail")])
+@pytest.mark.parametrize(("k", "severity"), [(0.5, None), (0.8, "warning"), (1.3, "error")])
 def test_poor_variational_fits_are_found(
     national_fit: FitResult, k: float, severity: str | None
 ) -> None:
@@ -241,7 +241,7 @@ def test_predictive_coverage_far_from_nominal_is_found(
         return
     found = _only(validation.check_coverage(fitted, limits), "coverage")
     assert found.value < 0.6
-    assert advice in found.advice
+    assert advice in found.remedy
 
 
 def test_posterior_predictive_check_has_the_statistics_of_the_target(
@@ -288,8 +288,8 @@ def test_shapes_the_data_know_nothing_of_are_one_finding(national_fit: FitResult
     assert len(about_shape) == 1
     assert equal == about_shape
     assert about_shape[0].severity == "note"
-    assert "ec[tv]" in about_shape[0].subject
-    assert "beta[search]" in about_shape[0].subject
+    assert "ec[tv]" in about_shape[0].where
+    assert "beta[search]" in about_shape[0].where
 
 
 def test_diagnose_is_made_once_and_shown(national_fit: FitResult) -> None:
@@ -306,4 +306,4 @@ def test_diagnose_with_a_constant_prior(prior_fits: PriorFits) -> None:
     fit = prior_fits("geo")
     fixed = _changed(fit, posterior=lambda ds: ds.assign(slope=ds["slope"] * 0.0 + 1.0))
     report = validation.diagnose(fixed)
-    assert not [f for f in report.findings if f.subject.startswith("slope")]
+    assert not [f for f in report.findings if f.where.startswith("slope")]

@@ -197,7 +197,7 @@ def test_an_excluded_control_brings_nothing_in_any_geo() -> None:
 
 
 def test_exclusions_are_judged_without_complaint(excluded: FitResult) -> None:
-    subjects = [finding.subject for finding in excluded.diagnose().findings]
+    subjects = [finding.where for finding in excluded.diagnose().findings]
     sites = ("beta", "beta_geo", "roas", "marginal_roas", "contribution_share", "control_coef")
     for name in subjects:
         site = name.partition("[")[0]

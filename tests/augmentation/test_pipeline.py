@@ -82,7 +82,7 @@ def test_every_wrong_setting_is_found_at_once() -> None:
             mixture=1.5,
             season="",
         )
-    found = {finding.column: str(finding) for finding in caught.value.findings}
+    found = {finding.where: str(finding) for finding in caught.value.findings}
     assert set(found) == {
         "graph", "method", "estimator", "bandwidth", "bandwidth_scale", "smoothing", "num_rows",
         "mixture", "season",
@@ -103,7 +103,7 @@ def test_methods_that_copy_take_no_other_estimator() -> None:
 def test_bandwidths_of_variables_are_checked_each() -> None:
     with pytest.raises(DataError) as caught:
         CausalDA(GRAPH, bandwidth={"tv": -1.0, "radio": 0.5, "price": np.nan})
-    assert [f.column for f in caught.value.findings] == [
+    assert [f.where for f in caught.value.findings] == [
         "bandwidth of 'tv'",
         "bandwidth of 'price'",
     ]
@@ -117,7 +117,7 @@ def test_everything_that_does_not_fit_the_model_is_found_at_once() -> None:
     spec = spec_with(media={"max_lag": 4, "order": "saturation_first"})
     with pytest.raises(DataError) as caught:
         MMM(data_with(), spec).augment(jax.random.key(0), settings)
-    found = [(f.check, f.column) for f in caught.value.findings]
+    found = [(f.check, f.where) for f in caught.value.findings]
     assert found == [
         ("not_in_graph", "radio"),
         ("not_in_graph", "promo"),

@@ -143,7 +143,7 @@ def findings(call: Callable[[], Any]) -> list[tuple[str, str | None, tuple[int, 
         call()
     for number, finding in enumerate(caught.value.findings, 1):
         assert f"{number}. {finding.message} {finding.remedy}" in str(caught.value)
-    return [(f.check, f.column, f.rows) for f in caught.value.findings]
+    return [(f.check, f.where, f.rows) for f in caught.value.findings]
 
 
 def test_every_column_that_does_not_fit_is_found() -> None:

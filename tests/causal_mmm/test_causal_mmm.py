@@ -99,7 +99,7 @@ def findings(call: Any) -> set[tuple[str, str | None]]:
     for finding in caught.value.findings:
         assert finding.message in str(caught.value)
         assert finding.remedy in str(caught.value)
-    return {(finding.check, finding.column) for finding in caught.value.findings}
+    return {(finding.check, finding.where) for finding in caught.value.findings}
 
 
 def test_everything_wrong_is_found_at_once(panel: ShopPanel) -> None:

@@ -36,7 +36,7 @@ def table(shops: int = 2, days: int = 4, channels: int = 11) -> pd.DataFrame:
 def checks(frame: pd.DataFrame, **arguments: Any) -> list[tuple[str, str | None]]:
     with pytest.raises(DataError) as caught:
         load_shops(frame, **arguments)
-    return [(finding.check, finding.column) for finding in caught.value.findings]
+    return [(finding.check, finding.where) for finding in caught.value.findings]
 
 
 def assert_same(one: ShopPanel, two: ShopPanel) -> None:

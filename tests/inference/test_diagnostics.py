@@ -61,7 +61,7 @@ def without(tree, *groups):
 
 
 def found(report):
-    return [(f.check, f.severity, f.subject) for f in report.findings]
+    return [(f.check, f.severity, f.where) for f in report.findings]
 
 
 def test_healthy_run_passes_with_its_figures():
@@ -118,13 +118,13 @@ def test_chain_elsewhere_is_named_with_its_place():
     report = diagnose_sampling(changed(tree, "posterior", alpha=alpha))
     assert report.verdict == "FAIL"
     assert found(report)[:2] == [
-        ("chain_elsewhere", "fail", "chain 2"),
-        ("rhat", "fail", "alpha[tv]"),
+        ("chain_elsewhere", "error", "chain 2"),
+        ("rhat", "error", "alpha[tv]"),
     ]
     here, rest = alpha[2, :, 0].mean(), alpha[[0, 1, 3], :, 0].mean()
     message = report.findings[0].message
     assert f"mean alpha[tv] {here:.3g} against {rest:.3g} in the others" in message
-    assert "chain 2" in report.findings[1].advice
+    assert "chain 2" in report.findings[1].remedy
 
 
 def test_a_chain_of_the_same_mean_is_said_to_be_spread_otherwise():
@@ -146,10 +146,10 @@ def test_two_groups_of_chains_are_two_modes_and_no_chain_is_blamed():
     assert "chain_elsewhere" not in checks
     assert "stuck_chain" not in checks
     rhat = report.findings[checks.index("rhat")]
-    assert (rhat.severity, rhat.subject) == ("fail", "sigma")
+    assert (rhat.severity, rhat.where) == ("error", "sigma")
     assert "in chains 0, 2;" in rhat.message
     assert "in chains 1, 3." in rhat.message
-    assert "two modes" in rhat.advice
+    assert "two modes" in rhat.remedy
 
 
 def test_two_chains_that_differ_blame_neither():
@@ -167,7 +167,7 @@ def test_chain_that_does_not_move_is_stuck():
     for values in posterior.values():
         values[1] = values[1, :1]
     report = diagnose_sampling(changed(tree, "posterior", **posterior))
-    assert found(report)[0] == ("stuck_chain", "fail", "chain 1")
+    assert found(report)[0] == ("stuck_chain", "error", "chain 1")
     assert report.verdict == "FAIL"
 
 
@@ -176,14 +176,14 @@ def test_chain_without_accepted_proposals_is_stuck():
     rate = tree["sample_stats"]["acceptance_rate"].values.copy()
     rate[3] = 0.01
     report = diagnose_sampling(changed(tree, "sample_stats", acceptance_rate=rate))
-    assert found(report) == [("stuck_chain", "fail", "chain 3")]
+    assert found(report) == [("stuck_chain", "error", "chain 3")]
     assert report.findings[0].value == pytest.approx(0.01)
 
 
 def test_run_in_which_nothing_moves_fails():
     posterior = xr.Dataset({"beta": (("chain", "draw"), np.ones((4, 100)))})
     report = diagnose_sampling(xr.DataTree.from_dict({"posterior": posterior}))
-    assert found(report) == [("stuck_chain", "fail", "all chains")]
+    assert found(report) == [("stuck_chain", "error", "all chains")]
 
 
 def test_constant_parameter_beside_moving_ones_is_no_fault():
@@ -198,17 +198,17 @@ def test_constant_parameter_beside_moving_ones_is_no_fault():
 
 @pytest.mark.parametrize(
     ("phi", "severity", "words"),
-    [(0.8, "review", "Raise num_samples to about"), (0.995, "fail", None)],
+    [(0.8, "warning", "Raise num_samples to about"), (0.995, "error", None)],
 )
 def test_few_effective_draws(phi, severity, words):
     tree = without(healthy(), "prior")
     sigma = autocorrelated(5, phi, 1)["posterior"]["b"].values[..., 0]
     report = diagnose_sampling(changed(tree, "posterior", sigma=sigma))
     bulk = next(f for f in report.findings if f.check == "ess_bulk")
-    assert (bulk.severity, bulk.subject) == (severity, "sigma")
+    assert (bulk.severity, bulk.where) == (severity, "sigma")
     assert bulk.value == pytest.approx(float(report.table["sigma"].sel(diagnostic="ess_bulk")))
     if words:
-        assert words in bulk.advice
+        assert words in bulk.remedy
     else:
         assert "rhat" in {f.check for f in report.findings}
 
@@ -218,12 +218,12 @@ def test_divergences_are_counted_and_placed():
     sigma = tree["posterior"]["sigma"].values
     diverging = sigma <= np.sort(sigma.ravel())[14]  # the 15 lowest
     report = diagnose_sampling(changed(tree, "sample_stats", diverging=diverging))
-    assert found(report) == [("divergences", "review", "sigma")]
+    assert found(report) == [("divergences", "warning", "sigma")]
     (finding,) = report.findings
     assert finding.value == pytest.approx(15 / (CHAINS * DRAWS))
     assert finding.message.startswith("15 divergent draws")
     assert "sigma is low" in finding.message
-    assert "target_accept to 0.95" in finding.advice
+    assert "target_accept to 0.95" in finding.remedy
 
 
 def test_scattered_divergences_are_not_placed_but_their_chain_is():
@@ -231,7 +231,7 @@ def test_scattered_divergences_are_not_placed_but_their_chain_is():
     diverging = np.zeros((CHAINS, DRAWS), dtype=bool)
     diverging[1, np.random.default_rng(6).choice(DRAWS, 100, replace=False)] = True
     report = diagnose_sampling(changed(tree, "sample_stats", diverging=diverging))
-    assert found(report) == [("divergences", "fail", "all chains")]  # 5% of the draws
+    assert found(report) == [("divergences", "error", "all chains")]  # 5% of the draws
     assert "100 of them in chain 1" in report.findings[0].message
 
 
@@ -246,7 +246,7 @@ def test_low_bfmi_names_the_chain_and_what_moves_the_energy():
         changed(changed(tree, "sample_stats", energy=energy), "posterior", sigma=sigma)
     )
     finding = next(f for f in report.findings if f.check == "bfmi")
-    assert (finding.severity, finding.subject) == ("fail", "chain 2")
+    assert (finding.severity, finding.where) == ("error", "chain 2")
     assert "energy goes with sigma" in finding.message
     steps, spread = np.diff(energy[2]), energy[2] - energy[2].mean()
     assert finding.value == pytest.approx((steps**2).mean() / ((spread**2).sum() / (DRAWS - 1)))
@@ -271,7 +271,7 @@ def test_depth_limit_is_read_from_flags_depths_or_steps():
                 {"posterior": tree["posterior"].to_dataset(), "sample_stats": dataset}
             )
         )
-        assert found(report) == [("tree_depth", "review", "all chains")], name
+        assert found(report) == [("tree_depth", "warning", "all chains")], name
         assert report.findings[0].value == pytest.approx(0.25)
 
 
@@ -281,9 +281,9 @@ def test_prior_conflict_names_the_channel():
     prior = tree["prior"]["alpha"].values.copy()
     prior[..., 1] = rng.beta(2, 40, prior.shape[:2])
     report = diagnose_sampling(changed(tree, "prior", alpha=prior))
-    assert found(report) == [("prior_conflict", "review", "alpha[radio]")]
+    assert found(report) == [("prior_conflict", "warning", "alpha[radio]")]
     assert "lies above" in report.findings[0].message
-    assert "radio" in report.findings[0].advice
+    assert "radio" in report.findings[0].remedy
 
 
 def test_posterior_equal_to_prior_names_the_channel():
@@ -292,9 +292,9 @@ def test_posterior_equal_to_prior_names_the_channel():
     alpha = tree["posterior"]["alpha"].values.copy()
     alpha[..., 2] = rng.beta(2, 2, alpha.shape[:2])
     report = diagnose_sampling(changed(tree, "posterior", alpha=alpha))
-    assert found(report) == [("prior_equals_posterior", "review", "alpha[search]")]
+    assert found(report) == [("prior_equals_posterior", "warning", "alpha[search]")]
     assert "say nothing about alpha[search]" in report.findings[0].message
-    assert "lift test for search" in report.findings[0].advice
+    assert "lift test for search" in report.findings[0].remedy
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(0.6, 0.0), (1.0, 0.5)])
@@ -330,7 +330,7 @@ def test_non_finite_draws_fail_and_leave_the_rest_checked():
     alpha = tree["posterior"]["alpha"].values.copy()
     alpha[0, 3, 1], alpha[2, 5:7, 0] = np.nan, np.inf
     report = diagnose_sampling(changed(tree, "posterior", alpha=alpha))
-    assert found(report) == [("non_finite", "fail", "alpha[tv]")]
+    assert found(report) == [("non_finite", "error", "alpha[tv]")]
     assert "alpha[tv] (2), alpha[radio] (1)" in report.findings[0].message
     rhat = report.table["alpha"].sel(diagnostic="rhat")
     assert np.isnan(rhat.sel(channel=["tv", "radio"])).all()
@@ -382,16 +382,40 @@ def test_thresholds_are_checked(limits, words):
 
 def test_combined_findings_decide_the_verdict_and_lead():
     report = diagnose_sampling(healthy())
-    look = Finding("roas", "review", "tv", 40.0, 20.0, "ROAS of tv is 40.", "Check its spend.")
-    bad = Finding("baseline", "fail", "model", -3.0, 0.0, "The baseline is < 0.", "Tighten beta.")
+    look = Finding(
+        check="roas",
+        severity="warning",
+        where="tv",
+        value=40.0,
+        threshold=20.0,
+        message="ROAS of tv is 40.",
+        remedy="Check its spend.",
+    )
+    bad = Finding(
+        check="baseline",
+        severity="error",
+        where="model",
+        value=-3.0,
+        threshold=0.0,
+        message="The baseline is < 0.",
+        remedy="Tighten beta.",
+    )
     assert combine(report, []).verdict == "PASS"
     assert combine(report, [look]).verdict == "REVIEW"
     both = combine(combine(report, [look]), [bad])
     assert both.verdict == "FAIL"
     assert both.findings == (bad, look)
     assert report.findings == ()
-    with pytest.raises(ValueError, match="'review' or 'fail'"):
-        Finding("roas", "warn", "tv", 0.0, 0.0, "", "")
+    with pytest.raises(ValueError, match="'error', 'warning' or 'note'"):
+        Finding(
+            check="roas",
+            severity="fail",
+            where="tv",
+            value=0.0,
+            threshold=0.0,
+            message="",
+            remedy="",
+        )
 
     text = str(both)
     assert text.startswith("Diagnostics: FAIL")

@@ -113,7 +113,7 @@ def test_streams_of_shops_and_days() -> None:
 def test_every_wrong_setting_is_reported() -> None:
     with pytest.raises(DataError) as caught:
         simulate_air_shops(jax.random.key(0), shops=0, length=1, start="spring", structures=0)
-    columns = {finding.column for finding in caught.value.findings}
+    columns = {finding.where for finding in caught.value.findings}
     assert columns == {"shops", "length", "start", "structures"}
 
 

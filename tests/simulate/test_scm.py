@@ -489,7 +489,7 @@ def test_wrong_kinds_are_told() -> None:
     bad: dict[str, Any] = {"n_rows": 10.0, "n_nodes": "3", "n_confounders": None, "edges": 3}
     with pytest.raises(DataError) as error:
         simulate_scm(key(0), **bad)
-    assert [f.column for f in error.value.findings] == ["n_rows", "n_nodes", "n_confounders"]
+    assert [f.where for f in error.value.findings] == ["n_rows", "n_nodes", "n_confounders"]
     with pytest.raises(DataError, match=r"edges should be a list of \(cause, effect\) pairs"):
         simulate_scm(key(0), edges="V0")
     with pytest.raises(TypeError, match="rng_key should be a JAX key, but is a int"):

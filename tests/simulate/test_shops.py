@@ -425,7 +425,7 @@ def test_every_wrong_setting_is_reported() -> None:
             mechanisms="each",  # type: ignore[arg-type]
             difficulty=("nonlinaer", "short"),  # type: ignore[arg-type]
         )
-    columns = {finding.column for finding in caught.value.findings}
+    columns = {finding.where for finding in caught.value.findings}
     assert columns == set(ShopSettings.__dataclass_fields__)
     assert "Did you mean 'nonlinear'?" in str(caught.value)
     with pytest.raises(DataError, match="tuple of names"):

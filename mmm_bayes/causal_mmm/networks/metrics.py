@@ -214,4 +214,4 @@ def _probabilities(probabilities: NDArray, truth: NDArray) -> tuple[NDArray, NDA
 
 
 def _wrong(name: str, message: str, remedy: str) -> Finding:
-    return Finding("metrics", "error", message, remedy, column=name)
+    return Finding("metrics", "error", message, remedy, where=name)

@@ -27,8 +27,8 @@ _MEANING = {
     "FAIL": "Do not use the figures of this report before the findings below are resolved.",
 }
 _SEVERITY: dict[str, tuple[Tone, str]] = {
-    "fail": ("bad", "Fail"),
-    "review": ("look", "Review"),
+    "error": ("bad", "Fail"),
+    "warning": ("look", "Review"),
     "note": ("plain", "Note"),
 }
 
@@ -52,7 +52,7 @@ def verdict_section(c: Context, report: DiagnosticsReport) -> Section:
     if report.findings:
         blocks.append(
             Remarks(
-                tuple(Remark(*_SEVERITY[f.severity], f.message, f.advice) for f in report.findings)
+                tuple(Remark(*_SEVERITY[f.severity], f.message, f.remedy) for f in report.findings)
             )
         )
     if skipped := stats.get("skipped", ()):

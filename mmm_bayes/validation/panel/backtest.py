@@ -191,10 +191,10 @@ def origin_places(length: int, horizon: int, origins: int | Sequence[int]) -> tu
     findings = []
     if horizon < 1:
         message = f"horizons should be whole numbers from 1 on; the largest is {horizon}."
-        findings.append(Finding("backtest", "error", message, "Name one.", column="horizons"))
+        findings.append(Finding("backtest", "error", message, "Name one.", where="horizons"))
     if not places:
         findings.append(
-            Finding("backtest", "error", "There are no origins.", "Name one.", column="origins")
+            Finding("backtest", "error", "There are no origins.", "Name one.", where="origins")
         )
     for origin in places:
         if origin < _LEAST_TRAINING or origin + horizon > length:
@@ -203,7 +203,7 @@ def origin_places(length: int, horizon: int, origins: int | Sequence[int]) -> tu
                 f"it on, but the panel has {length} days."
             )
             remedy = "Use fewer or other origins, or shorter horizons."
-            findings.append(Finding("backtest", "error", message, remedy, column="origins"))
+            findings.append(Finding("backtest", "error", message, remedy, where="origins"))
     refuse(findings, "the backtest")
     return tuple(places)
 

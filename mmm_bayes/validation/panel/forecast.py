@@ -199,4 +199,4 @@ def check_request(
 
 
 def _finding(name: str, message: str, remedy: str) -> Finding:
-    return Finding("forecast", "error", message, remedy, column=name)
+    return Finding("forecast", "error", message, remedy, where=name)

@@ -140,7 +140,7 @@ def check_transform(transform: str) -> None:
     known = get_args(Transform)
     if transform not in known:
         message = f"transform should be one of {', '.join(known)}, but is {transform!r}."
-        finding = Finding("forecast", "error", message, "Choose one.", column="transform")
+        finding = Finding("forecast", "error", message, "Choose one.", where="transform")
         refuse([finding], "the settings of the forecaster")
 
 

@@ -253,7 +253,7 @@ def test_every_finding_at_once() -> None:
     for part in ("x has empty or infinite values in row 2", "row 1 is not", "got shape (2,)"):
         assert part in text
     assert "x has 2, y 3" in text
-    assert {finding.column for finding in caught.value.findings} == {"x", "y", None}
+    assert {finding.where for finding in caught.value.findings} == {"x", "y", None}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_every_reason_against_a_request_is_named() -> None:
     other = panel.select(slice(0, 2))
     with pytest.raises(DataError) as error:
         check_request(panel, other, 0, np.full((2, 0, 3), np.nan))
-    assert [f.column for f in error.value.findings] == ["shops", "horizon", "context_future"]
+    assert [f.where for f in error.value.findings] == ["shops", "horizon", "context_future"]
     with pytest.raises(DataError, match="is not given"):
         check_request(panel, panel, 3, None)
     with pytest.raises(DataError, match="18 missing values"):

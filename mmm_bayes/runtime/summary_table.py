@@ -1,0 +1,158 @@
+"""A DataFrame whose print shows the important columns first, within 100 characters."""
+
+from __future__ import annotations
+
+import html
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mmm_bayes.runtime.numbers import (
+    MISSING,
+    between,
+    compact,
+    four_figures,
+    percent,
+    probability,
+    ratio,
+    typographic,
+)
+
+NumberStyle = Literal["compact", "full", "percent", "probability", "ratio", "text"]
+
+WIDTH = 100
+_CELL = 48  # characters of a text shown in a terminal
+_WRITE: dict[str, Callable[[float], str]] = {
+    "compact": compact,
+    "full": four_figures,
+    "percent": percent,
+    "probability": probability,
+    "ratio": ratio,
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One column as it is printed.
+
+    Attributes
+    ----------
+    heading
+        Heading in the print.
+    source
+        Column of the table, or two that are the ends of an interval.
+    style
+        How its numbers are written.
+    """
+
+    heading: str
+    source: str | tuple[str, str]
+    style: NumberStyle = "compact"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the table that are shown here."""
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+    def texts(self, frame: pd.DataFrame) -> list[str]:
+        """Write the cells."""
+        parts = [[_text(x, self.style) for x in frame[name]] for name in self.columns]
+        if len(parts) == 1:
+            return parts[0]
+        return [
+            MISSING if low == high == MISSING else between(low, high)
+            for low, high in zip(*parts, strict=True)
+        ]
+
+
+class SummaryTable(pd.DataFrame):
+    """A DataFrame that prints well; whatever is made from it is a plain DataFrame.
+
+    Parameters
+    ----------
+    data, index, columns
+        As of a DataFrame.
+    shown
+        The columns to print and how; by default all of them.
+    caption
+        A line printed below.
+    """
+
+    _metadata = ["_shown", "_caption"]  # pandas' own name and type
+
+    def __init__(
+        self,
+        data: Any = None,
+        index: Any = None,
+        columns: Any = None,
+        *,
+        shown: Sequence[Shown] = (),
+        caption: str = "",
+    ) -> None:
+        super().__init__(data, index=index, columns=columns)  # type: ignore[call-arg]  # stubs
+        self._shown = tuple(shown)
+        self._caption = caption
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def formatted(self) -> pd.DataFrame:
+        """Return the printed columns as text."""
+        shown = self._shown
+        if not shown:
+            shown = tuple(Shown(str(name), name, "compact") for name in self.columns)
+        texts = [own.texts(self) for own in shown]
+        cells = np.array(texts, dtype=object).reshape(len(shown), len(self)).T
+        return pd.DataFrame(cells, index=self.index, columns=[own.heading for own in shown])
+
+    def to_formatted_html(self) -> str:
+        """Return the printed columns as an HTML table, with the caption."""
+        frame = self.formatted().map(_minus)
+        named = any(name is not None for name in self.index.names)
+        body = frame.to_html(index=named or not isinstance(self.index, pd.RangeIndex), border=0)
+        return body + (f"<p>{html.escape(self._caption)}</p>" if self._caption else "")
+
+    def __repr__(self) -> str:
+        if not self._is_whole():
+            return super().__repr__()
+        frame = self.formatted().map(_cut)
+        index = not (isinstance(self.index, pd.RangeIndex) and self.index.name is None)
+        most = pd.get_option("display.max_rows") or None
+        text = frame.to_string(index=index, line_width=WIDTH, max_rows=most)
+        return f"{text}\n{self._caption}" if self._caption else text
+
+    def _repr_html_(self) -> str:
+        return self.to_formatted_html() if self._is_whole() else pd.DataFrame(self).to_html()
+
+    def _is_whole(self) -> bool:
+        """Return whether the columns to print are still there, and there is something to print."""
+        names = {name for own in self._shown for name in own.columns}
+        plain = self.columns.is_unique and self.columns.nlevels == 1
+        return plain and self.size > 0 and names <= set(self.columns)
+
+
+def _text(value: Any, style: NumberStyle) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, numbers.Integral):
+        return f"{value:,}" if style in ("compact", "text") else _WRITE[style](float(value))
+    if isinstance(value, numbers.Real) and style != "text":
+        return _WRITE[style](float(value))
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    return MISSING if value is None or value is pd.NaT else str(value)
+
+
+def _cut(text: str) -> str:
+    """Shorten a long text for a terminal."""
+    return text if len(text) <= _CELL else text[: _CELL - 3].rstrip() + "..."
+
+
+def _minus(text: str) -> str:
+    """Set a true minus sign in front of a number."""
+    return typographic(text[0]) + text[1:] if text[:1] == "-" and text[1:2].isdigit() else text

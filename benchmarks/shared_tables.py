@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.load import read_file, read_frame
+from mmm_bayes.data.load import read_frame
 from mmm_bayes.data.schema import DataWarning, MMMData
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"
@@ -119,7 +119,7 @@ def load(name: str, **changes: Any) -> MMMData:
     """Load a table; ``changes`` replace parts, for example ``channels`` or ``controls``."""
     if name not in ROLES:
         raise ValueError(f"There is no table {name!r}; there are {sorted(ROLES)}.")
-    return read_file(folder() / f"{name}.csv", **{**ROLES[name], **changes})
+    return MMMData.from_file(folder() / f"{name}.csv", **{**ROLES[name], **changes})
 
 
 def load_reference() -> MMMData:

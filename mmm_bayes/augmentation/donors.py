@@ -9,16 +9,14 @@ then within a tile, so that no cumulative sum over all rows is formed.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mmm_bayes.augmentation import kernels
-
-if TYPE_CHECKING:
-    from mmm_bayes.augmentation.estimators import Columns
+from mmm_bayes.augmentation.columns import Columns
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]

@@ -24,41 +24,18 @@ says how dense it is; :data:`ESTIMATORS` names them:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from mmm_bayes.augmentation import kernels
+from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.donors import draw_donors, log_weights
 from mmm_bayes.augmentation.table import EncodedTable
 
 NDArray = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of a pillow, or of a variable: values (column, row), kernels and bandwidths."""
-
-    values: NDArray
-    kernel: tuple[str, ...]
-    bandwidth: NDArray
-    levels: NDArray
-
-    @property
-    def is_continuous(self) -> NDArray:
-        """Which columns hold real numbers (column,)."""
-        return np.array([name in kernels.CONTINUOUS for name in self.kernel], bool)
-
-    def rows(self, index: NDArray) -> Columns:
-        """Keep some rows."""
-        return replace(self, values=self.values[:, index], bandwidth=self.bandwidth[:, index])
-
-    def scaled(self, factor: float) -> Columns:
-        """Multiply the bandwidths of continuous columns."""
-        wide = np.where(self.is_continuous[:, None], factor * self.bandwidth, self.bandwidth)
-        return replace(self, bandwidth=wide)
 
 
 class ConditionalData(NamedTuple):

@@ -9,7 +9,6 @@ from typing import Any, final
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.load import read_file
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import listing, nearest
 
@@ -92,7 +91,7 @@ def load_dataset(name: str, *, min_rows: int | None = None) -> MMMData:
         If there is no set of that name.
     """
     info = _info(name)
-    return read_file(_find(f"{name}.csv"), "csv", min_rows=min_rows, **info.roles)
+    return MMMData.from_file(_find(f"{name}.csv"), "csv", min_rows=min_rows, **info.roles)
 
 
 def dataset_roles(name: str) -> dict[str, Any]:

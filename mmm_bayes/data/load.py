@@ -1,13 +1,13 @@
-"""Tables and files in, `MMMData` out; every problem is reported at once."""
+"""Read tables and files into checked arrays; every problem is reported at once."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -17,17 +17,33 @@ from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_ord
 from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.identification import check_identification
 from mmm_bayes.data.roles import Roles, make_roles
-from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.table import Table, read_cells
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
-def read_table(
+@final
+@dataclass(frozen=True)
+class LoadedTable:
+    """A checked table.
+
+    Attributes
+    ----------
+    arrays : dict
+        Arguments of `MMMData.from_arrays`.
+    findings : tuple of Finding
+        Warnings of the checks.
+    """
+
+    arrays: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+
+def load_table(
     df: pd.DataFrame, *, min_rows: int | None = None, source: str = "the table", **roles: Any
-) -> MMMData:
-    """Read a wide table; see `MMMData.from_dataframe`."""
+) -> LoadedTable:
+    """Check a wide table and put its rows in order; see `MMMData.from_dataframe`."""
     named, findings = make_roles(**roles)
     _require_frame(df)
     if len(df) == 0:
@@ -39,26 +55,26 @@ def read_table(
     if len(df):
         findings += check_rows(table, min_rows) + check_identification(table)
     _raise_or_warn(findings, source)
-    data = _assemble(table, step)
-    return replace(data, findings=tuple(findings))
+    return LoadedTable(_arrays(table, step), tuple(findings))
 
 
-def read_future(df: pd.DataFrame, like: MMMData) -> MMMData:
-    """Read a table with the columns of ``like`` for prediction; see `MMMData.with_table`."""
+def load_future(
+    df: pd.DataFrame, roles: Roles, time_step: TimeStep, geos: Sequence[str]
+) -> LoadedTable:
+    """Check a table for prediction with the columns and geos of a fit; see `MMMData.with_table`."""
     _require_frame(df)
-    roles = like.roles
-    if like.is_national and isinstance(roles.population, dict):
+    if roles.geo is None and isinstance(roles.population, dict):
         roles = replace(roles, population=None)
     table, findings = read_cells(df, roles, target_optional=True)
     if len(df) == 0:
         findings.append(_empty("the table"))
-    known = like.time_step if like.time_step.unit != "unknown" else None
+    known = time_step if time_step.unit != "unknown" else None
     step, panel = check_panel(table, known)
     findings += panel + check_values(table)
     if table.geos is not None and roles.geo is not None:
         for severity, names, message in (
-            ("missing_geo", set(like.geos) - set(table.geos), "is absent from"),
-            ("unknown_geo", set(table.geos) - set(like.geos) - {""}, "is new in"),
+            ("missing_geo", set(geos) - set(table.geos), "is absent from"),
+            ("unknown_geo", set(table.geos) - set(geos) - {""}, "is new in"),
         ):
             for name in geo_order(names):
                 findings.append(
@@ -66,16 +82,14 @@ def read_future(df: pd.DataFrame, like: MMMData) -> MMMData:
                         severity,
                         "error",
                         f"Geo {name!r} {message} the new table; the same geos are expected."
-                        f"{nearest(name, like.geos)}",
-                        f"Geos are {listing(map(repr, like.geos), 12)}.",
+                        f"{nearest(name, geos)}",
+                        f"Geos are {listing(map(repr, geos), 12)}.",
                         where=roles.geo,
                         geo=name,
                     )
                 )
     _raise_or_warn(findings, "the new table")
-    data = replace(_assemble(table, step), findings=tuple(findings))
-    # Same order of geos as the data of the fit, whatever their names sort to.
-    return replace(data, ds=data.ds.sel(geo=like.ds["geo"].values))
+    return LoadedTable(_arrays(table, step), tuple(findings))
 
 
 def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -> pd.DataFrame:
@@ -153,20 +167,17 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
     return wide.reset_index()
 
 
-def read_file(
+def load_file(
     path: str | os.PathLike[str], format: Literal["csv", "parquet"] | None = None, **roles: Any
-) -> MMMData:
-    """Read a CSV or parquet file; the format follows the suffix when it is not given.
-
-    With ``variable`` and ``value`` among the roles the file is long (see `widen`).
-    """
+) -> LoadedTable:
+    """Check the table of a CSV or parquet file; see `MMMData.from_file`."""
     frame = read_frame(path, format)
     source = str(path)
     if (variable := roles.pop("variable", None)) is not None:
         value = roles.pop("value")
         keys = [roles[key] for key in ("date", "geo") if roles.get(key) is not None]
         frame = widen(frame, keys=keys, variable=variable, value=value)
-    return read_table(frame, source=source, **roles)
+    return load_table(frame, source=source, **roles)
 
 
 def read_frame(
@@ -213,8 +224,8 @@ def _read_parquet(file: Path) -> pd.DataFrame:
         raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
 
 
-def _assemble(table: Table, step: TimeStep) -> MMMData:
-    """Put the rows of a sound table into (geo, date) order."""
+def _arrays(table: Table, step: TimeStep) -> dict[str, Any]:
+    """Put the rows of a sound table into (geo, date) order, as arguments of `from_arrays`."""
     roles, dates, geos = table.roles, table.dates, table.geos
     if dates is None or geos is None:  # pragma: no cover - reported as a missing column
         raise AssertionError("a sound table has dates and geos")
@@ -240,7 +251,7 @@ def _assemble(table: Table, step: TimeStep) -> MMMData:
     target = np.full((len(names), len(unique)), np.nan)
     if roles.target is not None and roles.target in table.numbers:
         target = panel(roles.target)
-    return MMMData.from_arrays(
+    return dict(
         dates=unique,
         target=target,
         spend=stack([roles.spend[c] for c in roles.exposure]),
@@ -284,4 +295,12 @@ def _raise_or_warn(findings: Sequence[Finding], source: str) -> None:
         )
 
 
-__all__ = ["Roles", "read_file", "read_frame", "read_future", "read_table", "widen"]
+__all__ = [
+    "LoadedTable",
+    "Roles",
+    "load_file",
+    "load_future",
+    "load_table",
+    "read_frame",
+    "widen",
+]

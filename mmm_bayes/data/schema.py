@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import xarray as xr
 
 from mmm_bayes.data import describe
 from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
+from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
 from mmm_bayes.data.roles import Channels, Roles, Spend
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, nearest
 
@@ -139,9 +140,7 @@ class MMMData:
           channels tv
           controls (none)
         """
-        from mmm_bayes.data.load import read_table
-
-        return read_table(
+        loaded = load_table(
             df,
             date=date,
             target=target,
@@ -153,28 +152,42 @@ class MMMData:
             revenue_per_target=revenue_per_target,
             min_rows=min_rows,
         )
+        return cls._from_loaded(loaded)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        format: Literal["csv", "parquet"] | None = None,
+        **roles: Any,
+    ) -> MMMData:
+        """Read a CSV or parquet file; the format follows the suffix when it is not given.
+
+        ``roles`` are the keywords of `from_dataframe`; with ``variable`` and ``value`` among them
+        the file is long (see `from_long`).
+        """
+        return cls._from_loaded(load_file(path, format, **roles))
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str], **roles: Any) -> MMMData:
         """Read a CSV file; ``roles`` are the keywords of `from_dataframe`."""
-        from mmm_bayes.data.load import read_file
-
-        return read_file(path, "csv", **roles)
+        return cls.from_file(path, "csv", **roles)
 
     @classmethod
     def from_parquet(cls, path: str | os.PathLike[str], **roles: Any) -> MMMData:
         """Read a parquet file; ``roles`` are the keywords of `from_dataframe`."""
-        from mmm_bayes.data.load import read_file
-
-        return read_file(path, "parquet", **roles)
+        return cls.from_file(path, "parquet", **roles)
 
     @classmethod
     def from_long(cls, df: pd.DataFrame, *, variable: str, value: str, **roles: Any) -> MMMData:
         """Read a long table, one row per date, (geo) and variable; see `load.widen`."""
-        from mmm_bayes.data.load import read_table, widen
-
         keys = [roles[key] for key in ("date", "geo") if roles.get(key) is not None]
-        return read_table(widen(df, keys=keys, variable=variable, value=value), **roles)
+        wide = widen(df, keys=keys, variable=variable, value=value)
+        return cls._from_loaded(load_table(wide, **roles))
+
+    @classmethod
+    def _from_loaded(cls, loaded: LoadedTable) -> MMMData:
+        return replace(cls.from_arrays(**loaded.arrays), findings=loaded.findings)
 
     @classmethod
     def from_arrays(
@@ -406,9 +419,10 @@ class MMMData:
         (number of rows, constant columns, collinearity) is not checked. Geos must be the same;
         where population was given by number it is taken over.
         """
-        from mmm_bayes.data.load import read_future
-
-        return read_future(df, self)
+        loaded = load_future(df, self.roles, self.time_step, self.geos)
+        data = self._from_loaded(loaded)
+        # The same order of geos as here, whatever their names sort to.
+        return replace(data, ds=data.ds.sel(geo=self.ds["geo"].values))
 
     def _positions(self, dates: slice | Sequence[Any] | None) -> np.ndarray:
         positions = xr.DataArray(np.arange(self.n_dates), coords={"date": self.dates}, dims="date")

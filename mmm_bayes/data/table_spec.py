@@ -106,7 +106,5 @@ class TableSpec(BaseModel):
             from mmm_bayes.data.datasets import load_dataset
 
             return load_dataset(self.dataset, min_rows=self.min_rows)
-        from mmm_bayes.data.load import read_file
-
         roles = self.model_dump(exclude={"dataset", "file", "format"}, exclude_none=True)
-        return read_file(Path(base_dir) / str(self.file), self.format, **roles)
+        return MMMData.from_file(Path(base_dir) / str(self.file), self.format, **roles)

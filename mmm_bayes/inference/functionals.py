@@ -26,14 +26,13 @@ Doucet (2010), A note on efficient conditional simulation of Gaussian distributi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 
-if TYPE_CHECKING:
-    from mmm_bayes.inference.marginal import Solved
+from mmm_bayes.inference.grouped_posterior import Solved, solve_lower
 
 Array = jax.Array
 
@@ -60,18 +59,12 @@ class _Conditional(NamedTuple):
     factor: Array
 
 
-def _solve_lower(factor: Array, right: Array) -> Array:
-    if factor.shape[-1] == 1:
-        return right / factor
-    return solve_triangular(factor, right, lower=True)
-
-
 def _condition(solved: Solved, group_scale: Array, given: Functionals) -> _Conditional:
     """Mean and factored covariance of the functionals given the block's data."""
     p, q = group_scale.shape[0], given.rows.shape[-1]
     scaled = given.rows * group_scale[p - q :]
     rows = jnp.pad(scaled, ((0, 0), (0, 0), (p - q, 0)))
-    whitened = _solve_lower(solved.group_factor, jnp.transpose(rows, (1, 2, 0)))  # (G, p, m)
+    whitened = solve_lower(solved.group_factor, jnp.transpose(rows, (1, 2, 0)))  # (G, p, m)
     shared = -jnp.einsum("gpk,gpm->mk", solved.whitened_cross, whitened)
     back = cho_solve((solved.factor, True), shared.T)  # (K, m)
     mean = given.offset + jnp.einsum("gpm,gp->m", whitened, solved.whitened_moment)

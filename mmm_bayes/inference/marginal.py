@@ -44,6 +44,7 @@ from mmm_bayes.inference.functionals import (
     conditioned_draw,
     functionals_log_density,
 )
+from mmm_bayes.inference.grouped_posterior import Solved, solve_lower
 
 Array = jax.Array
 Leaf = Any  # an array of JAX on the device, of NumPy on the host
@@ -152,17 +153,6 @@ def rotated_draw(rng_key: Array, block: RotatedBlock, residual: Array, sigma: Ar
     return block.back @ omega
 
 
-class Solved(NamedTuple):
-    """Factors of the grouped posterior, all standardised: per group (G, p, p) and shared (K, K)."""
-
-    group_factor: Array
-    whitened_cross: Array
-    whitened_moment: Array
-    factor: Array
-    moment: Array
-    squares: Array
-
-
 def _solve(
     block: GroupedBlock,
     residual: Array,
@@ -197,7 +187,7 @@ def _solve(
     right = precision * group_scale[:, None] * right
     matrix = precision * group_scale[:, None] * group_scale * group_group
     group_factor = _cholesky(jnp.eye(p, dtype=residual.dtype) + matrix)
-    whitened = _solve_lower(group_factor, right)
+    whitened = solve_lower(group_factor, right)
     whitened_cross, whitened_moment = whitened[..., :k], whitened[..., k]
     explained = jnp.einsum("gpa,gpb->ab", whitened_cross, whitened)
     shared = precision * scale[:, None] * scale * jnp.sum(block.shared_shared, 0)
@@ -212,12 +202,6 @@ def _solve(
 def _cholesky(matrix: Array) -> Array:
     # A batch of 1 x 1 matrices (geo intercepts alone) needs no LAPACK call.
     return jnp.sqrt(matrix) if matrix.shape[-1] == 1 else jnp.linalg.cholesky(matrix)
-
-
-def _solve_lower(factor: Array, right: Array) -> Array:
-    if factor.shape[-1] <= 1:
-        return right / factor if factor.shape[-1] == 1 else right
-    return solve_triangular(factor, right, lower=True)
 
 
 def grouped_log_density(

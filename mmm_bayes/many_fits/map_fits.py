@@ -274,9 +274,7 @@ def _read(table: Table, roles: Mapping[str, Any] | None) -> MMMData:
     if isinstance(table, pd.DataFrame):
         return MMMData.from_dataframe(table, **roles)
     if isinstance(table, str | os.PathLike):
-        from mmm_bayes.data.load import read_file
-
-        return read_file(table, **roles)
+        return MMMData.from_file(table, **roles)
     raise TypeError(f"a {type(table).__name__} is no MMMData, DataFrame or path.")
 
 

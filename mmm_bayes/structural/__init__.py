@@ -1,7 +1,7 @@
 """One equation for every node of a causal graph, fitted jointly, and interventions on them."""
 
-from mmm_bayes.structural.files import load_structural_fit
 from mmm_bayes.structural.fit import StructuralFit
+from mmm_bayes.structural.load import load_structural_fit
 from mmm_bayes.structural.model import StructuralMMM
 
 __all__ = ["StructuralFit", "StructuralMMM", "load_structural_fit"]

@@ -1,4 +1,4 @@
-"""A structural fit in a file: a zip of the table, the graph, and one NetCDF file an equation."""
+"""Write and read structural fits: a zip of table, graph and one NetCDF file per equation."""
 
 from __future__ import annotations
 
@@ -6,25 +6,37 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import xarray as xr
 
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
-from mmm_bayes.fit_result import load_fit
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.fit_result import FitResult, load_fit
 from mmm_bayes.model import tree
 from mmm_bayes.model.store import FitFileError
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.netcdf_file import read_tree
 from mmm_bayes.runtime.text_file import parse_json
 from mmm_bayes.runtime.zip_file import expected_zip
-from mmm_bayes.structural.fit import StructuralFit
 
 _FORMAT = 1
 
 
-def write(fit: StructuralFit, path: str | os.PathLike[str]) -> Path:
+class FitParts(NamedTuple):
+    """The parts of a structural fit, in the order of its arguments."""
+
+    data: MMMData
+    graph: CausalGraph
+    media: frozenset[str]
+    equations: Mapping[str, FitResult]
+    error_correlations: Mapping[tuple[str, ...], xr.DataArray]
+
+
+def write(fit: FitParts, path: str | os.PathLike[str]) -> Path:
     """Write a fit; an earlier file is replaced only by a whole one."""
     path = Path(path)
     about = {
@@ -56,16 +68,8 @@ def write(fit: StructuralFit, path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
-    """Read what :meth:`StructuralFit.save` has written.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    FitFileError
-        If the file is cut short, is not a structural fit, or is from a newer version.
-    """
+def read(path: str | os.PathLike[str]) -> FitParts:
+    """Read the parts of a structural fit from a file that `write` made."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No structural fit at {path}.")
@@ -93,7 +97,7 @@ def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
         graph = CausalGraph(
             about["nodes"], about["edges"], about["bidirected"], roles=about["roles"]
         )
-        return StructuralFit(data, graph, map(str, about["media"]), equations, correlations)
+        return FitParts(data, graph, frozenset(map(str, about["media"])), equations, correlations)
     # A damaged zip may raise anything: its members go through three decoders.
     except Exception as error:
         if isinstance(error, FitFileError) and "newer" in str(error):

@@ -450,6 +450,7 @@ class StructuralFit:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one zip file with all equations, the table and the graph, atomically."""
-        from mmm_bayes.structural.files import write
+        from mmm_bayes.structural.files import FitParts, write
 
-        return write(self, path)
+        parts = FitParts(self.data, self.graph, self.media, self.equations, self.error_correlations)
+        return write(parts, path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from studies.augmentation.boosting_checks import (
     refuse,
     table_findings,
 )
+from studies.augmentation.boosting_tables import AugmentedFold, WeightedTable
 
 NDArray = np.ndarray[Any, Any]
 
@@ -31,37 +32,6 @@ DEFAULT_LAMBDA = (1.0, 10.0, 100.0)
 DEFAULT_MIXTURES = (0.0, 0.5, 0.8)
 PUBLISHED_BOOSTER: Mapping[str, Any] = {"tree_method": "exact", "base_score": 0.5}
 """Defaults of XGBoost when the experiment was published; later versions changed both."""
-
-
-class WeightedTable(Protocol):
-    """Augmented rows: columns by name, and a weight a row of any sum."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The rows."""
-        ...
-
-    @property
-    def weights(self) -> NDArray:
-        """(rows,) not negative."""
-        ...
-
-
-@final
-@dataclass(frozen=True)
-class AugmentedFold:
-    """One fold of the observed rows.
-
-    Attributes
-    ----------
-    held_out : numpy.ndarray
-        Positions of the rows to predict.
-    augmented : WeightedTable
-        Augmentation of all *other* observed rows, and of them only.
-    """
-
-    held_out: NDArray
-    augmented: WeightedTable
 
 
 @final

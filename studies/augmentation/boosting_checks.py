@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
-
-if TYPE_CHECKING:
-    from studies.augmentation.boosting import AugmentedFold, WeightedTable
+from studies.augmentation.boosting_tables import AugmentedFold, WeightedTable
 
 NDArray = np.ndarray[Any, Any]
 

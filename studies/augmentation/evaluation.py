@@ -30,8 +30,8 @@ from studies.augmentation.closeness import closeness, overlap
 from studies.augmentation.run_settings import ENUMERATES, RunSettings
 
 if TYPE_CHECKING:
+    from mmm_bayes.augmentation.settings_checks import Method
     from mmm_bayes.augmentation.table import AugmentedData
-    from mmm_bayes.augmentation.table_checks import Method
     from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]

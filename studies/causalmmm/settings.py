@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
-
-if TYPE_CHECKING:
-    from mmm_bayes._typing import RngKey
-    from studies.runs import Row
+from typing import Any, ClassVar, Literal, final
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -45,12 +41,6 @@ class GraphRun:
     method: str = "causalmmm"
     options: Options = ()
 
-    def evaluate(self, rng_key: RngKey) -> list[Row]:
-        """Rows of the run."""
-        from studies.causalmmm.graphs import evaluate_graphs
-
-        return evaluate_graphs(rng_key, self)
-
 
 @final
 @dataclass(frozen=True)
@@ -76,12 +66,6 @@ class CurveRun:
     test_shops: int = 50
     method: str = "causalmmm"
     options: Options = ()
-
-    def evaluate(self, rng_key: RngKey) -> list[Row]:
-        """Rows of the run."""
-        from studies.causalmmm.training import evaluate_curve
-
-        return evaluate_curve(rng_key, self)
 
 
 @final
@@ -112,12 +96,6 @@ class TimingRun:
     options: Options = ()
     epochs: int = 6
 
-    def evaluate(self, rng_key: RngKey) -> list[Row]:
-        """Rows of the run."""
-        from studies.causalmmm.training import evaluate_timing
-
-        return evaluate_timing(rng_key, self)
-
 
 @final
 @dataclass(frozen=True)
@@ -144,12 +122,6 @@ class ForecastRun:
     origins: int = 4
     method: str = "causalmmm"
     options: Options = ()
-
-    def evaluate(self, rng_key: RngKey) -> list[Row]:
-        """Rows of the run."""
-        from studies.causalmmm.forecasts import evaluate_forecasts
-
-        return evaluate_forecasts(rng_key, self)
 
 
 Run = GraphRun | CurveRun | TimingRun | ForecastRun

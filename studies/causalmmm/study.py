@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.causalmmm.evaluate import evaluate
 from studies.causalmmm.settings import Options
 from studies.causalmmm.studies import STUDIES, Study, methods_of, resized, study_of
 from studies.progress import run_with_bars
@@ -154,10 +155,9 @@ def main_causalmmm(studies: Sequence[str], *, out: Path | str, **settings: Any) 
 
 
 def make_run(task: Task) -> list[Row]:
-    """Rows of one run."""
+    """Return the rows of one run."""
     settings: Any = task.settings
-    rows: list[Row] = settings.evaluate(task.rng_key())
-    return rows
+    return evaluate(task.rng_key(), settings)
 
 
 def _tasks(

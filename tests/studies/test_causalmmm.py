@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from mmm_bayes.causal_mmm.networks import metrics
 from studies.causalmmm import study as causalmmm
+from studies.causalmmm.evaluate import evaluate
 from studies.causalmmm.graphs import evaluate_graphs, rows_of, simulate, truth_of
 from studies.causalmmm.methods import (
     GIVEN_BY,
@@ -301,7 +302,7 @@ def test_causal_mmm_forecasts() -> None:
     run = ForecastRun(
         shops=3, length=80, horizons=(1, 3), origins=2, options=(("epochs", 1), ("hidden", 8))
     )
-    rows = run.evaluate(jax.random.key(0))
+    rows = evaluate(jax.random.key(0), run)
     assert [row["horizon"] for row in rows] == [1, 3]
     assert all(np.isfinite(row["mse"]) and 0 <= row["coverage"] <= 1 for row in rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mmm_bayes.causal.effects.estimate import EffectEstimate
     from mmm_bayes.causal.effects.refutation_report import RefutationReport
     from mmm_bayes.causal.effects.sensitivity import Sensitivity
-    from mmm_bayes.structural.fit import StructuralFit
 
 NDArray = np.ndarray[Any, Any]
 
@@ -72,8 +71,22 @@ def plot_effects(
     )
 
 
+class StructuralEffects(Protocol):
+    """Effects of channels by a structural model; a `StructuralFit` has them."""
+
+    target: str
+
+    def summary(self, ci_prob: float = ...) -> pd.DataFrame:
+        """Return contribution and ROAS with intervals for each channel and kind of effect."""
+        ...
+
+    def paths(self, channel: str) -> list[tuple[str, ...]]:
+        """Return the directed paths from a channel to the target."""
+        ...
+
+
 def plot_structural_effects(
-    fit: StructuralFit,
+    fit: StructuralEffects,
     *,
     quantity: Literal["contribution", "roas"] = "roas",
     ci_prob: float = 0.9,

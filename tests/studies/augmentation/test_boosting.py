@@ -16,7 +16,6 @@ from sklearn.model_selection import KFold
 from mmm_bayes.runtime.findings import DataError
 from studies.augmentation.boosting import (
     PUBLISHED_BOOSTER,
-    AugmentedFold,
     BoostedFit,
     fit_augmented,
     fit_boosted,
@@ -24,6 +23,7 @@ from studies.augmentation.boosting import (
     neighbouring_folds,
     r2,
 )
+from studies.augmentation.boosting_tables import AugmentedFold
 
 NDArray = np.ndarray[Any, Any]
 TREES, PENALTIES = (2, 5, 12), (1.0, 20.0)

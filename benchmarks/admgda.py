@@ -22,9 +22,9 @@ import pandas as pd
 import record
 
 import mmm_bayes as mb
+from mmm_bayes import simulate
 from mmm_bayes.augmentation.admgda import enumerate_table
 from mmm_bayes.augmentation.table import EncodedTable, encode
-from mmm_bayes.simulate.scm import simulate_scm
 
 THRESHOLD = 1e-3
 FUNCTIONS = 10
@@ -41,7 +41,7 @@ def one_root(seed: int, n: int = 300, d: int = 10) -> tuple[pd.DataFrame, mb.Cau
         if not causes.size:
             causes = np.array([rng.integers(child)])
         edges += [(names[cause], names[child]) for cause in causes]
-    scm = simulate_scm(jax.random.key(seed), n_rows=n, n_nodes=d, edges=edges)
+    scm = simulate.scm(jax.random.key(seed), num_rows=n, num_nodes=d, edges=edges)
     return scm.frame, mb.CausalGraph(names, edges)
 
 
@@ -119,7 +119,7 @@ def enumeration(tables: int, repetitions: int) -> list[str]:
 
 def sampling_child(folder: str, n: int, draws: int) -> None:
     """Sample in a fresh process, and say how long it took and how much memory it had."""
-    scm = simulate_scm(jax.random.key(1), n_rows=n, n_nodes=10)
+    scm = simulate.scm(jax.random.key(1), num_rows=n, num_nodes=10)
     graph = mb.CausalGraph(scm.nodes, scm.edges)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     keys = jax.random.split(jax.random.key(2), 2)
@@ -167,7 +167,7 @@ def test_functions(frame: pd.DataFrame) -> np.ndarray:
 
 def unbiasedness(keys: int) -> list[str]:
     """Compare means over keys with the full enumeration, in Monte Carlo errors."""
-    scm = simulate_scm(jax.random.key(11), n_rows=12, n_nodes=4, expected_degree=1.2)
+    scm = simulate.scm(jax.random.key(11), num_rows=12, num_nodes=4, expected_degree=1.2)
     graph = mb.CausalGraph(scm.nodes, scm.edges)
     whole = mb.admgda(scm.frame, graph, method="enumerate", threshold=1e-12)
     truth = whole.weights @ test_functions(whole.frame)
@@ -258,7 +258,7 @@ def main() -> None:
     given = options.parse_args()
     if given.child:
         return sampling_child(given.child, given.rows, given.draws)
-    warnings.simplefilter("ignore", mb.AugmentationWarning)
+    warnings.simplefilter("ignore", mb.errors.AugmentationWarning)
     parts = enumeration(given.tables, given.repetitions)
     parts += scaling() + unbiasedness(given.keys)
     parts += published(record.RESULTS / "admgda")

@@ -28,8 +28,9 @@ import numpy as np
 import record
 
 import mmm_bayes as mb
+from mmm_bayes import simulate
 from mmm_bayes.model.mmm import ModelArrays
-from mmm_bayes.simulate.lift import SimulatedLift, simulate_lift_test
+from mmm_bayes.simulate.lift_tests import SimulatedLift
 
 # Keys 0-29 served development; 3000-3029 and 4000-4025 were looked at before the first way was
 # added, and before cuts to nothing were spread as other geos spent.
@@ -49,16 +50,16 @@ SAMPLER = {"num_warmup": 300, "num_samples": 300, "num_chains": 2}
 DESIGNS = {"followed": (56, 61, 65), "short": (56, 57, 57)}
 
 
-def world(seed: int, design: str) -> tuple[mb.SimulatedMMM, SimulatedLift]:
+def world(seed: int, design: str) -> tuple[mb.simulate.SimulatedMMM, SimulatedLift]:
     """A world without a test, and with one."""
     first, last, until = DESIGNS[design]
     key_world, key_test = jax.random.split(jax.random.key(seed))
-    simulated = mb.simulate_mmm(
-        key_world, n_dates=80, n_geos=6, n_channels=3, n_controls=1, correlation=0.95,
+    simulated = mb.simulate.mmm(
+        key_world, num_dates=80, num_geos=6, num_channels=3, num_controls=1, correlation=0.95,
         max_lag=MAX_LAG, parameters={"alpha": 0.8},
     )  # fmt: skip
     dates, geos = simulated.data.dates, simulated.data.geos
-    return simulated, simulate_lift_test(
+    return simulated, simulate.lift_test(
         key_test, simulated, simulated.data.channels[0],
         start=dates[first], end=dates[last], measured_until=dates[until], geos=geos[::2],
         factor=0.0, relative_error=0.1,
@@ -82,7 +83,7 @@ def steady(arrays: ModelArrays) -> ModelArrays:
     return arrays._replace(experiments=given._replace(media=np.ascontiguousarray(now)))
 
 
-def model(way: str, plain: mb.SimulatedMMM, found: SimulatedLift) -> mb.MMM:
+def model(way: str, plain: mb.simulate.SimulatedMMM, found: SimulatedLift) -> mb.MMM:
     """The model of one way of using the test."""
     test = found.test
     if way == "untested":

@@ -73,7 +73,7 @@ def simulate(seed: int, design: str) -> tuple[mb.MMMData, np.ndarray]:
     frame["sales"] = sales
     with warnings.catch_warnings():
         # That channels move together is the point.
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         data = mb.MMMData.from_dataframe(
             frame, date="date", target="sales", channels=list(CHANNELS), controls=list(CONTROLS)
         )

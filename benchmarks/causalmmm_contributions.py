@@ -1,6 +1,6 @@
 """What CausalMMM says each node brought to a shop's sales, against the simulated truth.
 
-Panels of 20 shops over 365 days (`simulate_air_shops`); contributions by do() as shares of a shop's
+Panels of 20 shops over 365 days (`simulate.air_shops`); contributions by do() as shares of a shop's
 sales, every node of every shop. Beside CausalMMM, with and without logarithms, stand a ridge
 regression of each shop's log sales on the lags of all nodes (its penalty by cross-validation; no
 graph, so effects through other nodes are not seen), and the answer "nothing".
@@ -67,8 +67,8 @@ def main() -> None:
     given = options.parse_args()
     rows = []
     for seed in range(given.seed, given.seed + given.panels):
-        panel = mb.simulate_air_shops(jax.random.key(seed), **SIZE)
-        brought = mb.air_contributions(jax.random.key(seed), **SIZE)
+        panel = mb.simulate.air_shops(jax.random.key(seed), **SIZE)
+        brought = mb.simulate.air_contributions(jax.random.key(seed), **SIZE)
         truth = brought / panel.series[..., -1].sum(1)[:, None]
         answers = {
             "nothing": (0.0 * truth,),

@@ -29,13 +29,13 @@ import jax.numpy as jnp
 import numpy as np
 import record
 
+from mmm_bayes import simulate
 from mmm_bayes.causal_mmm import CausalMMM
 from mmm_bayes.causal_mmm.inputs import one_blas_thread
 from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder, log_marginal, target_sums
 from mmm_bayes.causal_mmm.networks.gibbs import sample_edges
 from mmm_bayes.causal_mmm.networks.lagged import Lagged, Layout, lagged_sums
 from mmm_bayes.causal_mmm.networks.prior import GraphPrior
-from mmm_bayes.simulate.shops import simulate_shops
 
 PAPER = {
     "decoder": "recurrent",
@@ -52,7 +52,7 @@ def epochs_of(shops: int, length: int, epochs: int, settings: dict[str, Any]) ->
 
     The additive decoder alone has rounds of Monte Carlo EM: names that begin with ``round_``.
     """
-    panel = simulate_shops(jax.random.key(0), shops=shops, channels=7, length=length)
+    panel = simulate.shops(jax.random.key(0), num_shops=shops, num_channels=7, num_dates=length)
     wall, cpu = [time.perf_counter()], [time.process_time()]
 
     def on_epoch(epoch: int, total: int, loss: float) -> None:
@@ -105,7 +105,7 @@ def naive_sweep(
 
 def sweeps_of(channels: int, shops: int, repetitions: int) -> dict[str, float]:
     """Median milliseconds of a sweep over the edges of a shop, ours and the naive one."""
-    panel = simulate_shops(jax.random.key(0), shops=shops, channels=channels, length=120)
+    panel = simulate.shops(jax.random.key(0), num_shops=shops, num_channels=channels, num_dates=120)
     values = panel.series - panel.series.mean((0, 1))
     values = jnp.asarray(values / values.std((0, 1)), jnp.float32)
     layout = Layout(panel.n_nodes, 7, ("linear",), 0)
@@ -143,7 +143,7 @@ def torch_epoch(
     python: str, shops: int, length: int, hidden: int, epochs: int, batch: int = 32
 ) -> dict[str, Any]:
     """Time the plain network on the same panel."""
-    panel = simulate_shops(jax.random.key(0), shops=shops, channels=7, length=length)
+    panel = simulate.shops(jax.random.key(0), num_shops=shops, num_channels=7, num_dates=length)
     series = (panel.series - panel.series.mean(1, keepdims=True)) / panel.series.std(
         1, keepdims=True
     )

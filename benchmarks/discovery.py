@@ -1,7 +1,7 @@
 """Hybrid causal discovery against data alone and experts alone, on random causal models.
 
 50 tables of 300 rows over 8 nodes (expected degree 1.5), over all seven families of mechanisms of
-:func:`mmm_bayes.simulate.scm.simulate_scm`. Experts speak in two ways:
+:func:`mmm_bayes.simulate.scm`. Experts speak in two ways:
 
 * 30%: they state 30% of the true edges, and wrong ones beside them so that 20% of what they state
   is wrong (one at least); their graph is what they state.
@@ -26,11 +26,12 @@ import jax
 import numpy as np
 import record
 
+from mmm_bayes import simulate
 from mmm_bayes.causal.discovery.discover import discover
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import find_cycles
-from mmm_bayes.simulate.scm import SimulatedSCM, simulate_scm
+from mmm_bayes.simulate.scm_table import SimulatedSCM
 
 MECHANISMS = ("linear", "polynomial", "sigmoid_add", "sigmoid_mix", "gp_add", "gp_mix", "nn")
 NODES, ROWS, DEGREE = 8, 300, 1.5
@@ -38,8 +39,8 @@ Edge = tuple[str, str]
 
 
 def table(seed: int) -> SimulatedSCM:
-    return simulate_scm(
-        jax.random.key(seed), n_rows=ROWS, n_nodes=NODES, expected_degree=DEGREE,
+    return simulate.scm(
+        jax.random.key(seed), num_rows=ROWS, num_nodes=NODES, expected_degree=DEGREE,
         mechanism=MECHANISMS[seed % len(MECHANISMS)],
     )  # fmt: skip
 

@@ -74,7 +74,7 @@ def control_sets(graph: CausalGraph) -> dict[str, list[str]]:
 def data_with(controls: list[str]) -> mb.MMMData:
     """The table with some controls."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         return shared_tables.load(TABLE, controls=controls)
 
 
@@ -88,7 +88,7 @@ def by_regression(
         others = [name for name in CHANNELS if name != channel]
         with warnings.catch_warnings():
             # Two of the three ways are wrong on purpose.
-            warnings.simplefilter("ignore", mb.DataWarning)
+            warnings.simplefilter("ignore", mb.errors.DataWarning)
             estimates[channel] = average_treatment_effect(
                 data, used, channel, "Sales", rng_key=jax.random.key(seed), transform=transform,
                 adjustment=[*controls, *others], level=LEVEL,
@@ -236,7 +236,7 @@ def report(
 def _mediation(graph: CausalGraph, given: Any) -> str:
     """Total, direct and indirect effects of the channels that act through brand awareness."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         data = shared_tables.load(TABLE, controls=list(roles()))
     transform = searched(data, graph, control_sets(graph)["graph"])
     found = effects_table(

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from mmm_bayes import simulate_scm
+from mmm_bayes import simulate
 from mmm_bayes.causal.check.variables import NodeTable, node_table
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
@@ -37,10 +37,10 @@ def cases(family: str, count: int, n_rows: int, seed: int) -> Iterator[Case]:
             graph, frame = media_table(np.random.default_rng([seed, number]), LARGE)
             whole = node_table(frame, graph.nodes, date="date")
         else:
-            drawn = simulate_scm(
+            drawn = simulate.scm(
                 jax.random.fold_in(jax.random.key(seed), number),
-                n_rows=LARGE,
-                n_nodes=6,
+                num_rows=LARGE,
+                num_nodes=6,
                 expected_degree=1.5,
                 mechanism=family,
             )

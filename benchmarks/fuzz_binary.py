@@ -46,8 +46,8 @@ def prior_fit(data: mb.MMMData, spec: mb.ModelSpec, draws: int = 8) -> mb.FitRes
 
 def _data() -> mb.MMMData:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
-        return mb.simulate_mmm(jax.random.key(0), n_dates=30, n_channels=2, n_controls=1).data
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
+        return mb.simulate.mmm(jax.random.key(0), num_dates=30, num_channels=2, num_controls=1).data
 
 
 _SPEC = mb.ModelSpec(name="small", media={"max_lag": 3}, sampler={"num_samples": 4})
@@ -88,7 +88,7 @@ def _write_causal_mmm(path: Path) -> None:
     from mmm_bayes.causal_mmm.networks.training import History
 
     spec = mb.CausalMMMSpec(lags=2, hidden=4, embedding=2, components=2, epochs=1)
-    panel = mb.simulate_shops(jax.random.key(0), shops=3, channels=2, length=20)
+    panel = mb.simulate.shops(jax.random.key(0), num_shops=3, num_channels=2, num_dates=20)
     prepared = prepare_panel(spec, panel)
     networks = initial_networks(jax.random.key(1), spec, panel, prepared)
     history = History(np.ones(1), np.full(1, np.nan), np.ones(2))

@@ -256,7 +256,7 @@ def _reader(kind: str) -> Callable[[Filed, Path], Any]:
     return lambda given, folder: fuzz_binary.READERS[kind](given.put(folder))
 
 
-_TABLE = (mb.DataError,)
+_TABLE = (mb.errors.DataError,)
 TARGETS: dict[str, Target] = {
     "table": Target("data frames", tables.table, tables.read_table, tables.sound_table, _TABLE, 8),
     "long": Target(
@@ -273,17 +273,17 @@ TARGETS: dict[str, Target] = {
         "tables of shops", tables.shops, tables.read_shops, tables.sound_panel, _TABLE, 4
     ),
     "spec text": Target(
-        "TOML text of models", _spec_text, _read_spec, _sound_spec, (mb.ModelSpecError,), 4
+        "TOML text of models", _spec_text, _read_spec, _sound_spec, (mb.errors.ModelSpecError,), 4
     ),
     "spec": Target(
-        "TOML values of models", _spec_tree, _read_spec, _sound_spec, (mb.ModelSpecError,), 6
+        "TOML values of models", _spec_tree, _read_spec, _sound_spec, (mb.errors.ModelSpecError,), 6
     ),
     "model": Target(
         "a table with a model",
         _model,
         _read_model,
         _sound_model,
-        (mb.DataError, mb.ModelSpecError, mb.ModelDataError),
+        (mb.errors.DataError, mb.errors.ModelSpecError, mb.errors.ModelDataError),
         6,
     ),
     "graph": Target(

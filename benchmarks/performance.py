@@ -301,7 +301,7 @@ def main() -> None:
         options.error("--quick gives no figures to keep: leave --write away.")
     import mmm_bayes as mb
 
-    warnings.simplefilter("ignore", mb.AugmentationWarning)
+    warnings.simplefilter("ignore", mb.errors.AugmentationWarning)
     settings = settings_of(given)
     given.out = given.out.resolve()
     given.out.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,8 @@ def model_of(weeks: int, channels: int, geos: int, **sampler: Any) -> Any:
 
     import mmm_bayes as mb
 
-    data = mb.simulate_mmm(
-        jax.random.key(0), n_dates=weeks, n_geos=geos, n_channels=channels, n_controls=2
+    data = mb.simulate.mmm(
+        jax.random.key(0), num_dates=weeks, num_geos=geos, num_channels=channels, num_controls=2
     ).data
     spec = mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], sampler=sampler)
     return mb.MMM(data, spec)
@@ -172,8 +172,8 @@ def rows(
     import jax
 
     import mmm_bayes as mb
+    from mmm_bayes import simulate
     from mmm_bayes.augmentation.admgda import enumerate_table
-    from mmm_bayes.simulate.scm import simulate_scm
 
     def timed(run: Callable[[], Any]) -> Point:
         found = timing.alternating({"": run}, repetitions)[""]
@@ -184,7 +184,7 @@ def rows(
         return timed(lambda: enumerate_table(table, admgda.THRESHOLD, "float64"))
 
     def sample_one(count: int) -> Point:
-        scm = simulate_scm(jax.random.key(1), n_rows=count, n_nodes=10)
+        scm = simulate.scm(jax.random.key(1), num_rows=count, num_nodes=10)
         graph, key = mb.CausalGraph(scm.nodes, scm.edges), jax.random.key(2)
         return timed(lambda: mb.admgda(scm.frame, graph, num_rows=draws, rng_key=key))
 
@@ -193,7 +193,7 @@ def rows(
         return timed(lambda: mb.MMMData.from_dataframe(frame, **files.ROLES))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.AugmentationWarning)
+        warnings.simplefilter("ignore", mb.errors.AugmentationWarning)
         return {
             "curves": {
                 "ADMGDA, enumeration": _over(enumerated, enumerate_one),
@@ -268,7 +268,7 @@ def _sizes(base: dict[str, int]) -> str:
 GRADIENT = (
     "One value and gradient of the log density, linear block integrated out, float64, inside a "
     "compiled loop as in the sampler; "
-    "tables of `simulate_mmm` (seed 0), others at {base[weeks]} weeks, {base[channels]} channels "
+    "tables of `simulate.mmm` (seed 0), others at {base[weeks]} weeks, {base[channels]} channels "
     "and the geos named, wide tables at {wide[weeks]} weeks and {wide[channels]} channels; the "
     "least of {repetitions} measurements. The larger half of the sizes is what is used below: at "
     "small ones a call costs what it costs."

@@ -78,7 +78,7 @@ def main() -> None:
     overview, scores, notes = [], [], []
     for name in given.tables:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", mb.DataWarning)
+            warnings.simplefilter("ignore", mb.errors.DataWarning)
             data = shared_tables.load(name)
         began = time.perf_counter()
         fit = mb.MMM(data, specification(data)).fit(

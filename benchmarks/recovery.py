@@ -1,6 +1,6 @@
 """Whether intervals hold what they promise: simulated national tables with known truth.
 
-Every set is drawn by ``simulate_mmm`` (156 weeks, 5 channels, 2 controls, geometric adstock over 13
+Every set is drawn by ``simulate.mmm`` (156 weeks, 5 channels, 2 controls, geometric adstock over 13
 weeks, Hill saturation) and fitted with the default priors, yearly seasonality and the same window
 of lags. Counted is how often 90% intervals hold the true ROAS, marginal ROAS and totals. The
 seeds served for nothing else. Results of single sets are kept as JSON lines, so that an interrupted
@@ -56,7 +56,7 @@ def quantities(fit: mb.FitResult) -> dict[str, xr.DataArray]:
     }
 
 
-def truth_of(simulated: mb.SimulatedMMM) -> dict[str, xr.DataArray]:
+def truth_of(simulated: mb.simulate.SimulatedMMM) -> dict[str, xr.DataArray]:
     """Return the same quantities as simulated."""
     truth = simulated.truth
     return {
@@ -69,7 +69,7 @@ def truth_of(simulated: mb.SimulatedMMM) -> dict[str, xr.DataArray]:
 
 def one_set(seed: int, spec: mb.ModelSpec, sampler: dict[str, int]) -> dict[str, Any]:
     """Simulate, fit and compare; every figure of one set."""
-    simulated = mb.simulate_mmm(jax.random.key(seed), max_lag=MAX_LAG)
+    simulated = mb.simulate.mmm(jax.random.key(seed), max_lag=MAX_LAG)
     began = time.perf_counter()
     fit = mb.MMM(simulated.data, spec).fit(jax.random.key(seed), progress=False, **sampler)
     report = fit.diagnose()
@@ -111,7 +111,7 @@ def all_sets(
         if seed in known:
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", mb.DataWarning)
+            warnings.simplefilter("ignore", mb.errors.DataWarning)
             known[seed] = one_set(seed, spec, sampler)
         with store.open("a", encoding="utf-8") as file:
             file.write(json.dumps({**known[seed], "settings": mark}) + "\n")
@@ -180,7 +180,7 @@ def main() -> None:
     findings = Counter(check for row in rows for check in set(row["findings"]))
     often = ", ".join(f"{check} ({count})" for check, count in findings.most_common())
     parts = [
-        f"{given.sets} tables of `simulate_mmm` (keys {seeds[0]}-{seeds[-1]}): 156 weeks, 5 "
+        f"{given.sets} tables of `simulate.mmm` (keys {seeds[0]}-{seeds[-1]}): 156 weeks, 5 "
         "channels, 2 controls, geometric adstock over 13 weeks, Hill saturation, noise 0.3 of the "
         "signal's spread. Default priors, yearly seasonality of order 2, linear trend; 4 chains of "
         f"{given.warmup} + {given.samples}. Wanted: 82-97% for the ROAS of channels.",

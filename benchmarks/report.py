@@ -47,7 +47,7 @@ def fits(folder: Path, draws: int) -> None:
         spec = mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], sampler=sampler)
         if name == "geo_40":
             sizes = {"n_dates": 156, "n_geos": 40, "n_channels": 5, "n_controls": 3}
-            data = mb.simulate_mmm(jax.random.key(5), **sizes).data
+            data = mb.simulate.mmm(jax.random.key(5), **sizes).data
         else:
             data = mb.load_dataset("national_weekly")
         if name == "national_log":

@@ -49,8 +49,8 @@ def problem() -> Problem:
     spec = mb.ModelSpec(
         media={"max_lag": 4}, seasonality=[{"period": "year", "order": 1}], trend={"kind": "linear"}
     )
-    simulated = mb.simulate_mmm(
-        jax.random.key(7), n_dates=60, n_channels=2, n_controls=1, max_lag=4
+    simulated = mb.simulate.mmm(
+        jax.random.key(7), num_dates=60, num_channels=2, num_controls=1, max_lag=4
     )
     model = mb.MMM(simulated.data, spec)
     return Problem(model.program(True), model.program(False), model.arrays())

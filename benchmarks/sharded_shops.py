@@ -17,8 +17,8 @@ import jax
 import numpy as np
 import record
 
+from mmm_bayes import simulate
 from mmm_bayes.causal_mmm import CausalMMM
-from mmm_bayes.simulate.shops import simulate_shops
 
 EPOCHS, DEVICES = 6, 4
 CASES: dict[str, dict[str, Any]] = {
@@ -38,7 +38,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 def child(folder: str, case: str, devices: int | None) -> None:
     """Train one case; leave seconds of an epoch (the first, which compiles, apart) and losses."""
-    panel = simulate_shops(jax.random.key(0), shops=96, channels=7, length=100)
+    panel = simulate.shops(jax.random.key(0), num_shops=96, num_channels=7, num_dates=100)
     cpu, wall = [time.process_time()], [time.perf_counter()]
 
     def on_epoch(epoch: int, epochs: int, loss: float) -> None:

@@ -29,8 +29,8 @@ def child(folder: str, given: Any) -> None:
 
     import mmm_bayes as mb
 
-    data = mb.simulate_mmm(
-        jax.random.key(given.table), n_dates=given.dates, n_geos=given.geos, n_channels=3
+    data = mb.simulate.mmm(
+        jax.random.key(given.table), num_dates=given.dates, num_geos=given.geos, num_channels=3
     ).data
     options = LAYOUTS[given.layout][1]
     fit = mb.MMM(data, mb.ModelSpec()).fit(

@@ -36,7 +36,7 @@ QUIET: dict[str, Any] = {"progress": False, "prior_draws": 0}
 
 def one_set(seed: int) -> dict[str, Any]:
     """Estimates and truth of one table."""
-    sim = mb.simulate_mediation(jax.random.key(seed))
+    sim = mb.simulate.mediation(jax.random.key(seed))
     graph = mb.CausalGraph(edges=sim.edges, bidirected=sim.bidirected, roles=sim.roles)
     began, cpu = time.perf_counter(), time.process_time()
     model = mb.StructuralMMM(sim.data, graph, SPEC)
@@ -69,7 +69,7 @@ def one_set(seed: int) -> dict[str, Any]:
     return row
 
 
-def regression(sim: mb.SimulatedMediation, *, transformed: bool) -> dict[str, float]:
+def regression(sim: mb.simulate.SimulatedMediation, *, transformed: bool) -> dict[str, float]:
     """Contributions by least squares on all columns, with season and trend."""
     frame = sim.data.to_frame()
     media = frame[list(CHANNELS)].to_numpy(float)
@@ -87,7 +87,7 @@ def regression(sim: mb.SimulatedMediation, *, transformed: bool) -> dict[str, fl
     return {name: float(beta[k] * media[:, k].sum()) for k, name in enumerate(CHANNELS)}
 
 
-def plain(sim: mb.SimulatedMediation, controls: list[str], seed: int) -> dict[str, float]:
+def plain(sim: mb.simulate.SimulatedMediation, controls: list[str], seed: int) -> dict[str, float]:
     """Contributions of the media-mix model of one equation."""
     data = mb.MMMData.from_dataframe(
         sim.data.to_frame(), date="week", target="sales", channels=list(CHANNELS),

@@ -47,7 +47,7 @@ LOW, HIGH = 0.80, 0.97  # where the coverage of 90% intervals should be
 def load(name: str) -> mb.MMMData:
     """A table by name."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         return mb.load_dataset(name) if name in BUNDLED else shared_tables.load(name)
 
 

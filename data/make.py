@@ -1,6 +1,6 @@
 """Write the simulated data sets of this folder again: ``python data/make.py``.
 
-Each file is the output of `mmm_bayes.simulate.media_mix.simulate_mmm` under the settings below.
+Each file is the output of `mmm_bayes.simulate.mmm` under the settings below.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 
-from mmm_bayes.simulate.media_mix import SimulatedMMM, simulate_mmm
+from mmm_bayes import simulate
+from mmm_bayes.simulate.media_mix import SimulatedMMM
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "national_weekly": {
@@ -47,16 +48,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def simulate(name: str) -> SimulatedMMM:
+def drawn(name: str) -> SimulatedMMM:
     """Draw one of the sets."""
     settings = dict(SETTINGS[name])
-    return simulate_mmm(jax.random.key(settings.pop("seed")), **settings)
+    return simulate.mmm(jax.random.key(settings.pop("seed")), **settings)
 
 
 def write(folder: Path) -> None:
     """Write tables and truths."""
     for name in SETTINGS:
-        made = simulate(name)
+        made = drawn(name)
         made.data.to_frame().to_csv(folder / f"{name}.csv", index=False, date_format="%Y-%m-%d")
         truth = made.truth
         encoding = {v: {"zlib": True, "complevel": 9} for v in truth.data_vars if truth[v].ndim > 1}

@@ -63,7 +63,7 @@ def run_scenario(
         ``"local"``, or a Dask cluster (:func:`~mmm_bayes.runtime.jobs.executor.run_cells`).
     guide_compat : bool
         Whether data have the dependent roots of the published ones
-        (:func:`~mmm_bayes.simulate.scm.simulate_scm`).
+        (:func:`~mmm_bayes.simulate.scm`).
     max_targets : int, optional
         Most variables to predict in a run, drawn at random.
     methods : sequence of str

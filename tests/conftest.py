@@ -12,7 +12,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 if TYPE_CHECKING:
-    from mmm_bayes import FitResult, MMMData, SimulatedMMM
+    from mmm_bayes import FitResult, MMMData
+    from mmm_bayes.simulate import SimulatedMMM
 
 # Tolerances are those of the CPU; set JAX_PLATFORMS=cuda to run the same tests on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -56,9 +57,9 @@ def national_simulated() -> SimulatedMMM:
     """National weekly data of 112 weeks, three channels and two controls, with the truth."""
     import jax
 
-    from mmm_bayes import simulate_mmm
+    from mmm_bayes import simulate
 
-    return simulate_mmm(jax.random.key(1), n_dates=112, n_channels=3, n_controls=2)
+    return simulate.mmm(jax.random.key(1), num_dates=112, num_channels=3, num_controls=2)
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +97,11 @@ def geo_data() -> MMMData:
     """Weekly data of four geos with population: 80 weeks, three channels, one control."""
     import jax
 
-    from mmm_bayes import simulate_mmm
+    from mmm_bayes import simulate
 
-    return simulate_mmm(jax.random.key(3), n_dates=80, n_geos=4, n_channels=3, n_controls=1).data
+    return simulate.mmm(
+        jax.random.key(3), num_dates=80, num_geos=4, num_channels=3, num_controls=1
+    ).data
 
 
 @pytest.fixture(scope="session")

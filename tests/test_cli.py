@@ -46,7 +46,7 @@ def run(*arguments: object) -> SimpleNamespace:
 def folder(tmp_path_factory) -> Path:
     """A model file and its table."""
     path = tmp_path_factory.mktemp("cli")
-    data = mb.simulate_mmm(jax.random.key(0), n_dates=60, n_channels=2, n_controls=0).data
+    data = mb.simulate.mmm(jax.random.key(0), num_dates=60, num_channels=2, num_controls=0).data
     data.to_frame().to_csv(path / "small.csv", index=False)
     (path / "small.toml").write_text(MODEL)
     return path

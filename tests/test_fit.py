@@ -20,10 +20,9 @@ from mmm_bayes import (
     FitResult,
     MMMData,
     ModelSpec,
-    RunFolderError,
-    SamplingWarning,
     load_fit,
 )
+from mmm_bayes.errors import RunFolderError, SamplingWarning
 from mmm_bayes.runtime.progress import Silent
 
 SPEC = ModelSpec(media={"max_lag": 6}, seasonality=[{"period": "year", "order": 2}])

@@ -12,7 +12,7 @@ from mmm_bayes.causal_mmm.inputs import is_weekly
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
-from mmm_bayes.simulate.shops import duplicated_shops
+from mmm_bayes.simulate.shop_panel import duplicated_shops
 
 NDArray = np.ndarray[Any, Any]
 

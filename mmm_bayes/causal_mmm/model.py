@@ -121,8 +121,8 @@ class CausalMMM:
     Examples
     --------
     >>> import jax
-    >>> from mmm_bayes.simulate.shops import simulate_shops
-    >>> panel = simulate_shops(jax.random.key(0), shops=6, channels=3, length=60)
+    >>> from mmm_bayes import simulate
+    >>> panel = simulate.shops(jax.random.key(0), num_shops=6, num_channels=3, num_dates=60)
     >>> cm = CausalMMM(epochs=2, rounds=0, lags=3).fit(jax.random.key(1), panel)
     >>> dict(cm.edge_probabilities().sizes)
     {'shop': 6, 'source': 4, 'target': 4}

@@ -63,45 +63,45 @@ def draw_media(
     years: np.ndarray,
     demand: np.ndarray,
     population: np.ndarray,
-    n_channels: int,
+    num_channels: int,
     impressions: bool,
     correlation: float = 0.0,
 ) -> Media:
     """Draw spend for each geo, date and channel, and the exposure it buys."""
-    n_dates, n_geos = len(years), len(population)
+    num_dates, num_geos = len(years), len(population)
     draw, common = rng["spend"], rng["common"]
 
     def mixed(own: np.ndarray, shared: np.ndarray) -> np.ndarray:
         """Give all channels (last axis) a share of their variance in common."""
         return np.sqrt(1 - correlation) * own + np.sqrt(correlation) * shared[..., None]
 
-    heads = population if n_geos > 1 else np.full(1, 1e6)
-    level = 0.04 * np.exp(0.5 * draw.standard_normal(n_channels))
-    phase = draw.uniform(0, 1, n_channels)
+    heads = population if num_geos > 1 else np.full(1, 1e6)
+    level = 0.04 * np.exp(0.5 * draw.standard_normal(num_channels))
+    phase = draw.uniform(0, 1, num_channels)
     if correlation > 0:
-        phase = np.full(n_channels, phase[0])
+        phase = np.full(num_channels, phase[0])
     log_spend = 0.25 * np.cos(2 * np.pi * (years[:, None] - phase))
-    own = ar1(draw, 0.6, (n_dates, n_channels))
-    log_spend = log_spend + 0.4 * mixed(own, ar1(common, 0.6, (n_dates,)))
-    searched = np.arange(n_channels) % 5 == 2
+    own = ar1(draw, 0.6, (num_dates, num_channels))
+    log_spend = log_spend + 0.4 * mixed(own, ar1(common, 0.6, (num_dates,)))
+    searched = np.arange(num_channels) % 5 == 2
     log_spend = log_spend + 0.6 * demand[:, None] * searched
     local: np.ndarray | float = 0.0
-    if n_geos > 1:
-        own = ar1(draw, 0.5, (n_dates, n_geos, n_channels))
-        local = 0.25 * mixed(own, ar1(common, 0.5, (n_dates, n_geos)))
-    own = draw.standard_normal((n_geos, n_channels))
-    tilt = 0.25 * mixed(own, common.standard_normal(n_geos)) * (n_geos > 1)
+    if num_geos > 1:
+        own = ar1(draw, 0.5, (num_dates, num_geos, num_channels))
+        local = 0.25 * mixed(own, ar1(common, 0.5, (num_dates, num_geos)))
+    own = draw.standard_normal((num_geos, num_channels))
+    tilt = 0.25 * mixed(own, common.standard_normal(num_geos)) * (num_geos > 1)
     spend = heads[:, None, None] * np.exp(
         np.log(level) + np.moveaxis(log_spend[:, None] + tilt + local, 0, 1)
     )
     # The first two of every five channels (television, radio) run in flights.
-    flighted = np.arange(n_channels) % 5 < 2
-    flights = _flights(draw, (n_dates, n_channels))
+    flighted = np.arange(num_channels) % 5 < 2
+    flights = _flights(draw, (num_dates, num_channels))
     spend = np.round(spend * np.where(flighted & (correlation == 0), flights, 1.0), 2)
     exposure = spend
     if impressions:
-        per_thousand = rng["prices"].uniform(4, 20, n_channels) * np.exp(
-            0.1 * rng["prices"].standard_normal((n_geos, n_dates, n_channels))
+        per_thousand = rng["prices"].uniform(4, 20, num_channels) * np.exp(
+            0.1 * rng["prices"].standard_normal((num_geos, num_dates, num_channels))
         )
         exposure = np.round(1000 * spend / per_thousand)
     per_head = exposure / population[:, None, None]
@@ -123,8 +123,8 @@ def _flights(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 def draw_rest(
     rng: np.random.Generator,
     years: np.ndarray,
-    n_geos: int,
-    n_controls: int,
+    num_geos: int,
+    num_controls: int,
     *,
     demand: np.ndarray,
     confounding: float,
@@ -132,22 +132,22 @@ def draw_rest(
     seasonality: float,
 ) -> Rest:
     """Draw the controls and their effects, the trend and the yearly waves."""
-    n_dates = len(years)
-    shape = (n_dates, n_geos)
+    num_dates = len(years)
+    shape = (num_dates, num_geos)
     columns: list[tuple[str, np.ndarray, float]] = []
     # One generator a control, so that one more of them leaves the others as they are.
-    for k, part in enumerate(rng.spawn(n_controls)):
+    for k, part in enumerate(rng.spawn(num_controls)):
         if k == 0:
-            cycle = ar1(part, 0.8, (n_dates, 1)) + 0.3 * ar1(part, 0.5, shape)
+            cycle = ar1(part, 0.8, (num_dates, 1)) + 0.3 * ar1(part, 0.5, shape)
             columns.append(("price", np.round(10 + 0.5 * cycle, 2), -0.08))
         elif k == 1:
-            promoted = part.uniform(size=(n_dates, 1)) < 0.15
+            promoted = part.uniform(size=(num_dates, 1)) < 0.15
             columns.append(("promo", promoted * np.ones(shape), 0.10))
         else:
             effect = 0.02 * float(part.standard_normal())
             columns.append((f"control_{k + 1}", np.round(ar1(part, 0.6, shape), 4), effect))
     if confounding > 0:
-        everywhere = np.repeat(demand[:, None], n_geos, axis=1)
+        everywhere = np.repeat(demand[:, None], num_geos, axis=1)
         columns.append(("category_demand", everywhere, 0.08 * confounding))
     angle = 2 * np.pi * years
     return Rest(

@@ -13,6 +13,7 @@ import xarray as xr
 from mmm_bayes.data.dates import infer_step
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.generate import (
     Likelihood,
@@ -63,13 +64,16 @@ class SimulatedMMM:
     truth: xr.Dataset
 
 
-def simulate_mmm(
+@renamed(
+    n_dates="num_dates", n_geos="num_geos", n_channels="num_channels", n_controls="num_controls"
+)
+def mmm(
     rng_key: Any,
     *,
-    n_dates: int = 156,
-    n_geos: int = 1,
-    n_channels: int = 5,
-    n_controls: int = 2,
+    num_dates: int = 156,
+    num_geos: int = 1,
+    num_channels: int = 5,
+    num_controls: int = 2,
     adstock: Adstock = "geometric",
     saturation: Saturation = "hill",
     max_lag: int = 13,
@@ -110,7 +114,7 @@ def simulate_mmm(
     ----------
     rng_key : jax.Array
         Key; the same key gives the same data.
-    n_dates, n_geos, n_channels, n_controls : int
+    num_dates, num_geos, num_channels, num_controls : int
         Sizes. Controls are a price, a promotion flag, then autocorrelated series.
     adstock : {"geometric", "delayed"}
         Kernel.
@@ -159,17 +163,18 @@ def simulate_mmm(
     Examples
     --------
     >>> import jax
-    >>> simulated = simulate_mmm(jax.random.key(0), n_channels=2, parameters={"roas": [1.5, 2.5]})
+    >>> from mmm_bayes import simulate
+    >>> simulated = simulate.mmm(jax.random.key(0), num_channels=2, parameters={"roas": [1.5, 2.5]})
     >>> simulated.data.channels
     ['tv', 'radio']
     >>> simulated.truth["roas"].values.round(6)
     array([1.5, 2.5])
     """
     _check(
-        n_dates=n_dates,
-        n_geos=n_geos,
-        n_channels=n_channels,
-        n_controls=n_controls,
+        num_dates=num_dates,
+        num_geos=num_geos,
+        num_channels=num_channels,
+        num_controls=num_controls,
         max_lag=max_lag,
         media_share=media_share,
         noise=noise,
@@ -178,29 +183,29 @@ def simulate_mmm(
         likelihood=likelihood,
     )
     rng = streams(rng_key, _STREAMS)
-    dates = pd.date_range(start, periods=n_dates, freq=freq)
+    dates = pd.date_range(start, periods=num_dates, freq=freq)
     years = np.asarray((dates - dates[0]).days) / 365.25
     population = np.ones(1)
-    if n_geos > 1:
-        population = np.round(4e5 * np.exp(0.7 * rng["population"].standard_normal(n_geos)))
-    demand = np.round(ar1(rng["demand"], 0.8, (n_dates,)), 4)
+    if num_geos > 1:
+        population = np.round(4e5 * np.exp(0.7 * rng["population"].standard_normal(num_geos)))
+    demand = np.round(ar1(rng["demand"], 0.8, (num_dates,)), 4)
     media = draw_media(
-        rng, years, confounding * demand, population, n_channels, impressions, correlation
+        rng, years, confounding * demand, population, num_channels, impressions, correlation
     )
     rest = draw_rest(
         rng["controls"],
         years,
-        n_geos,
-        n_controls,
+        num_geos,
+        num_controls,
         demand=demand,
         confounding=confounding,
         trend=trend,
         seasonality=seasonality,
     )
-    drawn = draw_parameters(rng["parameters"], adstock, saturation, n_channels, parameters)
+    drawn = draw_parameters(rng["parameters"], adstock, saturation, num_channels, parameters)
     carried = apply_adstock(adstock, media.scaled, drawn, max_lag)
     saturated = apply_saturation(saturation, carried, drawn)
-    z = rng["geos"].standard_normal((n_geos, n_channels + 1))
+    z = rng["geos"].standard_normal((num_geos, num_channels + 1))
     factors = np.exp(geo_spread * (z - z.mean(0)))
     revenue = _REVENUE_PER_SALE if likelihood == "negative_binomial" else 1.0
     mean = solve_mean(
@@ -216,7 +221,9 @@ def simulate_mmm(
         more=apply_saturation(saturation, 1.01 * carried, drawn),
     )
     target = _observe(rng["noise"], likelihood, mean, population)
-    names = [_CHANNELS[c] if c < len(_CHANNELS) else f"channel_{c + 1}" for c in range(n_channels)]
+    names = [
+        _CHANNELS[c] if c < len(_CHANNELS) else f"channel_{c + 1}" for c in range(num_channels)
+    ]
     data = _as_data(dates, target, media, rest, population, names, impressions, likelihood)
     truth = _as_truth(data, media, rest, mean, drawn, carried, saturated, revenue)
     return SimulatedMMM(
@@ -231,10 +238,10 @@ def _check(**given: Any) -> None:
     problems = [
         f"{name} should be at least {least}, but is {given[name]}."
         for name, least in (
-            ("n_dates", 8),
-            ("n_geos", 1),
-            ("n_channels", 1),
-            ("n_controls", 0),
+            ("num_dates", 8),
+            ("num_geos", 1),
+            ("num_channels", 1),
+            ("num_controls", 0),
             ("max_lag", 1),
             ("noise", 0),
             ("confounding", 0),

@@ -79,7 +79,7 @@ def draw_parameters(
     rng: np.random.Generator,
     adstock: str,
     saturation: str,
-    n_channels: int,
+    num_channels: int,
     given: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
     """Draw one value a channel for each parameter of the two families, and ``roas``.
@@ -106,15 +106,15 @@ def draw_parameters(
         )
     values = {}
     for name, draw in draws.items():
-        value = draw(rng, n_channels)
+        value = draw(rng, num_channels)
         if name in given:
             came = np.asarray(given[name], "float64")
-            if came.shape not in ((), (n_channels,)):
+            if came.shape not in ((), (num_channels,)):
                 raise ValueError(
-                    f"parameters[{name!r}] should have one number for each of {n_channels} "
+                    f"parameters[{name!r}] should have one number for each of {num_channels} "
                     f"channels, but has shape {came.shape}."
                 )
-            value = np.broadcast_to(came, (n_channels,)).copy()
+            value = np.broadcast_to(came, (num_channels,)).copy()
         values[name] = value
     return values
 

@@ -44,13 +44,13 @@ def name_findings(names: Mapping[str, tuple[Any, Sequence[str]]]) -> list[Findin
     ]
 
 
-def confounder_findings(n_confounders: int, n_nodes: int) -> list[Finding]:
+def confounder_findings(num_confounders: int, num_nodes: int) -> list[Finding]:
     """Find more hidden causes than pairs of nodes."""
-    pairs = n_nodes * (n_nodes - 1) // 2
-    if n_confounders <= pairs:
+    pairs = num_nodes * (num_nodes - 1) // 2
+    if num_confounders <= pairs:
         return []
-    expected = f"at most {pairs}, one a pair of the {n_nodes} nodes"
-    return [_finding("n_confounders", expected, n_confounders, "Lower it or raise n_nodes.")]
+    expected = f"at most {pairs}, one a pair of the {num_nodes} nodes"
+    return [_finding("num_confounders", expected, num_confounders, "Lower it or raise num_nodes.")]
 
 
 def edge_findings(edges: Any, nodes: Sequence[str]) -> list[Finding]:
@@ -113,7 +113,7 @@ def _edge(edge: Sequence[str], text: str, remedy: str) -> Finding:
 
 
 def _unknown(edge: Sequence[str], name: str, nodes: Sequence[str]) -> Finding:
-    known = f"Nodes are {nodes[0]} to {nodes[-1]} (n_nodes={len(nodes)})."
+    known = f"Nodes are {nodes[0]} to {nodes[-1]} (num_nodes={len(nodes)})."
     return _edge(edge, f"names {name!r}, which is no node.", known)
 
 

@@ -9,26 +9,26 @@ import numpy as np
 
 
 def draw_parents(
-    rng: np.random.Generator, n_nodes: int, expected_degree: float
+    rng: np.random.Generator, num_nodes: int, expected_degree: float
 ) -> list[tuple[int, ...]]:
     """Parents of each node in a random acyclic graph of Erdos and Renyi.
 
     Nodes come in a random order; each is joined with each one before it with probability
-    ``min(1, 2 expected_degree / (n_nodes - 1))``, so that ``expected_degree * n_nodes`` edges are
-    expected where that many can be.
+    ``min(1, 2 expected_degree / (num_nodes - 1))``, so that the expected number of edges is
+    ``expected_degree * num_nodes`` where that many are possible.
     """
-    probability = min(1.0, 2.0 * expected_degree / max(n_nodes - 1, 1))
-    order = rng.permutation(n_nodes)
-    parents: list[tuple[int, ...]] = [()] * n_nodes
+    probability = min(1.0, 2.0 * expected_degree / max(num_nodes - 1, 1))
+    order = rng.permutation(num_nodes)
+    parents: list[tuple[int, ...]] = [()] * num_nodes
     for position, node in enumerate(order):
         chosen = rng.choice(position, rng.binomial(position, probability), replace=False)
         parents[node] = tuple(sorted(int(order[k]) for k in chosen))
     return parents
 
 
-def draw_pairs(rng: np.random.Generator, n_nodes: int, count: int) -> list[tuple[int, int]]:
+def draw_pairs(rng: np.random.Generator, num_nodes: int, count: int) -> list[tuple[int, int]]:
     """Pairs of distinct nodes, no pair twice, in the order of the nodes."""
-    possible = list(itertools.combinations(range(n_nodes), 2))
+    possible = list(itertools.combinations(range(num_nodes), 2))
     chosen = rng.choice(len(possible), count, replace=False)
     return [possible[k] for k in sorted(chosen)]
 

@@ -144,7 +144,7 @@ MECHANISMS: dict[str, Callable[[np.random.Generator, np.ndarray, np.ndarray], np
 
 
 def draw_mixture(
-    rng: np.random.Generator, n_rows: int, *, by_component: bool = False
+    rng: np.random.Generator, num_rows: int, *, by_component: bool = False
 ) -> np.ndarray:
     r"""Draws of a random mixture of four normal distributions, shape (row,).
 
@@ -156,7 +156,7 @@ def draw_mixture(
     ----------
     rng : numpy.random.Generator
         Source of everything drawn.
-    n_rows : int
+    num_rows : int
         Number of draws.
     by_component : bool
         Whether draws of a component stand together, first component first. Otherwise the rows are
@@ -165,14 +165,14 @@ def draw_mixture(
     variances = fit_mixture(rng.standard_normal(_FIT_SIZE), _COMPONENTS)[2]
     means = 2.0 * rng.standard_normal(_COMPONENTS)
     weights = rng.uniform(size=_COMPONENTS)
-    counts = rng.multinomial(n_rows, weights / weights.sum())
+    counts = rng.multinomial(num_rows, weights / weights.sum())
     draws = rng.normal(np.repeat(means, counts), np.repeat(np.sqrt(variances), counts))
-    shuffled = rng.permutation(n_rows)
+    shuffled = rng.permutation(num_rows)
     return draws if by_component else draws[shuffled]
 
 
 def fit_mixture(
-    x: np.ndarray, n_components: int, *, tolerance: float = 1e-3, max_steps: int = 100
+    x: np.ndarray, num_components: int, *, tolerance: float = 1e-3, max_steps: int = 100
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, means and variances of a normal mixture by expectation maximisation.
 
@@ -184,19 +184,19 @@ def fit_mixture(
     ----------
     x : numpy.ndarray
         Values, shape (row,), with at least as many distinct ones as components.
-    n_components : int
+    num_components : int
         Number of components.
     tolerance, max_steps : float, int
         When to stop.
     """
-    centres = np.quantile(x, (np.arange(n_components) + 0.5) / n_components)
+    centres = np.quantile(x, (np.arange(num_components) + 0.5) / num_components)
     for _ in range(max_steps):
         nearest = np.abs(x[:, None] - centres).argmin(1)
-        moved = np.array([x[nearest == k].mean() for k in range(n_components)])
+        moved = np.array([x[nearest == k].mean() for k in range(num_components)])
         if np.allclose(moved, centres):
             break
         centres = moved
-    share = (np.abs(x[:, None] - centres).argmin(1)[:, None] == np.arange(n_components)) * 1.0
+    share = (np.abs(x[:, None] - centres).argmin(1)[:, None] == np.arange(num_components)) * 1.0
     weights, means, variances = _weighted_moments(x, share)
     before = -np.inf
     for _ in range(max_steps):

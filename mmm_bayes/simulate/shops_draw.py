@@ -38,14 +38,14 @@ _ATTEMPTS = 100
 @final
 @dataclass(frozen=True)
 class ShopSettings:
-    """Settings of a panel of simulated shops; see :func:`simulate_shops` for what they mean."""
+    """Settings of a panel of simulated shops; see :func:`simulate.shops` for what they mean."""
 
     simulation: Literal[1, 2] = 1
-    shops: int = 50
-    channels: int = 10
-    length: int = 120
-    structures: int = 5
-    lags: int = 7
+    num_shops: int = 50
+    num_channels: int = 10
+    num_dates: int = 120
+    num_structures: int = 5
+    num_lags: int = 7
     noise_sd: float = 0.1
     edge_probability: float = 0.5
     root_share: float = 0.5
@@ -54,7 +54,14 @@ class ShopSettings:
     difficulty: tuple[Difficulty, ...] = ()
 
     def __post_init__(self) -> None:
-        least = {"shops": 1, "channels": 1, "length": 2, "structures": 1, "lags": 1, "burn_in": 0}
+        least = {
+            "num_shops": 1,
+            "num_channels": 1,
+            "num_dates": 2,
+            "num_structures": 1,
+            "num_lags": 1,
+            "burn_in": 0,
+        }
         found = size_findings({name: (getattr(self, name), low) for name, low in least.items()})
         found += name_findings({"mechanisms": (self.mechanisms, get_args(Sharing))})
         names: Any = self.difficulty
@@ -73,24 +80,24 @@ class ShopSettings:
             # Without noise shops of one graph would be one series.
             found.append(_wrong("noise_sd", "a number above 0", self.noise_sd))
         if found:
-            raise DataError(found, "the settings of simulate_shops")
+            raise DataError(found, "the settings of simulate.shops")
 
     @property
     def n_times(self) -> int:
         """Length of the series: at most 30 where ``difficulty`` has ``"short"``."""
-        return min(self.length, _SHORT) if "short" in self.difficulty else self.length
+        return min(self.num_dates, _SHORT) if "short" in self.difficulty else self.num_dates
 
     @property
     def n_hidden(self) -> int:
         """Number of hidden drivers: one a four channels where ``difficulty`` asks for them."""
-        is_confounded = "confounded" in self.difficulty and self.channels > 1
-        return max(1, self.channels // 4) if is_confounded else 0
+        is_confounded = "confounded" in self.difficulty and self.num_channels > 1
+        return max(1, self.num_channels // 4) if is_confounded else 0
 
     @property
     def response_scale(self) -> float:
         """Standard deviation of the target, were its causes all white noise."""
-        causes = self.edge_probability * self.channels
-        return self.noise_sd * float(np.sqrt(1 + causes * self.lags / 3))
+        causes = self.edge_probability * self.num_channels
+        return self.noise_sd * float(np.sqrt(1 + causes * self.num_lags / 3))
 
 
 @final
@@ -137,21 +144,21 @@ def simulate_shops_with_truth(
     mechanism_key: Any = None,
     graphs: NDArray | None = None,
 ) -> SimulatedShops:
-    """Simulate shops as :func:`simulate_shops` does, and return all they follow from."""
+    """Simulate shops as :func:`simulate.shops` does, and return all they follow from."""
     rng = streams(rng_key, ("graphs", "shops"))
     mechanisms = _draw_mechanisms(rng_key if mechanism_key is None else mechanism_key, settings)
     latent = _latent(rng["graphs"], settings, graphs)
     # A generator a shop, from which its parts branch: no two shops can share noise.
-    parts = [shop.spawn(5) for shop in rng["shops"].spawn(settings.shops)]
+    parts = [shop.spawn(5) for shop in rng["shops"].spawn(settings.num_shops)]
     structure = np.array([int(part[0].integers(len(latent))) for part in parts])
     drawn = _draw_stable(settings, latent[structure], mechanisms, [p[1:4] for p in parts])
     noise, hidden, states = drawn
     context = np.stack([part[4].standard_normal(_N_CONTEXT) for part in parts])
     alpha, gamma = hill_settings(context, mechanisms.curve)
-    scale = np.ones((settings.shops, settings.channels + 1))
+    scale = np.ones((settings.num_shops, settings.num_channels + 1))
     if "spends" in settings.difficulty:
         is_root = ~latent[structure].any(1)[:, :-1]
-        logs = np.stack([p[4].standard_normal(settings.channels) for p in parts])
+        logs = np.stack([p[4].standard_normal(settings.num_channels) for p in parts])
         scale[:, :-1] = np.where(is_root, 1000 * np.exp(1.5 * logs), 1.0)
     series = scale[:, None] * states[:, settings.burn_in :]
     if settings.simulation == 2:
@@ -160,11 +167,11 @@ def simulate_shops_with_truth(
         )
     panel = ShopPanel(
         series=series,
-        nodes=(*(f"x{i}" for i in range(settings.channels)), "y"),
-        shops=tuple(f"shop{i}" for i in range(settings.shops)),
+        nodes=(*(f"x{i}" for i in range(settings.num_channels)), "y"),
+        shops=tuple(f"shop{i}" for i in range(settings.num_shops)),
         context=np.repeat(context[:, None], settings.n_times, axis=1),
         context_names=tuple(f"context{i}" for i in range(_N_CONTEXT)),
-        groups=(*["channel"] * settings.channels, "target"),
+        groups=(*["channel"] * settings.num_channels, "target"),
         adjacency=latent[structure],
         structure=structure,
     )
@@ -176,27 +183,27 @@ def simulate_shops_with_truth(
 def _latent(rng: np.random.Generator, settings: ShopSettings, graphs: Any) -> NDArray:
     if graphs is not None:
         given = np.asarray(graphs)
-        if found := graph_findings(given, settings.channels):
-            raise DataError(found, "the graphs of simulate_shops")
+        if found := graph_findings(given, settings.num_channels):
+            raise DataError(found, "the graphs of simulate.shops")
         return given
     return np.stack(
         [
             draw_graph(
                 part,
-                settings.channels,
+                settings.num_channels,
                 root_share=settings.root_share,
                 edge_probability=settings.edge_probability,
             )
-            for part in rng.spawn(settings.structures)
+            for part in rng.spawn(settings.num_structures)
         ]
     )
 
 
 def _draw_mechanisms(key: Any, settings: ShopSettings) -> Mechanisms:
     rng = streams(key, ("roots", "weights", "shapes", "drivers", "curve"))
-    count = 1 if settings.mechanisms == "shared" else settings.shops
-    nodes = settings.channels + 1
-    lags = settings.lags
+    count = 1 if settings.mechanisms == "shared" else settings.num_shops
+    nodes = settings.num_channels + 1
+    lags = settings.num_lags
     shapes = np.stack(
         [part.integers(PRODUCT + 1, size=(nodes, nodes)) for part in rng["shapes"].spawn(count)]
     )
@@ -209,7 +216,7 @@ def _draw_mechanisms(key: Any, settings: ShopSettings) -> Mechanisms:
             [part.uniform(-1, 1, (nodes, nodes, lags)) for part in rng["weights"].spawn(count)]
         ),
         shapes=shapes if "nonlinear" in settings.difficulty else np.zeros_like(shapes),
-        loadings=draw_loadings(rng["drivers"], settings.channels, settings.n_hidden),
+        loadings=draw_loadings(rng["drivers"], settings.num_channels, settings.n_hidden),
         curve=np.array([[1.0], [0.7]]) * np.stack([np.cos(angles), np.sin(angles)], 1),
     )
 
@@ -222,10 +229,10 @@ def _draw_stable(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Draw noise and hidden drivers and run them, again for the shops in which a root diverges."""
     steps = settings.burn_in + settings.n_times
-    noise = np.empty((settings.shops, steps, settings.channels + 1))
-    hidden = np.empty((settings.shops, steps, settings.n_hidden))
+    noise = np.empty((settings.num_shops, steps, settings.num_channels + 1))
+    hidden = np.empty((settings.num_shops, steps, settings.n_hidden))
     states = np.empty_like(noise)
-    left = list(range(settings.shops))
+    left = list(range(settings.num_shops))
     unit, is_spends = settings.noise_sd, "spends" in settings.difficulty
     for _ in range(_ATTEMPTS):
         for n in left:

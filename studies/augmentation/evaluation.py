@@ -161,13 +161,13 @@ def node_type(graph: CausalGraph, node: str) -> str:
 
 
 def _draw(keys: dict[str, Any], settings: RunSettings) -> _Run:
+    from mmm_bayes import simulate
     from mmm_bayes.causal.graph.causal_graph import CausalGraph
-    from mmm_bayes.simulate.scm import simulate_scm
 
-    scm = simulate_scm(
+    scm = simulate.scm(
         keys["scm"],
-        n_rows=settings.n_rows,
-        n_nodes=settings.n_nodes,
+        num_rows=settings.n_rows,
+        num_nodes=settings.n_nodes,
         expected_degree=settings.expected_degree,
         mechanism=settings.mechanism,
         noise_coeff=settings.noise_coeff,
@@ -210,7 +210,7 @@ def _table(
 
 
 def _with_outliers(share: float, run: _Run, keys: dict[str, Any], settings: RunSettings) -> _Table:
-    from mmm_bayes.simulate.scm import add_uniform_outliers
+    from mmm_bayes.simulate.scm_table import add_uniform_outliers
 
     frame, _ = add_uniform_outliers(keys["outliers"], run.train, share)
     frame = frame.reset_index(drop=True)

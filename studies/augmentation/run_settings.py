@@ -26,7 +26,7 @@ class RunSettings:
     Attributes
     ----------
     mechanism, n_rows, n_nodes, expected_degree, noise_coeff, guide_compat
-        As in :func:`~mmm_bayes.simulate.scm.simulate_scm`.
+        As in :func:`~mmm_bayes.simulate.scm`.
     thresholds : tuple of float
         Probability thresholds of ``"enumerate"``, each of which is one augmentation.
     outliers : tuple of float

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, final
 import jax
 import numpy as np
 
+from mmm_bayes import simulate
 from mmm_bayes.causal_mmm import CausalMMM
-from mmm_bayes.simulate.air import simulate_air_shops
 from mmm_bayes.validation.panel.backtest import backtest
 from mmm_bayes.validation.panel.forecast import Forecast, Forecaster
 from mmm_bayes.validation.panel.scores import mse_table
@@ -102,7 +102,7 @@ def forecaster_of(method: str, options: Any = ()) -> Forecaster:
 def evaluate_forecasts(rng_key: RngKey, settings: ForecastRun) -> list[Row]:
     """Rows of one run: one for each horizon."""
     key_data, key_methods = jax.random.split(rng_key)
-    panel = simulate_air_shops(key_data, shops=settings.shops, length=settings.length)
+    panel = simulate.air_shops(key_data, num_shops=settings.shops, num_dates=settings.length)
     forecaster = forecaster_of(settings.method, settings.options)
     table = backtest(
         method_key(key_methods, settings.method),

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from mmm_bayes import simulate
 from mmm_bayes.causal_mmm.networks import metrics
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError, Finding
-from mmm_bayes.simulate.shops import duplicated_shops, simulate_shops
+from mmm_bayes.simulate.shop_panel import duplicated_shops
 from studies.causalmmm.methods import Panels, Scored, score
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ def evaluate_graphs(rng_key: RngKey, settings: GraphRun) -> list[Row]:
     Thresholds of accuracies are chosen on the training shops' true graphs.
     """
     key_data, key_methods = jax.random.split(rng_key)
-    panels = simulate(
+    panels = simulate_panels(
         key_data, settings, difficulty=settings.difficulty, mechanisms=settings.mechanisms
     )
     scored = score(key_methods, settings.method, panels, settings.options)
     return [row for each in scored for row in rows_of(each, panels)]
 
 
-def simulate(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Panels:
+def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Panels:
     """Training shops, test shops of the same graphs, and test shops of graphs not among them.
 
     All obey the same mechanisms. Test shops come first in their panel, so that they stay the same
@@ -57,7 +58,7 @@ def simulate(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Pan
         "mechanism_key": key_mechanisms,
         **more,
     }
-    both = simulate_shops(key_shops, shops=settings.test_shops + settings.shops, **common)
+    both = simulate.shops(key_shops, num_shops=settings.test_shops + settings.shops, **common)
     test = both.select(slice(0, settings.test_shops))
     train = both.select(slice(settings.test_shops, None))
     if same := duplicated_shops(test, train):
@@ -66,7 +67,7 @@ def simulate(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Pan
     seen = {graph.tobytes() for graph in truth_of(both)}
     for attempt in range(_ATTEMPTS):
         key = jax.random.fold_in(key_unseen, attempt)
-        unseen = simulate_shops(key, shops=settings.test_shops, **common)
+        unseen = simulate.shops(key, num_shops=settings.test_shops, **common)
         if not seen & {graph.tobytes() for graph in truth_of(unseen)}:
             return Panels(train, test, unseen)
     message = f"{_ATTEMPTS} draws of {settings.structures} graphs held one of training each."

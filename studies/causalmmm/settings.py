@@ -16,7 +16,7 @@ class GraphRun:
     Attributes
     ----------
     simulation, shops, channels, length, structures, difficulty, mechanisms
-        As in :func:`~mmm_bayes.simulate.shops.simulate_shops`; ``shops`` counts those of training.
+        As in :func:`~mmm_bayes.simulate.shops`; ``shops`` counts those of training.
         The shops that test, their graphs and those of training are the same whatever ``shops`` is.
     test_shops : int
         Number of shops that test, of the training shops' graphs; as many again have others.
@@ -105,7 +105,7 @@ class ForecastRun:
     Attributes
     ----------
     shops, length
-        Of :func:`~mmm_bayes.simulate.air.simulate_air_shops`.
+        Of :func:`~mmm_bayes.simulate.air_shops`.
     horizons, origins
         Of :func:`~mmm_bayes.validation.panel.backtest.backtest`.
     method : str

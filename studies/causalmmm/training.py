@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from mmm_bayes import simulate
 from mmm_bayes.causal_mmm.networks import metrics
-from mmm_bayes.simulate.shops import simulate_shops
-from studies.causalmmm.graphs import simulate, truth_of
+from studies.causalmmm.graphs import simulate_panels, truth_of
 from studies.causalmmm.methods import VARIANTS, causal_mmm_of, method_key
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def evaluate_curve(rng_key: RngKey, settings: CurveRun) -> list[Row]:
     Test shops are those of validation; nothing is chosen by them. Epochs alone: no rounds follow.
     """
     key_data, key_methods = jax.random.split(rng_key)
-    panels = simulate(key_data, settings)
+    panels = simulate_panels(key_data, settings)
     options = {**dict(settings.options), "epochs": settings.epochs, "patience": 0, "rounds": 0}
     cm = causal_mmm_of(settings.method, options)
     began = time.perf_counter()
@@ -50,12 +50,12 @@ def evaluate_timing(rng_key: RngKey, settings: TimingRun) -> list[Row]:
     compiled functions are kept, a second fit to all shops and the scoring of them.
     """
     key_data, key_methods = jax.random.split(rng_key)
-    panel = simulate_shops(
+    panel = simulate.shops(
         key_data,
-        shops=settings.shops,
-        channels=settings.channels,
-        length=settings.length,
-        structures=settings.structures,
+        num_shops=settings.shops,
+        num_channels=settings.channels,
+        num_dates=settings.length,
+        num_structures=settings.structures,
     )
     key = method_key(key_methods, settings.method)
     if settings.method in VARIANTS:

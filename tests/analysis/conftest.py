@@ -9,7 +9,7 @@ import jax
 import pytest
 import xarray as xr
 
-from mmm_bayes import FitResult, MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import FitResult, MMMData, ModelSpec, simulate
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import program_for
@@ -32,8 +32,8 @@ def fit_from_prior(data: MMMData, spec: ModelSpec, draws: int = 12) -> FitResult
 
 
 def _simulated(**settings: Any) -> MMMData:
-    return simulate_mmm(
-        jax.random.key(11), n_dates=30, n_channels=3, n_controls=2, max_lag=5, **settings
+    return simulate.mmm(
+        jax.random.key(11), num_dates=30, num_channels=3, num_controls=2, max_lag=5, **settings
     ).data
 
 

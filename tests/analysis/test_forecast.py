@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from mmm_bayes import DataError, FitResult, MMMData
+from mmm_bayes import FitResult, MMMData
 from mmm_bayes.analysis import forecast_errors, projection
 from mmm_bayes.analysis.contributions import fitted_mean
 from mmm_bayes.analysis.forecast import forecast
 from mmm_bayes.data.dates import TimeStep
+from mmm_bayes.errors import DataError
 
 WEEK = TimeStep("day", 7, "W-MON")
 KEY = jax.random.key(5)

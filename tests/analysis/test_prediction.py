@@ -11,7 +11,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from mmm_bayes import DataError, FitResult, MMMData, SimulatedMMM
+from mmm_bayes import FitResult, MMMData
+from mmm_bayes.errors import DataError
+from mmm_bayes.simulate import SimulatedMMM
 
 DRAWS = ("chain", "draw")
 KEY = jax.random.key(5)

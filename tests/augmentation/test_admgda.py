@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from jax import export
 
-from mmm_bayes import AugmentationWarning, AugmentedData, CausalGraph, DataError, GraphError, admgda
+from mmm_bayes import CausalGraph, admgda
 from mmm_bayes.augmentation import admgda as module
 from mmm_bayes.augmentation import donors, estimators, kernels, resampling
 from mmm_bayes.augmentation.admgda import Problem, enumerate_rows, problem_of, walk
 from mmm_bayes.augmentation.table import EncodedTable, encode
+from mmm_bayes.errors import AugmentationWarning, DataError, GraphError
+from mmm_bayes.results import AugmentedData
 
 from .reference import Reference, reference_of
 

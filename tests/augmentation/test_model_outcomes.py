@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import MMM, DataError, FitResult, MMMData, ModelSpec, load_fit, simulate_mmm
+from mmm_bayes import MMM, FitResult, MMMData, ModelSpec, load_fit, simulate
 from mmm_bayes.analysis import contributions
 from mmm_bayes.augmentation import model_outcomes
 from mmm_bayes.augmentation.model_outcomes import draw_outcomes, restricted, with_exclusions
 from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation, excluding
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.data.scaling import fit_scaling
+from mmm_bayes.errors import DataError
 from mmm_bayes.inference.convergence import ess_bulk
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.fitted import Fitted
@@ -53,12 +54,12 @@ def spec_with(**sections: Any) -> ModelSpec:
 
 @cache
 def data_with(likelihood: Any = "normal", n_geos: int = 1) -> MMMData:
-    return simulate_mmm(
+    return simulate.mmm(
         jax.random.key(61),
-        n_dates=WEEKS,
-        n_channels=3,
-        n_controls=2,
-        n_geos=n_geos,
+        num_dates=WEEKS,
+        num_channels=3,
+        num_controls=2,
+        num_geos=n_geos,
         likelihood=likelihood,
     ).data
 

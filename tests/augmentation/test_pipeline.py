@@ -12,20 +12,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import (
-    MMM,
-    DataError,
-    DataWarning,
-    FitResult,
-    MMMData,
-    ModelSpec,
-    load_fit,
-    simulate_mmm,
-)
+from mmm_bayes import MMM, FitResult, MMMData, ModelSpec, load_fit, simulate
 from mmm_bayes.augmentation.model_features import feature_frames
 from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
 from mmm_bayes.augmentation.powers import greatest_mixture, information_ratio, tempered_powers
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.errors import DataError, DataWarning
 from mmm_bayes.inference.convergence import ess_bulk
 
 WEEKS = 60
@@ -48,7 +40,7 @@ def spec_with(**sections: Any) -> ModelSpec:
 
 def data_with(**settings: Any) -> MMMData:
     sizes: dict[str, Any] = {"n_dates": WEEKS, "n_channels": 2, "n_controls": 2}
-    return simulate_mmm(jax.random.key(51), **(sizes | settings)).data
+    return simulate.mmm(jax.random.key(51), **(sizes | settings)).data
 
 
 def copying(graph: CausalGraph = GRAPH, **settings: Any) -> CausalDA:

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmm_bayes import AugmentedData, CausalGraph, DataError, admgda
+from mmm_bayes import CausalGraph, admgda
 from mmm_bayes.augmentation.kernels import bandwidth_of
 from mmm_bayes.augmentation.table import EncodedTable, encode
+from mmm_bayes.errors import DataError
+from mmm_bayes.results import AugmentedData
 
 COLUMNS = ("price", "clicks", "promo", "region", "note")
 GRAPH = CausalGraph(COLUMNS, [("price", "clicks"), ("region", "clicks"), ("promo", "note")])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes import MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import MMMData, ModelSpec, simulate
 from mmm_bayes.budget import outcome
 from mmm_bayes.budget.limits import FeasibleSet, Limit, feasible_set, rows_of
 from mmm_bayes.budget.outcome import Prices, Response
@@ -98,4 +98,4 @@ def prior_fit(
 def simulated(**settings: Any) -> MMMData:
     """A short table of three channels."""
     defaults: dict[str, Any] = {"n_dates": 60, "n_channels": 3, "n_controls": 1, "max_lag": 5}
-    return simulate_mmm(jax.random.key(11), **(defaults | settings)).data
+    return simulate.mmm(jax.random.key(11), **(defaults | settings)).data

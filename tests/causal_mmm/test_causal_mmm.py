@@ -16,20 +16,14 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from mmm_bayes import (
-    CausalMMM,
-    CausalMMMSpec,
-    DataError,
-    ShopPanel,
-    load_causal_mmm,
-    simulate_shops,
-)
+from mmm_bayes import CausalMMM, CausalMMMSpec, ShopPanel, load_causal_mmm, simulate
 from mmm_bayes.causal_mmm import TrainingWarning
 from mmm_bayes.causal_mmm import training as training_module
 from mmm_bayes.causal_mmm.inputs import bases_of, layout_of, prepare_panel, rounds_of
 from mmm_bayes.causal_mmm.networks import shop_blocks
 from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
 from mmm_bayes.causal_mmm.networks.metrics import auroc
+from mmm_bayes.errors import DataError
 from mmm_bayes.runtime.run_folder import RunFolderError
 
 NDArray = np.ndarray[Any, Any]
@@ -746,6 +740,6 @@ class Explosive:
 
 @pytest.mark.slow
 def test_graphs_of_simulated_shops_are_recovered() -> None:
-    panel = simulate_shops(jax.random.key(9), shops=20, channels=4, length=120)
+    panel = simulate.shops(jax.random.key(9), num_shops=20, num_channels=4, num_dates=120)
     found = CausalMMM().fit(jax.random.key(10), panel).edge_probabilities().values
     assert auroc(found, panel.adjacency) > 0.97

@@ -42,7 +42,7 @@ def run(*arguments: object) -> SimpleNamespace:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("graph")
-    world = mb.simulate_mediation(jax.random.key(11), world="example", weeks=120)
+    world = mb.simulate.mediation(jax.random.key(11), world="example", num_weeks=120)
     world.data.to_frame().to_csv(place / "weekly.csv", index=False)
     (place / "model.toml").write_text(MODEL)
     (place / "graph.toml").write_text(GRAPH)

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.shops_load import load_shops, panel_to_frame
 from mmm_bayes.runtime.findings import DataError, DataWarning
-from mmm_bayes.simulate.air import simulate_air_shops
-from mmm_bayes.simulate.shops import simulate_shops
 
 
 def table(shops: int = 2, days: int = 4, channels: int = 11) -> pd.DataFrame:
@@ -212,7 +211,7 @@ def test_files(suffix: str, tmp_path: Path) -> None:
 
 
 def test_round_trip_of_the_platform() -> None:
-    panel = simulate_air_shops(jax.random.key(0), shops=4, length=60)
+    panel = simulate.air_shops(jax.random.key(0), num_shops=4, num_dates=60)
     assert panel.groups is not None
     groups = {n: g for n, g in zip(panel.nodes, panel.groups, strict=True) if g != "target"}
     frame = panel_to_frame(panel)
@@ -224,7 +223,7 @@ def test_round_trip_of_the_platform() -> None:
 
 
 def test_round_trip_without_dates() -> None:
-    panel = simulate_shops(jax.random.key(0), shops=3, channels=3, length=10)
+    panel = simulate.shops(jax.random.key(0), num_shops=3, num_channels=3, num_dates=10)
     positive = ShopPanel(
         series=np.exp(panel.series),
         nodes=panel.nodes,

@@ -38,7 +38,7 @@ ROLES = {"date": "week", "target": "sales", "channels": ["tv", "radio"]}
 def tables() -> dict[str, mb.MMMData]:
     """Three tables of one shape, so that one program is compiled."""
     return {
-        name: mb.simulate_mmm(jax.random.key(n), n_dates=60, n_channels=2, n_controls=1).data
+        name: mb.simulate.mmm(jax.random.key(n), num_dates=60, num_channels=2, num_controls=1).data
         for n, name in enumerate(NAMES)
     }
 
@@ -274,7 +274,7 @@ def test_every_finding_of_every_table_before_any_fit(
     given |= {"file": tmp_path / "none.csv", "list": [1, 2]}
     given |= {f"brand {n}": good for n in range(5)}
     test = mb.LiftTest("tv", "2030-01-01", "2030-02-01", lift=1.0, standard_error=1.0)
-    with pytest.raises(mb.DataError) as caught:
+    with pytest.raises(mb.errors.DataError) as caught:
         cheap_map(
             given, tmp_path / "store", roles=ROLES, lift_tests={"brand 2": [test], "nobody": []},
             spec={"m": SPEC, "other": SPEC.evolve(channels={"tvv": {}})}, num_samples=1,
@@ -306,13 +306,13 @@ def test_refusals(tables: Any, tmp_path: Path, cheap: list[tuple[str, str]]) -> 
         ({"spec": {"m": "model.toml"}}, "'m' is a str, and no ModelSpec"),
         ({"method": "svi", "num_steps": -1}, "num_steps"),
     ):
-        with pytest.raises(mb.DataError, match=message):
+        with pytest.raises(mb.errors.DataError, match=message):
             cheap_map(tables, tmp_path / "new", **given)
     with pytest.raises(TypeError, match=r"rng_key should be a JAX key, but is a int"):
         mb.map_fits(0, tables, SPEC, store=tmp_path / "new")  # type: ignore[arg-type]
-    with pytest.raises(mb.DataError, match="There is no table"):
+    with pytest.raises(mb.errors.DataError, match="There is no table"):
         cheap_map({}, tmp_path / "new")
-    with pytest.raises(mb.DataError, match="name of a table should be text, but is 3"):
+    with pytest.raises(mb.errors.DataError, match="name of a table should be text, but is 3"):
         cheap_map({3: tables[NAMES[0]]}, tmp_path / "new")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "x.txt").write_text("")
@@ -334,7 +334,7 @@ def test_findings_that_are_no_errors_are_told_once(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         cheap_map({"a": frame, "b": frame}, tmp_path, roles=ROLES)
-    (told,) = [str(w.message) for w in caught if issubclass(w.category, mb.DataWarning)]
+    (told,) = [str(w.message) for w in caught if issubclass(w.category, mb.errors.DataWarning)]
     assert "in 2 table(s): a (" in told
 
 

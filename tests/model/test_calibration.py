@@ -20,11 +20,13 @@ from mmm_bayes.runtime.findings import DataError
 
 
 def national():
-    return mb.simulate_mmm(jax.random.key(1), n_dates=80, n_channels=3, n_controls=1).data
+    return mb.simulate.mmm(jax.random.key(1), num_dates=80, num_channels=3, num_controls=1).data
 
 
 def geos():
-    return mb.simulate_mmm(jax.random.key(3), n_dates=60, n_geos=4, n_channels=3, n_controls=1).data
+    return mb.simulate.mmm(
+        jax.random.key(3), num_dates=60, num_geos=4, num_channels=3, num_controls=1
+    ).data
 
 
 def experiments_on(data, *, cut: bool = True):

@@ -12,7 +12,7 @@ import pytest
 from numpyro.infer import Predictive
 from scipy import stats
 
-from mmm_bayes import MMM, MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import MMM, MMMData, ModelSpec, simulate
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.mmm import generative
@@ -44,11 +44,11 @@ def _battery() -> list[Any]:
 @pytest.fixture(scope="module")
 def counted() -> MMMData:
     """Counts, which every likelihood accepts; a channel for each of half the saturations."""
-    return simulate_mmm(
+    return simulate.mmm(
         jax.random.key(31),
-        n_dates=24,
-        n_channels=(len(CURVES) + 1) // 2,
-        n_controls=1,
+        num_dates=24,
+        num_channels=(len(CURVES) + 1) // 2,
+        num_controls=1,
         likelihood="negative_binomial",
     ).data
 
@@ -185,8 +185,8 @@ def test_structures_of_equal_specs_share_one_program(national_data: MMMData) -> 
 @pytest.mark.parametrize("n_geos", [1, 3])
 @pytest.mark.parametrize("marginal", [True, False])
 def test_a_constant_control_has_its_value_in_every_geo(n_geos: int, marginal: bool) -> None:
-    data = simulate_mmm(
-        jax.random.key(7), n_dates=30, n_geos=n_geos, n_channels=1, n_controls=2
+    data = simulate.mmm(
+        jax.random.key(7), num_dates=30, num_geos=n_geos, num_channels=1, num_controls=2
     ).data
     first, _ = data.controls
     fixed = {first: {"dist": "constant", "value": 0.3}}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmm_bayes import MMM, FitResult, MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import MMM, FitResult, MMMData, ModelSpec, simulate
 from mmm_bayes.inference.convergence import ess_bulk
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.mmm import Structure, generative
@@ -33,12 +33,12 @@ INTEGRATED = ("intercept", "trend_coef", "seasonality_coef", "control_coef", "li
 
 
 def _data(name: str) -> MMMData:
-    return simulate_mmm(
+    return simulate.mmm(
         jax.random.key(21),
-        n_dates=40,
-        n_channels=2,
-        n_controls=2,
-        n_geos=3 if name.startswith("geo") else 1,
+        num_dates=40,
+        num_channels=2,
+        num_controls=2,
+        num_geos=3 if name.startswith("geo") else 1,
         likelihood="lognormal" if name == "locations" else "normal",
     ).data
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from mmm_bayes import MMM, ModelSpec, simulate_mmm
+from mmm_bayes import MMM, ModelSpec, simulate
 from mmm_bayes.inference.tracing import tracing
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -17,7 +17,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 @pytest.mark.parametrize("geos", [1, 3])
 def test_sampler_lowers_for_every_platform(geos: int, precision: str):
     spec = ModelSpec(media={"max_lag": 4}, sampler={"precision": precision})
-    data = simulate_mmm(jax.random.key(0), n_dates=30, n_geos=geos, n_channels=2).data
+    data = simulate.mmm(jax.random.key(0), num_dates=30, num_geos=geos, num_channels=2).data
     with jax.enable_x64(precision == "float64"), tracing():
         model = MMM(data, spec)
         program, arrays = model.program(), model.arrays()
@@ -46,7 +46,7 @@ _LINEAR_ALGEBRA: tuple[str, ...] = ()
 
 def test_single_precision_says_nearly_the_same():
     spec = ModelSpec(media={"max_lag": 4})
-    data = simulate_mmm(jax.random.key(3), n_dates=156, n_geos=20, n_channels=3).data
+    data = simulate.mmm(jax.random.key(3), num_dates=156, num_geos=20, num_channels=3).data
     found = {}
     for precision in ("float64", "float32"):
         model = MMM(data, spec.evolve(sampler={"precision": precision}))

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from mmm_bayes import MMM, FitMemoryError, MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import MMM, MMMData, ModelSpec, simulate
+from mmm_bayes.errors import FitMemoryError
 from mmm_bayes.inference import memory
 from mmm_bayes.model import memory as model_memory
 
@@ -18,12 +19,12 @@ FEW = {"num_warmup": 40, "num_samples": 20, "num_chains": 2}
 
 @pytest.fixture(scope="module")
 def geo() -> MMMData:
-    return simulate_mmm(jax.random.key(0), n_dates=120, n_geos=6, n_channels=3).data
+    return simulate.mmm(jax.random.key(0), num_dates=120, num_geos=6, num_channels=3).data
 
 
 @pytest.mark.parametrize("geos", [1, 6])
 def test_a_gradient_takes_no_more_than_is_said(geos: int):
-    data = simulate_mmm(jax.random.key(0), n_dates=300, n_geos=geos, n_channels=4).data
+    data = simulate.mmm(jax.random.key(0), num_dates=300, num_geos=geos, num_channels=4).data
     model = MMM(data, SPEC)
     with jax.enable_x64(True):
         program, arrays = model.program(), model.arrays()

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mmm_bayes import MMM, MMMData, ModelDataError, ModelSpec, ModelSpecError, PriorSpec
+from mmm_bayes import MMM, MMMData, ModelSpec, PriorSpec
+from mmm_bayes.errors import ModelDataError, ModelSpecError
 from mmm_bayes.model.priors import FAMILIES
 from mmm_bayes.model.spec import MEDIA_PRIORS
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import FitFileError, FitResult, load_fit
+from mmm_bayes import FitResult, load_fit
+from mmm_bayes.errors import FitFileError
 from mmm_bayes.model import store
 
 

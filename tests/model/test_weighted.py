@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmm_bayes import MMM, MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import MMM, MMMData, ModelSpec, simulate
 from mmm_bayes.inference.tracing import compile_program
 from mmm_bayes.model import mmm
 from mmm_bayes.model.arrays import AddedRows, augmented_arrays
@@ -53,12 +53,12 @@ class Held(NamedTuple):
 
 
 def data_for(name: str) -> MMMData:
-    return simulate_mmm(
+    return simulate.mmm(
         jax.random.key(41),
-        n_dates=WEEKS,
-        n_channels=2,
-        n_controls=2,
-        n_geos=3 if name.startswith("geo") else 1,
+        num_dates=WEEKS,
+        num_channels=2,
+        num_controls=2,
+        num_geos=3 if name.startswith("geo") else 1,
         likelihood="negative_binomial" if name.endswith("counts") else "normal",
     ).data
 

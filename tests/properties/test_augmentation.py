@@ -84,7 +84,7 @@ KINDS = ["constant column", "all constant", "duplicates", "an outlier far away",
 def test_weights_sum_to_one_and_rows_are_finite(method: str, scale: float, kind: str) -> None:
     settings_ = {"threshold": 1e-3} if method == "enumerate" else {"rng_key": jax.random.key(0)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.AugmentationWarning)
+        warnings.simplefilter("ignore", mb.errors.AugmentationWarning)
         found = mb.admgda(
             table(kind), GRAPH, method=method, bandwidth_scale=scale, num_rows=40, **settings_
         )

@@ -45,7 +45,7 @@ def table(kind: str) -> mb.MMMData:
     elif kind == "outlier":
         frame.loc[4, "sales"] = 1e9
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         return mb.MMMData.from_dataframe(
             frame, date="week", target="sales", channels=["tv", "search"], controls=["price"]
         )
@@ -80,11 +80,11 @@ def test_geos_of_two_rows_and_a_geo_that_spends_nothing() -> None:
     frame["sales"] = 50 + frame["tv"] + rng.normal(0, 3, len(frame))
     frame.loc[frame["geo"] == "g5", "sales"] = 70.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         data = mb.MMMData.from_dataframe(
             frame, date="week", target="sales", channels=["tv"], geo="geo"
         )
-    with pytest.raises(mb.ModelDataError, match="lower it"):
+    with pytest.raises(mb.errors.ModelDataError, match="lower it"):
         mb.MMM(data, mb.ModelSpec())
     spec = mb.ModelSpec(media={"max_lag": 1}, trend={"kind": "none"})
     fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, prior_draws=20, **DRAWS)
@@ -101,7 +101,7 @@ def test_counts_that_are_nearly_all_zero(family: str) -> None:
     frame = table("one week on").to_frame()
     frame["sales"] = (np.arange(WEEKS) % 7 == 0).astype(float)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         data = mb.MMMData.from_dataframe(
             frame, date="week", target="sales", channels=["tv", "search"]
         )

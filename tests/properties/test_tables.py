@@ -55,7 +55,7 @@ def tables(draw: st.DrawFn) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def read(frame: pd.DataFrame, roles: dict[str, Any]) -> mb.MMMData:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         return mb.MMMData.from_dataframe(frame, **roles)
 
 
@@ -259,7 +259,7 @@ def degenerate(kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 )  # fmt: skip
 def test_what_no_model_can_learn_from_is_refused_with_the_remedy(kind: str, check: str) -> None:
     frame, roles = degenerate(kind)
-    with pytest.raises(mb.DataError) as caught:
+    with pytest.raises(mb.errors.DataError) as caught:
         read(frame, roles)
     found = {finding.check: finding for finding in caught.value.findings}
     assert check in found
@@ -269,5 +269,5 @@ def test_what_no_model_can_learn_from_is_refused_with_the_remedy(kind: str, chec
 def test_one_row_a_geo_is_refused_by_the_model() -> None:
     frame, roles = degenerate("one row a geo")
     data = read(frame, roles)
-    with pytest.raises(mb.ModelDataError, match="1 date"):
+    with pytest.raises(mb.errors.ModelDataError, match="1 date"):
         mb.MMM(data, mb.ModelSpec(media={"max_lag": 1}))

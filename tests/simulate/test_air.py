@@ -8,23 +8,19 @@ import jax
 import numpy as np
 import pytest
 
+from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.simulate import air as shops_air
-from mmm_bayes.simulate.air import (
-    AIR_GROUPS,
-    AIR_NODES,
-    air_contributions,
-    simulate_air_shops,
-)
-from mmm_bayes.simulate.shops import duplicated_shops
+from mmm_bayes.simulate.air_panel import AIR_GROUPS, AIR_NODES, air_contributions
+from mmm_bayes.simulate.shop_panel import duplicated_shops
 
 BRAND, EFFECT, PV, GMV = range(6), range(6, 11), 11, 12
 
 
 @pytest.fixture(scope="module")
 def panel() -> ShopPanel:
-    return simulate_air_shops(jax.random.key(0))
+    return simulate.air_shops(jax.random.key(0))
 
 
 def test_shape_of_the_published_data(panel: ShopPanel) -> None:
@@ -103,18 +99,20 @@ def test_levels_follow_from_the_formulas() -> None:
 
 
 def test_streams_of_shops_and_days() -> None:
-    few = simulate_air_shops(jax.random.key(3), shops=2, length=20)
-    many = simulate_air_shops(jax.random.key(3), shops=5, length=20)
+    few = simulate.air_shops(jax.random.key(3), num_shops=2, num_dates=20)
+    many = simulate.air_shops(jax.random.key(3), num_shops=5, num_dates=20)
     np.testing.assert_allclose(few.series, many.series[:2], rtol=1e-12)
-    other = simulate_air_shops(jax.random.key(4), shops=2, length=20)
+    other = simulate.air_shops(jax.random.key(4), num_shops=2, num_dates=20)
     assert not np.allclose(few.series, other.series)
 
 
 def test_every_wrong_setting_is_reported() -> None:
     with pytest.raises(DataError) as caught:
-        simulate_air_shops(jax.random.key(0), shops=0, length=1, start="spring", structures=0)
+        simulate.air_shops(
+            jax.random.key(0), num_shops=0, num_dates=1, start="spring", num_structures=0
+        )
     columns = {finding.where for finding in caught.value.findings}
-    assert columns == {"shops", "length", "start", "structures"}
+    assert columns == {"num_shops", "num_dates", "start", "num_structures"}
 
 
 # --- What nodes brought --------------------------------------------------------------------------
@@ -122,7 +120,7 @@ def test_every_wrong_setting_is_reported() -> None:
 
 def test_contributions_are_of_what_has_a_path_to_sales() -> None:
     size = {"shops": 6, "length": 40}
-    panel = simulate_air_shops(jax.random.key(5), **size)
+    panel = simulate.air_shops(jax.random.key(5), **size)
     brought = air_contributions(jax.random.key(5), **size)
     total = panel.series[..., GMV].sum(1)
     assert brought.shape == (6, GMV)

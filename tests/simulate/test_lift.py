@@ -61,13 +61,15 @@ def test_a_table_holds_every_kind_of_test():
 
 @pytest.fixture(scope="module")
 def world():
-    return mb.simulate_mmm(jax.random.key(2), n_dates=60, n_geos=4, n_channels=3, correlation=0.9)
+    return mb.simulate.mmm(
+        jax.random.key(2), num_dates=60, num_geos=4, num_channels=3, correlation=0.9
+    )
 
 
 def test_a_test_in_a_world_changes_what_it_should(world):
     data, name = world.data, world.data.channels[1]
     own = tuple(data.geos[:2])
-    run = mb.simulate_lift_test(
+    run = mb.simulate.lift_test(
         jax.random.key(0), world, name, start=data.dates[30], end=data.dates[33], geos=own,
         factor=0.0, measured_until=data.dates[45], relative_error=1e-9,
     )  # fmt: skip
@@ -97,7 +99,7 @@ def test_a_test_in_a_world_changes_what_it_should(world):
 def test_wrong_tests_in_a_world(world):
     dates = world.data.dates
     with pytest.raises(DataError) as caught:
-        mb.simulate_lift_test(
+        mb.simulate.lift_test(
             jax.random.key(0), world, "telly", start=dates[0], end=dates[1], factor=1.0
         )
     assert len(caught.value.findings) == 2
@@ -109,7 +111,7 @@ def test_correlation_is_shared_over_time_and_geos(world):
     found = np.corrcoef(np.log(per_head).reshape(-1, 3).T)
     assert found[np.triu_indices(3, 1)].min() > 0.8
     with pytest.raises(ValueError, match="correlation"):
-        mb.simulate_mmm(jax.random.key(0), correlation=1.0)
+        mb.simulate.mmm(jax.random.key(0), correlation=1.0)
 
 
 def test_measures_are_sums_over_rows(world):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from mmm_bayes import simulate
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.simulate.media_mix import SimulatedMMM, simulate_mmm
+from mmm_bayes.simulate.media_mix import SimulatedMMM
 from mmm_bayes.transforms.adstock import delayed_adstock, geometric_adstock
 from mmm_bayes.transforms.saturation import hill
 
@@ -21,7 +22,7 @@ LIKELIHOODS = ["normal", "lognormal", "negative_binomial"]
 
 def draw(seed: int = 0, **changes) -> SimulatedMMM:
     settings = {"n_dates": 60, "n_channels": 3, "max_lag": 6, "confounding": 0.5}
-    return simulate_mmm(jax.random.key(seed), **{**settings, **changes})
+    return simulate.mmm(jax.random.key(seed), **{**settings, **changes})
 
 
 @pytest.fixture(scope="module", params=LIKELIHOODS)
@@ -121,7 +122,7 @@ def test_same_key_same_data_and_other_key_other_data() -> None:
     assert first.data.equals(again.data)
     assert first.truth.identical(again.truth)
     assert not first.data.equals(other.data)
-    assert simulate_mmm(jax.random.PRNGKey(1), n_dates=20).data.n_dates == 20
+    assert simulate.mmm(jax.random.PRNGKey(1), num_dates=20).data.n_dates == 20
 
 
 def test_one_more_control_leaves_the_spends() -> None:
@@ -248,4 +249,4 @@ def test_refused(changes: dict, message: str) -> None:
 
 def test_a_number_is_no_key() -> None:
     with pytest.raises(TypeError, match=r"jax\.random\.key\(seed\)"):
-        simulate_mmm(3)
+        simulate.mmm(3)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import mmm_bayes as mb
-from mmm_bayes.simulate.mediation import simulate_mediation
+from mmm_bayes import simulate
 
 
 @pytest.mark.parametrize("world", ["full", "example"])
 def test_effects_are_sums_over_interventions(world: str) -> None:
-    sim = simulate_mediation(jax.random.key(0), world=world, weeks=104)  # type: ignore[arg-type]
+    sim = simulate.mediation(jax.random.key(0), world=world, num_weeks=104)  # type: ignore[arg-type]
     sales = sim.data.ds["target"].values[0]
     for channel, row in sim.effects.iterrows():
         assert row["total"] == pytest.approx((sales - sim.sales_without(str(channel))).sum())
@@ -24,7 +24,7 @@ def test_effects_are_sums_over_interventions(world: str) -> None:
 
 
 def test_a_channel_may_be_off_for_a_while() -> None:
-    sim = simulate_mediation(jax.random.key(4), world="example")
+    sim = simulate.mediation(jax.random.key(4), world="example")
     sales, dates = sim.data.ds["target"].values[0], sim.data.dates
     lost = sales - sim.sales_without("tv", "2023-02-06", "2023-03-27")
     before, during = dates < "2023-02-06", (dates >= "2023-02-06") & (dates <= "2023-03-27")
@@ -37,16 +37,16 @@ def test_a_channel_may_be_off_for_a_while() -> None:
 
 
 def test_the_graph_is_that_of_the_table() -> None:
-    sim = simulate_mediation(jax.random.key(1))
+    sim = simulate.mediation(jax.random.key(1))
     graph = mb.CausalGraph(edges=sim.edges, bidirected=sim.bidirected, roles=sim.roles)
     columns = {*sim.data.channels, *sim.data.controls, "sales"}
     assert set(graph.nodes) - columns == {"season"}
     assert graph.adjustment_set("tv", "sales") == ("season", "demand")
     assert set(graph.parents("visits")) == {"tv", "sales"}
     # An intervention on TV leaves what TV does not cause: video's plan is the same key's.
-    again = simulate_mediation(jax.random.key(1))
+    again = simulate.mediation(jax.random.key(1))
     assert again.data.equals(sim.data)
-    other = simulate_mediation(jax.random.key(2))
+    other = simulate.mediation(jax.random.key(2))
     assert not other.data.equals(sim.data)
 
 
@@ -54,7 +54,7 @@ def test_confounding_moves_plans_with_demand() -> None:
     def correlation(strength: float) -> float:
         found = []
         for seed in range(6):
-            frame = simulate_mediation(jax.random.key(seed), confounding=strength).data.to_frame()
+            frame = simulate.mediation(jax.random.key(seed), confounding=strength).data.to_frame()
             found.append(np.corrcoef(np.log(frame["social"]), frame["demand"])[0, 1])
         return float(np.mean(found))
 
@@ -64,10 +64,10 @@ def test_confounding_moves_plans_with_demand() -> None:
 
 def test_wrong_settings_are_all_named() -> None:
     with pytest.raises(ValueError, match=r"world.*weeks.*confounding.*noise"):
-        simulate_mediation(
+        simulate.mediation(
             jax.random.key(0),
             world="none",
-            weeks=3,
+            num_weeks=3,
             confounding=-1,
             noise=0,  # type: ignore[arg-type]
         )

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
+from mmm_bayes import simulate
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.simulate import scm_mechanisms
-from mmm_bayes.simulate.scm import Noise, add_uniform_outliers, simulate_scm
 from mmm_bayes.simulate.scm_graph import draw_parents
 from mmm_bayes.simulate.scm_mechanisms import MECHANISMS, Mechanism, draw_mixture, fit_mixture
+from mmm_bayes.simulate.scm_table import Noise, add_uniform_outliers
 
 ALL = get_args(Mechanism)
 CHAIN = [("V0", "V1"), ("V1", "V2")]
@@ -29,33 +30,33 @@ def key(seed: int) -> jax.Array:
 # Graphs.
 
 
-@pytest.mark.parametrize(("n_nodes", "degree"), [(10, 3.0), (15, 0.5), (7, 2.9), (5, 2.0), (4, 9)])
-def test_expected_number_of_edges(n_nodes: int, degree: float) -> None:
-    rng, draws = np.random.default_rng(n_nodes), 1000
-    counts = np.zeros((n_nodes, n_nodes))
+@pytest.mark.parametrize(("num_nodes", "degree"), [(10, 3.0), (15, 0.5), (7, 2.9), (5, 2.0), (4, 9)])
+def test_expected_number_of_edges(num_nodes: int, degree: float) -> None:
+    rng, draws = np.random.default_rng(num_nodes), 1000
+    counts = np.zeros((num_nodes, num_nodes))
     totals = np.empty(draws)
     for t in range(draws):
-        parents = draw_parents(rng, n_nodes, degree)
+        parents = draw_parents(rng, num_nodes, degree)
         totals[t] = sum(map(len, parents))
         for j, into in enumerate(parents):
             counts[list(into), j] += 1
-    pairs = n_nodes * (n_nodes - 1) / 2
-    p = min(1.0, degree * n_nodes / pairs)
+    pairs = num_nodes * (num_nodes - 1) / 2
+    p = min(1.0, degree * num_nodes / pairs)
     assert totals.mean() == pytest.approx(p * pairs, abs=4 * math.sqrt(pairs * p * (1 - p) / draws))
     if p < 1:
-        assert p * pairs == pytest.approx(degree * n_nodes)
+        assert p * pairs == pytest.approx(degree * num_nodes)
         # Variance of the sample variance of a near normal count.
         variance = pairs * p * (1 - p)
         assert totals.var() == pytest.approx(variance, rel=5 * math.sqrt(2 / draws))
     # Either way round with the same probability: the largest of n^2 cells within 5 errors.
-    off = ~np.eye(n_nodes, dtype=bool)
+    off = ~np.eye(num_nodes, dtype=bool)
     assert np.abs(counts[off] / draws - p / 2).max() < 5 * math.sqrt(p / 2 * (1 - p / 2) / draws)
 
 
 @pytest.mark.parametrize("degree", [0, 1.5, 4, 20])
 def test_graphs_are_acyclic_and_the_order_is_causal(degree: float) -> None:
     for seed in range(5):
-        drawn = simulate_scm(key(seed), n_rows=5, n_nodes=9, expected_degree=degree)
+        drawn = simulate.scm(key(seed), num_rows=5, num_nodes=9, expected_degree=degree)
         dag = nx.DiGraph(drawn.edges)
         dag.add_nodes_from(drawn.nodes)
         assert nx.is_directed_acyclic_graph(dag)
@@ -68,7 +69,7 @@ def test_graphs_are_acyclic_and_the_order_is_causal(degree: float) -> None:
 
 
 def test_one_node_alone() -> None:
-    drawn = simulate_scm(key(0), n_nodes=1, n_rows=4)
+    drawn = simulate.scm(key(0), num_nodes=1, num_rows=4)
     assert (drawn.nodes, drawn.edges, drawn.frame.shape) == (("V0",), (), (4, 1))
 
 
@@ -196,14 +197,14 @@ def test_drawn_weights_of_networks() -> None:
 @pytest.mark.parametrize("mechanism", ALL)
 def test_every_mechanism(mechanism: str) -> None:
     """Shapes, standardisation, reproducibility, and no rows that know of each other's place."""
-    drawn = simulate_scm(key(5), n_rows=150, n_nodes=8, mechanism=mechanism)
+    drawn = simulate.scm(key(5), num_rows=150, num_nodes=8, mechanism=mechanism)
     values = drawn.frame.to_numpy()
     assert np.isfinite(values).all()
     np.testing.assert_allclose(values.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(values.std(0), 1, rtol=1e-12)
-    again = simulate_scm(key(5), n_rows=150, n_nodes=8, mechanism=mechanism)
+    again = simulate.scm(key(5), num_rows=150, num_nodes=8, mechanism=mechanism)
     pd.testing.assert_frame_equal(again.frame, drawn.frame, check_exact=True)
-    assert drawn.edges == simulate_scm(key(5), n_rows=30, n_nodes=8, mechanism="linear").edges
+    assert drawn.edges == simulate.scm(key(5), num_rows=30, num_nodes=8, mechanism="linear").edges
     assert drawn.truth.attrs == {"mechanism": mechanism, "noise": "gaussian"}
     effect = MECHANISMS[mechanism](np.random.default_rng(0), X, E)
     assert effect.shape == (3,)
@@ -216,8 +217,8 @@ def test_a_constant_variable_is_only_centred() -> None:
     # Noise that multiplies is 0 everywhere without noise.
     found = set()
     for seed in range(6):
-        drawn = simulate_scm(
-            key(seed), n_nodes=2, edges=[("V0", "V1")], noise_coeff=0, mechanism="polynomial"
+        drawn = simulate.scm(
+            key(seed), num_nodes=2, edges=[("V0", "V1")], noise_coeff=0, mechanism="polynomial"
         )
         found.add(round(float(drawn.frame["V1"].std(ddof=0)), 6))
     assert found == {0.0, 1.0}
@@ -283,8 +284,8 @@ def test_moments_of_mixtures() -> None:
 
 @pytest.mark.parametrize("noise", get_args(Noise))
 def test_noise_has_the_moments_told(noise: Noise) -> None:
-    drawn = simulate_scm(
-        key(7), n_rows=4000, n_nodes=8, mechanism="linear", noise=noise, noise_coeff=0.3
+    drawn = simulate.scm(
+        key(7), num_rows=4000, num_nodes=8, mechanism="linear", noise=noise, noise_coeff=0.3
     )
     offsets = []
     for v in drawn.nodes:
@@ -311,8 +312,8 @@ def test_noise_has_the_moments_told(noise: Noise) -> None:
 
 @pytest.mark.parametrize("rescale", [True, False])
 def test_truth_gives_back_the_structural_equation(rescale: bool) -> None:
-    drawn = simulate_scm(
-        key(8), n_nodes=3, edges=CHAIN, n_confounders=1, mechanism="linear", rescale=rescale
+    drawn = simulate.scm(
+        key(8), num_nodes=3, edges=CHAIN, num_confounders=1, mechanism="linear", rescale=rescale
     )
     for v in ("V1", "V2"):
         truth = drawn.truth.sel(node=v)
@@ -334,7 +335,9 @@ def test_truth_gives_back_the_structural_equation(rescale: bool) -> None:
 def root_dependence(guide_compat: bool) -> float:
     found = []
     for seed in range(80):
-        drawn = simulate_scm(key(seed), n_rows=100, n_nodes=2, edges=[], guide_compat=guide_compat)
+        drawn = simulate.scm(
+            key(seed), num_rows=100, num_nodes=2, edges=[], guide_compat=guide_compat
+        )
         found.append(abs(stats.spearmanr(drawn.frame["V0"], drawn.frame["V1"])[0]))
     return float(np.mean(found))
 
@@ -357,8 +360,8 @@ def fisher_z(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
 def test_a_linear_chain_obeys_its_graph() -> None:
     partial, marginal = [], []
     for seed in range(120):
-        drawn = simulate_scm(
-            key(seed), n_rows=200, n_nodes=3, edges=CHAIN, mechanism="linear", noise_coeff=1.0
+        drawn = simulate.scm(
+            key(seed), num_rows=200, num_nodes=3, edges=CHAIN, mechanism="linear", noise_coeff=1.0
         )
         a, b, c = drawn.frame.to_numpy().T
         partial.append(fisher_z(a, c, b))
@@ -372,8 +375,8 @@ def test_a_linear_chain_obeys_its_graph() -> None:
 def test_hidden_causes_join_their_pair_and_explain_it() -> None:
     given_hidden, marginal = [], []
     for seed in range(100):
-        drawn = simulate_scm(
-            key(seed), n_rows=200, n_nodes=2, edges=[], n_confounders=1, mechanism="linear"
+        drawn = simulate.scm(
+            key(seed), num_rows=200, num_nodes=2, edges=[], num_confounders=1, mechanism="linear"
         )
         assert drawn.bidirected == (("V0", "V1"),)
         a, b = drawn.frame.to_numpy().T
@@ -384,8 +387,8 @@ def test_hidden_causes_join_their_pair_and_explain_it() -> None:
 
 
 def test_hidden_causes_are_distinct_pairs_and_leave_the_rest_alone() -> None:
-    plain = simulate_scm(key(3), n_nodes=6, expected_degree=1, n_rows=50)
-    hidden = simulate_scm(key(3), n_nodes=6, expected_degree=1, n_rows=50, n_confounders=4)
+    plain = simulate.scm(key(3), num_nodes=6, expected_degree=1, num_rows=50)
+    hidden = simulate.scm(key(3), num_nodes=6, expected_degree=1, num_rows=50, num_confounders=4)
     assert hidden.edges == plain.edges
     assert len(set(hidden.bidirected)) == 4
     assert hidden.truth["hidden"].shape == (50, 4)
@@ -396,28 +399,28 @@ def test_hidden_causes_are_distinct_pairs_and_leave_the_rest_alone() -> None:
     for v in plain.nodes:
         touched = bool(joined & {v, *nx.ancestors(ancestors, v)})
         assert touched != bool((plain.frame[v] == hidden.frame[v]).all())
-    every = simulate_scm(key(3), n_nodes=4, n_rows=5, n_confounders=6)
+    every = simulate.scm(key(3), num_nodes=4, num_rows=5, num_confounders=6)
     assert len(every.bidirected) == 6
 
 
 def test_given_edges_are_the_graph() -> None:
     edges = [("V3", "V0"), ("V0", "V2"), ("V3", "V2")]
-    drawn = simulate_scm(key(0), n_nodes=4, edges=iter(edges))
+    drawn = simulate.scm(key(0), num_nodes=4, edges=iter(edges))
     assert drawn.edges == (("V0", "V2"), ("V3", "V0"), ("V3", "V2"))
     assert drawn.truth["order"].values.tolist() == ["V1", "V3", "V0", "V2"]
 
 
 def test_settings_change_only_what_hangs_on_them() -> None:
-    base: dict[str, Any] = {"n_nodes": 5, "n_rows": 60, "expected_degree": 1}
-    drawn = simulate_scm(key(1), **base)
+    base: dict[str, Any] = {"num_nodes": 5, "num_rows": 60, "expected_degree": 1}
+    drawn = simulate.scm(key(1), **base)
     roots = [v for v in drawn.nodes if np.isnan(drawn.truth["noise_sd"].sel(node=v))]
     for change in ({"noise_coeff": 0.1}, {"mechanism": "gp_mix"}, {"noise": "uniform"}):
-        other = simulate_scm(key(1), **base, **change)
+        other = simulate.scm(key(1), **base, **change)
         assert other.edges == drawn.edges
         pd.testing.assert_frame_equal(other.frame[roots], drawn.frame[roots])
         assert not np.allclose(other.frame, drawn.frame)
-    assert not np.allclose(simulate_scm(key(2), **base).frame, drawn.frame)
-    old_key = simulate_scm(jax.random.key_data(key(1)), **base)
+    assert not np.allclose(simulate.scm(key(2), **base).frame, drawn.frame)
+    old_key = simulate.scm(jax.random.key_data(key(1)), **base)
     pd.testing.assert_frame_equal(old_key.frame, drawn.frame)
 
 
@@ -425,7 +428,7 @@ def test_settings_change_only_what_hangs_on_them() -> None:
 
 
 def test_outliers_are_uniform_on_the_observed_range() -> None:
-    frame = simulate_scm(key(0), n_rows=300, n_nodes=3).frame
+    frame = simulate.scm(key(0), num_rows=300, num_nodes=3).frame
     longer, positions = add_uniform_outliers(key(1), frame, 10)
     np.testing.assert_array_equal(positions, np.arange(300, 3300))
     pd.testing.assert_frame_equal(longer.iloc[:300], frame)
@@ -455,9 +458,9 @@ def messages(error: pytest.ExceptionInfo[DataError]) -> list[str]:
 
 def test_every_wrong_setting_is_told_at_once() -> None:
     bad: dict[str, Any] = {
-        "n_rows": 1,
-        "n_nodes": 3,
-        "n_confounders": 4,
+        "num_rows": 1,
+        "num_nodes": 3,
+        "num_confounders": 4,
         "expected_degree": -1,
         "noise_coeff": float("nan"),
         "mechanism": "sigmoid_ad",
@@ -465,14 +468,14 @@ def test_every_wrong_setting_is_told_at_once() -> None:
         "edges": [("V0", "V1"), ("V1", "V0"), ("V2", "V2"), ("V0", "V1"), ("V0", "v3"), "V0V1"],
     }
     with pytest.raises(DataError) as error:
-        simulate_scm(key(0), **bad)
+        simulate.scm(key(0), **bad)
     assert messages(error) == [
-        "n_rows should be a whole number of 2 or more, but is 1. Give one.",
-        "n_confounders should be at most 3, one a pair of the 3 nodes, but is 4. "
-        "Lower it or raise n_nodes.",
+        "num_rows should be a whole number of 2 or more, but is 1. Give one.",
+        "num_confounders should be at most 3, one a pair of the 3 nodes, but is 4. "
+        "Lower it or raise num_nodes.",
         "Edge V2 -> V2 joins a node with itself. Remove it.",
         "Edge V0 -> V1 is given more than once. Remove one.",
-        "Edge V0 -> v3 names 'v3', which is no node. Nodes are V0 to V2 (n_nodes=3).",
+        "Edge V0 -> v3 names 'v3', which is no node. Nodes are V0 to V2 (num_nodes=3).",
         "edges should be pairs of names, (cause, effect), but is 'V0V1'. "
         'Write [("V0", "V1"), ("V1", "V2")].',
         "edges hold the directed cycle V0 -> V1 -> V0. Remove or turn one of its edges.",
@@ -482,18 +485,18 @@ def test_every_wrong_setting_is_told_at_once() -> None:
         "nn, but is 'sigmoid_ad'. Did you mean 'sigmoid_add'?",
         "noise should be one of gaussian, uniform, but is 'cauchy'. Choose one of these.",
     ]
-    assert "11 problems in the settings of simulate_scm" in str(error.value)
+    assert "11 problems in the settings of simulate.scm" in str(error.value)
 
 
 def test_wrong_kinds_are_told() -> None:
-    bad: dict[str, Any] = {"n_rows": 10.0, "n_nodes": "3", "n_confounders": None, "edges": 3}
+    bad: dict[str, Any] = {"num_rows": 10.0, "num_nodes": "3", "num_confounders": None, "edges": 3}
     with pytest.raises(DataError) as error:
-        simulate_scm(key(0), **bad)
-    assert [f.where for f in error.value.findings] == ["n_rows", "n_nodes", "n_confounders"]
+        simulate.scm(key(0), **bad)
+    assert [f.where for f in error.value.findings] == ["num_rows", "num_nodes", "num_confounders"]
     with pytest.raises(DataError, match=r"edges should be a list of \(cause, effect\) pairs"):
-        simulate_scm(key(0), edges="V0")
+        simulate.scm(key(0), edges="V0")
     with pytest.raises(TypeError, match="rng_key should be a JAX key, but is a int"):
-        simulate_scm(0)
+        simulate.scm(0)
     with pytest.raises(TypeError, match="rng_key should be a JAX key"):
         add_uniform_outliers(np.random.default_rng(0), pd.DataFrame({"x": [1.0]}), 0.1)
 
@@ -501,7 +504,7 @@ def test_wrong_kinds_are_told() -> None:
 def test_a_cycle_behind_other_nodes_is_found() -> None:
     edges = [("V0", "V1"), ("V1", "V2"), ("V2", "V3"), ("V3", "V1"), ("V3", "V4")]
     with pytest.raises(DataError) as error:
-        simulate_scm(key(0), n_nodes=5, edges=edges)
+        simulate.scm(key(0), num_nodes=5, edges=edges)
     assert "directed cycle V1 -> V2 -> V3 -> V1" in messages(error)[0]
 
 

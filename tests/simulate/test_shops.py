@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.simulate import shops_draw
-from mmm_bayes.simulate.shops import (
+from mmm_bayes.simulate.shop_panel import (
     ShopSettings,
     SimulatedShops,
     duplicated_shops,
-    simulate_shops,
     simulate_shops_with_truth,
 )
 from mmm_bayes.simulate.shops_graph import draw_graph
@@ -137,8 +137,8 @@ def test_curve_of_simulation_2_follows_the_context() -> None:
 @pytest.mark.parametrize("mechanisms", ["shared", "shop"])
 def test_more_shops_keep_the_first(difficulty: tuple[Any, ...], mechanisms: Any) -> None:
     settings = {**SMALL, "difficulty": difficulty, "mechanisms": mechanisms}
-    few = simulate_shops(key(1), **{**settings, "shops": 6})
-    many = simulate_shops(key(1), **{**settings, "shops": 15})
+    few = simulate.shops(key(1), **{**settings, "shops": 6})
+    many = simulate.shops(key(1), **{**settings, "shops": 15})
     first = many.select(slice(0, 6))
     np.testing.assert_allclose(few.series, first.series, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(few.context, first.context)
@@ -175,10 +175,10 @@ def test_mechanism_key_shares_mechanisms_on_other_graphs() -> None:
 def test_given_graphs_are_obeyed() -> None:
     graphs = np.zeros((1, 6, 6), dtype=bool)
     graphs[0, 0, 1] = graphs[0, 1, 5] = True
-    panel = simulate_shops(key(0), **SMALL, graphs=graphs)
+    panel = simulate.shops(key(0), **SMALL, graphs=graphs)
     assert panel.adjacency is not None
     assert (panel.adjacency == graphs).all()
-    x = simulate_shops(key(0), **{**SMALL, "length": 2000, "shops": 1}, graphs=graphs).series[0]
+    x = simulate.shops(key(0), **{**SMALL, "length": 2000, "shops": 1}, graphs=graphs).series[0]
     correlation = np.corrcoef(x.T)
     # Nodes 2, 3 and 4 stand alone: correlations of nearly white series, 5 errors.
     assert np.abs(correlation[2:5, [0, 1, 5]]).max() < 5 / math.sqrt(2000)
@@ -188,7 +188,7 @@ def test_given_graphs_are_obeyed() -> None:
 
 
 def test_noise_is_each_shops_own() -> None:
-    s = simulate_shops_with_truth(key(4), ShopSettings(shops=100, structures=2))
+    s = simulate_shops_with_truth(key(4), ShopSettings(num_shops=100, num_structures=2))
     noise = s.noise.reshape(100, -1)
     off = np.abs(np.corrcoef(noise)[np.triu_indices(100, 1)])
     bound = stats.norm.isf(1e-4 / len(off)) / math.sqrt(noise.shape[1])
@@ -267,7 +267,7 @@ def test_structures_are_uniform_and_fill_the_adjacency() -> None:
 
 
 def test_series_are_stationary_after_the_burn_in() -> None:
-    panel = simulate_shops(key(10), shops=200, length=120)
+    panel = simulate.shops(key(10), num_shops=200, num_dates=120)
     half = panel.series[:, :60], panel.series[:, 60:]
     before, after = (np.log(part.std(1)) for part in half)
     difference = (after - before).mean(0)
@@ -281,7 +281,7 @@ def test_series_are_stationary_after_the_burn_in() -> None:
 
 def test_true_parents_and_only_they_granger_cause() -> None:
     lags = 7
-    panel = simulate_shops(key(11), shops=8, length=600)
+    panel = simulate.shops(key(11), num_shops=8, num_dates=600)
     nodes = panel.n_nodes
     is_edge = panel.adjacency.reshape(-1, nodes)  # type: ignore[union-attr]
     p = np.concatenate([granger(series, lags) for series in panel.series])
@@ -329,7 +329,7 @@ def test_spends_are_positive_autocorrelated_and_zero_inflated() -> None:
 def test_hidden_drivers_correlate_what_no_edge_joins() -> None:
     graphs = np.zeros((1, 9, 9), dtype=bool)
     graphs[0, :2, 8] = True
-    settings = ShopSettings(channels=8, shops=1, length=4000, difficulty=("confounded",))
+    settings = ShopSettings(num_channels=8, num_shops=1, num_dates=4000, difficulty=("confounded",))
     s = simulate_shops_with_truth(key(13), settings, graphs=graphs)
     loadings = s.mechanisms.loadings
     assert loadings.shape == (2, 9)
@@ -349,7 +349,7 @@ def test_hidden_drivers_correlate_what_no_edge_joins() -> None:
 
 @pytest.fixture(scope="module")
 def panel() -> ShopPanel:
-    return simulate_shops(key(20), shops=12, channels=4, length=40, structures=1)
+    return simulate.shops(key(20), num_shops=12, num_channels=4, num_dates=40, num_structures=1)
 
 
 def test_copies_are_found(panel: ShopPanel) -> None:
@@ -410,14 +410,14 @@ def test_three_hundred_series_of_which_four_are_distinct(panel: ShopPanel) -> No
 
 def test_every_wrong_setting_is_reported() -> None:
     with pytest.raises(DataError) as caught:
-        simulate_shops(
+        simulate.shops(
             key(0),
             simulation=3,  # type: ignore[arg-type]
-            shops=0,
-            channels=0,
-            length=1,
-            structures=0,
-            lags=0,
+            num_shops=0,
+            num_channels=0,
+            num_dates=1,
+            num_structures=0,
+            num_lags=0,
             noise_sd=0.0,
             edge_probability=1.5,
             root_share=0.0,
@@ -429,9 +429,9 @@ def test_every_wrong_setting_is_reported() -> None:
     assert columns == set(ShopSettings.__dataclass_fields__)
     assert "Did you mean 'nonlinear'?" in str(caught.value)
     with pytest.raises(DataError, match="tuple of names"):
-        simulate_shops(key(0), difficulty="short")  # type: ignore[arg-type]
+        simulate.shops(key(0), difficulty="short")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"jax\.random\.key"):
-        simulate_shops(0)
+        simulate.shops(0)
 
 
 @pytest.mark.parametrize(
@@ -446,4 +446,4 @@ def test_every_wrong_setting_is_reported() -> None:
 )
 def test_graphs_that_cannot_be(graphs: np.ndarray, match: str) -> None:
     with pytest.raises(DataError, match=match):
-        simulate_shops(key(0), **SMALL, graphs=graphs)
+        simulate.shops(key(0), **SMALL, graphs=graphs)

@@ -23,8 +23,8 @@ PATHS = ["tv -> sales", "tv -> awareness -> sales", "tv -> search -> sales"]
 
 
 @pytest.fixture(scope="module")
-def simulated() -> mb.SimulatedMediation:
-    return mb.simulate_mediation(jax.random.key(5), weeks=104)
+def simulated() -> mb.simulate.SimulatedMediation:
+    return mb.simulate.mediation(jax.random.key(5), num_weeks=104)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def graph() -> mb.CausalGraph:
 
 
 @pytest.fixture(scope="module")
-def model(simulated: mb.SimulatedMediation, graph: mb.CausalGraph) -> mb.StructuralMMM:
+def model(simulated: mb.simulate.SimulatedMediation, graph: mb.CausalGraph) -> mb.StructuralMMM:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", mb.DataWarning)
+        warnings.simplefilter("ignore", mb.errors.DataWarning)
         return mb.StructuralMMM(simulated.data, graph)
 
 
@@ -60,9 +60,9 @@ def test_equations_follow_the_graph(model: mb.StructuralMMM) -> None:
     assert sales.data.roles.target == "sales"
 
 
-def test_every_finding_comes_at_once(simulated: mb.SimulatedMediation) -> None:
+def test_every_finding_comes_at_once(simulated: mb.simulate.SimulatedMediation) -> None:
     graph = mb.CausalGraph(edges=[("tv", "serch"), ("mood", "price")])
-    with pytest.raises(mb.DataError) as caught:
+    with pytest.raises(mb.errors.DataError) as caught:
         mb.StructuralMMM(
             simulated.data, graph, specs={"tvv": mb.ModelSpec()}, media=["tv", "price", "radio"]
         )
@@ -73,13 +73,13 @@ def test_every_finding_comes_at_once(simulated: mb.SimulatedMediation) -> None:
     )  # fmt: skip
     for part in parts:
         assert part in text
-    with pytest.warns(mb.DataWarning, match="lacks the channels video, social"):
+    with pytest.warns(mb.errors.DataWarning, match="lacks the channels video, social"):
         mb.StructuralMMM(
             simulated.data, mb.CausalGraph(edges=[("tv", "sales"), ("search", "sales")])
         )
 
 
-def test_specs_of_single_nodes(simulated: mb.SimulatedMediation) -> None:
+def test_specs_of_single_nodes(simulated: mb.simulate.SimulatedMediation) -> None:
     graph = mb.CausalGraph(edges=[(c, "sales") for c in CHANNELS] + [("tv", "search")])
     spec = mb.ModelSpec(
         media={"effect": "roas", "max_lag": 5},
@@ -98,7 +98,7 @@ def test_specs_of_single_nodes(simulated: mb.SimulatedMediation) -> None:
 
 
 def test_effects_add_up_and_are_of_the_right_size(
-    fit: mb.StructuralFit, simulated: mb.SimulatedMediation
+    fit: mb.StructuralFit, simulated: mb.simulate.SimulatedMediation
 ) -> None:
     effects = fit.effects()
     assert effects.dims == ("chain", "draw", "channel", "effect")
@@ -141,18 +141,18 @@ def test_do_sets_nodes_and_lets_others_follow(fit: mb.StructuralFit) -> None:
     np.testing.assert_allclose(brought, wanted, rtol=1e-9)
     through = fit.do({"tv": 0.0}, through=[("tv", "search", "sales")], max_draws=20)
     assert set(through.data_vars) == {"tv", "search", "sales"}
-    with pytest.raises(mb.DataError) as caught:
+    with pytest.raises(mb.errors.DataError) as caught:
         fit.do({"tv": -1.0, "season": 0.0, "search": np.zeros(3)})
     for part in ("below zero", "'season' has no column", "(3,)"):
         assert part in str(caught.value)
-    with pytest.raises(mb.DataError, match="search -> tv is no edge"):
+    with pytest.raises(mb.errors.DataError, match="search -> tv is no edge"):
         fit.do({"tv": 0.0}, through=[("search", "tv")])
-    with pytest.raises(mb.DataError, match="Did you mean 'tv'"):
+    with pytest.raises(mb.errors.DataError, match="Did you mean 'tv'"):
         fit.do({"tvv": 0.0})
 
 
 def test_summary_and_reconciliation(
-    fit: mb.StructuralFit, simulated: mb.SimulatedMediation
+    fit: mb.StructuralFit, simulated: mb.simulate.SimulatedMediation
 ) -> None:
     table = fit.summary()
     assert table.loc[("tv", "total"), "roas"] == pytest.approx(
@@ -187,16 +187,18 @@ def test_files_give_back_the_same_fit(fit: mb.StructuralFit, tmp_path: Path) -> 
     assert repr(again) == repr(fit)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(mb.FitFileError, match="cut short"):
+    with pytest.raises(mb.errors.FitFileError, match="cut short"):
         mb.load_structural_fit(path)
     with pytest.raises(FileNotFoundError):
         mb.load_structural_fit(tmp_path / "none.zip")
 
 
-def test_hidden_causes_need_national_gaussian_data(simulated: mb.SimulatedMediation) -> None:
+def test_hidden_causes_need_national_gaussian_data(
+    simulated: mb.simulate.SimulatedMediation,
+) -> None:
     graph = mb.CausalGraph(edges=[(c, "sales") for c in CHANNELS], bidirected=[("search", "sales")])
     spec = mb.ModelSpec(likelihood={"family": "student_t"})
-    with pytest.raises(mb.DataError, match="'student_t'"):
+    with pytest.raises(mb.errors.DataError, match="'student_t'"):
         mb.StructuralMMM(simulated.data, graph, spec).fit(jax.random.key(0))
 
 

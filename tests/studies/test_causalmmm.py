@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from mmm_bayes.causal_mmm.networks import metrics
 from studies.causalmmm import study as causalmmm
 from studies.causalmmm.evaluate import evaluate
-from studies.causalmmm.graphs import evaluate_graphs, rows_of, simulate, truth_of
+from studies.causalmmm.graphs import evaluate_graphs, rows_of, simulate_panels, truth_of
 from studies.causalmmm.methods import (
     GIVEN_BY,
     GRAPH_METHODS,
@@ -180,7 +180,7 @@ def test_published_tables_as_printed() -> None:
 
 @pytest.fixture(scope="module")
 def panels() -> Panels:
-    return simulate(jax.random.key(0), replace(SMALL, channels=5, shops=8, test_shops=6))
+    return simulate_panels(jax.random.key(0), replace(SMALL, channels=5, shops=8, test_shops=6))
 
 
 def test_test_shops_are_disjoint_and_graphs_unseen(panels: Panels) -> None:
@@ -189,7 +189,7 @@ def test_test_shops_are_disjoint_and_graphs_unseen(panels: Panels) -> None:
     assert {graph.tobytes() for graph in truth_of(panels.test)} & seen
     assert not {graph.tobytes() for graph in truth_of(panels.unseen)} & seen
     # More training shops leave those that test as they are, and the first ones too.
-    more = simulate(jax.random.key(0), replace(SMALL, channels=5, shops=10, test_shops=6))
+    more = simulate_panels(jax.random.key(0), replace(SMALL, channels=5, shops=10, test_shops=6))
     np.testing.assert_array_equal(more.test.series, panels.test.series)
     np.testing.assert_array_equal(more.unseen.series, panels.unseen.series)
     np.testing.assert_array_equal(more.train.series[:8], panels.train.series)

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from mmm_bayes import DataError, MMMData, ModelSpec
+from mmm_bayes import MMMData, ModelSpec
+from mmm_bayes.errors import DataError
 from mmm_bayes.validation.comparison import compare_models, model_grid
 
 KEY = jax.random.key(12)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmm_bayes import MMM, DataError, MMMData, ModelSpec
+from mmm_bayes import MMM, MMMData, ModelSpec
+from mmm_bayes.errors import DataError
 from mmm_bayes.validation import cross_validation as cv
 from mmm_bayes.validation.refit import shell
 from mmm_bayes.validation.rolling import between

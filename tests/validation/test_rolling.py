@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from mmm_bayes import MMM, DataError, FitResult, MMMData
+from mmm_bayes import MMM, FitResult, MMMData
+from mmm_bayes.errors import DataError
 from mmm_bayes.runtime.run_folder import RunFolderError
 from mmm_bayes.validation import folds as splitting
 from mmm_bayes.validation.rolling import rolling_origin

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mmm_bayes import simulate_mmm
+from mmm_bayes import simulate
 from mmm_bayes.causal.check.falsification import falsify
 from mmm_bayes.causal.check.permutation_baseline import _QuickTests, permutation_baseline
 from mmm_bayes.causal.check.variables import node_table
@@ -307,7 +307,7 @@ def test_a_season_is_known_by_its_role():
 
 
 def test_media_data_are_a_table_too():
-    data = simulate_mmm(jax.random.key(1), n_dates=104, n_channels=2, n_controls=1).data
+    data = simulate.mmm(jax.random.key(1), num_dates=104, num_channels=2, num_controls=1).data
     target = data.roles.target or "target"
     graph = CausalGraph(edges=[(name, target) for name in (*data.channels, *data.controls)])
     report = falsify(graph, data, test="partial_correlation")

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmm_bayes import simulate
 from mmm_bayes.causal.effects.design import chosen_adjustment
 from mmm_bayes.causal.effects.effects import average_treatment_effect, effects_table
 from mmm_bayes.causal.effects.media import MediaTransform, choose_transforms, media_transforms
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.runtime.findings import DataError, DataWarning
-from mmm_bayes.simulate.media_mix import simulate_mmm
 from tests.causal.effect_tables import DIRECT, GRAPH, INDIRECT, TOTAL, weeks
 
 KEY = jax.random.key(0)
@@ -230,8 +230,8 @@ class TestMedia:
         assert joined == pytest.approx(apart)
 
     def test_true_transforms_give_the_true_return(self):
-        drawn = simulate_mmm(
-            jax.random.key(1), n_dates=300, n_channels=3, n_controls=1, noise=0.02, trend=0.0,
+        drawn = simulate.mmm(
+            jax.random.key(1), num_dates=300, num_channels=3, num_controls=1, noise=0.02, trend=0.0,
             seasonality=0.0,
         )  # fmt: skip
         truth = drawn.truth

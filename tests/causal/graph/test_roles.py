@@ -7,8 +7,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from mmm_bayes import CausalGraph, GraphError, simulate_mmm
+from mmm_bayes import CausalGraph, simulate
 from mmm_bayes.causal.graph.roles import ROLES
+from mmm_bayes.errors import GraphError
 
 MEDIA = CausalGraph(
     edges={"tv": ["search", "sales"], "search": "sales", "season": ["tv", "sales"]},
@@ -91,7 +92,7 @@ def test_gml_files_that_are_none(text: str, expected: str, tmp_path: Path) -> No
 
 
 def test_roles_of_a_table() -> None:
-    data = simulate_mmm(jax.random.key(0), n_dates=60, n_channels=2, n_controls=2).data
+    data = simulate.mmm(jax.random.key(0), num_dates=60, num_channels=2, num_controls=2).data
     (one, two), (price, visits) = data.channels, data.controls
     target = data.roles.target or "target"
     edges = [(one, visits), (visits, target), (price, one), (price, target), ("year", target)]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from benchmarks import brute_graphs as brute
-from mmm_bayes import CausalGraph, GraphError
+from mmm_bayes import CausalGraph
 from mmm_bayes.causal.graph.implied import Independence
 from mmm_bayes.causal.graph.separation import open_path, open_paths
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.causal.identify.id_algorithm import id_formula, is_identifiable
 from mmm_bayes.causal.identify.instruments import Instrument
+from mmm_bayes.errors import GraphError
 
 M_BIAS = CausalGraph(
     ["x", "y", "a", "b", "m"], [("a", "x"), ("a", "m"), ("b", "m"), ("b", "y"), ("x", "y")]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmm_bayes import CausalMMM
+from mmm_bayes import CausalMMM, simulate
 from mmm_bayes.causal_mmm.networks import metrics
 from mmm_bayes.causal_mmm.networks.lagged import Layout
 from mmm_bayes.causal_mmm.networks.model import Objective, Shops, Steps, graph_prior
@@ -27,7 +27,6 @@ from mmm_bayes.causal_mmm.networks.monte_carlo_em import (
 )
 from mmm_bayes.causal_mmm.networks.training import Checkpoint, Trained, TrainingSpec, train
 from mmm_bayes.runtime.run_folder import RunFolderError
-from mmm_bayes.simulate.shops import simulate_shops
 
 from .small import NODES, additive, networks, objective, prepared, series
 
@@ -47,8 +46,8 @@ def test_rounds_find_more_of_short_series() -> None:
     """What the rounds are for; fixed seeds, and a margin a third of what was seen."""
     key = jax.random.key(70)
     mechanisms = jax.random.fold_in(key, 1)
-    both = simulate_shops(
-        key, shops=80, channels=5, length=30, structures=4, mechanism_key=mechanisms
+    both = simulate.shops(
+        key, num_shops=80, num_channels=5, num_dates=30, num_structures=4, mechanism_key=mechanisms
     )
     panel, test = both.select(slice(40, None)), both.select(slice(0, 40))
     assert test.adjacency is not None

@@ -14,7 +14,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.text import Text
 
 from benchmarks.brute_graphs import random_graph
-from mmm_bayes import CausalGraph, GraphError
+from mmm_bayes import CausalGraph
+from mmm_bayes.errors import GraphError
 from mmm_bayes.present import plots
 from mmm_bayes.present.plots import causal_graph
 from mmm_bayes.present.plots.causal_graph_layout import layers, ordered

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 
+from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.present import plots
 from mmm_bayes.present.plots.shop_graph_layout import arrange, routes
 from mmm_bayes.runtime.findings import DataError
-from mmm_bayes.simulate.air import AIR_GROUPS, AIR_NODES, simulate_air_shops
+from mmm_bayes.simulate.air_panel import AIR_GROUPS, AIR_NODES
 
 
 def matrix(values: np.ndarray, nodes=AIR_NODES, **coords) -> xr.DataArray:
@@ -43,7 +44,7 @@ def arrows(figure: Figure) -> list[FancyArrowPatch]:
 
 @pytest.fixture(scope="module")
 def panel() -> ShopPanel:
-    return simulate_air_shops(jax.random.key(0), shops=3, length=40)
+    return simulate.air_shops(jax.random.key(0), num_shops=3, num_dates=40)
 
 
 @pytest.mark.parametrize("density", [0.1, 0.4, 1.0])

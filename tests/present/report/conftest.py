@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import FitResult, MMMData, ModelSpec, simulate_mmm
+from mmm_bayes import FitResult, MMMData, ModelSpec, simulate
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import program_for
@@ -51,7 +51,9 @@ def fitted_from_prior(data: MMMData, spec: ModelSpec, draws: int = 40) -> Fitted
 @pytest.fixture(scope="session")
 def log_fitted() -> Fitted:
     """A multiplicative panel: two geos, three channels."""
-    data = simulate_mmm(jax.random.key(11), n_dates=40, n_geos=2, n_channels=3, max_lag=5).data
+    data = simulate.mmm(
+        jax.random.key(11), num_dates=40, num_geos=2, num_channels=3, max_lag=5
+    ).data
     spec = ModelSpec(
         media={"max_lag": 4, "priors": {"beta": {"dist": "half_normal", "scale": 0.5}}},
         likelihood={"family": "log_normal"},

@@ -15,9 +15,9 @@ from sklearn.model_selection import train_test_split
 
 import mmm_bayes.augmentation.augment
 import studies.augmentation.closeness
+from mmm_bayes import simulate
 from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
-from mmm_bayes.simulate.scm import simulate_scm
 from studies.augmentation.closeness import closeness, overlap
 from studies.augmentation.evaluation import (
     PUBLISHED_BANDWIDTH_SCALE,
@@ -110,8 +110,8 @@ def test_the_published_protocol_by_plain_fits(double: Double) -> None:
     (train, first), (_, second) = double.calls
     assert (first["method"], first["threshold"]) == ("enumerate", 0.01)
     assert second["method"] == "sample"
-    whole = simulate_scm(
-        jax.random.fold_in(KEY, 0), n_rows=40, n_nodes=4, expected_degree=1.0, guide_compat=True
+    whole = simulate.scm(
+        jax.random.fold_in(KEY, 0), num_rows=40, num_nodes=4, expected_degree=1.0, guide_compat=True
     ).frame
     assert len(train) == 28
     test = whole.merge(train, how="left", indicator=True).query("_merge == 'left_only'")

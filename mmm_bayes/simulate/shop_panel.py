@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.simulate.shops_draw import (
     Difficulty,
     Sharing,
@@ -18,15 +19,22 @@ from mmm_bayes.simulate.shops_draw import (
 NDArray = np.ndarray[Any, Any]
 
 
-def simulate_shops(
+@renamed(
+    shops="num_shops",
+    length="num_dates",
+    structures="num_structures",
+    channels="num_channels",
+    lags="num_lags",
+)
+def shops(
     rng_key: Any,
     *,
     simulation: Literal[1, 2] = 1,
-    shops: int = 50,
-    channels: int = 10,
-    length: int = 120,
-    structures: int = 5,
-    lags: int = 7,
+    num_shops: int = 50,
+    num_channels: int = 10,
+    num_dates: int = 120,
+    num_structures: int = 5,
+    num_lags: int = 7,
     noise_sd: float = 0.1,
     edge_probability: float = 0.5,
     root_share: float = 0.5,
@@ -64,12 +72,12 @@ def simulate_shops(
         \log 2`, no noise after it, where s is `ShopSettings.response_scale`, and
         :math:`\alpha = 1 + 2 \sigma(p \cdot c)` and :math:`\gamma = \exp(q \cdot c)` follow from
         the shop's context c; :math:`|p| = 1`, :math:`|q| = 0.7`.
-    shops, channels, length : int
+    num_shops, num_channels, num_dates : int
         Size of the panel. Every shop has two context variables, standard normal and constant in
         time; they do nothing in simulation 1.
-    structures : int
+    num_structures : int
         Number of latent graphs; each shop has one of them with the same probability.
-    lags : int
+    num_lags : int
         K, the order of memory.
     noise_sd : float
         Standard deviation of the noise, above 0.
@@ -87,7 +95,7 @@ def simulate_shops(
         Any of ``"nonlinear"`` (an edge passes tanh, a step, a parabola, or a product with another
         cause of the same node, one kind a pair), ``"spends"`` (roots are spends: positive,
         autocorrelated, 40% zeros, of log-normal scale over shops and channels), ``"confounded"``
-        (hidden drivers of 2 or 3 channels each, which are no edges) and ``"short"`` (length 30).
+        (hidden drivers of 2 or 3 channels each, which are no edges) and ``"short"`` (30 dates).
     mechanism_key : jax.Array, optional
         Key of the mechanisms; ``rng_key`` if not given. Panels with the same one and different
         ``rng_key`` obey the same mechanisms on different graphs and noise.
@@ -113,17 +121,18 @@ def simulate_shops(
     Examples
     --------
     >>> import jax
-    >>> panel = simulate_shops(jax.random.key(0), shops=4, channels=3, length=50)
+    >>> from mmm_bayes import simulate
+    >>> panel = simulate.shops(jax.random.key(0), num_shops=4, num_channels=3, num_dates=50)
     >>> panel.series.shape, panel.nodes
     ((4, 50, 4), ('x0', 'x1', 'x2', 'y'))
     """
     settings = ShopSettings(
         simulation=simulation,
-        shops=shops,
-        channels=channels,
-        length=length,
-        structures=structures,
-        lags=lags,
+        num_shops=num_shops,
+        num_channels=num_channels,
+        num_dates=num_dates,
+        num_structures=num_structures,
+        num_lags=num_lags,
         noise_sd=noise_sd,
         edge_probability=edge_probability,
         root_share=root_share,
@@ -160,7 +169,8 @@ def duplicated_shops(
     Examples
     --------
     >>> import jax
-    >>> panel = simulate_shops(jax.random.key(0), shops=4, channels=3, length=50)
+    >>> from mmm_bayes import simulate
+    >>> panel = simulate.shops(jax.random.key(0), num_shops=4, num_channels=3, num_dates=50)
     >>> duplicated_shops(panel.select([0, 1]), panel.select([1, 2]))
     [('shop1', 'shop1')]
     """
@@ -219,6 +229,6 @@ __all__ = [
     "ShopSettings",
     "SimulatedShops",
     "duplicated_shops",
-    "simulate_shops",
+    "shops",
     "simulate_shops_with_truth",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.scm_checks import (
@@ -58,17 +59,18 @@ class SimulatedSCM:
     truth: xr.Dataset
 
 
-def simulate_scm(
+@renamed(n_rows="num_rows", n_nodes="num_nodes", n_confounders="num_confounders")
+def scm(
     rng_key: Any,
     *,
-    n_rows: int = 500,
-    n_nodes: int = 10,
+    num_rows: int = 500,
+    num_nodes: int = 10,
     expected_degree: float = 3.0,
     mechanism: Mechanism = "nn",
     noise_coeff: float = 0.4,
     noise: Noise = "gaussian",
     edges: Iterable[Sequence[str]] | None = None,
-    n_confounders: int = 0,
+    num_confounders: int = 0,
     rescale: bool = True,
     guide_compat: bool = False,
 ) -> SimulatedSCM:
@@ -90,12 +92,12 @@ def simulate_scm(
     rng_key : jax.Array
         Key; the same key gives the same table. Graph, mechanisms and noise have streams of their
         own: a change of one setting leaves what does not hang on it.
-    n_rows, n_nodes : int
+    num_rows, num_nodes : int
         Size of the table.
     expected_degree : float
-        Expected number of edges over ``n_nodes``. Each node draws its parents among those before it
-        with probability ``p = min(1, 2 expected_degree / (n_nodes - 1))`` each (Erdos-Renyi): from
-        ``expected_degree = (n_nodes - 1) / 2`` on, all nodes are joined.
+        Expected number of edges over ``num_nodes``. Each node draws its parents among those before
+        it with probability ``p = min(1, 2 expected_degree / (num_nodes - 1))`` each (Erdos-Renyi):
+        from ``expected_degree = (num_nodes - 1) / 2`` on, all nodes are joined.
     mechanism : str
         Family of :math:`f_i`: ``"linear"`` (coefficients U(0, 1)), ``"polynomial"`` (parabolas
         clipped to -1 and 1; the noise multiplies the sum with probability 1/2),
@@ -108,8 +110,8 @@ def simulate_scm(
     noise : {"gaussian", "uniform"}
         Uniform takes :math:`z \sim U(0, 1)`.
     edges : iterable of (cause, effect), optional
-        An acyclic graph over ``V0`` to ``V{n_nodes - 1}`` in place of a random one.
-    n_confounders : int
+        An acyclic graph over ``V0`` to ``V{num_nodes - 1}`` in place of a random one.
+    num_confounders : int
         Number of random pairs that share a hidden cause: a root of its own that enters both
         mechanisms as one more cause and is not in the table. A node with hidden causes only is no
         root.
@@ -144,8 +146,9 @@ def simulate_scm(
     Examples
     --------
     >>> import jax
+    >>> from mmm_bayes import simulate
     >>> chain = [("V0", "V1"), ("V1", "V2")]
-    >>> simulated = simulate_scm(jax.random.key(0), n_rows=200, n_nodes=3, edges=chain)
+    >>> simulated = simulate.scm(jax.random.key(0), num_rows=200, num_nodes=3, edges=chain)
     >>> simulated.frame.shape
     (200, 3)
     >>> simulated.truth["order"].values.tolist()
@@ -154,20 +157,24 @@ def simulate_scm(
     edges = list(edges) if isinstance(edges, Iterable) and not isinstance(edges, str) else edges
     nodes = _check(
         edges,
-        sizes={"n_rows": (n_rows, 2), "n_nodes": (n_nodes, 1), "n_confounders": (n_confounders, 0)},
+        sizes={
+            "num_rows": (num_rows, 2),
+            "num_nodes": (num_nodes, 1),
+            "num_confounders": (num_confounders, 0),
+        },
         shares={"expected_degree": expected_degree, "noise_coeff": noise_coeff},
         names={"mechanism": (mechanism, tuple(MECHANISMS)), "noise": (noise, get_args(Noise))},
     )
     rng = streams(rng_key, _STREAMS)
     if edges is None:
-        parents = draw_parents(rng["graph"], n_nodes, expected_degree)
+        parents = draw_parents(rng["graph"], num_nodes, expected_degree)
     else:
         parents = parents_of(edges, nodes)
-    pairs = draw_pairs(rng["confounders"], n_nodes, n_confounders)
+    pairs = draw_pairs(rng["confounders"], num_nodes, num_confounders)
     drawn = _generate(
         rng,
         _with_hidden(parents, pairs),
-        n_rows,
+        num_rows,
         mechanism=mechanism,
         noise_coeff=noise_coeff,
         noise=noise,
@@ -177,7 +184,7 @@ def simulate_scm(
     named = [{nodes[i] for i in into} for into in parents]
     truth = _as_truth(drawn, nodes).assign_attrs(mechanism=mechanism, noise=noise)
     return SimulatedSCM(
-        frame=pd.DataFrame(drawn.values[:, :n_nodes], columns=list(nodes)),
+        frame=pd.DataFrame(drawn.values[:, :num_nodes], columns=list(nodes)),
         nodes=nodes,
         edges=tuple(
             (v, w) for v in nodes for w, into in zip(nodes, named, strict=True) if v in into
@@ -218,6 +225,7 @@ def add_uniform_outliers(
     Examples
     --------
     >>> import jax
+    >>> from mmm_bayes import simulate
     >>> frame = pd.DataFrame({"tv": [0.0, 1.0, 2.0, 4.0]})
     >>> more, positions = add_uniform_outliers(jax.random.key(0), frame, 0.5)
     >>> positions
@@ -259,7 +267,7 @@ def _with_hidden(
 def _generate(
     rng: dict[str, np.random.Generator],
     causes: Sequence[tuple[int, ...]],
-    n_rows: int,
+    num_rows: int,
     *,
     mechanism: Mechanism,
     noise_coeff: float,
@@ -272,8 +280,8 @@ def _generate(
     streams = {part: rng[part].spawn(count) for part in ("roots", "mechanisms", "noise")}
     drawn = _Drawn(
         order=tuple(causal_order(causes)),
-        values=np.empty((n_rows, count)),
-        noise=np.full((n_rows, count), np.nan),
+        values=np.empty((num_rows, count)),
+        noise=np.full((num_rows, count), np.nan),
         noise_mean=np.full(count, np.nan),
         noise_sd=np.full(count, np.nan),
         location=np.zeros(count),
@@ -281,14 +289,14 @@ def _generate(
     )
     for i in drawn.order:
         if causes[i]:
-            z, mean, sd = _draw_noise(streams["noise"][i], n_rows, noise)
+            z, mean, sd = _draw_noise(streams["noise"][i], num_rows, noise)
             drawn.noise[:, i] = noise_coeff * z
             drawn.noise_mean[i], drawn.noise_sd[i] = noise_coeff * mean, noise_coeff * sd
             x = MECHANISMS[mechanism](
                 streams["mechanisms"][i], drawn.values[:, list(causes[i])], drawn.noise[:, i]
             )
         else:
-            x = draw_mixture(streams["roots"][i], n_rows, by_component=by_component)
+            x = draw_mixture(streams["roots"][i], num_rows, by_component=by_component)
         if rescale:
             drawn.location[i], drawn.scale[i] = _moments(x)
         drawn.values[:, i] = (x - drawn.location[i]) / drawn.scale[i]
@@ -296,14 +304,14 @@ def _generate(
 
 
 def _draw_noise(
-    rng: np.random.Generator, n_rows: int, noise: Noise
+    rng: np.random.Generator, num_rows: int, noise: Noise
 ) -> tuple[np.ndarray, float, float]:
     """Noise of one node, and its mean and standard deviation given what is drawn once a node."""
     spread, offset = rng.uniform(), rng.choice((-2.0, 2.0))
     if noise == "gaussian":
-        return spread * rng.standard_normal(n_rows) + offset, offset, spread
+        return spread * rng.standard_normal(num_rows) + offset, offset, spread
     uniform_sd = 12**-0.5
-    return spread * rng.uniform(size=n_rows) + offset, spread / 2 + offset, spread * uniform_sd
+    return spread * rng.uniform(size=num_rows) + offset, spread / 2 + offset, spread * uniform_sd
 
 
 def _moments(x: np.ndarray) -> tuple[float, float]:
@@ -340,12 +348,12 @@ def _check(
     """Return the names of the nodes, or raise with all that is wrong."""
     findings = size_findings(sizes)
     nodes: tuple[str, ...] = ()
-    if not {"n_nodes", "n_confounders"} & {finding.where for finding in findings}:
-        n_nodes, n_confounders = sizes["n_nodes"][0], sizes["n_confounders"][0]
-        nodes = tuple(f"V{i}" for i in range(n_nodes))
-        findings += confounder_findings(n_confounders, n_nodes)
+    if not {"num_nodes", "num_confounders"} & {finding.where for finding in findings}:
+        num_nodes, num_confounders = sizes["num_nodes"][0], sizes["num_confounders"][0]
+        nodes = tuple(f"V{i}" for i in range(num_nodes))
+        findings += confounder_findings(num_confounders, num_nodes)
         findings += [] if edges is None else edge_findings(edges, nodes)
     findings += [*share_findings(shares), *name_findings(names)]
     if findings:
-        raise DataError(findings, "the settings of simulate_scm")
+        raise DataError(findings, "the settings of simulate.scm")
     return nodes

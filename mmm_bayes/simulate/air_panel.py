@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.scm_checks import size_findings
@@ -63,13 +64,14 @@ class _World(NamedTuple):
     scale: NDArray
 
 
-def simulate_air_shops(
+@renamed(shops="num_shops", length="num_dates", structures="num_structures")
+def air_shops(
     rng_key: Any,
     *,
-    shops: int = 50,
-    length: int = 676,
+    num_shops: int = 50,
+    num_dates: int = 676,
     start: str = "2021-01-30",
-    structures: int = 4,
+    num_structures: int = 4,
 ) -> ShopPanel:
     r"""Simulate shops of an online platform: brand advertising, views, effect advertising, sales.
 
@@ -94,11 +96,11 @@ def simulate_air_shops(
     rng_key : jax.Array
         Key; the same key gives the same panel. Each shop has a stream of its own: one more leaves
         the others as they are.
-    shops, length : int
+    num_shops, num_dates : int
         Number of shops and of days.
     start : str
         First day.
-    structures : int
+    num_structures : int
         Number of types of shops, each with a graph; a shop is of each with the same probability.
 
     Returns
@@ -119,16 +121,17 @@ def simulate_air_shops(
     Examples
     --------
     >>> import jax
-    >>> panel = simulate_air_shops(jax.random.key(0), shops=3, length=30)
+    >>> from mmm_bayes import simulate
+    >>> panel = simulate.air_shops(jax.random.key(0), num_shops=3, num_dates=30)
     >>> panel.series.shape, panel.target, bool(panel.series.min() >= 0)
     ((3, 30, 13), 'gmv', True)
     """
-    world = _draw_world(rng_key, shops, length, start, structures)
+    world = _draw_world(rng_key, num_shops, num_dates, start, num_structures)
     levels = _run(world.funnel, world.kind, world.context, world.own)
     return ShopPanel(
         series=(levels * world.scale)[:, _BURN_IN:],
         nodes=AIR_NODES,
-        shops=tuple(f"shop{i}" for i in range(shops)),
+        shops=tuple(f"shop{i}" for i in range(num_shops)),
         context=world.context[:, _BURN_IN:],
         context_names=AIR_CONTEXT,
         dates=world.dates[_BURN_IN:],
@@ -138,15 +141,16 @@ def simulate_air_shops(
     )
 
 
+@renamed(shops="num_shops", length="num_dates", structures="num_structures")
 def air_contributions(
     rng_key: Any,
     *,
-    shops: int = 50,
-    length: int = 676,
+    num_shops: int = 50,
+    num_dates: int = 676,
     start: str = "2021-01-30",
-    structures: int = 4,
+    num_structures: int = 4,
 ) -> NDArray:
-    r"""What each node truly brought to the sales of each shop of :func:`simulate_air_shops`.
+    r"""What each node truly brought to the sales of each shop of :func:`simulate.air_shops`.
 
     Sales of all days less those under :math:`do(x_i = 0)` on all of them, on the same noise,
     promotions and competition: what goes through other nodes is in it, and so is what advertising
@@ -154,7 +158,7 @@ def air_contributions(
 
     Parameters
     ----------
-    rng_key, shops, length, start, structures
+    rng_key, num_shops, num_dates, start, num_structures
         As the panel was drawn.
 
     Returns
@@ -165,11 +169,12 @@ def air_contributions(
     Examples
     --------
     >>> import jax
-    >>> brought = air_contributions(jax.random.key(0), shops=3, length=30)
+    >>> from mmm_bayes import simulate
+    >>> brought = air_contributions(jax.random.key(0), num_shops=3, num_dates=30)
     >>> brought.shape, bool((brought >= 0).all())
     ((3, 12), True)
     """
-    world = _draw_world(rng_key, shops, length, start, structures)
+    world = _draw_world(rng_key, num_shops, num_dates, start, num_structures)
 
     def sales(own: NDArray) -> NDArray:
         levels = _run(world.funnel, world.kind, world.context, own)
@@ -184,16 +189,23 @@ def air_contributions(
     return sales(world.own)[:, None] - np.stack([without(node) for node in range(_GMV)], axis=1)
 
 
-def _draw_world(rng_key: Any, shops: int, length: int, start: str, structures: int) -> _World:
+def _draw_world(
+    rng_key: Any, num_shops: int, num_dates: int, start: str, num_structures: int
+) -> _World:
     dates = _dates(
-        start, {"shops": (shops, 1), "length": (length, 2), "structures": (structures, 1)}
+        start,
+        {
+            "num_shops": (num_shops, 1),
+            "num_dates": (num_dates, 2),
+            "num_structures": (num_structures, 1),
+        },
     )
     rng = streams(rng_key, ("funnel", "economy", "shops"))
-    funnel = _draw_funnel(rng["funnel"], structures)
+    funnel = _draw_funnel(rng["funnel"], num_structures)
     week = np.array([-0.1, -0.12, -0.08, -0.05, 0.05, 0.18, 0.12])[np.asarray(dates.day_of_week)]
     economy = _ar(rng["economy"], 0.99, (len(dates), 1))[:, 0]
     events = _events(dates)
-    drawn = [_draw_shop(part, funnel, events) for part in rng["shops"].spawn(shops)]
+    drawn = [_draw_shop(part, funnel, events) for part in rng["shops"].spawn(num_shops)]
     kind = np.array([shop.kind for shop in drawn])
     context = np.stack(
         [
@@ -213,9 +225,11 @@ def _dates(start: str, sizes: dict[str, tuple[Any, int]]) -> pd.DatetimeIndex:
         text = f"start should be a date, but is {start!r}."
         found.append(Finding("setting", "error", text, "Write YYYY-MM-DD.", where="start"))
     if found:
-        raise DataError(found, "the settings of simulate_air_shops")
-    length, first = sizes["length"][0], pd.Timestamp(start)
-    return pd.date_range(first - pd.Timedelta(days=_BURN_IN), periods=length + _BURN_IN, freq="D")
+        raise DataError(found, "the settings of simulate.air_shops")
+    num_dates, first = sizes["num_dates"][0], pd.Timestamp(start)
+    return pd.date_range(
+        first - pd.Timedelta(days=_BURN_IN), periods=num_dates + _BURN_IN, freq="D"
+    )
 
 
 def _draw_funnel(rng: np.random.Generator, structures: int) -> _Funnel:

@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.generate import ar1
 from mmm_bayes.simulate.response import ADSTOCKS, SATURATIONS
@@ -193,11 +194,12 @@ class SimulatedMediation:
         return self._world.run(off=channel, rows=rows)[TARGET]
 
 
-def simulate_mediation(
+@renamed(weeks="num_weeks")
+def mediation(
     rng_key: RngKey,
     *,
     world: WorldName = "full",
-    weeks: int = 156,
+    num_weeks: int = 156,
     confounding: float = 1.0,
     noise: float = 0.05,
     start: str = "2022-01-03",
@@ -210,7 +212,7 @@ def simulate_mediation(
         Random key; curves, effects and noise all follow from it.
     world : {"full", "example"}
         Which graph.
-    weeks : int
+    num_weeks : int
         Number of weeks, 52 or more.
     confounding : float
         How strongly demand and season drive media: 1 is about half of the variance of plans.
@@ -222,13 +224,13 @@ def simulate_mediation(
     Raises
     ------
     ValueError
-        If weeks are fewer than 52, a number is negative, or the world is unknown.
+        If there are fewer than 52 weeks, a number is negative, or the world is unknown.
     """
     wrong = []
     if world not in _WORLDS:
         wrong.append(f"world should be one of {', '.join(_WORLDS)}, but is {world!r}.")
-    if weeks < 52:
-        wrong.append(f"weeks should be 52 or more, but is {weeks}.")
+    if num_weeks < 52:
+        wrong.append(f"num_weeks should be 52 or more, but is {num_weeks}.")
     if confounding < 0:
         wrong.append(f"confounding should be 0 or more, but is {confounding}.")
     if noise <= 0:
@@ -236,7 +238,7 @@ def simulate_mediation(
     if wrong:
         raise ValueError(" ".join(wrong))
     spec = _WORLDS[world]
-    draws = _World(spec, rng_key, weeks, confounding, noise)
+    draws = _World(spec, rng_key, num_weeks, confounding, noise)
     observed = draws.run()
     off = {channel: draws.run(off=channel) for channel in spec.channels}
     own = {channel: draws.run(off=channel, direct=True) for channel in spec.channels}
@@ -250,7 +252,7 @@ def simulate_mediation(
     effects = pd.DataFrame(rows, columns=names).set_index("channel")
     columns = (*spec.channels, *spec.controls, TARGET)
     frame = pd.DataFrame({name: observed[name] for name in columns})
-    frame.insert(0, "week", pd.date_range(start, periods=weeks, freq="W-MON"))
+    frame.insert(0, "week", pd.date_range(start, periods=num_weeks, freq="W-MON"))
     data = MMMData.from_dataframe(
         frame,
         date="week",

@@ -45,7 +45,7 @@ class SimulatedLift:
     true_lift: float
 
 
-def simulate_lift_test(
+def lift_test(
     rng_key: jax.Array,
     simulated: SimulatedMMM,
     channel: str,
@@ -68,7 +68,7 @@ def simulate_lift_test(
     rng_key
         Key of the error of measurement.
     simulated
-        World of :func:`simulate_mmm` with ``likelihood="normal"``.
+        World of :func:`simulate.mmm` with ``likelihood="normal"``.
     channel, start, end, geos, measured_until
         As in :class:`LiftTest`.
     factor

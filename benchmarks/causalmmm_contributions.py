@@ -17,13 +17,13 @@ from sklearn.linear_model import RidgeCV
 import mmm_bayes as mb
 from mmm_bayes.data.panel import ShopPanel
 
-SETTINGS = {"lags": 4, "edge_probability": 0.1}
-SIZE = {"shops": 20, "length": 365}
+SETTINGS = {"num_lags": 4, "edge_probability": 0.1}
+SIZE = {"num_shops": 20, "num_dates": 365}
 
 
 def regression(panel: ShopPanel) -> np.ndarray:
     """Shares of sales (shop, node) by a ridge regression a shop."""
-    lags, found = SETTINGS["lags"], []
+    lags, found = SETTINGS["num_lags"], []
     for series, context in zip(panel.series, panel.context, strict=True):
         sales, mean = series[lags:, -1], series.mean(0)
         logs = np.log1p(series / np.where(mean > 0, mean, 1.0))

@@ -46,7 +46,7 @@ def fits(folder: Path, draws: int) -> None:
             continue
         spec = mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], sampler=sampler)
         if name == "geo_40":
-            sizes = {"n_dates": 156, "n_geos": 40, "n_channels": 5, "n_controls": 3}
+            sizes = {"num_dates": 156, "num_geos": 40, "num_channels": 5, "num_controls": 3}
             data = mb.simulate.mmm(jax.random.key(5), **sizes).data
         else:
             data = mb.load_dataset("national_weekly")

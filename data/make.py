@@ -16,9 +16,9 @@ from mmm_bayes.simulate.media_mix import SimulatedMMM
 SETTINGS: dict[str, dict[str, Any]] = {
     "national_weekly": {
         "seed": 2024,
-        "n_dates": 156,
-        "n_channels": 5,
-        "n_controls": 2,
+        "num_dates": 156,
+        "num_channels": 5,
+        "num_controls": 2,
         "confounding": 0.8,
         "media_share": 0.28,
         "noise": 0.3,
@@ -32,10 +32,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "geo_weekly": {
         "seed": 7,
-        "n_dates": 104,
-        "n_geos": 12,
-        "n_channels": 4,
-        "n_controls": 2,
+        "num_dates": 104,
+        "num_geos": 12,
+        "num_channels": 4,
+        "num_controls": 2,
         "impressions": True,
         "noise": 0.35,
         "parameters": {

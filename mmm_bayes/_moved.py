@@ -36,7 +36,8 @@ _MODULES = {
         "refutation refutation_report sensitivity",
     },
     "data": {
-        "runtime": "cells findings netcdf_file run_folder text_file whole_file>atomic_write "
+        "data": "cells>cell_values",
+        "runtime": "findings netcdf_file run_folder text_file whole_file>atomic_write "
         "zip_file streams",
         "simulate": "simulate>media_mix simulate_lift>lift_tests scm>scm_table "
         "mediation>mediation_table shops>shop_panel shops_air>air_panel",

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from mmm_bayes.causal.graph.checks import GraphError
     from mmm_bayes.causal.identify.criteria import IdentificationError
     from mmm_bayes.causal_mmm.networks.training_checkpoint import TrainingWarning
+    from mmm_bayes.inference.chain_runner import NoFiniteStartError
     from mmm_bayes.inference.checkpoint import SamplingWarning
     from mmm_bayes.inference.memory import FitMemoryError
     from mmm_bayes.inference.sharding import DevicesError
-    from mmm_bayes.inference.walk import NoFiniteStartError
     from mmm_bayes.many_fits.fit_cells import FolderError
     from mmm_bayes.many_fits.fit_map import FitMapError
     from mmm_bayes.many_fits.map_fits import FitsWarning
@@ -76,7 +76,7 @@ __getattr__, __dir__ = lazy_names(
         "IdentificationError": "causal.identify.criteria",
         "ModelDataError": "model.checks",
         "ModelSpecError": "model.spec",
-        "NoFiniteStartError": "inference.walk",
+        "NoFiniteStartError": "inference.chain_runner",
         "ReportError": "present.report.write",
         "ResultsError": "runtime.jobs.store",
         "RunError": "runtime.jobs.tasks",

@@ -37,7 +37,7 @@ def test_old_names_of_the_top_work_with_a_warning():
 
 def test_an_error_is_caught_under_its_old_name():
     with pytest.warns(DeprecationWarning, match="mmm_bayes.errors.DataError"):
-        caught = mb.DataError
+        caught = getattr(mb, "DataError")  # noqa: B009 - the spelling of before
     with pytest.raises(caught):
         raise mb.errors.DataError([Finding("check", "error", "Wrong.", "Mend it.")])
 

@@ -52,9 +52,9 @@ def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any)
     key_mechanisms, key_shops, key_unseen = jax.random.split(rng_key, 3)
     common: dict[str, Any] = {
         "simulation": settings.simulation,
-        "channels": settings.channels,
-        "length": settings.length,
-        "structures": settings.structures,
+        "num_channels": settings.channels,
+        "num_dates": settings.length,
+        "num_structures": settings.structures,
         "mechanism_key": key_mechanisms,
         **more,
     }

@@ -68,10 +68,10 @@ def _case(family: str) -> tuple[MMMData, ModelSpec]:
             likelihood={"family": "negative_binomial"},
         )
     elif family == "geo":
-        data = _simulated(n_geos=3)
+        data = _simulated(num_geos=3)
         spec = ModelSpec(media={"max_lag": 4, "effect": "roas"}, geo={"media": "log_normal"})
     else:
-        data = _simulated(n_geos=3, likelihood="lognormal")
+        data = _simulated(num_geos=3, likelihood="lognormal")
         spec = ModelSpec(
             media={"max_lag": 4},
             geo={"media": "normal", "controls": "pooled"},

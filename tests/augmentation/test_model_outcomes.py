@@ -59,7 +59,7 @@ def data_with(likelihood: Any = "normal", n_geos: int = 1) -> MMMData:
         num_dates=WEEKS,
         num_channels=3,
         num_controls=2,
-        num_geos=n_geos,
+        num_geos=num_geos,
         likelihood=likelihood,
     ).data
 
@@ -140,8 +140,8 @@ def spec_without(data: MMMData, **sections: Any) -> ModelSpec:
     return with_exclusions(spec_with(**sections, sampler=FEW), data, PILLOW)
 
 
-def fit_without(n_geos: int, **sections: Any) -> FitResult:
-    data = data_with(n_geos=n_geos)
+def fit_without(num_geos: int, **sections: Any) -> FitResult:
+    data = data_with(num_geos=num_geos)
     spec = spec_without(data, channels=EFFECTS, **sections)
     return MMM(data, spec).fit(jax.random.key(1), progress=False, prior_draws=120)
 

@@ -39,7 +39,7 @@ def spec_with(**sections: Any) -> ModelSpec:
 
 
 def data_with(**settings: Any) -> MMMData:
-    sizes: dict[str, Any] = {"n_dates": WEEKS, "n_channels": 2, "n_controls": 2}
+    sizes: dict[str, Any] = {"num_dates": WEEKS, "num_channels": 2, "num_controls": 2}
     return simulate.mmm(jax.random.key(51), **(sizes | settings)).data
 
 
@@ -238,7 +238,7 @@ def test_the_mixture_is_bounded_by_the_information() -> None:
 
 def test_channels_that_the_graph_separates_get_few_rows() -> None:
     """Two channels that move together in the table, and a graph with and without their bond."""
-    data = data_with(n_controls=0)
+    data = data_with(num_controls=0)
     frame = data.to_frame()
     rng = np.random.default_rng(5)
     plan = np.exp(rng.normal(0.0, 0.6, WEEKS))
@@ -448,7 +448,7 @@ ROOTS = CausalGraph((*CAUSES, "sales"), [(name, "sales") for name in CAUSES])
 
 
 def panel() -> MMM:
-    return MMM(data_with(n_geos=3, n_dates=40), spec_with())
+    return MMM(data_with(num_geos=3, num_dates=40), spec_with())
 
 
 def test_panels_are_augmented_geo_by_geo() -> None:
@@ -482,10 +482,10 @@ def test_panels_are_fitted(form: Any, estimator: str | None) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["log_normal", "student_t", "negative_binomial", "poisson"])
-@pytest.mark.parametrize("n_geos", [1, 3])
+@pytest.mark.parametrize("num_geos", [1, 3])
 def test_other_likelihoods_run(family: str, n_geos: int) -> None:
     source = {"log_normal": "lognormal", "student_t": "normal"}.get(family, "negative_binomial")
-    data = data_with(likelihood=source, n_dates=40, n_geos=n_geos)
+    data = data_with(likelihood=source, num_dates=40, num_geos=num_geos)
     spec = spec_with(likelihood={"family": family}, geo={"media": "log_normal"})
     fit = quick(MMM(data, spec), 8, augmentation=CausalDA(GRAPH, mixture=0.3))
     assert all(np.isfinite(draws).all() for draws in scalars(fit).values())

@@ -97,5 +97,5 @@ def prior_fit(
 
 def simulated(**settings: Any) -> MMMData:
     """A short table of three channels."""
-    defaults: dict[str, Any] = {"n_dates": 60, "n_channels": 3, "n_controls": 1, "max_lag": 5}
+    defaults: dict[str, Any] = {"num_dates": 60, "num_channels": 3, "num_controls": 1, "max_lag": 5}
     return simulate.mmm(jax.random.key(11), **(defaults | settings)).data

@@ -20,7 +20,7 @@ def fitted() -> Fitted:
 
 @pytest.fixture(scope="module")
 def geo() -> Fitted:
-    return prior_fit(simulated(n_geos=3), ModelSpec(media={"max_lag": 4, "effect": "roas"}), 40)
+    return prior_fit(simulated(num_geos=3), ModelSpec(media={"max_lag": 4, "effect": "roas"}), 40)
 
 
 @pytest.fixture(scope="module")

@@ -31,10 +31,10 @@ def families() -> dict[str, tuple[dict, dict]]:
             {"media": lags, "likelihood": {"family": "negative_binomial"}},
         ),
         "geo_log": (
-            {"n_geos": 3, "likelihood": "lognormal", "impressions": True},
+            {"num_geos": 3, "likelihood": "lognormal", "impressions": True},
             {"media": lags, "likelihood": {"family": "log_normal"}},
         ),
-        "geo_roas": ({"n_geos": 3}, {"media": lags | {"effect": "roas"}}),
+        "geo_roas": ({"num_geos": 3}, {"media": lags | {"effect": "roas"}}),
     }
 
 
@@ -131,7 +131,7 @@ def test_carry_out_is_conserved():
 
     A linear response is one for which parts add up.
     """
-    data = simulated(n_geos=2)
+    data = simulated(num_geos=2)
     own = prior_fit(data, ModelSpec(media={"max_lag": MAX_LAG, "saturation": "none"}), draws=10)
     parts = []
     for first in range(0, data.n_dates, PERIODS):

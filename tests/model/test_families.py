@@ -182,11 +182,11 @@ def test_structures_of_equal_specs_share_one_program(national_data: MMMData) -> 
     assert other is not first
 
 
-@pytest.mark.parametrize("n_geos", [1, 3])
+@pytest.mark.parametrize("num_geos", [1, 3])
 @pytest.mark.parametrize("marginal", [True, False])
-def test_a_constant_control_has_its_value_in_every_geo(n_geos: int, marginal: bool) -> None:
+def test_a_constant_control_has_its_value_in_every_geo(num_geos: int, marginal: bool) -> None:
     data = simulate.mmm(
-        jax.random.key(7), num_dates=30, num_geos=n_geos, num_channels=1, num_controls=2
+        jax.random.key(7), num_dates=30, num_geos=num_geos, num_channels=1, num_controls=2
     ).data
     first, _ = data.controls
     fixed = {first: {"dist": "constant", "value": 0.3}}

@@ -23,7 +23,7 @@ SPEC = mb.ModelSpec(media={"max_lag": 3})
 
 @functools.cache
 def base() -> Fitted:
-    return prior_fit(simulated(n_dates=30), SPEC, draws=20)
+    return prior_fit(simulated(num_dates=30), SPEC, draws=20)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import pytest
 from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError
-from mmm_bayes.simulate import air as shops_air
+from mmm_bayes.simulate import air_panel as shops_air
 from mmm_bayes.simulate.air_panel import AIR_GROUPS, AIR_NODES, air_contributions
 from mmm_bayes.simulate.shop_panel import duplicated_shops
 
@@ -119,7 +119,7 @@ def test_every_wrong_setting_is_reported() -> None:
 
 
 def test_contributions_are_of_what_has_a_path_to_sales() -> None:
-    size = {"shops": 6, "length": 40}
+    size = {"num_shops": 6, "num_dates": 40}
     panel = simulate.air_shops(jax.random.key(5), **size)
     brought = air_contributions(jax.random.key(5), **size)
     total = panel.series[..., GMV].sum(1)
@@ -146,7 +146,7 @@ def test_contributions_of_one_edge_by_hand(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         shops_air, "_draw_funnel", lambda rng, n: drawn(rng, n)._replace(graphs=graph)
     )
-    size = {"shops": 3, "length": 30, "structures": 1}
+    size = {"num_shops": 3, "num_dates": 30, "num_structures": 1}
     brought = air_contributions(jax.random.key(6), **size)
     world = shops_air._draw_world(jax.random.key(6), 3, 30, "2021-01-30", 1)
     factor = world.own * np.exp(world.context[..., :3] @ world.funnel.tilt.T)

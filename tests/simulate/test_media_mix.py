@@ -21,13 +21,15 @@ LIKELIHOODS = ["normal", "lognormal", "negative_binomial"]
 
 
 def draw(seed: int = 0, **changes) -> SimulatedMMM:
-    settings = {"n_dates": 60, "n_channels": 3, "max_lag": 6, "confounding": 0.5}
+    settings = {"num_dates": 60, "num_channels": 3, "max_lag": 6, "confounding": 0.5}
     return simulate.mmm(jax.random.key(seed), **{**settings, **changes})
 
 
 @pytest.fixture(scope="module", params=LIKELIHOODS)
 def panel(request: pytest.FixtureRequest) -> SimulatedMMM:
-    return draw(likelihood=request.param, n_geos=3, n_dates=30, impressions=True, n_controls=3)
+    return draw(
+        likelihood=request.param, num_geos=3, num_dates=30, impressions=True, num_controls=3
+    )
 
 
 def curve(x: float, ec: float, slope: float) -> float:
@@ -126,7 +128,7 @@ def test_same_key_same_data_and_other_key_other_data() -> None:
 
 
 def test_one_more_control_leaves_the_spends() -> None:
-    np.testing.assert_array_equal(draw(n_controls=1).data.ds["spend"], draw().data.ds["spend"])
+    np.testing.assert_array_equal(draw(num_controls=1).data.ds["spend"], draw().data.ds["spend"])
 
 
 def test_tables_pass_the_checks(panel: SimulatedMMM) -> None:
@@ -156,7 +158,7 @@ def test_noise_has_the_stated_size() -> None:
     """Standard error of a standard deviation from n draws is 1 / sqrt(2 n); 4 of them."""
     n = 4000
     for likelihood in ("normal", "lognormal"):
-        simulated = draw(n_dates=n, likelihood=likelihood, noise=0.4, freq="D")
+        simulated = draw(num_dates=n, likelihood=likelihood, noise=0.4, freq="D")
         truth, target = simulated.truth, simulated.data.ds["target"]
         sigma = float(truth["noise_scale"])
         error = target - truth["mu"]
@@ -167,7 +169,7 @@ def test_noise_has_the_stated_size() -> None:
 
 def test_counts_vary_as_a_negative_binomial() -> None:
     n = 4000
-    simulated = draw(n_dates=n, likelihood="negative_binomial", freq="D", noise=0.4)
+    simulated = draw(num_dates=n, likelihood="negative_binomial", freq="D", noise=0.4)
     truth, y = simulated.truth, simulated.data.ds["target"]
     assert (y % 1 == 0).all()
     mu = truth["mu"]
@@ -179,7 +181,7 @@ def test_counts_vary_as_a_negative_binomial() -> None:
 
 def test_confounder_moves_search_spend_and_sales() -> None:
     def likeness(confounding: float) -> float:
-        simulated = draw(3, n_dates=1000, freq="D", confounding=confounding)
+        simulated = draw(3, num_dates=1000, freq="D", confounding=confounding)
         spend = np.log(simulated.data.ds["spend"].sel(channel="search", geo="national"))
         return float(np.corrcoef(spend, simulated.truth["demand"])[0, 1])
 
@@ -225,15 +227,15 @@ def test_other_curves_rise_from_zero_to_below_one(saturation: str) -> None:
 
 @pytest.mark.parametrize("freq", ["D", "MS", "YS"])
 def test_other_steps(freq: str) -> None:
-    data = draw(freq=freq, n_dates=48).data
+    data = draw(freq=freq, num_dates=48).data
     assert (data.n_dates, data.time_step.alias) == (48, freq)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_dates": 2}, "n_dates should be at least 8"),
-        ({"n_channels": 0}, "n_channels should be at least 1"),
+        ({"num_dates": 2}, "num_dates should be at least 8"),
+        ({"num_channels": 0}, "num_channels should be at least 1"),
         ({"media_share": 1.2}, "media_share should lie in"),
         ({"likelihood": "gamma"}, "likelihood should be one of"),
         ({"adstock": "geometrc"}, r"Did you mean 'geometric'"),
@@ -247,6 +249,6 @@ def test_refused(changes: dict, message: str) -> None:
         draw(**changes)
 
 
-def test_a_number_is_no_key() -> None:
-    with pytest.raises(TypeError, match=r"jax\.random\.key\(seed\)"):
-        simulate.mmm(3)
+def test_a_word_is_no_key() -> None:
+    with pytest.raises(TypeError, match=r"jax\.random\.key"):
+        simulate.mmm("3")

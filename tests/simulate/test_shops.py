@@ -24,13 +24,20 @@ from mmm_bayes.simulate.shop_panel import (
 )
 from mmm_bayes.simulate.shops_graph import draw_graph
 
-SMALL = {"shops": 3, "channels": 5, "length": 25, "lags": 3, "burn_in": 10, "structures": 2}
+SMALL = {
+    "num_shops": 3,
+    "num_channels": 5,
+    "num_dates": 25,
+    "num_lags": 3,
+    "burn_in": 10,
+    "num_structures": 2,
+}
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "own mechanisms": {"mechanisms": "shop"},
-    "nonlinear": {"difficulty": ("nonlinear",), "channels": 7},
+    "nonlinear": {"difficulty": ("nonlinear",), "num_channels": 7},
     "spends": {"difficulty": ("spends",)},
-    "confounded": {"difficulty": ("confounded",), "channels": 8},
+    "confounded": {"difficulty": ("confounded",), "num_channels": 8},
     "all": {"difficulty": ("nonlinear", "spends", "confounded", "short"), "simulation": 2},
 }
 
@@ -59,7 +66,7 @@ def edge(shape: int, x: float, other: float, unit: float) -> float:
 def loop(s: SimulatedShops, shop: int) -> np.ndarray:
     """States of one shop by the formulas; roots that are spends are taken as they came."""
     graph = s.graphs[s.panel.structure[shop]]  # type: ignore[index]
-    m, unit, lags = s.mechanisms, s.settings.noise_sd, s.settings.lags
+    m, unit, lags = s.mechanisms, s.settings.noise_sd, s.settings.num_lags
     own = shop if len(m.weights) > 1 else 0
     (a, b, g), w, shapes = m.roots[own], m.weights[own], m.shapes[own]
     e, pushes = s.noise[shop], unit * s.hidden[shop] @ m.loadings
@@ -96,7 +103,7 @@ def test_series_follow_from_the_formulas(case: str) -> None:
     if "nonlinear" in s.settings.difficulty:
         used = s.mechanisms.shapes[0][s.graphs.any(0)]
         assert set(used) == {0, 1, 2, 3}
-    for shop in range(s.settings.shops):
+    for shop in range(s.settings.num_shops):
         x = loop(s, shop)
         np.testing.assert_allclose(s.states[shop], x, rtol=1e-10, atol=1e-12)
         channels = s.panel.series[shop, :, :-1]
@@ -106,8 +113,8 @@ def test_series_follow_from_the_formulas(case: str) -> None:
 
 
 def test_curve_of_simulation_2_follows_the_context() -> None:
-    one = truth(5, shops=40, length=300)
-    two = truth(5, shops=40, length=300, simulation=2)
+    one = truth(5, num_shops=40, num_dates=300)
+    two = truth(5, num_shops=40, num_dates=300, simulation=2)
     np.testing.assert_array_equal(one.panel.series[..., :-1], two.panel.series[..., :-1])
     y = two.panel.series[..., -1]
     assert 0 < y.min() < 0.1 < 0.9 < y.max() < 1
@@ -137,8 +144,8 @@ def test_curve_of_simulation_2_follows_the_context() -> None:
 @pytest.mark.parametrize("mechanisms", ["shared", "shop"])
 def test_more_shops_keep_the_first(difficulty: tuple[Any, ...], mechanisms: Any) -> None:
     settings = {**SMALL, "difficulty": difficulty, "mechanisms": mechanisms}
-    few = simulate.shops(key(1), **{**settings, "shops": 6})
-    many = simulate.shops(key(1), **{**settings, "shops": 15})
+    few = simulate.shops(key(1), **{**settings, "num_shops": 6})
+    many = simulate.shops(key(1), **{**settings, "num_shops": 15})
     first = many.select(slice(0, 6))
     np.testing.assert_allclose(few.series, first.series, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(few.context, first.context)
@@ -147,14 +154,14 @@ def test_more_shops_keep_the_first(difficulty: tuple[Any, ...], mechanisms: Any)
 
 
 def test_one_setting_leaves_the_other_draws() -> None:
-    plain = truth(2, channels=8)
+    plain = truth(2, num_channels=8)
     for change in ("nonlinear", "spends", "confounded"):
-        other = truth(2, channels=8, difficulty=(change,))
+        other = truth(2, num_channels=8, difficulty=(change,))
         np.testing.assert_array_equal(plain.graphs, other.graphs)
         np.testing.assert_array_equal(plain.noise, other.noise)
         np.testing.assert_array_equal(plain.mechanisms.weights, other.mechanisms.weights)
         assert not np.allclose(plain.states, other.states)
-    assert truth(2, length=200, difficulty=("short",)).panel.length == 30
+    assert truth(2, num_dates=200, difficulty=("short",)).panel.length == 30
 
 
 def test_mechanism_key_shares_mechanisms_on_other_graphs() -> None:
@@ -178,7 +185,9 @@ def test_given_graphs_are_obeyed() -> None:
     panel = simulate.shops(key(0), **SMALL, graphs=graphs)
     assert panel.adjacency is not None
     assert (panel.adjacency == graphs).all()
-    x = simulate.shops(key(0), **{**SMALL, "length": 2000, "shops": 1}, graphs=graphs).series[0]
+    x = simulate.shops(
+        key(0), **{**SMALL, "num_dates": 2000, "num_shops": 1}, graphs=graphs
+    ).series[0]
     correlation = np.corrcoef(x.T)
     # Nodes 2, 3 and 4 stand alone: correlations of nearly white series, 5 errors.
     assert np.abs(correlation[2:5, [0, 1, 5]]).max() < 5 / math.sqrt(2000)
@@ -203,14 +212,20 @@ def test_noise_is_each_shops_own() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_two_series_are_equal(case: str) -> None:
-    panel = truth(6, **{**CASES[case], "shops": 60, "structures": 1}).panel
+    panel = truth(6, **{**CASES[case], "num_shops": 60, "num_structures": 1}).panel
     assert duplicated_shops(panel) == []
     rows = panel.series.reshape(60, -1)
     assert len(np.unique(rows, axis=0)) == 60
 
 
 def test_a_root_that_diverges_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"shops": 30, "channels": 3, "length": 100, "burn_in": 50, "structures": 2}
+    settings = {
+        "num_shops": 30,
+        "num_channels": 3,
+        "num_dates": 100,
+        "burn_in": 50,
+        "num_structures": 2,
+    }
     monkeypatch.setattr(
         shops_draw,
         "draw_roots",
@@ -257,7 +272,7 @@ def test_graphs(channels: int, share: float, p: float) -> None:
 
 
 def test_structures_are_uniform_and_fill_the_adjacency() -> None:
-    s = truth(8, shops=500, structures=4, length=2, burn_in=0)
+    s = truth(8, num_shops=500, num_structures=4, num_dates=2, burn_in=0)
     counts = np.bincount(s.panel.structure, minlength=4)  # type: ignore[arg-type]
     assert stats.chisquare(counts).pvalue > 1e-3
     np.testing.assert_array_equal(s.panel.adjacency, s.graphs[s.panel.structure])
@@ -312,7 +327,7 @@ def granger(x: np.ndarray, lags: int) -> np.ndarray:
 
 
 def test_spends_are_positive_autocorrelated_and_zero_inflated() -> None:
-    s = truth(12, shops=40, length=800, difficulty=("spends",))
+    s = truth(12, num_shops=40, num_dates=800, difficulty=("spends",))
     is_root = ~s.panel.adjacency.any(1)  # type: ignore[union-attr]
     is_root[:, -1] = False
     spends = s.panel.series.transpose(0, 2, 1)[is_root]
@@ -431,7 +446,7 @@ def test_every_wrong_setting_is_reported() -> None:
     with pytest.raises(DataError, match="tuple of names"):
         simulate.shops(key(0), difficulty="short")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"jax\.random\.key"):
-        simulate.shops(0)
+        simulate.shops("0")
 
 
 @pytest.mark.parametrize(

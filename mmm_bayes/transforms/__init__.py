@@ -1,5 +1,7 @@
 """Transforms of media and time: pure JAX functions, without samples or state."""
 
+from typing import Any
+
 from mmm_bayes.transforms.adstock import (
     ADSTOCKS,
     Adstock,
@@ -14,7 +16,7 @@ from mmm_bayes.transforms.adstock import (
     weibull_pdf_adstock,
     weibull_pdf_kernel,
 )
-from mmm_bayes.transforms.basis import bspline_basis, equispaced_knots, fourier, hat_basis
+from mmm_bayes.transforms.basis import equispaced_knots, fourier, hat_basis
 from mmm_bayes.transforms.convolution import (
     PreparedConvolution,
     causal_convolution,
@@ -23,14 +25,10 @@ from mmm_bayes.transforms.convolution import (
     prepare_convolution,
 )
 from mmm_bayes.transforms.hsgp import (
-    SPECTRAL_DENSITIES,
     HSGPBasis,
     hsgp_basis,
     hsgp_domain,
     hsgp_scales,
-    spectral_density_matern32,
-    spectral_density_matern52,
-    spectral_density_squared_exponential,
 )
 from mmm_bayes.transforms.saturation import (
     SATURATIONS,
@@ -46,14 +44,12 @@ from mmm_bayes.transforms.saturation import (
 __all__ = [
     "ADSTOCKS",
     "SATURATIONS",
-    "SPECTRAL_DENSITIES",
     "Adstock",
     "HSGPBasis",
     "PreparedConvolution",
     "Saturation",
     "binomial_adstock",
     "binomial_kernel",
-    "bspline_basis",
     "causal_convolution",
     "convolve_lags",
     "delayed_adstock",
@@ -73,12 +69,29 @@ __all__ = [
     "michaelis_menten",
     "prepare_convolution",
     "root",
-    "spectral_density_matern32",
-    "spectral_density_matern52",
-    "spectral_density_squared_exponential",
     "tanh",
     "weibull_cdf_adstock",
     "weibull_cdf_kernel",
     "weibull_pdf_adstock",
     "weibull_pdf_kernel",
 ]
+
+# Old names, for one version: NumPyro has the densities, and `hsgp_scales` their square roots.
+_DENSITIES = {
+    "spectral_density_squared_exponential": "squared_exponential",
+    "spectral_density_matern32": "matern32",
+    "spectral_density_matern52": "matern52",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from mmm_bayes.runtime.deprecation import warn_deprecated
+
+    if name not in (*_DENSITIES, "SPECTRAL_DENSITIES"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_deprecated(f"{__name__}.{name}", "numpyro.contrib.hsgp or hsgp_scales(kernel, ...) ** 2")
+    densities = {
+        kernel: lambda *args, kernel=kernel: hsgp_scales(kernel, *args) ** 2
+        for kernel in _DENSITIES.values()
+    }
+    return densities if name == "SPECTRAL_DENSITIES" else densities[_DENSITIES[name]]

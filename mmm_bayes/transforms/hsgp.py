@@ -1,13 +1,15 @@
 r"""Hilbert-space approximation of a Gaussian process over time.
 
 A smooth function of time becomes a linear combination of sines on a bounded domain, with normal
-coefficients whose scales follow from the spectral density of the kernel. The basis is made once;
-only the scales move with amplitude and length scale.
+coefficients whose scales follow from the spectral density of the kernel. The basis is computed once
+(by :mod:`numpyro.contrib.hsgp`); only the scales depend on amplitude and length scale. The scales
+are our own because they must have finite gradients where the density underflows.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,14 +17,10 @@ from mmm_bayes._typing import Array, Basis, Broadcast, Number, Parameter, Times,
 from mmm_bayes.transforms._arguments import as_floats, require_count, with_namespace
 
 __all__ = [
-    "SPECTRAL_DENSITIES",
     "HSGPBasis",
     "hsgp_basis",
     "hsgp_domain",
     "hsgp_scales",
-    "spectral_density_matern32",
-    "spectral_density_matern52",
-    "spectral_density_squared_exponential",
 ]
 
 
@@ -39,10 +37,10 @@ class HSGPBasis(NamedTuple):
 
 
 def hsgp_domain(t: Times, expansion: Number = 1.5) -> tuple[float, float]:
-    """Centre of ``t``, and its half-range times ``expansion``.
+    """Return the centre of ``t``, and its half-range times ``expansion``.
 
-    The approximation is pulled to zero at ``centre ± half_width``; for forecasts, take ``t`` up to
-    the last forecast date, or a larger expansion. Riutort-Mayol et al. (2023) advise at least 1.2,
+    The approximation is zero at ``centre ± half_width``; for forecasts, let ``t`` reach the last
+    forecast date, or use a larger expansion. Riutort-Mayol et al. (2023) advise at least 1.2,
     and more when the length scale is long: about ``3.2 * length / half-range`` for the squared
     exponential, 4.5 and 4.1 in place of 3.2 for Matern 3/2 and 5/2.
 
@@ -76,7 +74,7 @@ def hsgp_basis(
     half_width: Number | None = None,
     centre: Number = 0.0,
 ) -> HSGPBasis:
-    r"""Basis of the Hilbert-space approximation of a stationary Gaussian process.
+    r"""Compute the basis of the Hilbert-space approximation of a stationary Gaussian process.
 
     :math:`\phi_j(t) = L^{-1/2} \sin(\omega_j (t - c + L))` with
     :math:`\omega_j = j \pi / (2 L),\ j = 1, \dots, m`, on the domain :math:`[c - L, c + L]`.
@@ -121,82 +119,34 @@ def hsgp_basis(
         )
     xp, dtype, (times,) = with_namespace(t)
     shifted = times - centre
-    # Under a trace there are no values to look at, so the domain is the caller's to keep.
+    # A traced array has no values to check, so there the caller must keep within the domain.
     if xp is np and bool(np.any(np.abs(shifted) > half_width)):
         raise ValueError(
             f"Times reach from {times.min()} to {times.max()}, outside the domain "
             f"{centre} ± {half_width}, where the approximation repeats itself mirrored; fit with a "
             "larger half_width that covers the forecast."
         )
-    frequencies = xp.arange(1, m + 1, dtype=times.dtype) * (np.pi / (2 * half_width))
-    functions = xp.sin(frequencies * (shifted + half_width)[:, None]) / half_width**0.5
-    return HSGPBasis(jnp.asarray(functions, dtype), jnp.asarray(frequencies, dtype))
+    from numpyro.contrib.hsgp import laplacian
 
-
-def spectral_density_squared_exponential(
-    frequency: Parameter, amplitude: Parameter, length: Parameter
-) -> Broadcast:
-    r"""Spectral density of :math:`a^2 e^{-r^2 / 2\ell^2}`.
-
-    :math:`S(\omega) = a^2 \sqrt{2\pi}\, \ell\, e^{-\ell^2 \omega^2 / 2}`.
-
-    Parameters
-    ----------
-    frequency
-        Angular frequency :math:`\omega`.
-    amplitude
-        Standard deviation :math:`a` of the process (its square is ``alpha`` in NumPyro's HSGP).
-    length
-        Length scale :math:`\ell > 0`, in the units of time.
-
-    Returns
-    -------
-    Array
-        Density, of the broadcast shape.
-
-    References
-    ----------
-    Rasmussen and Williams (2006), "Gaussian Processes for Machine Learning", section 4.2.
-    """
-    return hsgp_scales("squared_exponential", frequency, amplitude, length) ** 2
-
-
-def spectral_density_matern32(
-    frequency: Parameter, amplitude: Parameter, length: Parameter
-) -> Broadcast:
-    r"""Spectral density of :math:`a^2 (1 + z) e^{-z}`, :math:`z = \sqrt{3}\, r / \ell`.
-
-    :math:`S(\omega) = 4 a^2 \kappa^3 / (\kappa^2 + \omega^2)^2` with
-    :math:`\kappa = \sqrt{3} / \ell`. Parameters, result and source are those of
-    :func:`spectral_density_squared_exponential`.
-    """
-    return hsgp_scales("matern32", frequency, amplitude, length) ** 2
-
-
-def spectral_density_matern52(
-    frequency: Parameter, amplitude: Parameter, length: Parameter
-) -> Broadcast:
-    r"""Spectral density of :math:`a^2 (1 + z + z^2 / 3) e^{-z}`, :math:`z = \sqrt{5}\, r / \ell`.
-
-    :math:`S(\omega) = \tfrac{16}{3} a^2 \kappa^5 / (\kappa^2 + \omega^2)^3` with
-    :math:`\kappa = \sqrt{5} / \ell`. Parameters, result and source are those of
-    :func:`spectral_density_squared_exponential`.
-    """
-    return hsgp_scales("matern52", frequency, amplitude, length) ** 2
+    # NumPyro computes in JAX's default precision, which may differ from that of ``t``.
+    with jax.numpy_dtype_promotion("standard"):
+        functions = laplacian.eigenfunctions(jnp.asarray(shifted, dtype), float(half_width), m)
+        frequencies = laplacian.sqrt_eigenvalues(float(half_width), m, 1)[0]
+    return HSGPBasis(functions.astype(dtype), frequencies.astype(dtype))
 
 
 def hsgp_scales(
     kernel: str, frequency: Parameter, amplitude: Parameter, length: Parameter
 ) -> Broadcast:
-    r"""Prior standard deviations :math:`\sqrt{S(\omega_j)}` of the coefficients of an HSGP.
+    r"""Compute prior standard deviations :math:`\sqrt{S(\omega_j)}` of the coefficients of an HSGP.
 
-    Not computed as a square root of the density, whose gradient is not a number once the density
-    of a high frequency underflows to zero.
+    The square root is taken in closed form: that of NumPyro's spectral density has a gradient of
+    NaN once the density of a high frequency underflows to zero.
 
     Parameters
     ----------
     kernel
-        Name in ``SPECTRAL_DENSITIES``.
+        ``"squared_exponential"``, ``"matern32"`` or ``"matern52"``.
     frequency
         :attr:`HSGPBasis.frequencies`.
     amplitude
@@ -238,10 +188,4 @@ _ROOT_DENSITIES: dict[str, Callable[[Array, Array], Array]] = {
     "squared_exponential": _root_squared_exponential,
     "matern32": _root_matern32,
     "matern52": _root_matern52,
-}
-
-SPECTRAL_DENSITIES: dict[str, Callable[..., Array]] = {
-    "squared_exponential": spectral_density_squared_exponential,
-    "matern32": spectral_density_matern32,
-    "matern52": spectral_density_matern52,
 }

@@ -1,6 +1,4 @@
-"""Fourier and spline bases against closed forms and SciPy."""
-
-import inspect
+"""Fourier and knot bases against closed forms and SciPy."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,7 @@ from jax.test_util import check_grads
 from scipy.interpolate import BSpline
 
 from mmm_bayes.transforms import basis
-from mmm_bayes.transforms.basis import bspline_basis, equispaced_knots, fourier, hat_basis
+from mmm_bayes.transforms.basis import equispaced_knots, fourier, hat_basis
 
 KNOTS = np.array([0.0, 1.0, 2.5, 4.0, 7.0])
 
@@ -53,47 +51,29 @@ def test_fourier_of_day_numbers_keeps_its_phase():
     np.testing.assert_allclose(traced[:, 4], expected, atol=1e-4)
 
 
-# --- Splines -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("degree", [0, 1, 2, 3])
-def test_bspline_equals_scipy_inside_the_knots(degree, x64):
-    t = np.concatenate([KNOTS, np.linspace(0, 7, 41)])
-    padded = np.r_[[KNOTS[0]] * degree, KNOTS, [KNOTS[-1]] * degree]
-    expected = BSpline.design_matrix(t, padded, degree).toarray()
-    result = bspline_basis(t, KNOTS, degree)
-    assert result.shape == (t.size, KNOTS.size + degree - 1)
-    np.testing.assert_allclose(result, expected, atol=1e-14)
-
-
-@pytest.mark.parametrize("extrapolation", ["constant", "linear"])
-@pytest.mark.parametrize("degree", [1, 2, 3])
-def test_bspline_outside_the_knots_goes_on_as_stated(degree, extrapolation, x64):
-    coefficients = np.random.default_rng(degree).normal(size=KNOTS.size + degree - 1)
-    padded = np.r_[[KNOTS[0]] * degree, KNOTS, [KNOTS[-1]] * degree]
-    curve = BSpline(padded, coefficients, degree)
-    outside = np.array([-3.0, -0.5, 7.5, 12.0])
-    end = np.clip(outside, 0.0, 7.0)
-    slope = curve.derivative()(np.where(end == 7.0, 7.0 - 1e-9, 0.0))
-    expected = curve(end) + (slope * (outside - end) if extrapolation == "linear" else 0)
-    result = bspline_basis(outside, KNOTS, degree, extrapolation=extrapolation)
-    np.testing.assert_allclose(result @ coefficients, expected, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(result.sum(-1), 1.0, rtol=1e-12)
+# --- Knots ---------------------------------------------------------------------------------------
 
 
 def test_hat_basis_interpolates_between_the_values_at_the_knots(x64):
     values = np.random.default_rng(0).normal(size=KNOTS.size)
     t = np.linspace(-2.0, 9.0, 60)
-    np.testing.assert_allclose(
-        hat_basis(t, KNOTS) @ values, np.interp(t, KNOTS, values), atol=1e-14
-    )
+    result = hat_basis(t, KNOTS)
+    np.testing.assert_allclose(result @ values, np.interp(t, KNOTS, values), atol=1e-14)
+    np.testing.assert_allclose(result.sum(-1), 1.0, rtol=1e-14)
     np.testing.assert_allclose(hat_basis(KNOTS, KNOTS), np.eye(KNOTS.size), atol=1e-15)
+
+
+def test_hat_basis_equals_scipy_inside_the_knots(x64):
+    t = np.concatenate([KNOTS, np.linspace(0, 7, 41)])
+    padded = np.r_[KNOTS[0], KNOTS, KNOTS[-1]]
+    expected = BSpline.design_matrix(t, padded, 1).toarray()
+    np.testing.assert_allclose(hat_basis(t, KNOTS), expected, atol=1e-14)
 
 
 def test_forecast_rows_continue_the_training_basis(x64):
     t = np.arange(30.0)
     knots = equispaced_knots(t[:20], 5)
-    whole, head = bspline_basis(t, knots), bspline_basis(t[:20], 5)
+    whole, head = hat_basis(t, knots), hat_basis(t[:20], 5)
     np.testing.assert_allclose(whole[:20], head, atol=1e-14)
 
 
@@ -102,7 +82,7 @@ def test_bases_keep_dtype_under_strict_promotion_and_jit(dtype, x64):
     def all_bases(t):
         return (
             fourier(t, 3.5, 2),
-            bspline_basis(t, KNOTS, extrapolation="linear"),
+            hat_basis(t, KNOTS),
         )
 
     t = jnp.linspace(-1.0, 8.0, 12, dtype=dtype)
@@ -115,7 +95,7 @@ def test_bases_keep_dtype_under_strict_promotion_and_jit(dtype, x64):
 
 def test_bases_are_differentiable_in_time(x64):
     t = jnp.array([-1.0, 0.3, 1.7, 3.1, 6.2, 8.0])
-    both = jax.jit(lambda t: (fourier(t, 3.5, 2), bspline_basis(t, KNOTS, extrapolation="linear")))
+    both = jax.jit(lambda t: (fourier(t, 3.5, 2), hat_basis(t, KNOTS)))
     check_grads(both, (t,), order=1, modes=["rev"])
 
 
@@ -124,14 +104,9 @@ def test_bases_are_differentiable_in_time(x64):
     [
         (lambda t: basis.fourier(t, 0.0, 2), "period must be positive, got 0.0"),
         (lambda t: basis.fourier(t, 7.0, 0), "order must be an integer of at least 1, got 0"),
-        (lambda t: basis.bspline_basis(t, [0.0, 1.0, 1.0]), "strictly increasing times, got"),
-        (lambda t: basis.bspline_basis(t, [1.0]), "at least two strictly increasing"),
-        (lambda t: basis.bspline_basis(t, 1), "n_knots must be an integer of at least 2, got 1"),
-        (lambda t: basis.bspline_basis(t, 4, -1), "degree must be an integer of at least 0"),
-        (
-            lambda t: inspect.unwrap(basis.bspline_basis)(t, 4, extrapolation="cubic"),
-            "must be 'constant' or 'linear', got 'cubic'",
-        ),
+        (lambda t: basis.hat_basis(t, [0.0, 1.0, 1.0]), "strictly increasing times, got"),
+        (lambda t: basis.hat_basis(t, [1.0]), "at least two strictly increasing"),
+        (lambda t: basis.hat_basis(t, 1), "n_knots must be an integer of at least 2, got 1"),
     ],
 )
 def test_wrong_input_is_named(call, message):

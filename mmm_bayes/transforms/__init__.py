@@ -1,5 +1,6 @@
 """Transforms of media and time: pure JAX functions, without samples or state."""
 
+import warnings
 from typing import Any
 
 from mmm_bayes.transforms.adstock import (
@@ -85,11 +86,14 @@ _DENSITIES = {
 
 
 def __getattr__(name: str) -> Any:
-    from mmm_bayes.runtime.deprecation import warn_deprecated
-
     if name not in (*_DENSITIES, "SPECTRAL_DENSITIES"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warn_deprecated(f"{__name__}.{name}", "numpyro.contrib.hsgp or hsgp_scales(kernel, ...) ** 2")
+    warnings.warn(
+        f"{__name__}.{name} is deprecated and will be removed in the next version: use "
+        "numpyro.contrib.hsgp, or hsgp_scales(kernel, frequency, amplitude, length) ** 2.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
     densities = {
         kernel: lambda *args, kernel=kernel: hsgp_scales(kernel, *args) ** 2
         for kernel in _DENSITIES.values()

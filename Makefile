@@ -2,7 +2,8 @@
 # uv does the installing: the one on the PATH, or the one that the lock pins.
 #   make demo    set up, fit the bundled data set, print the table of ROAS
 #   make test    set up, run the tests        (PYTEST_ARGS="-n 2 -k adstock" to choose)
-#   make check   lint, format, types, import contracts
+#   make check   lint, format, types, import contracts; lists pages of docs/results that are out of date
+#   make results measure these pages again (resumes where it stopped; PAGES="sbc recovery" chooses some)
 #   make lock    resolve the dependencies of pyproject.toml again
 
 VENV := .venv
@@ -13,7 +14,7 @@ PYTEST_ARGS ?= -n 2
 LOCK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format lock build clean
+.PHONY: help setup demo test test-slow check results format lock build clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -38,6 +39,10 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python benchmarks/pages.py
+
+results: setup
+	$(BIN)/python benchmarks/pages.py run $(PAGES)
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -11,6 +11,7 @@ against the full enumeration. The tables of the published experiment
 from __future__ import annotations
 
 import resource
+import shutil
 import sys
 import time
 import warnings
@@ -253,6 +254,9 @@ def main() -> None:
     options.add_argument("--tables", type=int, default=10, help="tables enumerated")
     options.add_argument("--repetitions", type=int, default=2, help="runs a table")
     options.add_argument("--keys", type=int, default=400, help="keys of the test of unbiasedness")
+    options.add_argument(
+        "--study", type=Path, help="folder of `python -m studies admgda`, to copy its results from"
+    )
     options.add_argument("--rows", type=int, help="rows of a child's table")
     options.add_argument("--draws", type=int, help="draws of a child")
     given = options.parse_args()
@@ -261,7 +265,12 @@ def main() -> None:
     warnings.simplefilter("ignore", mb.errors.AugmentationWarning)
     parts = enumeration(given.tables, given.repetitions)
     parts += scaling() + unbiasedness(given.keys)
-    parts += published(record.RESULTS / "admgda")
+    kept = record.RESULTS / "admgda"
+    if given.write and given.study is not None:
+        for pattern in ("*_summary.csv", "*.png"):
+            for path in given.study.glob(pattern):
+                shutil.copy(path, kept / path.name)
+    parts += published(kept)
     record.publish("admgda", "Causal data augmentation", parts, given.write)
     return None
 

@@ -6,7 +6,6 @@ they were chosen from. Runs of all ways are interleaved, so that another process
 slows all of them alike; the ratio to the fastest is the figure to read.
 """
 
-import argparse
 import math
 import os
 import platform
@@ -15,12 +14,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import record
 from jax import Array
 
 from mmm_bayes.transforms import (
@@ -32,8 +31,6 @@ from mmm_bayes.transforms import (
     lag_tensor,
     prepare_convolution,
 )
-
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "adstock.md"
 
 
 @dataclass(frozen=True)
@@ -271,11 +268,9 @@ def crossover(rounds: int) -> list[str]:
 
 def run(rounds: int) -> str:
     lines = [
-        "# Gradient of adstock and saturation",
-        "",
-        "Written by `python benchmarks/adstock.py --write`. Value and gradient in adstock `alpha`,",
-        "Hill `ec` and `slope`, one of each a channel, float64, compiled. All ways are checked to",
-        "give the same value and gradient, and are timed in turn: read the ratio to the best.",
+        "Value and gradient in adstock `alpha`, Hill `ec` and `slope`, one of each per channel,",
+        "float64, compiled. All ways are checked to give the same value and gradient, and are",
+        "timed in turn; the ratio to the best is the figure to read.",
         "",
         f"JAX {jax.__version__} on {jax.default_backend()}, {os.cpu_count()} cores, "
         f"{platform.machine()}, load average {os.getloadavg()[0]:.1f} at the start; "
@@ -313,16 +308,12 @@ def run(rounds: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=60, help="rounds of 5 calls (default 60)")
-    parser.add_argument("--write", action="store_true", help=f"also write {RESULTS.name}")
-    arguments = parser.parse_args()
+    parser = record.parser((__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=60, help="rounds of 5 calls")
+    given = parser.parse_args()
     with jax.enable_x64(True):
-        text = run(arguments.rounds)
-    print(text)
-    if arguments.write:
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(text)
+        text = run(given.rounds)
+    record.publish("adstock", "Gradient of adstock and saturation", [text], given.write)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark shares: fresh processes, agreement of draws, tables, and where they go."""
+"""Shared by all benchmarks: fresh processes, agreement of draws, Markdown tables, pages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import xarray as xr
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "docs" / "results"
+ROOT, RESULTS = pages.ROOT, pages.RESULTS
 _PACKAGES = ("jax", "numpyro", "numpy", "arviz")
 _MISSING_TABLES = (
     "The tables of other packages are not at {folder}. Put them there, or name their folder's "
@@ -29,7 +29,7 @@ _MISSING_TABLES = (
 
 
 def parser(text: str) -> argparse.ArgumentParser:
-    """Return a parser with the option that every benchmark has."""
+    """Return a parser with the options that every benchmark has."""
     result = argparse.ArgumentParser(
         description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -40,7 +40,7 @@ def parser(text: str) -> argparse.ArgumentParser:
 
 
 def require_tables() -> None:
-    """End with a message where the shared tables are not there."""
+    """Exit with a message if the tables of other packages are missing."""
     import shared_tables
 
     if not shared_tables.available():
@@ -48,7 +48,7 @@ def require_tables() -> None:
 
 
 def machine() -> str:
-    """Say on what kind of machine, with which versions, a run was made."""
+    """Describe the machine and the versions of this run."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     python = f"Python {platform.python_version()}"
@@ -56,7 +56,7 @@ def machine() -> str:
 
 
 def command() -> str:
-    """Return the command line of this run, as one would type it in the repository."""
+    """Return the command line of this run, as typed in the root of the repository."""
     script = Path(sys.argv[0]).resolve()
     shown = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script.name
     return " ".join(["python", str(shown), *sys.argv[1:]])
@@ -86,8 +86,9 @@ def cell(value: Any) -> str:
 
 
 def publish(name: str, title: str, parts: Iterable[str], write: bool) -> None:
-    """Print a result; with ``write`` keep it as ``docs/results/NAME.md`` too."""
-    text = "\n\n".join([f"# {title}", *parts, f"Machine: {machine()}.", f"Command: `{command()}`"])
+    """Print a result; with ``write``, also keep it as ``docs/results/NAME.md``."""
+    last = [f"Machine: {machine()}.", f"Command: `{command()}`", pages.sources_line(name)]
+    text = "\n\n".join([f"# {title}", *parts, *last])
     print(text, flush=True)
     if write:
         RESULTS.mkdir(parents=True, exist_ok=True)

@@ -180,18 +180,18 @@ def main() -> None:
     options = record.parser("Effects of channels that act through each other.")
     options.add_argument("--sets", type=int, default=50)
     options.add_argument("--first-seed", type=int, default=FIRST_SEED)
-    options.add_argument("--keep", default="/tmp/mmm_bayes_structural.jsonl", help="finished runs")
+    options.add_argument("--keep", type=Path, help="file of finished tables")
     given = options.parse_args()
-    kept = Path(given.keep)
-    done = {}
-    if kept.exists():
+    kept, done = given.keep, {}
+    if kept is not None and kept.exists():
         done = {row["seed"]: row for row in map(json.loads, kept.read_text().splitlines())}
     seeds = range(given.first_seed, given.first_seed + 10 * given.sets, 10)
     for seed in seeds:
         if seed not in done:
             done[seed] = one_set(seed)
-            with kept.open("a") as file:
-                file.write(json.dumps(done[seed]) + "\n")
+            if kept is not None:
+                with kept.open("a") as file:
+                    file.write(json.dumps(done[seed]) + "\n")
             print(f"{seed}: {done[seed]['seconds']:.0f} s", file=sys.stderr)
     parts = report([done[seed] for seed in seeds])
     record.publish("structural", "Effects of a structural media-mix model", parts, given.write)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mmm_bayes.structural import StructuralFit, StructuralMMM, load_structural_fit
     from mmm_bayes.validation.comparison import compare_models, model_grid
     from mmm_bayes.validation.cross_validation import k_fold, leave_future_out
+    from mmm_bayes.validation.panel.backtest import backtest
     from mmm_bayes.validation.rolling import rolling_origin
     from mmm_bayes.validation.sensitivity import prior_sensitivity
 
@@ -75,6 +76,7 @@ _HOMES = {
     "StructuralMMM": "structural",
     "admgda": "augmentation.augment",
     "average_treatment_effect": "causal.effects.effects",
+    "backtest": "validation.panel.backtest",
     "business_kpis": "causal.effects.kpis",
     "compare_lift_tests": "causal.effects.lift_comparison",
     "compare_models": "validation.comparison",
@@ -169,6 +171,7 @@ __all__ = [
     "__version__",
     "admgda",
     "average_treatment_effect",
+    "backtest",
     "business_kpis",
     "compare_lift_tests",
     "compare_models",

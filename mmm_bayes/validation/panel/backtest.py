@@ -1,7 +1,7 @@
-"""Forecasters compared on the last part of a panel, from rolling origins.
+"""Compare forecasters on the last part of a panel, from rolling origins.
 
-Whatever a forecaster learns or reads lies before the days it forecasts; only the context of these
-days is given to it.
+A forecaster learns from and reads only the days before those it forecasts, plus the context of the
+days to forecast.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ import pandas as pd
 from mmm_bayes._typing import RngKey
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.streams import as_key
 from mmm_bayes.validation.panel.forecast import (
     FittedForecaster,
     Forecast,
@@ -25,6 +26,9 @@ from mmm_bayes.validation.panel.forecast import (
     refuse,
 )
 from mmm_bayes.validation.panel.scores import step_metrics, target_scale
+
+if TYPE_CHECKING:
+    from mmm_bayes.causal_mmm import CausalMMM
 
 NDArray = np.ndarray[Any, Any]
 
@@ -34,7 +38,7 @@ _LEAST_TRAINING = 8  # days before the first origin: a week and a day
 @final
 @dataclass(frozen=True, eq=False)
 class OriginForecast:
-    """What one method forecast from one origin.
+    """Forecast of one method from one origin.
 
     Attributes
     ----------
@@ -59,7 +63,7 @@ class OriginForecast:
 def backtest(
     rng_key: RngKey,
     panel: ShopPanel,
-    forecasters: Mapping[str, Forecaster],
+    forecasters: Mapping[str, Forecaster | CausalMMM],
     *,
     horizons: Sequence[int] = (1, 7, 30),
     origins: int | Sequence[int] = 3,
@@ -78,18 +82,22 @@ def backtest(
 
     Parameters
     ----------
-    rng_key : key
-        Key of fits and simulated paths, split by method and origin: adding a method leaves the
-        others as they are.
+    rng_key : jax.Array or int
+        Key of fits and simulated paths, split by method and origin: adding a method does not change
+        the results of the others.
     panel : ShopPanel
         The whole panel, with the days to forecast.
     forecasters : mapping
-        Settings of the methods by name.
+        Methods by name: forecasters
+        (:class:`~mmm_bayes.validation.panel.forecast.Forecaster`) such as
+        :class:`~mmm_bayes.validation.panel.naive.SeasonalNaive`, or a
+        :class:`~mmm_bayes.CausalMMM`, trained or not, whose settings are then trained on the days
+        before the origin.
     horizons : sequence of int
-        Numbers of steps to score; the largest is forecast.
+        Numbers of steps to score. The largest of them is forecast.
     origins : int or sequence of int
-        First days forecast. A number stands for so many stretches of the largest horizon, without
-        overlap, at the end of the panel.
+        First days to forecast. A number stands for that many non-overlapping stretches of the
+        largest horizon at the end of the panel.
     refit : bool
         Whether to fit at every origin, on all days before it; otherwise each method is fitted once,
         on the days before the first origin, and reads the later days as history.
@@ -97,7 +105,7 @@ def backtest(
     Returns
     -------
     pandas.DataFrame
-        A row for each ``method``, ``shop``, ``origin`` and ``horizon`` with an observed target;
+        One row per ``method``, ``shop``, ``origin`` and ``horizon`` with an observed target, with
         means over its steps of
 
         ``squared_error``
@@ -126,11 +134,12 @@ def backtest(
     Examples
     --------
     >>> import jax, numpy as np
+    >>> import mmm_bayes as mb
     >>> from mmm_bayes.validation.panel.naive import SeasonalNaive
     >>> day = np.arange(70)
     >>> target = np.stack([5 + day % 7, 50 - day % 7]).astype(float)[..., None]
-    >>> panel = ShopPanel(target, ("sales",), ("a", "b"), np.zeros((2, 70, 0)))
-    >>> table = backtest(jax.random.key(0), panel, {"week": SeasonalNaive()}, horizons=(1, 7))
+    >>> panel = mb.ShopPanel(target, ("sales",), ("a", "b"), np.zeros((2, 70, 0)))
+    >>> table = mb.backtest(jax.random.key(0), panel, {"week": SeasonalNaive()}, horizons=(1, 7))
     >>> float(table["squared_error"].max())
     0.0
     """
@@ -147,7 +156,7 @@ def backtest(
 def rolling_forecasts(
     rng_key: RngKey,
     panel: ShopPanel,
-    forecasters: Mapping[str, Forecaster],
+    forecasters: Mapping[str, Forecaster | CausalMMM],
     *,
     horizon: int,
     origins: int | Sequence[int] = 3,
@@ -155,8 +164,9 @@ def rolling_forecasts(
 ) -> Iterator[OriginForecast]:
     """Forecast ``horizon`` days with every method from every origin; arguments as in `backtest`."""
     places = origin_places(panel.length, horizon, origins)
-    for name in forecasters:
-        method_key = jax.random.fold_in(rng_key, _number(name))
+    for name, given in forecasters.items():
+        forecaster = _as_forecaster(given)
+        method_key = jax.random.fold_in(as_key(rng_key), _number(name))
         fitted: FittedForecaster | None = None
         for origin in places:
             fit_key, path_key = jax.random.split(jax.random.fold_in(method_key, origin))
@@ -164,7 +174,7 @@ def rolling_forecasts(
             learning = 0.0
             if fitted is None or refit:
                 began = time.perf_counter()
-                fitted = forecasters[name].fit(fit_key, history)
+                fitted = forecaster.fit(fit_key, history)
                 learning = time.perf_counter() - began
             began = time.perf_counter()
             forecast = fitted.forecast(
@@ -176,8 +186,15 @@ def rolling_forecasts(
             yield OriginForecast(name, origin, forecast, learning, time.perf_counter() - began)
 
 
+def _as_forecaster(given: Forecaster | CausalMMM) -> Forecaster:
+    from mmm_bayes.causal_mmm import CausalMMM
+    from mmm_bayes.validation.panel.causal_forecaster import CausalForecaster
+
+    return CausalForecaster(given.spec) if isinstance(given, CausalMMM) else given
+
+
 def origin_places(length: int, horizon: int, origins: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the first days forecast, rising.
+    """Return the first days to forecast, in increasing order.
 
     Raises
     ------
@@ -191,16 +208,16 @@ def origin_places(length: int, horizon: int, origins: int | Sequence[int]) -> tu
     findings = []
     if horizon < 1:
         message = f"horizons should be whole numbers from 1 on; the largest is {horizon}."
-        findings.append(Finding("backtest", "error", message, "Name one.", where="horizons"))
+        findings.append(Finding("backtest", "error", message, "Give (7,).", where="horizons"))
     if not places:
         findings.append(
-            Finding("backtest", "error", "There are no origins.", "Name one.", where="origins")
+            Finding("backtest", "error", "There are no origins.", "Give some.", where="origins")
         )
     for origin in places:
         if origin < _LEAST_TRAINING or origin + horizon > length:
             message = (
-                f"origin {origin} should have {_LEAST_TRAINING} days before it and {horizon} from "
-                f"it on, but the panel has {length} days."
+                f"origin {origin} should have at least {_LEAST_TRAINING} days before it and "
+                f"{horizon} days from it on, but the panel has {length} days."
             )
             remedy = "Use fewer or other origins, or shorter horizons."
             findings.append(Finding("backtest", "error", message, remedy, where="origins"))
@@ -211,7 +228,7 @@ def origin_places(length: int, horizon: int, origins: int | Sequence[int]) -> tu
 def _rows(
     panel: ShopPanel, result: OriginForecast, horizons: Sequence[int], scale: NDArray
 ) -> pd.DataFrame:
-    """Rows of one forecast at several horizons."""
+    """Return the rows of one forecast at several horizons."""
     longest = result.forecast.mean.shape[1]
     truth = panel.series[:, result.origin : result.origin + longest, -1]
     metrics = step_metrics(result.forecast, truth, scale)
@@ -239,7 +256,7 @@ def _rows(
 
 
 def _number(name: str) -> int:
-    """Number of a name that is the same in every process, within 31 bits."""
+    """Return a number below 2**31 for a name, the same in every process."""
     number = 0
     for byte in name.encode():
         number = (number * 257 + byte) % 2_147_483_647

@@ -1,4 +1,4 @@
-"""What every forecaster gives back, what it has to offer, and what it may be asked for."""
+"""The protocol of forecasters, the forecasts they return, and checks of settings and requests."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Forecast:
                 f"have the shapes {np.shape(self.mean)} and {np.shape(self.quantiles)} at "
                 f"{len(self.levels)} levels."
             )
-            refuse([_finding("quantiles", message, "Give one quantile a level.")], "the forecast")
+            refuse([_finding("quantiles", message, "Give one quantile per level.")], "the forecast")
 
     @classmethod
     def from_draws(cls, draws: Float[NDArray, "draw shop horizon"]) -> Forecast:
-        """Summarise equally likely values, in units.
+        """Summarise equally likely draws, in the units of the target.
 
         Quantiles interpolate between the k-th smallest of n at :math:`(k - 1/2) / n` (Hazen).
         """
@@ -77,7 +77,7 @@ class Forecast:
 
 
 class FittedForecaster(Protocol):
-    """A forecaster that has learned from a training panel; it is not changed by forecasting."""
+    """A forecaster that has learned from a training panel. Forecasting does not change it."""
 
     def forecast(
         self,
@@ -104,7 +104,7 @@ class FittedForecaster(Protocol):
 
 
 class Forecaster(Protocol):
-    """Settings of a method."""
+    """Settings of a forecasting method, which :meth:`fit` trains."""
 
     def fit(self, rng_key: RngKey, panel: ShopPanel) -> FittedForecaster:
         """Learn from all days of a panel."""
@@ -123,7 +123,7 @@ def check_settings(settings: object, bounds: Mapping[str, tuple[float, float]]) 
     Raises
     ------
     DataError
-        With one finding a setting.
+        With one finding per setting.
     """
     found = []
     for name, (low, high) in bounds.items():
@@ -171,16 +171,16 @@ def check_request(
     """
     found = []
     for name in ("shops", "nodes", "context_names"):
-        wanted, came = getattr(trained, name), getattr(history, name)
-        if wanted != came:
+        wanted, found_labels = getattr(trained, name), getattr(history, name)
+        if wanted != found_labels:
             message = (
                 f"{name} should be those of the training panel, {listing(wanted)}, but are "
-                f"{listing(came)}."
+                f"{listing(found_labels)}."
             )
             found.append(_finding(name, message, "Fit again, or put them into that order."))
     if horizon < 1:
         message = f"horizon should be 1 day or more, but is {horizon}."
-        found.append(_finding("horizon", message, "Ask for a day at least."))
+        found.append(_finding("horizon", message, "Ask for at least one day."))
     expected = (history.n_shops, horizon, len(history.context_names))
     if context_future is None:
         if history.context_names:
@@ -193,7 +193,7 @@ def check_request(
         missing = int((~np.isfinite(context_future)).sum())
         message = f"context_future has {missing} missing values."
         found.append(
-            _finding("context_future", message, "Fill them, with the value before for one.")
+            _finding("context_future", message, "Fill them, for example with the previous value.")
         )
     refuse(found, "the request for a forecast")
 

@@ -1,7 +1,7 @@
-"""What forecasters read of a panel: scaled series, masks, scaled context, weekdays.
+"""Inputs of forecasters from a panel: scaled series, masks, scaled context, weekdays.
 
-Series of different shops differ by orders of magnitude, so each is put on a scale of its own, which
-is that of the training panel and stays so when later days arrive.
+Series of different shops differ by orders of magnitude, so each has its own scale. The scale comes
+from the training panel and stays the same when later days arrive.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Inputs(NamedTuple):
     values : numpy.ndarray
         Scaled series (shop, time, node); 0, the training mean, where a value is missing.
     observed : numpy.ndarray
-        Which values are there (shop, time, node).
+        Which values are observed (shop, time, node).
     context : numpy.ndarray
         Scaled context (shop, time + horizon, variable).
     weekday : numpy.ndarray
@@ -47,7 +47,7 @@ class Inputs(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Days of history."""
+        """Number of days of history."""
         return self.values.shape[1]
 
 
@@ -114,7 +114,7 @@ class PanelScale(NamedTuple):
         )
 
     def inputs(self, panel: ShopPanel, context_future: NDArray | None = None) -> Inputs:
-        """Return a panel on this scale, with the context of the days to forecast behind its own."""
+        """Return a panel on this scale, its context extended by that of the days to forecast."""
         there = panel.observed
         series = np.where(there, panel.series, 0.0)
         logs = np.log1p(np.maximum(series, 0.0) / self.unit[:, None])
@@ -127,7 +127,7 @@ class PanelScale(NamedTuple):
         return Inputs(np.where(there, scaled, 0.0), there, context, days)
 
     def target(self, scaled: Float[NDArray, "draw shop horizon"]) -> NDArray:
-        """Return scaled values of the target in its units; of logarithms no less than zero."""
+        """Return scaled values of the target in its units, at least zero on a logarithmic scale."""
         place = (slice(None), -1)
         values = scaled * self.spread[place][:, None] + self.center[place][:, None]
         if not self.log[-1]:
@@ -136,11 +136,11 @@ class PanelScale(NamedTuple):
 
 
 def check_transform(transform: str) -> None:
-    """Raise :class:`DataError` unless ``transform`` is one of the known."""
+    """Raise :class:`DataError` if ``transform`` is unknown."""
     known = get_args(Transform)
     if transform not in known:
         message = f"transform should be one of {', '.join(known)}, but is {transform!r}."
-        finding = Finding("forecast", "error", message, "Choose one.", where="transform")
+        finding = Finding("forecast", "error", message, "Choose one of these.", where="transform")
         refuse([finding], "the settings of the forecaster")
 
 
@@ -151,32 +151,32 @@ def requested(
     horizon: int,
     context_future: NDArray | None,
 ) -> Inputs:
-    """Check what a forecast was asked for, and return the history with the context to come."""
+    """Check a request for a forecast; return the history with the context of the days ahead."""
     check_request(labels, history, horizon, context_future)
     return scale.inputs(history, future_context(history, horizon, context_future))
 
 
 def future_context(panel: ShopPanel, horizon: int, context_future: NDArray | None) -> NDArray:
-    """Return the given context, or an empty one (shop, horizon, 0) for a panel without."""
+    """Return the given context, or an empty one (shop, horizon, 0) if there is none."""
     if context_future is None:
         return np.zeros((panel.n_shops, horizon, 0))
     return np.asarray(context_future, dtype=float)
 
 
 def weekdays(panel: ShopPanel, ahead: int) -> Int[NDArray, " days"]:
-    """Day of the week of every day of a panel and of ``ahead`` days after it."""
+    """Return the day of the week of every day of a panel and of ``ahead`` days after it."""
     if panel.dates is None:
         return np.arange(panel.length + ahead) % _WEEK
     return np.asarray(dates_ahead(panel.dates, ahead).day_of_week)
 
 
 def dates_ahead(dates: pd.DatetimeIndex, ahead: int) -> pd.DatetimeIndex:
-    """Dates followed by ``ahead`` more at their last spacing, or daily after a single one."""
+    """Return dates and ``ahead`` more at their last spacing (daily after a single date)."""
     own = dates.tz_localize(None).to_numpy()
     step = own[-1] - own[-2] if len(own) > 1 else np.timedelta64(1, "D")
     return pd.DatetimeIndex(np.concatenate([own, own[-1] + step * np.arange(1, ahead + 1)]))
 
 
 def _mean(values: NDArray, there: NDArray) -> NDArray:
-    """Mean over the days that are there (shop, node); 0 where there are none."""
+    """Return the mean over observed days (shop, node); 0 where there are none."""
     return np.sum(np.where(there, values, 0.0), 1) / np.maximum(there.sum(1), 1)

@@ -1,4 +1,4 @@
-"""Forecasts that repeat the last value, or that of the same day a week ago.
+"""Naive forecasts: repeat the last value, or the value of the same day one period ago.
 
 A method that does not beat them has learned nothing about the days ahead.
 """
@@ -29,9 +29,8 @@ from mmm_bayes.validation.panel.inputs import (
 
 NDArray = np.ndarray[Any, Any]
 
-_OWN_FROM = (
-    40  # differences of a shop from which on its own 5% quantile rests on two values or more
-)
+# With this many differences of a shop, its own 5% quantile rests on two values or more.
+_OWN_FROM = 40
 
 
 @final
@@ -104,7 +103,7 @@ class FittedNaive:
         context_future: NDArray | None,
         rng_key: RngKey,
     ) -> Forecast:
-        """Forecast as :meth:`FittedForecaster.forecast` says; context and key are not used."""
+        """Forecast as in :meth:`FittedForecaster.forecast`; context and key are not used."""
         history = requested(self.labels, self.scale, panel_history, horizon, context_future)
         last = last_period(history.values[..., -1], history.observed[..., -1], self.period)
         steps = range(horizon)
@@ -114,7 +113,7 @@ class FittedNaive:
         return Forecast(self.scale.target(point[None])[0], np.moveaxis(quantiles, 0, -1))
 
     def _differences(self, periods: int) -> Float[NDArray, "shop level"]:
-        """Quantiles of the difference over some periods."""
+        """Return quantiles of the difference over a number of periods."""
         target, there = self.training.values[..., -1], self.training.observed[..., -1]
         longest = max(1, min(periods, (self.training.length - 1) // (2 * self.period)))
         lag = longest * self.period
@@ -130,9 +129,9 @@ class FittedNaive:
 def last_period(
     values: Float[NDArray, "shop time"], there: NDArray, period: int
 ) -> Float[NDArray, "shop period"]:
-    """Last observed value of each day of the period, in the order of the days to come.
+    """Return the last observed value of each day of the period, in the order of the days ahead.
 
-    A day that is never observed has the last observed value of the shop, or 0.
+    A day that is never observed gets the last observed value of the shop, or 0.
     """
     shops, times = values.shape
     missing = -times % period

@@ -1,4 +1,4 @@
-"""How good forecasts are: errors of means, coverage of intervals, loss of quantiles."""
+"""Scores of forecasts: errors of means, coverage of intervals, loss of quantiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def target_scale(training: ShopPanel) -> Float[NDArray, " shop"]:
-    """Standard deviation of the observed target of each shop; 1 for one that is constant."""
+    """Return the standard deviation of each shop's observed target; 1 if it is constant."""
     target, there = training.series[..., -1], training.observed[..., -1]
     count = np.maximum(there.sum(1), 1)
     center = np.where(there, target, 0.0).sum(1) / count
@@ -29,7 +29,7 @@ def target_scale(training: ShopPanel) -> Float[NDArray, " shop"]:
 def step_metrics(
     forecast: Forecast, truth: Float[NDArray, "shop horizon"], scale: Float[NDArray, " shop"]
 ) -> dict[str, Float[NDArray, "shop horizon"]]:
-    """Metrics of every step, named as in the backtest; NaN where the truth is missing."""
+    """Return metrics of every step, named as in the backtest; NaN where the truth is missing."""
     low, high = forecast.interval(0.9)
     s = scale[:, None]
     error = truth - forecast.mean
@@ -50,7 +50,7 @@ def pinball(
     quantiles: Float[NDArray, "*batch level"],
     levels: Sequence[float],
 ) -> Float[NDArray, "*batch level"]:
-    r"""Quantile loss :math:`\max(\tau (y - q_\tau), (\tau - 1)(y - q_\tau))` at every level."""
+    r"""Return the quantile loss :math:`\max(\tau (y - q), (\tau - 1)(y - q))` at every level."""
     error, level = truth[..., None] - quantiles, np.asarray(levels)
     return np.maximum(level * error, (level - 1.0) * error)
 
@@ -58,7 +58,7 @@ def pinball(
 def crps(
     losses: Float[NDArray, "*batch level"], levels: Sequence[float]
 ) -> Float[NDArray, "*batch"]:
-    r"""Continuous ranked probability score from quantile losses, :math:`2 \int_0^1 L_\tau d\tau`.
+    r"""Compute the continuous ranked probability score, :math:`2 \int_0^1 L_\tau d\tau`.
 
     Each level stands for the probabilities nearer to it than to another one (Gneiting & Ranjan
     2011; the weights here also cover the tails beyond the outermost levels).
@@ -69,7 +69,7 @@ def crps(
 
 
 def mse_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Errors by method and horizon, from the rows of :func:`backtest.backtest`.
+    """Summarise errors by method and horizon, from the rows of :func:`backtest.backtest`.
 
     Returns
     -------

@@ -23,7 +23,7 @@ from studies.forecasting.btvc import (
     model_arrays,
 )
 from studies.forecasting.mean_field import mean_field_draws, parameter_shapes
-from tests.studies.forecasting import panels
+from tests.validation.panel import panels
 
 KEY = jax.random.key(0)
 

@@ -20,7 +20,7 @@ from studies.forecasting.boosted_lags import BoostedLags
 from studies.forecasting.btvc import BTVC
 from studies.forecasting.lstm import LSTM
 from studies.forecasting.wide_deep import WideDeep
-from tests.studies.forecasting import panels
+from tests.validation.panel import panels
 
 KEY = jax.random.key(0)
 HORIZON = 14

@@ -9,12 +9,15 @@ import jax
 import numpy as np
 import pytest
 
+import mmm_bayes as mb
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError
+from mmm_bayes.simulate.shops import simulate_shops
 from mmm_bayes.validation.panel.backtest import backtest, origin_places, rolling_forecasts
+from mmm_bayes.validation.panel.causal_forecaster import CausalForecaster
 from mmm_bayes.validation.panel.forecast import Forecast
 from mmm_bayes.validation.panel.naive import LastValue, SeasonalNaive
-from tests.studies.forecasting import panels
+from tests.validation.panel import panels
 
 KEY = jax.random.key(0)
 
@@ -127,3 +130,25 @@ def test_origins() -> None:
     assert len(error.value.findings) == 2
     with pytest.raises(DataError, match="horizons should be"):
         origin_places(100, 0, 1)
+
+
+def test_a_causal_mmm_is_trained_before_the_origin_whether_it_was_trained_or_not() -> None:
+    panel = simulate_shops(0, shops=3, channels=2, length=60)
+    settings: dict[str, Any] = {"lags": 2, "epochs": 1, "rounds": 0, "basis": ("saturating",)}
+    trained = mb.CausalMMM(**settings).fit(jax.random.key(1), panel)
+    by_hand = CausalForecaster(trained.spec)
+    tables = [
+        mb.backtest(seed, panel, {"cm": given}, horizons=(1, 5), origins=[50])
+        for seed, given in ((0, mb.CausalMMM(**settings)), (KEY, trained), (KEY, by_hand))
+    ]
+    timed = ["fit_seconds", "forecast_seconds"]
+    for other in tables[1:]:
+        assert other.drop(columns=timed).equals(tables[0].drop(columns=timed))
+    assert len(tables[0]) == 3 * 2
+    assert np.isfinite(tables[0]["squared_error"]).all()
+    assert trained.edge_probabilities().sizes["shop"] == 3  # still the model that was given
+
+
+def test_the_number_of_paths_is_checked() -> None:
+    with pytest.raises(DataError, match="num_draws should be from 2"):
+        CausalForecaster(num_draws=0)

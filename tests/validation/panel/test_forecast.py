@@ -15,7 +15,7 @@ from mmm_bayes.validation.panel.forecast import (
     check_training,
 )
 from mmm_bayes.validation.panel.inputs import PanelScale, weekdays
-from tests.studies.forecasting import panels
+from tests.validation.panel import panels
 
 
 def test_draws_are_summarised_by_their_mean_and_quantiles() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.validation.panel.naive import LastValue, SeasonalNaive, last_period
-from tests.studies.forecasting import panels
+from tests.validation.panel import panels
 
 KEY = jax.random.key(0)
 NAN = np.nan

@@ -8,7 +8,7 @@ from scipy import stats
 
 from mmm_bayes.validation.panel.forecast import LEVELS, Forecast
 from mmm_bayes.validation.panel.scores import crps, mse_table, pinball, step_metrics, target_scale
-from tests.studies.forecasting import panels
+from tests.validation.panel import panels
 
 
 def test_pinball_by_hand() -> None:

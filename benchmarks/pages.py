@@ -70,7 +70,7 @@ PAGES: dict[str, Page] = {
             "python benchmarks/admgda.py --write --study $keep",
         ),
         (
-            "benchmarks/admgda.py", "mmm_bayes/augmentation", "mmm_bayes/simulate/scm.py",
+            "benchmarks/admgda.py", "mmm_bayes/augmentation", "mmm_bayes/simulate",
             "studies/admgda.py", "studies/augmentation", "studies/scenarios.py",
         ),
     ),
@@ -86,7 +86,7 @@ PAGES: dict[str, Page] = {
         ("benchmarks/budget.py", "mmm_bayes/budget"),
     ),
     "calibration": _page(
-        "calibration", *_FIT, "mmm_bayes/simulate/lift.py", options="--out $keep"
+        "calibration", *_FIT, "mmm_bayes/simulate", options="--out $keep"
     ),
     "causal_da_mmm": _page(
         "causal_da_mmm", *_FIT, "mmm_bayes/augmentation", options="--store $keep/sets.jsonl"
@@ -97,13 +97,13 @@ PAGES: dict[str, Page] = {
             "python benchmarks/causalmmm.py $keep --write",
         ),
         (
-            "benchmarks/causalmmm.py", *_NETWORKS, "mmm_bayes/simulate/shops.py",
+            "benchmarks/causalmmm.py", *_NETWORKS, "mmm_bayes/simulate",
             "mmm_bayes/validation/panel", "studies/causalmmm", "studies/forecasting",
             "studies/granger",
         ),
     ),
     "causalmmm_contributions": _page(
-        "causalmmm_contributions", *_NETWORKS, "mmm_bayes/simulate/air.py"
+        "causalmmm_contributions", *_NETWORKS, "mmm_bayes/simulate"
     ),
     "causalmmm_speed": _page(
         "causalmmm_speed", "benchmarks/causalmmm_torch.py", *_NETWORKS,
@@ -134,7 +134,7 @@ PAGES: dict[str, Page] = {
     ),
     "real_tables": _page("real_tables", "benchmarks/shared_tables.py", *_FIT, needs=_TABLES),
     "recovery": _page(
-        "recovery", *_FIT, "mmm_bayes/simulate/media_mix.py", options="--store $keep/sets.jsonl"
+        "recovery", *_FIT, "mmm_bayes/simulate", options="--store $keep/sets.jsonl"
     ),
     "report": _page(
         "report", "mmm_bayes/present/report", options="--folder $keep", needs=_TABLES
@@ -153,7 +153,7 @@ PAGES: dict[str, Page] = {
         needs=_TABLES,
     ),
     "structural": _page(
-        "structural", "mmm_bayes/structural", "mmm_bayes/simulate/mediation.py",
+        "structural", "mmm_bayes/structural", "mmm_bayes/simulate",
         options="--keep $keep/sets.jsonl",
     ),
     "survival": _page("survival", *_FIT, options="--repetitions 3"),

@@ -12,8 +12,12 @@ import pytest
 import mmm_bayes as mb
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError
-from mmm_bayes.simulate.shops import simulate_shops
-from mmm_bayes.validation.panel.backtest import backtest, origin_places, rolling_forecasts
+from mmm_bayes.validation.panel.backtest import (
+    _as_forecaster,
+    backtest,
+    origin_places,
+    rolling_forecasts,
+)
 from mmm_bayes.validation.panel.causal_forecaster import CausalForecaster
 from mmm_bayes.validation.panel.forecast import Forecast
 from mmm_bayes.validation.panel.naive import LastValue, SeasonalNaive
@@ -132,21 +136,22 @@ def test_origins() -> None:
         origin_places(100, 0, 1)
 
 
-def test_a_causal_mmm_is_trained_before_the_origin_whether_it_was_trained_or_not() -> None:
-    panel = simulate_shops(0, shops=3, channels=2, length=60)
+def test_a_causal_mmm_stands_for_a_forecaster_with_its_settings() -> None:
+    model = mb.CausalMMM(lags=2, logarithm=True)
+    assert _as_forecaster(model) == CausalForecaster(mb.CausalMMMSpec(lags=2, logarithm=True))
+    assert _as_forecaster(LastValue()) == LastValue()
+
+
+@pytest.mark.slow
+def test_a_trained_causal_mmm_is_trained_again_before_the_origin() -> None:
+    panel = mb.simulate.shops(0, num_shops=3, num_channels=2, num_dates=60)
     settings: dict[str, Any] = {"lags": 2, "epochs": 1, "rounds": 0, "basis": ("saturating",)}
-    trained = mb.CausalMMM(**settings).fit(jax.random.key(1), panel)
-    by_hand = CausalForecaster(trained.spec)
-    tables = [
-        mb.backtest(seed, panel, {"cm": given}, horizons=(1, 5), origins=[50])
-        for seed, given in ((0, mb.CausalMMM(**settings)), (KEY, trained), (KEY, by_hand))
-    ]
-    timed = ["fit_seconds", "forecast_seconds"]
-    for other in tables[1:]:
-        assert other.drop(columns=timed).equals(tables[0].drop(columns=timed))
-    assert len(tables[0]) == 3 * 2
-    assert np.isfinite(tables[0]["squared_error"]).all()
-    assert trained.edge_probabilities().sizes["shop"] == 3  # still the model that was given
+    trained = mb.CausalMMM(**settings, hidden=8).fit(1, panel)
+    before = trained.edge_probabilities(refine=False)
+    table = mb.backtest(0, panel, {"cm": trained}, horizons=(1, 5), origins=[50])
+    assert len(table) == 3 * 2
+    assert np.isfinite(table["squared_error"]).all()
+    np.testing.assert_array_equal(trained.edge_probabilities(refine=False), before)
 
 
 def test_the_number_of_paths_is_checked() -> None:

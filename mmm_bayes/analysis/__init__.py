@@ -1,5 +1,5 @@
 """From draws to answers: contributions, returns, response curves, predictions, checks.
 
 Functions take a :class:`mmm_bayes.model.fitted.Fitted` first and return labelled arrays in the
-units of the table, draws kept as the dimensions ``chain`` and ``draw``.
+units of the table. Draws stay along the dimensions ``chain`` and ``draw``.
 """

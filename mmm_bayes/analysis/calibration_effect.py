@@ -1,4 +1,4 @@
-"""Before and after: what experiments in the likelihood moved."""
+"""How calibration with lift tests changed a fit, before against after."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ NDArray = np.ndarray[Any, Any]
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class CalibrationEffect:
-    """What experiments moved.
+    """Changes in a fit due to lift tests in its likelihood.
 
     Attributes
     ----------
     tests
-        A row a test: what was ``measured`` with its ``standard_error``, the model's prediction
-        ``before`` and ``after`` with intervals, and ``z`` of the test before and after.
+        One row per test: the ``measured`` lift with its ``standard_error``, the model's prediction
+        ``before`` and ``after`` with intervals, and the z-score of the test before and after.
     channels
-        A row a channel: ROAS and marginal ROAS ``before`` and ``after`` with intervals, ``moved``
-        (difference of medians in standard deviations of before) and ``width`` (of the interval of
-        ROAS, after over before).
+        One row per channel: ROAS and marginal ROAS ``before`` and ``after`` with intervals,
+        ``moved`` (difference of the medians, in standard deviations of ``before``) and ``width``
+        (width of the interval of ROAS after, relative to before).
     ci_prob
         Mass of the intervals.
     """
@@ -44,7 +44,7 @@ class CalibrationEffect:
 
     @property
     def verdict(self) -> str:
-        """What moved, in words."""
+        """Describe in words what changed."""
         words = []
         for name, row in self.channels.iterrows():
             if abs(row["moved"]) < 0.5 and row["width"] > 0.8:
@@ -54,7 +54,7 @@ class CalibrationEffect:
                 f"{row['width']:.0%} as wide"
             )
         if not words:
-            return "The experiments moved nothing much: they say what the table says."
+            return "The experiments changed little: they agree with the table."
         return "; ".join(words) + "."
 
     def __str__(self) -> str:
@@ -73,18 +73,18 @@ class CalibrationEffect:
 def calibration_effect(
     before: Fitted, after: Fitted, *, ci_prob: float = 0.9, max_draws: int | None = 1000
 ) -> CalibrationEffect:
-    """Compare a fit with lift tests to one of the same table without them.
+    """Compare a fit calibrated with lift tests with one of the same table without them.
 
     Parameters
     ----------
     before
-        Fit without the tests (or with fewer).
+        A fit without the tests (or with fewer of them).
     after
-        Fit with the tests.
+        A fit with the tests.
     ci_prob
         Mass of the intervals.
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
 
     Raises
     ------
@@ -97,18 +97,21 @@ def calibration_effect(
     if not after.lift_tests:
         findings.append(
             Finding("tests", "error", "The second fit has no lift tests.",
-                    "Fit it by MMM(data, spec, lift_tests=...).")
+                    "Fit it with MMM(data, spec, lift_tests=...).")
         )  # fmt: skip
     for what in ("channels", "geos", "dates"):
         if list(getattr(before.data, what)) != list(getattr(after.data, what)):
             findings.append(
-                Finding(what, "error", f"The fits differ in {what}.", "Fit the same table twice.")
-            )
+                Finding(
+                    what, "error", f"The two fits have different {what}.",
+                    "Fit both to the same table.",
+                )
+            )  # fmt: skip
     if findings:
         raise DataError(findings, "the comparison of fits")
-    tests = [_of_test(test, before, after, ci_prob, max_draws) for test in after.lift_tests]
+    tests = [_test_row(test, before, after, ci_prob, max_draws) for test in after.lift_tests]
     return CalibrationEffect(
-        pd.DataFrame(tests).set_index("test"), _of_channels(before, after, ci_prob), ci_prob
+        pd.DataFrame(tests).set_index("test"), _channel_table(before, after, ci_prob), ci_prob
     )
 
 
@@ -118,7 +121,7 @@ def _interval(name: str, draws: NDArray, ci_prob: float) -> dict[str, float]:
     return {name: middle, f"{name}_lower": low, f"{name}_upper": high}
 
 
-def _of_test(
+def _test_row(
     test: LiftTest, before: Fitted, after: Fitted, ci_prob: float, max_draws: int | None
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
@@ -135,7 +138,7 @@ def _of_test(
     return row
 
 
-def _of_channels(before: Fitted, after: Fitted, ci_prob: float) -> pd.DataFrame:
+def _channel_table(before: Fitted, after: Fitted, ci_prob: float) -> pd.DataFrame:
     import pandas as pd
 
     def draws(value: xr.DataArray) -> NDArray:

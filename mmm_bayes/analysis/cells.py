@@ -1,4 +1,4 @@
-"""What a result is split by: geos, dates, and years, quarters or months of dates."""
+"""The cells a result is summed to: geos, dates, and years, quarters or months."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _KNOWN = ("geo", "date", *PERIODS)
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Sums over the geos and dates of a table, kept apart by what was asked for.
+    """The cells that values of a table (geo, date) are summed to.
 
     Attributes
     ----------
     by
         Names, in the order of the result's dimensions.
     coords
-        Labels of each; a period also has no entry beyond its own, in the order of time.
+        Labels along each dimension; periods are in order of time.
     groups
-        Membership (date, period) of zeros and ones, or ``None`` where time is not cut in periods.
+        Indicator (date, period) of each date's period; ``None`` unless time is split into periods.
     """
 
     by: tuple[str, ...]
@@ -39,13 +39,13 @@ class Cells:
 
     @property
     def mode(self) -> tuple[bool, TimeMode]:
-        """What a compiled sum depends on: whether geos are kept, and how time is."""
+        """Static arguments of a compiled sum: whether geos are kept, and how time is summed."""
         time: TimeMode = "period" if self.groups is not None else "total"
         return "geo" in self.by, "date" if "date" in self.by else time
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """Dimensions as :func:`total` leaves them: the geo first, then time."""
+        """Dimensions in the order that :func:`total` returns them: geo first, then time."""
         return tuple(sorted(self.by, key=lambda name: name != "geo"))
 
     @property
@@ -54,29 +54,29 @@ class Cells:
         return int(np.prod([len(values) for values in self.coords.values()], dtype=int))
 
     def of(self, values: NDArray) -> NDArray:
-        """Sum an array of the table (..., geo, date) over what is not kept."""
+        """Sum an array of the table (..., geo, date) to these cells."""
         return np.asarray(total(values, self.groups, self.mode))
 
 
 def cells_of(by: Sequence[str] | str, data: MMMData) -> Cells:
-    """Read a ``by=`` argument.
+    """Parse a ``by=`` argument.
 
     Raises
     ------
     ValueError
-        If a name is unknown or given twice, or time is to be cut in two ways at once.
+        If a name is unknown or repeated, or two divisions of time are requested at once.
     """
     names = (by,) if isinstance(by, str) else tuple(by)
     for name in names:
         if name not in _KNOWN:
             raise ValueError(
-                f"by= takes 'geo' and one of 'date', 'year', 'quarter', 'month', but {name!r} "
-                f"came.{nearest(str(name), _KNOWN)}"
+                "by= accepts 'geo' and one of 'date', 'year', 'quarter', 'month', but got "
+                f"{name!r}.{nearest(str(name), _KNOWN)}"
             )
     timely = [name for name in names if name != "geo"]
     if len(set(names)) < len(names) or len(timely) > 1:
         raise ValueError(
-            f"by= takes each name once and one division of time, but {names} came: leave out "
+            f"by= accepts each name once and one division of time, but got {names}: leave out "
             f"{' or '.join(map(repr, dict.fromkeys(timely or names)))}."
         )
     coords: dict[str, Any] = {}
@@ -102,7 +102,7 @@ def _periods(dates: pd.DatetimeIndex, kind: str) -> NDArray:
 
 
 def total(values: Any, groups: Any, mode: tuple[bool, TimeMode]) -> Any:
-    """Sum (..., geo, date), of NumPy or JAX, to the cells: (..., [geo], [date or period])."""
+    """Sum a NumPy or JAX array (..., geo, date) to cells (..., [geo], [date or period])."""
     keep_geo, time = mode
     if not keep_geo:
         values = values.sum(-2)

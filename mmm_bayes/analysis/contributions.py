@@ -1,4 +1,4 @@
-"""What each part of the model brought, and what a unit of money brought back."""
+"""Contributions of every component of the model, and the return on each channel's spend."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _increase(structure: Structure) -> Any:
     return compiled(run)
 
 
-# A program of its own: the costly ones above then serve every by=.
+# Compiled on its own, so that each costly program above serves every by=.
 _total = jax.jit(total, static_argnums=2)
 
 
@@ -74,26 +74,27 @@ def contributions(
     max_draws: int | None = None,
     data: MMMData | None = None,
 ) -> xr.DataArray:
-    r"""What the intercept, trend, seasonality, events, each control and each channel brought.
+    r"""Compute the contributions of intercept, trend, seasonality, events, controls and channels.
 
-    A channel's contribution is the fitted mean less the mean with the channel off: carry-over
-    counted, and that beyond the window not. All components sum to :func:`fitted_mean`. Controls
-    count relative to their mean (those of only 0 and 1 relative to 0).
+    A channel's contribution is the fitted mean minus the mean with the channel off. It includes
+    carry-over within the window, but none beyond its end. All components sum to
+    :func:`fitted_mean`. Controls are measured from their mean (binary controls from 0).
 
-    With a logarithmic link, :math:`\mu = \exp(a + \sum_j d_j + \sum_c e_c)`, a channel brings
-    :math:`\mu (1 - e^{-e_c})`; what the channels bring only together is the component
-    ``interaction``; the mean without media is shared out between intercept, :math:`e^a`, and the
-    other terms, :math:`d_j L`, with the logarithmic mean :math:`L` of it and :math:`e^a`. With
-    ``method="shapley"`` a channel has :math:`e_c L(\mu, \mu_{\text{no media}})`, which leaves no
-    interaction (Aumann-Shapley). With an identity link both methods are the same.
+    With a logarithmic link, :math:`\mu = \exp(a + \sum_j d_j + \sum_c e_c)`, a channel contributes
+    :math:`\mu (1 - e^{-e_c})`, and the effect that channels have only jointly is the component
+    ``interaction``. The mean without media is divided between the intercept, :math:`e^a`, and the
+    other terms, :math:`d_j L`, where :math:`L` is the logarithmic mean of the mean without media
+    and :math:`e^a`. With ``method="shapley"`` a channel contributes
+    :math:`e_c L(\mu, \mu_{\text{no media}})`, which leaves no interaction (Aumann-Shapley). With
+    an identity link both methods agree.
 
     Parameters
     ----------
     fitted
         A fit.
     by
-        What not to sum over: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
-        ``"month"``.
+        Dimensions to keep: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
+        ``"month"``. Everything else is summed.
     group
         ``"posterior"`` or ``"prior"``.
     method
@@ -101,22 +102,22 @@ def contributions(
     unit
         ``"target"``, or ``"revenue"`` (target times ``revenue_per_target``).
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
     data
-        Another table of the same columns (other spends, later dates); by default the training
-        table. Exposure before its first date carries over into it.
+        Another table with the same columns (other spend, later dates); by default the training
+        table. Exposure of the training table before its first date carries over into it.
 
     Returns
     -------
     xarray.DataArray
-        ``(chain, draw, component, *by)`` in units of the target or of money; the coordinate
+        ``(chain, draw, component, *by)`` in units of the target or in currency; the coordinate
         ``kind`` of ``component`` is ``"baseline"``, ``"control"``, ``"media"`` or
         ``"interaction"``.
 
     Raises
     ------
     ValueError
-        If an argument is not one of the choices, or dates leave a gap.
+        If an argument is not one of its choices, or the dates leave a gap.
     """
     _choice("method", method, get_args(Method))
     window = _window(fitted, data, unit)
@@ -144,7 +145,7 @@ def fitted_mean(
     max_draws: int | None = None,
     data: MMMData | None = None,
 ) -> xr.DataArray:
-    """Expected target given the parameters; see :func:`contributions` for the arguments.
+    """Compute the expected target given the parameters; :func:`contributions` has the arguments.
 
     Returns
     -------
@@ -173,7 +174,7 @@ def media_contributions(
     max_draws: int | None = None,
     data: MMMData | None = None,
 ) -> xr.DataArray:
-    """Counterfactual contributions of the channels alone; see :func:`contributions`.
+    """Compute counterfactual contributions of the channels only; see :func:`contributions`.
 
     Returns
     -------
@@ -197,24 +198,24 @@ def media_contributions(
 def media_totals(
     fitted: Fitted, *, max_draws: int | None = None
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """Contributions of the channels over all geos and dates, in target and in revenue.
+    """Compute total contributions of the channels, in units of the target and in revenue.
 
-    One evaluation of the model where a unit of target brings the same revenue everywhere.
+    The model is evaluated once if ``revenue_per_target`` is constant, else twice.
     """
-    brought = media_contributions(fitted, max_draws=max_draws)
+    contribution = media_contributions(fitted, max_draws=max_draws)
     price = fitted.data.ds["revenue_per_target"].values
     if np.ptp(price) == 0:
-        return brought, (float(price.flat[0]) * brought).assign_attrs(unit="revenue")
-    return brought, media_contributions(fitted, unit="revenue", max_draws=max_draws)
+        return contribution, (float(price.flat[0]) * contribution).assign_attrs(unit="revenue")
+    return contribution, media_contributions(fitted, unit="revenue", max_draws=max_draws)
 
 
 def roas(
     fitted: Fitted, by: By = (), *, group: str = "posterior", max_draws: int | None = None
 ) -> xr.DataArray:
-    """Return on ad spend: revenue a channel brought over its spend in the same cells.
+    """Return on ad spend: revenue contributed by a channel over its spend in the same cells.
 
-    Within short periods carry-over makes it lag: revenue of a period is partly due to the spend
-    before it.
+    In short periods it lags because of carry-over: part of a period's revenue is due to earlier
+    spend.
 
     Parameters
     ----------
@@ -226,8 +227,8 @@ def roas(
     xarray.DataArray
         ``(chain, draw, channel, *by)``, revenue per unit of money; NaN where nothing was spent.
     """
-    brought = media_contributions(fitted, by, group=group, unit="revenue", max_draws=max_draws)
-    return (brought / spend(fitted.data, by)).rename("roas")
+    revenue = media_contributions(fitted, by, group=group, unit="revenue", max_draws=max_draws)
+    return (revenue / spend(fitted.data, by)).rename("roas")
 
 
 def marginal_roas(
@@ -238,14 +239,14 @@ def marginal_roas(
     group: str = "posterior",
     max_draws: int | None = None,
 ) -> xr.DataArray:
-    """Extra revenue over extra spend, were a channel's exposure raised by 1% on every date.
+    """Compute extra revenue per extra spend, were exposure 1% higher on every date.
 
     Parameters
     ----------
     fitted, by, group, max_draws
         As in :func:`contributions`.
     increase
-        Share by which exposure and spend rise.
+        Relative increase of exposure and spend.
 
     Returns
     -------
@@ -255,7 +256,7 @@ def marginal_roas(
     if not increase > 0:
         raise ValueError(f"increase should be above 0 (0.01 is 1%), but is {increase}.")
     window = _window(fitted, None, "revenue")
-    rise = _over_cells(
+    gain = _over_cells(
         fitted,
         window,
         cells_of(by, window.data),
@@ -267,27 +268,27 @@ def marginal_roas(
         extra=(np.asarray(1.0 + increase, fitted.dtype),),
     )
     extra = increase * spend(fitted.data, by)
-    return (rise / extra).rename("marginal_roas").assign_attrs(increase=increase)
+    return (gain / extra).rename("marginal_roas").assign_attrs(increase=increase)
 
 
 def contribution_share(
     fitted: Fitted, by: By = (), *, group: str = "posterior", max_draws: int | None = None
 ) -> xr.DataArray:
-    """Contribution of a channel as a share of the observed target in the same cells.
+    """Compute a channel's contribution as a share of the observed target in the same cells.
 
     Returns
     -------
     xarray.DataArray
         ``(chain, draw, channel, *by)``; NaN where the target sums to zero.
     """
-    brought = media_contributions(fitted, by, group=group, max_draws=max_draws)
+    contribution = media_contributions(fitted, by, group=group, max_draws=max_draws)
     cells = cells_of(by, fitted.data)
     target = _labelled(cells.of(fitted.data.ds["target"].values), cells, ())
-    return (brought / target.where(target != 0)).rename("contribution_share")
+    return (contribution / target.where(target != 0)).rename("contribution_share")
 
 
 def spend(data: MMMData, by: By = ()) -> xr.DataArray:
-    """Spend of each channel ``(channel, *by)``; NaN where nothing was spent."""
+    """Sum the spend of each channel ``(channel, *by)``; NaN where nothing was spent."""
     cells = cells_of(by, data)
     values = cells.of(np.moveaxis(data.ds["spend"].values, 2, 0))
     found = _labelled(values, cells, ("channel",)).assign_coords(channel=data.channels)
@@ -311,7 +312,7 @@ def _over_cells(
     width: int = 1,
     extra: tuple[Any, ...] = (),
 ) -> xr.DataArray:
-    """Run a program over the draws and sum; ``first`` is the dimension before the cells."""
+    """Run a program over the draws and sum to cells; ``first`` is the dimension before them."""
     lead = {} if first is None else dict([first])
     groups = None if cells.groups is None else cells.groups.astype(fitted.dtype)
 
@@ -339,6 +340,6 @@ def _window(fitted: Fitted, data: MMMData | None, unit: str) -> Window:
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(
-            f"{name} should be one of {', '.join(map(repr, known))}, but is {value!r}."
+            f"{name} should be one of {', '.join(map(repr, known))}, but got {value!r}."
             f"{nearest(str(value), known)}"
         )

@@ -1,11 +1,11 @@
-r"""Taking the fitted mean apart: array functions of one draw, in the units of the table.
+r"""Decomposition of the fitted mean: array functions of one draw, in the units of the table.
 
-With an identity link the mean is a sum of parts already. With a logarithmic link,
+With an identity link the mean is already a sum of parts. With a logarithmic link it is
 :math:`\mu = \exp(a + \sum_j d_j + \sum_c e_c)` with intercept :math:`a`, other baseline terms
-:math:`d_j` and channels :math:`e_c`. Differences of exponentials are shared out by the logarithmic
-mean :math:`L(x, y) = (x - y) / (\log x - \log y)`: part ``j`` of :math:`\log(x/y) = \sum_j d_j`
-receives :math:`d_j L(x, y)`, its effect averaged along the straight path on which all parts grow
-together, and the parts add up to :math:`x - y` exactly.
+:math:`d_j` and channels :math:`e_c`. A difference of exponentials is divided among its terms by the
+logarithmic mean :math:`L(x, y) = (x - y) / (\log x - \log y)`: term ``j`` of
+:math:`\log(x/y) = \sum_j d_j` receives :math:`d_j L(x, y)`, which is its effect averaged along the
+straight path on which all terms grow together. The parts add up to :math:`x - y` exactly.
 
 References
 ----------
@@ -32,7 +32,7 @@ Kind = Literal["baseline", "control", "media", "interaction"]
 
 
 class Units(NamedTuple):
-    """From the linear predictor to the table.
+    """Conversion from the linear predictor to the units of the table.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Units(NamedTuple):
     heads
         Population (geo,).
     weight
-        What a unit of target counts (geo, time): one, or the revenue it brings.
+        Value of one unit of target (geo, time): one, or its revenue.
     """
 
     center: Any
@@ -51,7 +51,7 @@ class Units(NamedTuple):
 
 
 class Component(NamedTuple):
-    """A part of the mean: its label, and what kind of part it is."""
+    """A part of the mean: its label and its kind."""
 
     label: str
     kind: Kind
@@ -71,7 +71,7 @@ def components(structure: Structure, method: Method) -> list[Component]:
     taken: set[str] = set()
     distinct = []
     for part in found:
-        # A column may be called like a term of the model.
+        # A column may have the same name as a term of the model.
         label = part.label if part.label not in taken else f"{part.label} ({part.kind})"
         taken.add(label)
         distinct.append(Component(label, part.kind))
@@ -79,12 +79,12 @@ def components(structure: Structure, method: Method) -> list[Component]:
 
 
 def is_log(structure: Structure) -> bool:
-    """Whether the linear predictor is the logarithm of the mean."""
+    """Tell whether the linear predictor is the logarithm of the mean."""
     return structure.spec.likelihood.link != "identity"
 
 
 def baseline_parts(structure: Structure, params: Params, arrays: ModelArrays) -> Array:
-    """Baseline terms, each control for itself, on the predictor's scale (part, geo, time)."""
+    """Compute baseline terms (part, geo, time) on the predictor's scale, one per control."""
     owners: list[int] = []
     for term in structure.terms:
         first = owners[-1] + 1 if owners else 0
@@ -98,18 +98,18 @@ def baseline_parts(structure: Structure, params: Params, arrays: ModelArrays) ->
 def log_mean(
     structure: Structure, params: Params, eta: Array, arrays: ModelArrays, units: Units
 ) -> Array:
-    """Logarithm of the expected target (geo, time), for logarithmic links."""
+    """Compute the logarithm of the expected target (geo, time), for logarithmic links."""
     if structure.spec.likelihood.link == "count":
         return eta + arrays.log_offset
-    # The mean of a log-normal lies above its median.
-    lift = 0.5 * (units.scale * params["sigma"]) ** 2
-    return jnp.log(units.heads)[:, None] + units.center + units.scale * eta + lift
+    # The mean of a log-normal is above its median.
+    mean_over_median = 0.5 * (units.scale * params["sigma"]) ** 2
+    return jnp.log(units.heads)[:, None] + units.center + units.scale * eta + mean_over_median
 
 
 def mean(
     structure: Structure, params: Params, eta: Array, arrays: ModelArrays, units: Units
 ) -> Array:
-    """Expected target (geo, time) of a linear predictor, times its weight."""
+    """Compute the weighted expected target (geo, time) of a linear predictor."""
     if is_log(structure):
         return units.weight * jnp.exp(log_mean(structure, params, eta, arrays, units))
     return units.weight * units.heads[:, None] * (units.center + units.scale * eta)
@@ -118,7 +118,7 @@ def mean(
 def decompose(
     structure: Structure, method: Method, params: Params, arrays: ModelArrays, units: Units
 ) -> Array:
-    """Parts of the expected target, weighted, (component, geo, time); they sum to the mean."""
+    """Split the weighted expected target into parts (component, geo, time) that sum to it."""
     baseline = baseline_parts(structure, params, arrays)
     effects = mmm.media_effects(structure, params, arrays)
     if not is_log(structure):
@@ -127,20 +127,20 @@ def decompose(
     rest, effects = units.scale * baseline[1:], units.scale * effects
     start = log_mean(structure, params, baseline[0], arrays, units)
     alone = jnp.exp(start)
-    rise, lift = rest.sum(0), effects.sum(0)
-    without = jnp.exp(start + rise)
-    full = jnp.exp(start + rise + lift)
-    shares = rest * (alone * _relative(rise))
+    baseline_terms, media_terms = rest.sum(0), effects.sum(0)
+    without_media = jnp.exp(start + baseline_terms)
+    full = jnp.exp(start + baseline_terms + media_terms)
+    shares = rest * (alone * _relative(baseline_terms))
     if method == "shapley":
-        brought = [effects * (without * _relative(lift))]
+        media_shares = [effects * (without_media * _relative(media_terms))]
     else:
         off = full * -jnp.expm1(-effects)
-        brought = [off, (full - without - off.sum(0))[None]]
-    return units.weight * jnp.concatenate([alone[None], shares, *brought])
+        media_shares = [off, (full - without_media - off.sum(0))[None]]
+    return units.weight * jnp.concatenate([alone[None], shares, *media_shares])
 
 
 def media_parts(structure: Structure, params: Params, arrays: ModelArrays, units: Units) -> Array:
-    """Counterfactual contributions of the channels alone (channel, geo, time), weighted."""
+    """Compute weighted counterfactual contributions of the channels (channel, geo, time)."""
     effects = mmm.media_effects(structure, params, arrays)
     if not is_log(structure):
         return effects * (units.weight * units.scale * units.heads[:, None])
@@ -151,7 +151,10 @@ def media_parts(structure: Structure, params: Params, arrays: ModelArrays, units
 def media_increase(
     structure: Structure, params: Params, arrays: ModelArrays, units: Units, factor: Any
 ) -> Array:
-    """Rise of the weighted mean (channel, geo, time) of ``factor`` fold exposure of a channel."""
+    """Compute the gain (channel, geo, time) if a channel's exposure were ``factor`` times as high.
+
+    The gain is the increase of the weighted mean, one channel changed at a time.
+    """
     effects = mmm.media_effects(structure, params, arrays)
     more = mmm.media_effects(structure, params, arrays._replace(media=factor * arrays.media))
     if not is_log(structure):
@@ -163,7 +166,7 @@ def media_increase(
 def response_totals(
     structure: Structure, params: Params, arrays: ModelArrays, units: Units, factors: Array
 ) -> Array:
-    """Total contribution of each channel, its exposure ``factors`` fold: (channel, factor)."""
+    """Compute total contributions (channel, factor) with exposure scaled by each factor."""
     n_dates = arrays.target.shape[-1]
     effects = mmm.media_effects(structure, params, arrays)
     values = mmm.media_coefficients(structure, params, arrays, effects)[:, :, None]
@@ -173,7 +176,7 @@ def response_totals(
         )
     carried = arrays.media
     if structure.media.adstock_first:
-        # The convolution is linear: once for all factors.
+        # The convolution is linear, so once is enough for all factors.
         kernels = media.kernel_weights(structure.media, params)
         carried = convolve_lags(arrays.media, kernels[:, None, :])
 
@@ -199,7 +202,7 @@ def _mean_with(
 
 
 def _relative(x: Array) -> Array:
-    """``expm1(x) / x``: the logarithmic mean of ``exp(x)`` and 1."""
+    """Compute ``expm1(x) / x``, the logarithmic mean of ``exp(x)`` and 1."""
     small = jnp.abs(x) < 1e-5  # where 1 + x/2 is exact to x^2/6, below 2e-11
     safe = jnp.where(small, 1.0, x)
     return jnp.where(small, 1.0 + 0.5 * x, jnp.expm1(safe) / safe)

@@ -1,4 +1,4 @@
-"""Running a compiled function over the draws of a fit, a batch at a time; labelling the result."""
+"""Run a compiled function over the draws of a fit, in batches, and label the result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NDArray = np.ndarray[Any, Any]
 
 _BATCH = 100
 _BATCH_ELEMENTS = 4_000_000  # of an intermediate array: 32 MB in double precision
-_MAX_THREADS = 4  # beyond which batches are bound by memory, and take more of it
+_MAX_THREADS = 4  # more are bound by memory bandwidth, and use more memory
 _RESULT_BYTES = 2 * 1024**3
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile ``function(params, *arguments)`` of one draw for a batch of draws."""
+    """Compile ``function(params, *arguments)``, written for one draw, for a batch of draws."""
 
     def batch(params: dict[str, Any], *arguments: Any) -> Any:
         return jax.vmap(lambda own: function(own, *arguments))(params)
@@ -53,17 +53,17 @@ def over_draws(
     fitted
         A fit.
     program
-        Of :func:`compiled`: gives an array (draw, *dims).
+        Result of :func:`compiled`; returns an array (draw, *dims).
     arguments
-        Its arguments after the parameters.
+        Arguments of the program after the parameters.
     dims, coords
-        Names and labels of the result's dimensions after ``chain`` and ``draw``.
+        Names and labels of the dimensions after ``chain`` and ``draw``.
     group
         ``"posterior"`` or ``"prior"``.
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
     elements
-        Size of the largest intermediate array of one draw: it decides how many go together.
+        Size of the largest intermediate array of one draw; it determines the batch size.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def over_draws(
     Raises
     ------
     ValueError
-        If the group is absent, or the result would not fit in memory.
+        If the group is absent, or the result would be too large for memory.
     """
     if group not in fitted.tree.children:
         raise ValueError(
@@ -99,7 +99,7 @@ def over_draws(
             found = np.asarray(program(batch, *arguments))
         result[number * size : number * size + true] = found[:true]
 
-    # The first batch compiles; the others release the global lock and run side by side.
+    # The first batch compiles; the others release the global interpreter lock and run in parallel.
     evaluate(next(batches))
     with ThreadPoolExecutor(_threads()) as pool:
         list(pool.map(evaluate, batches))

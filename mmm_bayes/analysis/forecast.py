@@ -1,4 +1,4 @@
-"""Forecasts of the dates that follow the table, and what each part of the model brings there."""
+"""Forecasts of the dates after the table, with contributions and ROAS of the plan."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _DRAWS = ("chain", "draw")
 @final
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """A forecast: draws of the target, and everything that stands behind them.
+    """Draws of the future target, with the table and the assumptions behind them.
 
     Attributes
     ----------
     data
-        The future table: planned spends, given or projected controls, a target that is not known.
+        The future table: planned spend, given or projected controls, and an unknown target.
     draws
         ``mean (chain, draw, geo, date)``, the expected target with controls as projected, and
-        ``target``, which adds the noise of the likelihood and what the projections may miss by; in
-        units of the table.
+        ``target``, which adds the noise of the likelihood and the errors of the projections; both
+        in units of the table.
     projected
-        A row a column that nobody gave: ``what``, ``name``, ``how``, and whether its error is part
-        of the intervals (``uncertain``).
+        One row per column that was planned or projected: ``what``, ``name``, ``how``, and
+        ``uncertain``, whether the intervals include the error of its projection.
     errors
-        How the noise of the future is drawn: ``"independent"`` or ``"ar1"``.
+        Noise of the future dates: ``"independent"`` or ``"ar1"``.
     """
 
     fitted: Fitted
@@ -60,26 +60,27 @@ class Forecast:
     errors: Errors
 
     def summary(self, by: By = ("date",), ci_prob: float = 0.9) -> pd.DataFrame:
-        """Forecasts with intervals.
+        """Summarise the forecast with intervals.
 
         Parameters
         ----------
         by
-            What not to sum over: ``"date"``, ``"geo"``, both, or neither for the total.
+            Dimensions to keep: ``"date"``, ``"geo"``, both, or neither for the total.
         ci_prob
             Mass of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            A row a cell: ``median``, ``mean``, ``lower`` and ``upper`` of the target (what will be
-            observed), and ``expected_lower``, ``expected_upper``, the interval of its expectation.
+            One row per cell: ``median``, ``mean``, ``lower`` and ``upper`` of the target that will
+            be observed, and ``expected_lower``, ``expected_upper``, the interval of its
+            expectation.
         """
         _check_level(ci_prob)
         keep = (by,) if isinstance(by, str) else tuple(by)
         unknown = [name for name in keep if name not in ("geo", "date")]
         if unknown:
-            raise ValueError(f"by takes 'geo' and 'date', but got {unknown}.")
+            raise ValueError(f"by accepts 'geo' and 'date', but got {unknown}.")
         away = [dim for dim in ("geo", "date") if dim not in keep]
         tail = 0.5 * (1.0 - ci_prob)
         totals = self.draws.sum(away)
@@ -101,10 +102,10 @@ class Forecast:
         return table.transpose(*keep).to_dataframe(dim_order=list(keep))[list(columns)]
 
     def contributions(self, by: By = (), **options: Any) -> xr.DataArray:
-        """What every part of the model brings over the forecast's dates.
+        """Compute the contributions of every component over the forecast's dates.
 
-        With controls at their projected values; sums to ``draws["mean"]``. A channel's part counts
-        what carries over from its spend before the first date.
+        Controls are at their projected values, and the components sum to ``draws["mean"]``. A
+        channel's contribution includes carry-over from its spend before the first date.
 
         Returns
         -------
@@ -115,11 +116,11 @@ class Forecast:
         return parts.contributions(self.fitted, by, data=self.data, **options)
 
     def roas(self, by: By = (), *, max_draws: int | None = None) -> xr.DataArray:
-        """Revenue that each channel's planned spend brings within the horizon, over that spend.
+        """Return on ad spend of each channel's plan within the horizon.
 
-        The expected revenue less that with the channel off from the first date of the forecast on:
-        what carries over from earlier spend is not the plan's, and what comes after the last date
-        is not counted.
+        The revenue is the expected revenue minus the expected revenue with the channel off from
+        the first date of the forecast on. It excludes carry-over from earlier spend, and all
+        effects after the last date.
 
         Returns
         -------
@@ -133,12 +134,12 @@ class Forecast:
 
         full = revenue(data)
         found = [full - revenue(data.with_spend(name, scale=0.0)) for name in data.channels]
-        brought = xr.concat(found, pd.Index(data.channels, name="channel"))
-        result = (brought / parts.spend(data, by)).rename("roas")
+        gained = xr.concat(found, pd.Index(data.channels, name="channel"))
+        result = (gained / parts.spend(data, by)).rename("roas")
         return result.transpose("chain", "draw", "channel", ...)
 
     def to_frame(self, ci_prob: float = 0.9) -> pd.DataFrame:
-        """Future table with the forecast beside it: a row a date (and geo)."""
+        """Return one row per date (and geo) with the forecast and the planned spend."""
         keep = ("date",) if self.data.is_national else ("geo", "date")
         found = self.summary(keep, ci_prob).reset_index()
         spend = self.data.ds["spend"].transpose("geo", "date", "channel").values
@@ -154,7 +155,7 @@ class Forecast:
             f"{dates[-1]:%Y-%m-%d}",
             f"  total {compact(row['median'], 4)}, {ci_prob:.0%} interval "
             f"{compact(row['lower'], 4)} to {compact(row['upper'], 4)}",
-            f"  noise of the future: {self.errors}",
+            f"  noise of future dates: {self.errors}",
         ]
         return lines + [f"  {r.what} {r.name_}: {r.how}" for r in _rows(self.projected)]
 
@@ -195,26 +196,26 @@ def forecast(
     fitted
         A fit.
     rng_key
-        Random key of noise and projections.
+        Random key for the noise and the projections.
     horizon
-        Number of periods; or a table of future dates with as many of the training table's columns
-        as are known (media, spends, controls), the others being planned and projected; or a whole
-        table.
+        Number of periods; or a data frame of future dates with those columns of the training table
+        that are known (media, spend, controls), the others being planned or projected; or a
+        complete table.
     spend
-        Spends of the channels the table does not give: ``"last_year"`` or ``"last_window"`` repeat
-        what was observed (by default last year where there is one), a number or numbers by channel
-        multiply it, a data frame (dates by channels) or an array ``(channel, [geo,] date)`` is in
-        money. Money buys exposure at the last year's price.
+        Spend of the channels that ``horizon`` does not give: ``"last_year"`` or ``"last_window"``
+        repeat the observed spend (default: last year, if the table is long enough); a number, or
+        numbers by channel, multiply it; a data frame (dates by channels) or an array
+        ``(channel, [geo,] date)`` is in currency. Spend buys exposure at last year's price.
     controls
-        Values by name or as a data frame; or the name of a rule, ``"seasonal"``, ``"last"`` or
-        ``"mean"``. A control that is not given is projected by the rule whose errors over the
-        table's own past were the least, and the draws of ``target`` hold these errors.
+        Values by name or as a data frame, or by name one of the rules ``"seasonal"``, ``"last"``
+        and ``"mean"``. A control that is not given is projected by the rule with the smallest
+        errors in the table's own past, and the draws of ``target`` include these errors.
     errors
-        ``"independent"`` noise, as the likelihood has it; ``"ar1"``, noise that carries on from the
-        last residuals with their autocorrelation (:mod:`.forecast_errors`); ``"auto"``: the latter
-        for all but counts.
+        ``"independent"`` noise, as in the likelihood; ``"ar1"``, autocorrelated noise that
+        continues from the last residuals (:mod:`.forecast_errors`); ``"auto"``: ``"ar1"`` except
+        for counts.
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
 
     Returns
     -------
@@ -223,12 +224,12 @@ def forecast(
     Raises
     ------
     DataError
-        With everything about table, plan and controls that does not fit.
+        Listing every problem with the table, the plan and the controls.
 
     Notes
     -----
-    The trend goes on as the model has it: a linear one rises further, knots stay at their last
-    level. Uncertainty about that beyond the parameters' is not part of the intervals.
+    The trend continues as in the model: a linear trend keeps its slope, and a trend with knots
+    stays at its last level. The intervals include the uncertainty of the trend's parameters only.
     """
     errors = resolve_errors(fitted.spec, errors)
     table = future_table(fitted.data, horizon, spend, controls)
@@ -243,16 +244,17 @@ def forecast(
 def control_shift(
     rng: np.random.Generator, fitted: Fitted, table: FutureTable, mean: xr.DataArray
 ) -> NDArray | None:
-    """What projected controls may move the linear predictor by (chain, draw, geo, date).
+    """Draw the errors of projected controls, as shifts of the target (chain, draw, geo, date).
 
-    Per head with an identity link, in logarithms otherwise; ``None`` where all controls are given.
+    Shifts are per head with an identity link, else in logarithms; ``None`` if all controls are
+    given.
     """
     uncertain = {n: p for n, p in table.projected.items() if len(p.paths)}
     if not uncertain:
         return None
     posterior = fitted.tree["posterior"].to_dataset().sel(draw=mean["draw"])
     lead = (mean.sizes["chain"], mean.sizes["draw"])
-    where = rng.random(lead[0] * lead[1])  # shared: controls keep their dependence
+    where = rng.random(lead[0] * lead[1])  # shared, so that controls keep their dependence
     shift = np.zeros((*lead, mean.sizes["geo"], mean.sizes["date"]))
     for name, found in uncertain.items():
         k = fitted.data.controls.index(name)
@@ -274,7 +276,7 @@ def draw_targets(
     shift: NDArray | None,
     errors: Errors,
 ) -> xr.DataArray:
-    """Draw targets about a mean (chain, draw, geo, date), the shift of the controls included."""
+    """Draw targets (chain, draw, geo, date) around a mean, shifted by the errors of controls."""
     link, family = fitted.spec.likelihood.link, fitted.spec.likelihood.family
     heads = fitted.data.ds["population"].values[:, None]
     centre = mean.values

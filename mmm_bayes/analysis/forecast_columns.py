@@ -1,4 +1,4 @@
-"""Columns of future dates as a user gives them: rows matched, cells checked."""
+"""Columns that a user gives for future dates: rows matched to the table, cells checked."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ NDArray = np.ndarray[Any, Any]
 
 
 def problem(check: str, message: str, remedy: str, column: str | None = None) -> Finding:
-    """An error among the findings of a forecast."""
+    """Make an error among the findings of a forecast."""
     return Finding(check, "error", message, remedy, where=column)
 
 
 def given_columns(
     data: MMMData, frame: pd.DataFrame, findings: list[Finding]
 ) -> tuple[int, dict[str, NDArray]]:
-    """Numeric columns of the frame that the model knows, each (geo, date)."""
+    """Read the numeric columns of the frame that the model knows, each (geo, date)."""
     roles = data.roles
     keys = [roles.date] if roles.geo is None else [roles.geo, roles.date]
     for key in keys:
         if key not in frame.columns:
             text = f"The future table has no column {key!r}.{nearest(key, map(str, frame.columns))}"
-            findings.append(problem("missing_column", text, "Name it as in training.", key))
+            remedy = "Use the column names of the training table."
+            findings.append(problem("missing_column", text, remedy, key))
     if findings:
         return 0, {}
     parsed = parse_dates(frame[roles.date], roles.date)
@@ -37,19 +38,21 @@ def given_columns(
     expected = data.future_dates(max(1, len(dates)))
     if not findings and not dates.equals(pd.DatetimeIndex(expected)):
         off = [f"{date:%Y-%m-%d}" for date in expected.difference(dates)]
-        text = f"The dates should follow the training table's, from {expected[0]:%Y-%m-%d} to "
-        text += f"{expected[-1]:%Y-%m-%d}, but {listing(off) or 'other dates'} are not there."
-        findings.append(problem("dates", text, "Carry-over needs every step.", roles.date))
+        text = "The dates should continue those of the training table, from "
+        text += f"{expected[0]:%Y-%m-%d} to {expected[-1]:%Y-%m-%d}, but "
+        text += f"{listing(off)} are missing." if off else "there are others."
+        remedy = "Give every date after the training table: carry-over needs every step."
+        findings.append(problem("dates", text, remedy, roles.date))
     geos = pd.Series(data.geos[0], frame.index) if roles.geo is None else frame[roles.geo]
     index = pd.MultiIndex.from_arrays([geos.astype(str), parsed.values])
     wanted = pd.MultiIndex.from_product([data.geos, expected])
     absent, double = wanted.difference(index), index[index.duplicated()]
     if not findings and len(double):
-        text = f"{len(double)} rows come twice: {listing(map(_row_name, double))}."
-        findings.append(problem("duplicate_rows", text, "Keep one row a geo and date."))
+        text = f"{len(double)} rows are duplicates: {listing(map(_row_name, double))}."
+        findings.append(problem("duplicate_rows", text, "Keep one row per geo and date."))
     if not findings and len(absent):
         text = f"{len(absent)} rows are missing: {listing(map(_row_name, absent))}."
-        findings.append(problem("missing_rows", text, "Every geo needs every date."))
+        findings.append(problem("missing_rows", text, "Add them: every geo needs every date."))
     if findings:
         return 0, {}
     columns = {c for _, c in roles.numeric_columns() if c in frame.columns} - {roles.target}
@@ -74,14 +77,14 @@ def checked(
     *,
     positive: bool = False,
 ) -> NDArray:
-    """Report cells that are no numbers (or negative)."""
+    """Return the values; report cells that are not finite numbers (or are negative)."""
     bad = ~np.isfinite(values)
     if positive:
         bad = bad | (values < 0)
     if bad.any():
         where = listing(f"{date:%Y-%m-%d}" for date in dates[np.flatnonzero(bad.any(0))])
-        expected = "numbers of 0 or more" if positive else "numbers"
-        text = f"Expected {expected} in {what}, but {int(bad.sum())} cells are not ({where})."
+        expected = "numbers of at least 0" if positive else "numbers"
+        text = f"Expected {expected} in {what}, but {int(bad.sum())} cells differ ({where})."
         findings.append(problem("values", text, "Fill or correct them.", column))
     return values
 
@@ -96,7 +99,7 @@ def by_name(
     *,
     positive: bool = False,
 ) -> dict[str, NDArray]:
-    """Columns of a frame (rows: dates, or geo and date) by the names of channels or controls."""
+    """Read a frame (rows: dates, or geo and date) whose columns are channels or controls."""
     roles = data.roles
     columns = roles.exposure if what == "channel" else roles.controls
     alias = {column: name for name, column in columns.items()} | {n: n for n in names}
@@ -108,16 +111,18 @@ def by_name(
     ) else frame  # fmt: skip
     keys = {roles.date, roles.geo, "index"}
     if roles.geo is not None and roles.geo not in frame.columns:
-        text = f"The {what}s of a panel need the column {roles.geo!r}."
-        findings.append(problem("missing_column", text, "Give a row a geo and date.", roles.geo))
+        text = f"A frame of {what}s for a panel needs the column {roles.geo!r}."
+        findings.append(
+            problem("missing_column", text, "Give one row per geo and date.", roles.geo)
+        )
         return {}
     parsed = parse_dates(frame[roles.date], roles.date)
     geos = data.geos[0] if roles.geo is None else frame[roles.geo].astype(str)
     index = pd.MultiIndex.from_arrays([pd.Series(geos, frame.index), parsed.values])
     wanted = pd.MultiIndex.from_product([data.geos, dates])
     if index.has_duplicates:
-        text = f"The {what}s have rows that come twice."
-        findings.append(problem("duplicate_rows", text, "Keep one row a geo and date."))
+        text = f"The frame of {what}s has duplicate rows."
+        findings.append(problem("duplicate_rows", text, "Keep one row per geo and date."))
         return {}
     found = {}
     for column in frame.columns:
@@ -126,7 +131,8 @@ def by_name(
         name = alias.get(str(column))
         if name is None:
             text = f"{column!r} is not a {what}.{nearest(str(column), names)}"
-            findings.append(problem(f"{what}s", text, f"They are {listing(names, 20)}."))
+            remedy = f"The {what}s are {listing(names, 20)}."
+            findings.append(problem(f"{what}s", text, remedy))
             continue
         numbers = pd.Series(pd.to_numeric(frame[column], errors="coerce").to_numpy(float), index)
         values = numbers.reindex(wanted).to_numpy().reshape(data.n_geos, -1)

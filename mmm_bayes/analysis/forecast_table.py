@@ -1,4 +1,4 @@
-"""The table of future dates that a forecast is of: spends planned, controls given or projected."""
+"""The table of future dates behind a forecast: spend planned, controls given or projected."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class FutureTable(NamedTuple):
     data
         The table; its target is unknown.
     projected
-        By control: the projection of those that were not given.
+        Projections of the controls that were not given, by name.
     notes
-        A row a column that was planned or projected: what, name, how, uncertain.
+        One row per column that was planned or projected, with the columns ``what``, ``name``,
+        ``how`` and ``uncertain``.
     """
 
     data: MMMData
@@ -48,7 +49,7 @@ class FutureTable(NamedTuple):
 def future_table(
     data: MMMData, horizon: int | pd.DataFrame | MMMData, spend: SpendPlan, controls: Controls
 ) -> FutureTable:
-    """Put the table of a forecast together; raise with everything that is wrong.
+    """Assemble the table of a forecast; raise one error with every problem.
 
     See :func:`mmm_bayes.analysis.forecast.forecast` for the arguments.
     """
@@ -94,8 +95,8 @@ def _notes(rows: Iterable[tuple[str, str, str, bool]]) -> pd.DataFrame:
 def _periods(horizon: object, findings: list[Finding]) -> int:
     if isinstance(horizon, int | np.integer) and not isinstance(horizon, bool) and horizon >= 1:
         return int(horizon)
-    message = f"horizon should be a number of periods of 1 or more, or a table, got {horizon!r}."
-    findings.append(problem("horizon", message, "Give for example horizon=13."))
+    message = f"horizon should be 1 or more periods, or a table, but got {horizon!r}."
+    findings.append(problem("horizon", message, "For example horizon=13."))
     return 0
 
 
@@ -106,7 +107,7 @@ def _revenue(data: MMMData, periods: int, given: dict[str, NDArray]) -> NDArray:
     return np.repeat(data.ds["revenue_per_target"].values[:, -1:], periods, 1)
 
 
-# --- Spends --------------------------------------------------------------------------------------
+# --- Spend ---------------------------------------------------------------------------------------
 
 
 def _media(
@@ -116,16 +117,17 @@ def _media(
     given: dict[str, NDArray],
     findings: list[Finding],
 ) -> tuple[NDArray, NDArray, list[tuple[str, str, str, bool]]]:
-    """Spend and exposure (geo, date, channel) of the plan."""
+    """Plan spend and exposure (geo, date, channel), and note how each was planned."""
     name = plan if isinstance(plan, str) else None
     if name is not None and name not in PLANS:
-        text = f"spend should be one of {', '.join(PLANS)}, got {name!r}.{nearest(name, PLANS)}"
-        findings.append(problem("spend", text, "Or give multipliers, a frame, or an array."))
+        text = f"spend should be one of {', '.join(PLANS)}, but got {name!r}.{nearest(name, PLANS)}"
+        remedy = "Or give multipliers, a data frame or an array."
+        findings.append(problem("spend", text, remedy))
         name = None
     rows, how = _rows_to_repeat(data, len(dates), name)
     if name == "last_year" and how != "last year's":
-        text = "spend='last_year' needs a year of data before every date of the horizon."
-        findings.append(problem("spend", text, "Use spend='last_window', or give the spends."))
+        text = "spend='last_year' requires a year of data before every date of the horizon."
+        findings.append(problem("spend", text, "Use spend='last_window', or give the spend."))
     spend = data.ds["spend"].values[:, rows].copy()
     units = data.ds["exposure"].values[:, rows].copy()
     rate = _units_per_money(data)
@@ -161,7 +163,7 @@ def _media(
 
 
 def _rows_to_repeat(data: MMMData, periods: int, plan: str | None) -> tuple[NDArray, str]:
-    """Training rows whose media stand for the future's, and how they are called."""
+    """Choose the training rows whose media are repeated, with a name for them."""
     year = projection.season_length(data.time_step, data.n_dates)
     n = data.n_dates
     if plan != "last_window" and year > 7:
@@ -171,7 +173,7 @@ def _rows_to_repeat(data: MMMData, periods: int, plan: str | None) -> tuple[NDAr
 
 
 def _units_per_money(data: MMMData) -> NDArray:
-    """Exposure bought per unit of money (geo, channel), over the last year of the table."""
+    """Compute the exposure per unit of spend (geo, channel) over the last year of the table."""
     recent = data.ds.isel(date=slice(-max(1, round(data.time_step.per_year)), None))
     units, money = recent["exposure"].values.sum(1), recent["spend"].values.sum(1)
     total = money.sum(0)
@@ -188,10 +190,11 @@ def _factors(data: MMMData, plan: SpendPlan, findings: list[Finding]) -> dict[st
     for channel, factor in given.items():
         if channel not in data.channels:
             text = f"{channel!r} is not a channel.{nearest(str(channel), data.channels)}"
-            findings.append(problem("spend", text, f"Channels are {listing(data.channels, 20)}."))
+            remedy = f"The channels are {listing(data.channels, 20)}."
+            findings.append(problem("spend", text, remedy))
         elif not (np.ndim(factor) == 0 and 0 <= float(factor) < np.inf):
-            text = f"The multiplier of {channel!r} should be 0 or more, got {str(factor)[:40]}."
-            remedy = "For spends in money give a data frame or an array with dates."
+            text = f"The multiplier of {channel!r} should be 0 or more, but got {str(factor)[:40]}."
+            remedy = "To plan spend in currency, give a data frame or an array with dates."
             findings.append(problem("spend", text, remedy))
         else:
             found[channel] = float(factor)
@@ -201,15 +204,15 @@ def _factors(data: MMMData, plan: SpendPlan, findings: list[Finding]) -> dict[st
 def _planned_money(
     data: MMMData, dates: pd.DatetimeIndex, plan: SpendPlan, findings: list[Finding]
 ) -> dict[str, NDArray]:
-    """Spends (geo, date) by channel of a plan in money."""
+    """Read a plan in currency: spend (geo, date) by channel."""
     if isinstance(plan, pd.DataFrame):
         return by_name(data, dates, plan, data.channels, "channel", findings, positive=True)
     if not isinstance(plan, xr.DataArray):
         return {}
     array = plan
     if "geo" not in array.dims and data.n_geos > 1:
-        text = "A plan for a panel needs the dimension geo."
-        findings.append(problem("spend", text, f"Geos are {listing(data.geos)}."))
+        text = "A spend plan for a panel needs the dimension geo."
+        findings.append(problem("spend", text, f"The geos are {listing(data.geos)}."))
         return {}
     if "geo" not in array.dims:
         array = array.expand_dims(geo=data.geos)
@@ -222,7 +225,8 @@ def _planned_money(
     for channel in map(str, array["channel"].values):
         if channel not in data.channels:
             text = f"{channel!r} is not a channel.{nearest(channel, data.channels)}"
-            findings.append(problem("spend", text, f"Channels are {listing(data.channels, 20)}."))
+            remedy = f"The channels are {listing(data.channels, 20)}."
+            findings.append(problem("spend", text, remedy))
             continue
         own = array.sel(channel=channel).reindex(geo=data.geos, date=dates)
         values = own.transpose("geo", "date").values.astype(float)
@@ -240,7 +244,7 @@ def _controls(
     given: dict[str, NDArray],
     findings: list[Finding],
 ) -> tuple[NDArray, dict[str, Projection], list[tuple[str, str, str, bool]]]:
-    """Controls (geo, date, control), and the projections of those nobody gave."""
+    """Collect controls (geo, date, control), project those that were not given, and note how."""
     periods = len(dates)
     supplied: dict[str, NDArray] = {}
     rules: dict[str, Any] = {}
@@ -249,21 +253,22 @@ def _controls(
     for name, value in controls.items() if isinstance(controls, Mapping) else ():
         if name not in data.controls:
             text = f"{name!r} is not a control.{nearest(str(name), data.controls)}"
-            findings.append(
-                problem("controls", text, f"Controls are {listing(data.controls, 20)}.")
-            )
+            remedy = f"The controls are {listing(data.controls, 20)}."
+            findings.append(problem("controls", text, remedy))
         elif isinstance(value, str):
             rules[name] = value
             if value not in projection.RULES:
-                text = f"Control {name!r} is projected by {', '.join(projection.RULES)}; got "
-                findings.append(problem("controls", f"{text}{value!r}.", "Or give its values."))
+                text = f"The rule of control {name!r} should be one of "
+                text += f"{', '.join(projection.RULES)}, but got {value!r}."
+                findings.append(problem("controls", text, "Or give the control's values."))
         else:
             shape = (data.n_geos, periods)
             try:
                 supplied[name] = np.broadcast_to(np.asarray(value, float), shape).copy()
             except ValueError:
-                text = f"Control {name!r} should have {periods} values (or one, or {shape})."
-                findings.append(problem("controls", text, f"It has {np.shape(value)}."))
+                text = f"Control {name!r} has the shape {np.shape(value)}."
+                remedy = f"Give one value, {periods} values, or an array of shape {shape}."
+                findings.append(problem("controls", text, remedy))
                 continue
             checked(supplied[name], f"control {name!r}", dates, findings)
     period = projection.season_length(data.time_step, data.n_dates)

@@ -1,8 +1,7 @@
-r"""What would have been: ``do()`` on a system of fitted equations, week by week.
+r"""Counterfactuals ``do()`` on a system of fitted equations, week by week.
 
-Equation ``j`` of a graph gives :math:`y_j = \eta_j(\mathrm{pa}_j) + e_j`. Under an intervention the
-errors stay what they were in each week (abduction), so that a node ``j`` without an intervention of
-its own becomes
+Equation ``j`` of a graph is :math:`y_j = \eta_j(\mathrm{pa}_j) + e_j`. Under an intervention each
+week keeps its errors (abduction), so that a node ``j`` that is not itself intervened on becomes
 
 .. math:: y_j^{do} = y_j + \eta_j(\mathrm{pa}_j^{do}) - \eta_j(\mathrm{pa}_j)
 
@@ -10,9 +9,9 @@ under an identity link, and :math:`y_j \exp(\eta_j(\mathrm{pa}_j^{do}) - \eta_j(
 under a logarithmic one; exposure does not fall below zero. Nodes are visited causes first, for
 every draw of the parameters.
 
-A change may be let through some edges only: an effect along a path changes what its edges carry,
-while every other edge carries what was observed (Pearl 2001; Shpitser 2013). The direct effect of a
-channel goes through its own edge into the target; the total effect through all edges.
+A change may be transmitted by some edges only: for the effect along a path, its edges transmit the
+changed values and every other edge the observed ones (Pearl 2001; Shpitser 2013). The direct effect
+of a channel uses its edge into the target only; the total effect uses all edges.
 
 References
 ----------
@@ -41,7 +40,7 @@ Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 Edge = tuple[str, str]
 
-_BATCH = 100  # draws evaluated together: bounds memory
+_BATCH = 100  # draws evaluated together, to bound memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +55,9 @@ class System:
     observed
         Values (geo, date) of every node.
     media
-        Nodes that are exposure somewhere: never below zero.
+        Nodes that are exposure in some equation; they never fall below zero.
     max_draws
-        Draws of every equation are thinned evenly to so many.
+        Thin the draws of every equation evenly to at most this many.
     """
 
     equations: Mapping[str, Fitted]
@@ -68,7 +67,7 @@ class System:
 
     @functools.cached_property
     def parameters(self) -> dict[str, dict[str, NDArray]]:
-        """Scaled parameters (draw, ...) by node: the same draw of every equation goes together."""
+        """Scaled parameters (draw, ...) by node; draw ``i`` of all equations belong together."""
         return {n: own.scaled("posterior", self.max_draws)[0] for n, own in self.equations.items()}
 
     @property
@@ -84,7 +83,7 @@ def under(
     interventions: Mapping[str, NDArray],
     through: Collection[Edge] | None = None,
 ) -> dict[str, NDArray]:
-    """Values that change under interventions.
+    """Compute the values of all nodes that change under interventions.
 
     Parameters
     ----------
@@ -93,31 +92,33 @@ def under(
     interventions
         Values (geo, date) that nodes are set to.
     through
-        Edges that carry changes; by default all do.
+        Edges that transmit changes; by default all.
 
     Returns
     -------
     dict
-        Values by node: (1, geo, date) where the same in every draw, else (draw, geo, date).
+        Values by node: (1, geo, date) if equal in every draw, else (draw, geo, date).
     """
     changed = {node: np.asarray(values, float)[None] for node, values in interventions.items()}
     for node, fitted in system.equations.items():
         if node in interventions:
             continue
         parents = (*fitted.data.channels, *fitted.data.controls)
-        felt = {
+        changed_parents = {
             parent: changed[parent]
             for parent in parents
             if parent in changed and (through is None or (parent, node) in through)
         }
-        if felt:
-            changed[node] = _responded(system, node, fitted, felt)
+        if changed_parents:
+            changed[node] = _response(system, node, fitted, changed_parents)
     return changed
 
 
-def _responded(system: System, node: str, fitted: Fitted, felt: Mapping[str, NDArray]) -> NDArray:
-    """Values of a node (draw, geo, date) whose parents have changed."""
-    difference = _difference(fitted, system.parameters[node], felt, system.observed)
+def _response(
+    system: System, node: str, fitted: Fitted, changed_parents: Mapping[str, NDArray]
+) -> NDArray:
+    """Compute the values of a node (draw, geo, date) given its changed parents."""
+    difference = _difference(fitted, system.parameters[node], changed_parents, system.observed)
     before = system.observed[node]
     link, scaling = fitted.spec.likelihood.link, fitted.scaling
     if link == "identity":
@@ -131,35 +132,37 @@ def _responded(system: System, node: str, fitted: Fitted, felt: Mapping[str, NDA
 def _difference(
     fitted: Fitted,
     parameters: Mapping[str, NDArray],
-    felt: Mapping[str, NDArray],
+    changed_parents: Mapping[str, NDArray],
     observed: Mapping[str, NDArray],
 ) -> NDArray:
-    """Change of the linear predictor (draw, geo, date)."""
+    """Compute the change of the linear predictor (draw, geo, date)."""
     data, scaling, structure = fitted.data, fitted.scaling, fitted.structure
     population = data.ds["population"].values
 
     def path(name: str) -> NDArray:
-        return felt.get(name, observed[name][None])
+        return changed_parents.get(name, observed[name][None])
 
     per_head = population[:, None] * scaling.media_scale[:, None, None]
     count, shape = len(next(iter(parameters.values()))), (data.n_geos, data.n_dates)
     media = _stacked([path(name) for name in structure.channels], count, shape) / per_head
-    rise = _stacked([path(name) - observed[name] for name in structure.controls], count, shape)
-    rise /= scaling.control_scale[:, None, None]
-    run = _program(structure, any(name in felt for name in structure.channels))
+    control_change = _stacked(
+        [path(name) - observed[name] for name in structure.controls], count, shape
+    )
+    control_change /= scaling.control_scale[:, None, None]
+    run = _program(structure, any(name in changed_parents for name in structure.channels))
     draws = {f"p/{name}": value for name, value in parameters.items()}
-    draws |= {"media": media, "rise": rise}
+    draws |= {"media": media, "control_change": control_change}
     arrays, parts = fitted.arrays._replace(block=None), []
     for batch, size in in_batches(draws, min(_BATCH, count)):
         params = {n.removeprefix("p/"): x for n, x in batch.items() if n.startswith("p/")}
         with fitted.precision():
-            given = (np.asarray(batch[name], fitted.dtype) for name in ("media", "rise"))
+            given = (np.asarray(batch[name], fitted.dtype) for name in ("media", "control_change"))
             parts.append(np.asarray(run(params, *given, arrays))[:size])
     return np.concatenate(parts)
 
 
 def _stacked(paths: Sequence[NDArray], count: int, shape: tuple[int, int]) -> NDArray:
-    """Paths (1 or draw, geo, date) as a view (draw, path, geo, date)."""
+    """Stack paths (1 or draw, geo, date) to (draw, path, geo, date)."""
     if not paths:
         return np.zeros((count, 0, *shape))
     return np.stack([np.broadcast_to(own, (count, *shape)) for own in paths], axis=1)
@@ -167,11 +170,11 @@ def _stacked(paths: Sequence[NDArray], count: int, shape: tuple[int, int]) -> ND
 
 @functools.lru_cache(maxsize=64)
 def _program(structure: Structure, media_change: bool) -> Any:
-    def one(params: Params, media: Array, rise: Array, arrays: ModelArrays) -> Array:
-        change = jnp.zeros(rise.shape[1:], rise.dtype)
+    def one(params: Params, media: Array, control_change: Array, arrays: ModelArrays) -> Array:
+        change = jnp.zeros(control_change.shape[1:], control_change.dtype)
         if structure.controls:
             controls = mmm.linear_coefficients(structure, params)[:, -len(structure.controls) :]
-            change = jnp.einsum("gk,kgt->gt", controls, rise)
+            change = jnp.einsum("gk,kgt->gt", controls, control_change)
         if media_change:
             after = arrays._replace(media=_with_lags(structure, media))
             change += mmm.media_sum(structure, params, after)
@@ -182,7 +185,7 @@ def _program(structure: Structure, media_change: bool) -> Any:
 
 
 def _with_lags(structure: Structure, media: Array) -> Array:
-    """Exposure (channel, geo, date), nothing before it, as the model takes it."""
+    """Arrange exposure (channel, geo, date) as the model expects it, with zeros before it."""
     lags = structure.media.max_lag
     padded = jnp.pad(media, ((0, 0), (0, 0), (lags - 1, 0)))
     if not structure.media.adstock_first:
@@ -194,7 +197,7 @@ def _with_lags(structure: Structure, media: Array) -> Array:
 def directed_paths(
     parents: Mapping[str, Iterable[str]], source: str, target: str
 ) -> list[tuple[str, ...]]:
-    """All directed paths from one node to another, shorter ones first."""
+    """List all directed paths from one node to another, shortest first."""
     found: list[tuple[str, ...]] = []
 
     def back(node: str, tail: tuple[str, ...]) -> None:
@@ -209,5 +212,5 @@ def directed_paths(
 
 
 def edges_of(path: Sequence[str]) -> frozenset[Edge]:
-    """Edges of a path."""
+    """Return the edges of a path."""
     return frozenset(itertools.pairwise(path))

@@ -1,4 +1,4 @@
-"""What fitted equations predict of lift tests: the same dates, geos and change of spend."""
+"""Lift that fitted equations predict for a test: same dates, geos and change of spend."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ NDArray = np.ndarray[Any, Any]
 
 
 def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: LiftTest) -> NDArray:
-    """Draws (draw,) of what one test measures, in the unit of its measure.
+    """Predict the result of one test, as draws (draw,) in the unit of its measure.
 
-    Both arms of the test run through the model with adstock and saturation; the outcome counts over
-    the test's geos from its start to its last measured day. In a system of several equations other
-    nodes respond, as they do in the field. Errors stay what they were in each row.
+    Both arms of the test pass through the model with adstock and saturation. The outcome is summed
+    over the test's geos from its start to its last measured day. In a system of several equations
+    the other nodes respond too, as they do in the field. Each row keeps its error.
 
     Parameters
     ----------
     system
-        Fitted equations; of a plain model the one of the target.
+        Fitted equations; for a plain model, the equation of the target alone.
     data
         The table.
     target
@@ -39,7 +39,7 @@ def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: L
     Raises
     ------
     DataError
-        If the test does not fit the table, with every reason.
+        If the test does not fit the table, with all reasons.
     """
     (placed,) = arms_of(data, [test])
     weight, _, _ = lift_scale(data, placed)
@@ -59,7 +59,7 @@ def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: L
 
 
 def lift_of(fitted: Fitted, test: LiftTest, max_draws: int | None = 1000) -> NDArray:
-    """Draws (draw,) of what a test measures, by one fit; see :func:`predicted_lift`."""
+    """Predict the result of a test with one fit, as draws (draw,); see :func:`predicted_lift`."""
     target = fitted.data.target_name
     system = do_engine.System({target: fitted}, fitted.data.columns(), frozenset(), max_draws)
     return predicted_lift(system, fitted.data, target, test)
@@ -68,7 +68,7 @@ def lift_of(fitted: Fitted, test: LiftTest, max_draws: int | None = 1000) -> NDA
 def compare_lift_tests_of(
     fitted: Fitted, tests: Sequence[LiftTest] | None = None, level: float = 0.9
 ) -> LiftComparison:
-    """Experiments beside what a fit says of the same rows.
+    """Compare measured lifts with the predictions of a fit for the same rows.
 
     Parameters
     ----------

@@ -1,17 +1,17 @@
-r"""Which experiment to run next: what knowing its result is worth to the next budget.
+r"""Value of experiments for the next budget: which one to run next.
 
 A test ``e`` would measure :math:`\ell(\theta)` with standard error ``s``. The next budget divides
-today's total ``B`` among channels, each within limits, to bring the most by what is then known. The
-expected value of the sample information is what deciding after the test brings more than deciding
-now,
+today's total ``B`` among channels, each within limits, to maximise the expected revenue given the
+knowledge at that time. The expected value of sample information is the gain from deciding after the
+test rather than now,
 
 .. math:: \mathrm{EVSI}(e) = E_y\Big[\max_x E[R(x) \mid y]\Big] - \max_x E[R(x)],
           \quad y \sim N(\ell(\theta), s^2),
 
 with :math:`R(x) = \sum_c R_c(x_c)` the response curves over the window of the table. The posterior
-given a result ``y`` reweighs the draws of the fit by :math:`N(y \mid \ell(\theta_i), s^2)`; the
-best division of each is found on a grid of money, exactly, by max-plus convolution. A
-test of what no decision turns on is worth nothing, however uncertain the channel.
+given a result ``y`` reweights the draws of the fit by :math:`N(y \mid \ell(\theta_i), s^2)`. The
+best division under each posterior is found exactly on a grid of spend, by max-plus convolution. A
+test that cannot change the decision is worth nothing, however uncertain the channel.
 
 References
 ----------
@@ -44,28 +44,28 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 
-_FEW_DRAWS = 200  # of a posterior mean
+_MEAN_DRAWS = 200  # enough for a posterior mean
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class ExperimentRanking:
-    """Candidate tests by what they are worth.
+    """Candidate tests ranked by their value.
 
     Attributes
     ----------
     table
-        A row a test, the most valuable first: ``channel``, ``spend_change``, ``standard_error``,
-        ``expected`` lift with its interval, ``value`` (EVSI, revenue over the window of the table)
-        with its Monte Carlo ``value_error``, ``share_of_perfect`` knowledge's value,
-        ``marginal_roas_sd`` of the channel before and expected ``marginal_roas_sd_after``, and
-        ``effective_draws`` behind the value.
+        One row per test, the most valuable first: ``channel``, ``spend_change``,
+        ``standard_error``, ``expected`` lift with its interval, ``value`` (EVSI, revenue over the
+        window of the table) with its Monte Carlo ``value_error``, ``share_of_perfect``
+        (value relative to perfect knowledge), ``marginal_roas_sd`` of the channel before and
+        expected ``marginal_roas_sd_after``, and the number of ``effective_draws`` of the value.
     tests
-        The candidates, in the order of the table; their ``lift`` is what the model expects.
+        The candidates, in the order of the table.
     perfect
-        Value of knowing every parameter: no test is worth more.
+        Value of knowing every parameter, an upper bound of the value of any test.
     total, change
-        Money that the decision divides, and by which share each channel may rise or fall.
+        Total budget, and the share by which each channel may increase or decrease.
     """
 
     table: pd.DataFrame
@@ -75,24 +75,24 @@ class ExperimentRanking:
     change: float
 
     def to_frame(self) -> pd.DataFrame:
-        """The table."""
+        """Return the table."""
         return self.table
 
     @property
     def verdict(self) -> str:
-        """What to run next, in words."""
+        """Recommend in words which test to run next."""
         first = self.table.iloc[0]
         value, error = float(first["value"]), float(first["value_error"])
         if value <= 2.0 * error:
             return (
-                f"No test is worth anything to a budget of {compact(self.total, 4)} whose channels "
-                f"move by {self.change:.0%} at most: the same division is best whatever they say."
+                f"No test would change how to divide a budget of {compact(self.total, 4)} with "
+                f"channels free to move by {self.change:.0%}: the same division is best whatever "
+                "the result."
             )
         return (
-            f"Run {self.table.index[0]}: deciding after it brings {compact(value)} (+- "
-            f"{compact(error, 2)}) "
-            f"more revenue, {first['share_of_perfect']:.0%} of what perfect knowledge would, with "
-            f"channels free to move by {self.change:.0%}."
+            f"Run {self.table.index[0]}: deciding after it gains {compact(value)} (+- "
+            f"{compact(error, 2)}) of revenue, {first['share_of_perfect']:.0%} of the value of "
+            f"perfect knowledge, with channels free to move by {self.change:.0%}."
         )
 
     def __str__(self) -> str:
@@ -107,11 +107,10 @@ class ExperimentRanking:
 def candidate_tests(
     fitted: Fitted, periods: int = 4, factors: Sequence[float] = (0.0, 2.0)
 ) -> tuple[LiftTest, ...]:
-    """One test a channel and factor over the last periods: in half of the geos, or nationally.
+    """Propose one test per channel and factor over the last periods: in half of the geos, or all.
 
-    Spend is multiplied by the factor on top of what the table holds. The standard error is that of
-    the noise: the residuals' deviation of the tested geos over the periods, and of the other geos
-    as their comparison.
+    The test multiplies the observed spend by the factor. Its standard error follows from the
+    residuals: those of the tested geos over the periods, and of the other geos as controls.
     """
     data = fitted.data
     periods = min(periods, data.n_dates)
@@ -119,7 +118,7 @@ def candidate_tests(
     # Every other geo by size: both halves hold large and small ones.
     order = np.argsort(-data.ds["population"].values, kind="stable")
     own = () if data.is_national else tuple(data.geos[g] for g in sorted(order[::2]))
-    mean = fitted_mean(fitted, max_draws=_FEW_DRAWS).mean(("chain", "draw"))
+    mean = fitted_mean(fitted, max_draws=_MEAN_DRAWS).mean(("chain", "draw"))
     noise = (data.ds["target"] - mean).std("date").values
     tested = np.isin(data.geos, own) if own else np.ones(data.n_geos, bool)
     others = max(int((~tested).sum()), 1) if own else np.inf
@@ -152,7 +151,7 @@ def rank_experiments(
     results: int = 400,
     points: int = 80,
 ) -> ExperimentRanking:
-    """Rank experiments by what their result is worth to the next budget.
+    """Rank experiments by the value of their result for the next budget.
 
     Parameters
     ----------
@@ -161,16 +160,16 @@ def rank_experiments(
     rng_key
         Random key of simulated results.
     candidates
-        Tests as they would be run; their ``lift`` does not matter, their ``standard_error`` does.
-        By default :func:`candidate_tests`.
+        Tests as they would be run; ``standard_error`` is used, ``lift`` is not. By default
+        :func:`candidate_tests`.
     change
-        Share by which the next budget may raise or cut each channel.
+        Share by which the next budget may increase or decrease each channel.
     ci_prob
         Mass of the interval of the expected result.
     max_draws, results
-        Draws of the posterior, and simulated results of each test.
+        Number of posterior draws, and of simulated results of each test.
     points
-        Steps of money of the division.
+        Number of steps of the grid of spend.
 
     Raises
     ------
@@ -182,12 +181,13 @@ def rank_experiments(
     import pandas as pd
 
     if not 0 < change <= 1:
-        raise ValueError(f"change should lie above 0 and up to 1, but is {change}.")
+        raise ValueError(f"change should be above 0 and at most 1, but got {change}.")
     tests = candidate_tests(fitted) if candidates is None else tuple(candidates)
     paid = fitted.data.ds["spend"].sum(("geo", "date")).values > 0
     if not tests or paid.sum() < 2:
-        message = "There is nothing to choose between: tests of two paid channels or more matter."
-        raise DataError([Finding("tests", "error", message, "Give candidates.")], "the ranking")
+        message = "Ranking needs at least one candidate test, and two or more paid channels."
+        remedy = "Give candidates=, or a table with spend in two channels or more."
+        raise DataError([Finding("tests", "error", message, remedy)], "the ranking")
     rng = generator(rng_key)
     problem = _division(fitted, paid, change, max_draws, points)
     known = marginal_roas(fitted, max_draws=max_draws).stack(sample=("chain", "draw"))
@@ -225,7 +225,7 @@ def rank_experiments(
 
 
 def _scale(fitted: Fitted, test: LiftTest, lift: NDArray) -> tuple[NDArray, float]:
-    """Results and error on the scale on which the error is Gaussian."""
+    """Return results and error on the scale on which the error is Gaussian."""
     if test.measure != "cost_per_target":
         return lift, test.standard_error
     (placed,) = arms_of(fitted.data, [test])
@@ -233,7 +233,7 @@ def _scale(fitted: Fitted, test: LiftTest, lift: NDArray) -> tuple[NDArray, floa
 
 
 class _Division(NamedTuple):
-    """Revenue (draw, channel, step) over the limits of each channel; the plan best by now."""
+    """Revenue curves (draw, channel, step) within each channel's limits, and the present plan."""
 
     curves: NDArray
     steps: int
@@ -245,7 +245,7 @@ class _Division(NamedTuple):
 def _division(
     fitted: Fitted, paid: NDArray, change: float, max_draws: int, points: int
 ) -> _Division:
-    """Response of every paid channel on a common grid of money between its limits."""
+    """Compute the response of every paid channel on a common grid of spend within its limits."""
     ds = fitted.data.ds
     spent = np.nan_to_num(ds["spend"].values).sum((0, 1))[paid]
     names = [c for c, own in zip(fitted.data.channels, paid, strict=True) if own]
@@ -254,7 +254,7 @@ def _division(
     draws = response_curves(fitted, names, grid, max_draws=max_draws)
     values = draws.values.reshape(-1, len(names), len(grid))
     step = change * 2.0 * spent.sum() / points
-    # Every channel gets its least, the rest is divided; a channel takes so many steps at most.
+    # Every channel gets its minimum, and the rest is divided; `room` is each channel's limit.
     room = np.maximum(np.floor(2.0 * change * spent / step + 1e-9), 0).astype(int)
     curves = np.full((len(values), len(names), room.max() + 1), -np.inf)
     for c in range(len(names)):
@@ -273,7 +273,7 @@ def _division(
 
 
 def _best(curves: NDArray, steps: int) -> NDArray:
-    """Greatest sum over channels of curves (n, channel, step) with ``steps`` steps of money."""
+    """Maximise the sum over channels of curves (n, channel, step) given ``steps`` in total."""
     reach = np.full((len(curves), steps + 1), -np.inf)
     reach[:, 0] = 0.0
     for c in range(curves.shape[1]):
@@ -299,7 +299,7 @@ class _Outcome(NamedTuple):
 def _worth(
     problem: _Division, lift: NDArray, error: float, rng: np.random.Generator, results: int
 ) -> _Outcome:
-    """Expected gain of deciding after a test, with its Monte Carlo error."""
+    """Estimate the expected gain of deciding after a test, with its Monte Carlo error."""
     chosen = rng.choice(len(lift), min(results, len(lift)), replace=False)
     seen = lift[chosen] + error * rng.standard_normal(len(chosen))
     weight = _weights(lift, error, seen)
@@ -307,7 +307,7 @@ def _worth(
     after = np.einsum("yi,ics->ycs", weight, finite)
     after = np.where(np.isfinite(problem.curves[:1]), after, -np.inf)
     best = _best(after, problem.steps)
-    # The plan that is best now, under the same reweighed draws: their error cancels in between.
+    # Evaluate the present plan with the same weights, so that their Monte Carlo error cancels.
     stay = after[:, np.arange(len(problem.plan)), problem.plan].sum(1)
     gain = best - stay
     effective = float(np.median(1.0 / (weight**2).sum(1)))
@@ -316,7 +316,7 @@ def _worth(
 
 
 def _plan(curves: NDArray, steps: int) -> NDArray:
-    """Steps of each channel in the best division of curves (channel, step)."""
+    """Find the steps of each channel in the best division of curves (channel, step)."""
     n = len(curves)
     tables = [np.full(steps + 1, -np.inf)]
     tables[0][0] = 0.0
@@ -340,14 +340,14 @@ def _plan(curves: NDArray, steps: int) -> NDArray:
 
 
 def _weights(lift: NDArray, error: float, seen: NDArray) -> NDArray:
-    """Weights (result, draw) of the draws given each result."""
+    """Compute the weights (result, draw) of the draws given each result."""
     log = -0.5 * ((seen[:, None] - lift[None, :]) / error) ** 2
     weight = np.exp(log - log.max(1, keepdims=True))
     return weight / weight.sum(1, keepdims=True)
 
 
 def _remaining_sd(quantity: NDArray, lift: NDArray, error: float, seen: NDArray) -> float:
-    """Root of the expected variance of a quantity after the test."""
+    """Compute the root of the expected variance of a quantity after the test."""
     weight = _weights(lift, error, seen)
     mean = weight @ quantity
     variance = weight @ quantity**2 - mean**2

@@ -26,7 +26,7 @@ def predict(
     *,
     max_draws: int | None = None,
 ) -> xr.Dataset:
-    """Predict the target from spends and controls.
+    """Predict the target from spend and controls.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def predict(
         dates continue the training window or start within it; exposure before their first date
         carries over into them. ``None`` predicts the training window.
     rng_key
-        Random key of the replicated targets; without one there is the mean alone.
+        Random key of the replicated targets; without a key only ``mean`` is returned.
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
 
     Returns
     -------
@@ -50,16 +50,16 @@ def predict(
     Raises
     ------
     DataError
-        If the table has problems, with all of them.
+        Listing every problem of the table.
     ValueError
-        If dates leave a gap, with the date that was expected.
+        If the dates leave a gap; names the date that was expected.
     """
     table = fitted.data.with_table(new_data) if isinstance(new_data, pd.DataFrame) else new_data
     mean = fitted_mean(fitted, data=table, max_draws=max_draws)
     result = mean.to_dataset(name="mean")
     if rng_key is None:
         return result
-    # NumPy's generators: those of JAX compile for seconds, for counts above all.
+    # NumPy's generators: JAX's take seconds to compile, especially for counts.
     seed = np.asarray(jax.random.bits(rng_key, (4,), "uint32"))
     noise = fitted.tree["posterior"].to_dataset().sel(draw=mean["draw"])
     scales = {
@@ -80,7 +80,7 @@ def replicate(
     scales: Mapping[str, NDArray],
     heads: NDArray,
 ) -> NDArray:
-    """Draw targets (..., geo, date) about their mean.
+    """Draw targets (..., geo, date) around their mean.
 
     Parameters
     ----------

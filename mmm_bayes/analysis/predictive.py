@@ -1,4 +1,4 @@
-"""The fit beside the data: residuals, replicated targets, leave-one-out."""
+"""Fit against data: residuals, replicated targets, leave-one-out."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mmm_bayes.model.fitted import Fitted
 
 NDArray = np.ndarray[Any, Any]
 
-MAX_DRAWS = 1000  # quantiles to a percent are enough
+MAX_DRAWS = 1000  # enough for quantiles accurate to a percent
 _DRAWS = ("chain", "draw")
 
 
 def residuals(fitted: Fitted) -> xr.DataArray:
-    """Target less its posterior mean ``(geo, date)``.
+    """Compute the target minus its posterior mean ``(geo, date)``.
 
-    In units of the target with an identity link, in logarithms for a log-normal likelihood, in
-    standard deviations (Pearson) for counts.
+    Residuals are in units of the target with an identity link, in logarithms for a log-normal
+    likelihood, and in standard deviations (Pearson) for counts.
     """
     mean = fitted_mean(fitted, max_draws=MAX_DRAWS)
     target = fitted.data.ds["target"]
@@ -43,11 +43,11 @@ def residuals(fitted: Fitted) -> xr.DataArray:
 
 
 def autocorrelation(values: NDArray, lags: int) -> NDArray:
-    """Autocorrelations (..., lag) at lags 1 to ``lags`` of series along the last axis."""
+    """Compute autocorrelations (..., lag) at lags 1 to ``lags`` along the last axis."""
     centred = values - values.mean(-1, keepdims=True)
-    power = np.maximum((centred**2).sum(-1), np.finfo(float).tiny)
+    squares = np.maximum((centred**2).sum(-1), np.finfo(float).tiny)
     products = [(centred[..., k:] * centred[..., :-k]).sum(-1) for k in range(1, lags + 1)]
-    return np.stack(products, -1) / power[..., None]
+    return np.stack(products, -1) / squares[..., None]
 
 
 def posterior_predictive_check(fitted: Fitted, ci_prob: float = 0.9) -> pd.DataFrame:
@@ -63,8 +63,8 @@ def posterior_predictive_check(fitted: Fitted, ci_prob: float = 0.9) -> pd.DataF
     Returns
     -------
     pandas.DataFrame
-        A row a statistic (mean, sd, minimum, maximum over geos and dates; autocorrelation at lag
-        1, averaged over geos): ``observed``, ``replicated`` (median), ``lower``, ``upper`` and
+        One row per statistic (mean, sd, minimum, maximum over geos and dates; autocorrelation at
+        lag 1, averaged over geos): ``observed``, ``replicated`` (median), ``lower``, ``upper`` and
         ``p_value``, the share of replications at or above the observed value (near 0 or 1: the
         model cannot reproduce it). Rows ``coverage_50`` and ``coverage_90`` have the share of
         observations within the central predictive intervals, and under ``replicated`` what it
@@ -117,22 +117,25 @@ def loo(fitted: Fitted, *, pointwise: bool = True) -> Any:
     from arviz import loo as arviz_loo
 
     if "log_likelihood" not in fitted.tree.children:
-        raise ValueError("This fit has no log_likelihood group, which LOO needs.")
+        raise ValueError(
+            "LOO needs the group log_likelihood, which this fit lacks: use "
+            "mmm_bayes.validation.leave_one_out(fit), which computes it."
+        )
     if is_augmented(fitted):
         raise ValueError(
-            "The posterior of an augmented fit does not count every row once, which LOO takes for "
-            "granted. Compare models fitted without augmentation, or on held-out dates."
+            "LOO assumes that every row counts once in the likelihood, which is not so in an "
+            "augmented fit. Compare models fitted without augmentation, or on held-out dates."
         )
     return arviz_loo(fitted.tree, pointwise=pointwise, var_name="target")
 
 
 def is_augmented(fitted: Fitted) -> bool:
-    """Whether rows were added to the likelihood, so that observed ones do not count in full."""
+    """Tell whether the fit is augmented: observed rows then have a weight below one."""
     return "augmentation" in fitted.tree["posterior"].attrs
 
 
 def thinned(fitted: Fitted, group: str) -> NDArray:
-    """Values of the target's group as (draw, geo * date), evenly thinned."""
+    """Return the target's values in a group as (draw, geo * date), evenly thinned."""
     values = fitted.tree[group]["target"].transpose("chain", "draw", "geo", "date")
     step = -(-values.sizes["chain"] * values.sizes["draw"] // MAX_DRAWS)
     kept = values.isel(draw=slice(None, None, step)).values
@@ -140,5 +143,5 @@ def thinned(fitted: Fitted, group: str) -> NDArray:
 
 
 def ranks(replicated: NDArray, target: NDArray) -> NDArray:
-    """Share of replications below each observation, ties counted half (counts)."""
+    """Compute the share of replications below each observation, with ties counted half."""
     return (replicated < target).mean(0) + 0.5 * (replicated == target).mean(0)

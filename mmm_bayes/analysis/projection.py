@@ -1,9 +1,10 @@
-r"""Naive projections of a series, with paths of errors that the same rule made in the past.
+r"""Naive projections of a series, with the errors that the same rule made in the past.
 
-Three rules: ``"seasonal"`` repeats the last season, :math:`\hat y_{T+h} = y_{T+h-kp}`; ``"last"``
-repeats the last value; ``"mean"`` the mean so far. A rule is applied at every past origin; its
-errors there, each a path over the horizon, are what its projection may miss by (a bootstrap of
-whole paths, which keeps their dependence over time).
+There are three rules: ``"seasonal"`` repeats the last season,
+:math:`\hat y_{T+h} = y_{T+h-kp}`; ``"last"`` repeats the last value; ``"mean"`` repeats the mean so
+far. Each rule is applied at every past origin. Its errors there, one path over the horizon per
+origin, are the predictive errors of its projection (a bootstrap of whole paths, which keeps their
+dependence over time).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ NDArray = np.ndarray[Any, Any]
 Rule = Literal["seasonal", "last", "mean"]
 
 RULES: tuple[Rule, ...] = get_args(Rule)
-_FEWEST_ORIGINS = 4  # below which errors of the past say nothing
+_MIN_ORIGINS = 4  # with fewer, past errors are not informative
 
 
 class Projection(NamedTuple):
@@ -27,11 +28,11 @@ class Projection(NamedTuple):
     Attributes
     ----------
     rule
-        Which rule made it.
+        The rule used.
     point
         Values (geo, horizon).
     paths
-        Past errors (origin, geo, horizon) of the rule; no origins where the past is too short.
+        Past errors (origin, geo, horizon) of the rule; no origins if the past is too short.
     """
 
     rule: Rule
@@ -40,9 +41,9 @@ class Projection(NamedTuple):
 
 
 def season_length(step: TimeStep, n_dates: int) -> int:
-    """Rows after which a series repeats: a year, a week for short daily tables, else 1.
+    """Return the number of rows of a season: a year, a week for short daily tables, else 1.
 
-    A year of days is 364, so that weekdays fall on weekdays.
+    A daily season has 364 rows, so that weekdays match weekdays.
     """
     yearly = 364 if step.unit == "day" and step.n == 1 else round(step.per_year)
     if yearly > 1 and n_dates >= yearly + max(2, yearly // 4):
@@ -60,10 +61,10 @@ def point(values: NDArray, rule: Rule, horizon: int, period: int) -> NDArray:
 
 
 def error_paths(values: NDArray, rule: Rule, horizon: int, period: int) -> NDArray:
-    """Errors (origin, ..., horizon) that the rule made at every past origin.
+    """Compute the errors (origin, ..., horizon) of a rule at every past origin.
 
-    The first origin has one season (or a third of the series) before it. Where less than twice the
-    horizon is left after it, paths are shorter, and their last error stands for the steps beyond.
+    The first origin has one season (or a third of the series) before it. If less than twice the
+    horizon is left after it, paths are shorter, and their last error is repeated to the horizon.
     """
     length = values.shape[-1]
     start = max(period if rule == "seasonal" else 1, length // 3)
@@ -76,7 +77,7 @@ def error_paths(values: NDArray, rule: Rule, horizon: int, period: int) -> NDArr
 
 
 def choose(values: NDArray, horizon: int, period: int) -> Rule:
-    """Choose the rule whose past errors are the least in absolute value.
+    """Choose the rule with the smallest mean absolute error in the past.
 
     Parameters
     ----------
@@ -90,45 +91,45 @@ def choose(values: NDArray, horizon: int, period: int) -> Rule:
     Returns
     -------
     str
-        With too few origins to compare: the season where there is one, else the last value.
+        With too few origins to compare, ``"seasonal"`` if there is a season, else ``"last"``.
     """
     rules: list[Rule] = ["last", "mean"] if period == 1 else ["last", "seasonal", "mean"]
     errors = {rule: error_paths(values, rule, horizon, period) for rule in rules}
     count = min(len(paths) for paths in errors.values())
-    if count < _FEWEST_ORIGINS:
+    if count < _MIN_ORIGINS:
         return "last" if period == 1 or values.shape[-1] < period else "seasonal"
-    # The same origins for all: the latest ones.
+    # Compare all rules at the same, most recent origins.
     return min(rules, key=lambda rule: float(np.abs(errors[rule][-count:]).mean()))
 
 
 def project(values: NDArray, horizon: int, period: int, rule: Rule | None = None) -> Projection:
-    """Project series (geo, time); by the best rule of the past unless one is named."""
+    """Project series (geo, time) by the given rule, or by the best one in the past."""
     chosen = choose(values, horizon, period) if rule is None else rule
     paths = error_paths(values, chosen, horizon, period)
-    if len(paths) < _FEWEST_ORIGINS:
+    if len(paths) < _MIN_ORIGINS:
         paths = paths[:0]
     return Projection(chosen, point(values, chosen, horizon, period), paths)
 
 
 def draw(projection: Projection, values: NDArray, where: NDArray) -> NDArray:
-    """Draw series (draw, geo, horizon): the point and a past path of errors each.
+    """Draw series (draw, geo, horizon): the point projection plus a past path of errors.
 
     Parameters
     ----------
     projection
-        Of :func:`project`.
+        Result of :func:`project`.
     values
-        Series (geo, time) that was projected: those of 0 and 1 stay so, and those never below
-        zero do not fall below it.
+        Series (geo, time) that was projected: draws of a binary series are binary, and those of a
+        series that was never negative are not negative.
     where
-        Places in [0, 1) of the past origins, one a draw. Several series drawn with the same places
-        keep their dependence.
+        Position in [0, 1) among the past origins (draw,). Several series drawn with the same
+        positions keep their dependence.
     """
     point, paths = projection.point, projection.paths
     if not len(paths):
         return np.broadcast_to(point, (len(where), *point.shape)).copy()
     chosen = paths[np.floor(where * len(paths)).astype(int)]
     if projection.rule != "mean" and np.isin(values, (0.0, 1.0)).all():
-        return np.abs(point - np.abs(chosen))  # an error of 1 turns 0 and 1 about
+        return np.abs(point - np.abs(chosen))  # an error of 1 swaps 0 and 1
     drawn = point + chosen
     return np.maximum(drawn, 0.0) if (values >= 0).all() else drawn

@@ -1,4 +1,4 @@
-"""Response over spend, and the carry-over and saturation curves behind it."""
+"""Response curves of spend, and the adstock and saturation curves behind them."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def response_curves(
     group: str = "posterior",
     max_draws: int | None = 500,
 ) -> xr.DataArray:
-    """Total contribution over the window, had all of a channel's exposure been scaled.
+    """Compute total contributions over the window with a channel's exposure scaled.
 
-    The timing of the spend and the price of exposure stay as they were; the other channels too.
+    The timing of the spend, the price of exposure and the other channels are kept as observed.
 
     Parameters
     ----------
     fitted
         A fit.
     channels
-        Which; all by default.
+        Channels; all by default.
     multipliers
-        Factors of spend and exposure; 1 is what was spent.
+        Factors of spend and exposure; 1 is the observed spend.
     unit
         ``"revenue"``, or ``"target"``.
     group, max_draws
@@ -87,10 +87,10 @@ def response_curves(
     factors = np.asarray(multipliers, float)
     if factors.ndim != 1 or not factors.size or not np.isfinite(factors).all() or factors.min() < 0:
         raise ValueError(
-            f"multipliers should be a list of numbers of 0 or more, but is {multipliers}."
+            f"multipliers should be a list of numbers of at least 0, but got {multipliers}."
         )
     if unit not in ("revenue", "target"):
-        raise ValueError(f"unit should be 'revenue' or 'target', but is {unit!r}.")
+        raise ValueError(f"unit should be 'revenue' or 'target', but got {unit!r}.")
     window = window_of(fitted, revenue=unit == "revenue")
     names = fitted.data.channels
     result = over_draws(
@@ -111,7 +111,7 @@ def response_curves(
 def adstock_curves(
     fitted: Fitted, *, group: str = "posterior", max_draws: int | None = None
 ) -> xr.DataArray:
-    """Adstock weights: the share of an exposure's effect felt so many periods later.
+    """Compute adstock weights: the share of an exposure's effect at each lag.
 
     Parameters
     ----------
@@ -120,13 +120,13 @@ def adstock_curves(
     group
         ``"posterior"`` or ``"prior"``.
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
 
     Returns
     -------
     xarray.DataArray
-        ``(chain, draw, channel, lag)``, lag 0 the period of the exposure; each curve sums to one
-        where the model normalises its weights.
+        ``(chain, draw, channel, lag)``; lag 0 is the period of the exposure. Each curve sums to one
+        if the model normalises its weights.
     """
     result = over_draws(
         fitted,
@@ -150,14 +150,14 @@ def saturation_curves(
     group: str = "posterior",
     max_draws: int | None = None,
 ) -> xr.DataArray:
-    """Saturation of a steady exposure: what the model's curve makes of it, before coefficients.
+    """Compute the saturation of a constant exposure, before coefficients.
 
     Parameters
     ----------
     fitted
         A fit.
     points
-        Number of exposures, evenly from zero to the largest seen.
+        Number of exposures, evenly spaced from zero to the largest observed.
     group, max_draws
         As in :func:`adstock_curves`.
 
@@ -165,7 +165,7 @@ def saturation_curves(
     -------
     xarray.DataArray
         ``(chain, draw, channel, point)`` with the coordinate ``exposure (channel, point)`` in
-        media units a period (per head where geos have a population).
+        media units per period (per head if geos have a population).
     """
     data, scaling = fitted.data, fitted.scaling
     exposure = data.ds["exposure"].values / data.ds["population"].values[:, None, None]

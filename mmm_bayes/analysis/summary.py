@@ -1,4 +1,4 @@
-"""Tables of a fit: one row a channel, or one a parameter."""
+"""Tables of a fit: one row per channel, or one a parameter."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def channel_summary(
     ci_prob, ci_kind
         Mass and kind of the intervals, see :func:`interval`.
     max_draws
-        Thin evenly to so many draws.
+        Thin the draws evenly to at most this many.
 
     Returns
     -------
     pandas.DataFrame
-        A row a channel: ``spend`` (currency), then posterior median, ``_mean``, ``_lower`` and
+        One row per channel: ``spend`` (currency), then posterior median, ``_mean``, ``_lower`` and
         ``_upper`` of ``contribution`` (units of the target), ``share`` (of the observed target),
         ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for unpaid media).
     """
@@ -118,8 +118,8 @@ def parameter_summary(
     Returns
     -------
     pandas.DataFrame
-        A row a scalar parameter, in the units of the table: mean, sd, interval, effective draws,
-        R-hat, Monte Carlo errors.
+        One row per scalar parameter, in the units of the table: mean, sd, interval, effective
+        draws, R-hat, Monte Carlo errors.
     """
     from arviz import summary
 

@@ -1,4 +1,4 @@
-"""Checks that know the model: baseline, residuals, returns, fit to the data."""
+"""Diagnostics of a fitted model: baseline, residuals, returns, and fit to the data."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ NDArray = np.ndarray[Any, Any]
 
 _DRAWS = ("chain", "draw")
 _MIN_DRAWS_FOR_TAIL = 100
-_MAX_DRAWS = 1000  # of checks over dates: quantiles to a percent are enough
+_MAX_DRAWS = 1000  # enough for quantiles accurate to a percent
 
 
 @dataclass(frozen=True)
 class ModelThresholds:
-    """Limits of the model's checks.
+    """Thresholds of the model's checks.
 
     Parameters
     ----------
     negative_review, negative_fail
-        Posterior probability that the baseline's total is below zero.
+        Posterior probability that the total baseline is below zero.
     negative_dates
-        Share of dates whose baseline is more likely below zero than above.
+        Share of dates on which the baseline is more likely negative than positive.
     autocorrelation
-        Smallest autocorrelation of residuals that matters in practice; one must also lie outside
-        three standard errors of white noise.
+        Smallest autocorrelation of residuals that matters in practice. To be reported it must also
+        exceed three standard errors of white noise.
     lags
-        Number of lags looked at.
+        Number of lags to check.
     shared_residuals
         Mean correlation between the residuals of geos on the same date.
     roas
-        Median return on spend above which a fault in units is likelier than such a return.
+        Median ROAS above which a mistake in the units is more likely than such a return.
     media_share
-        Median share of the target that all channels bring.
+        Median share of the target that is attributed to all channels together.
     roas_ratio
-        Upper over lower 90% limit of a ROAS. A half-normal prior alone has 31: as wide an interval
-        has learned next to nothing of the size.
+        Ratio of the upper to the lower limit of the 90% interval of a ROAS. It is 31 for a
+        half-normal prior, so that such an interval has learned next to nothing about the size.
     pareto_k
-        Limit of a reliable leave-one-out estimate.
+        Largest Pareto k of a reliable leave-one-out estimate.
     pareto_share
-        Share of observations beyond it that is let pass (one always is).
+        Tolerated share of observations above ``pareto_k`` (one is always tolerated).
     svi_k
-        Limit of a trustworthy variational approximation.
+        Largest Pareto k of a reliable variational approximation.
     coverage
-        Allowed distance of the coverage of 90% predictive intervals from 90%; four binomial
-        standard errors are allowed always.
+        Tolerated deviation of the coverage of 90% predictive intervals from 90%; four binomial
+        standard errors are always tolerated.
     """
 
     negative_review: float = 0.1
@@ -84,31 +84,32 @@ _LIMITS = ModelThresholds()
 
 
 def diagnose(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> DiagnosticsReport:
-    """Judge a fit: its draws, and what the model says about the business.
+    """Diagnose a fit: convergence of the draws, and plausibility of the results.
 
     Returns
     -------
     DiagnosticsReport
-        PASS, REVIEW or FAIL, with reasons and what to do.
+        PASS, REVIEW or FAIL, with reasons and advice.
     """
     sampling = diagnose_sampling(fitted.tree)
-    about_shapes, others = _part_shapes(fitted, sampling.findings)
-    findings = [
-        *check_interrupted(fitted), *others, *about_shapes, *check_model(fitted, thresholds)
-    ]  # fmt: skip
+    shapes, others = _merge_shape_findings(fitted, sampling.findings)
+    findings = [*check_interrupted(fitted), *others, *shapes, *check_model(fitted, thresholds)]
     return combine(replace(sampling, findings=()), findings)
 
 
-def _part_shapes(
+def _merge_shape_findings(
     fitted: Fitted, findings: Sequence[Finding]
 ) -> tuple[list[Finding], list[Finding]]:
-    """Join what is said of curve parameters that the data know nothing of: one thing to act on."""
-    # A coefficient is one of them: it trades off against the half-saturation point, and what is
-    # known of a channel's effect shows in its ROAS, which is checked by itself.
+    """Merge findings about curve parameters that the data do not inform into a single one.
+
+    Returns the merged finding (if any), and the other findings.
+    """
+    # beta counts as a shape: it trades off against the half-saturation point. What the data say
+    # about a channel's effect shows in its ROAS, which has its own check.
     stated = set(EFFECT_SITE.values()) - {"beta"}
     shapes = {p.site for p in fitted.structure.media.parameters} - stated
     shapes |= {"media_geo_scale"}
-    # Scales of a process' coefficients are learned with it: its amplitude and length are judged.
+    # The coefficients of a process are judged by its amplitude and length scale.
     learned = {term.site for term in fitted.structure.terms if term.scaled_by_process}
     joined: list[Finding] = []
     others: list[Finding] = []
@@ -128,7 +129,7 @@ def _part_shapes(
         where=names,
         value=least,
         threshold=joined[0].threshold,
-        message=f"The data say nothing about the shape of some curves: {names} (prior and "
+        message=f"The data do not inform the shape of some curves: {names} (prior and "
         f"posterior overlap by {least:.0%} or more).",
         remedy="Contributions at past spend are not affected, but the carry-over and response "
         "curves of these channels at other levels of spend come largely from the prior: choose "
@@ -138,7 +139,7 @@ def _part_shapes(
 
 
 def check_interrupted(fitted: Fitted) -> list[Finding]:
-    """A fit that the user stopped before it had all its draws."""
+    """Find a fit that the user interrupted before all draws were made."""
     posterior = fitted.tree["posterior"]
     if "interrupted" not in posterior.attrs:
         return []
@@ -160,7 +161,7 @@ def check_interrupted(fitted: Fitted) -> list[Finding]:
 
 
 def check_model(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> list[Finding]:
-    """Make every check that knows the model; an empty list is good news."""
+    """Run every check of the model and return the findings; an empty list is good news."""
     return [
         *check_baseline(fitted, thresholds),
         *check_residuals(fitted, thresholds),
@@ -173,7 +174,7 @@ def check_model(fitted: Fitted, thresholds: ModelThresholds = _LIMITS) -> list[F
 
 
 def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
-    """Find a baseline (all but media) below zero, where the target never is."""
+    """Find a negative baseline (everything but media) where the target is never negative."""
     if is_log(fitted.structure) or (fitted.data.ds["target"].values < 0).any():
         return []
     mean = fitted_mean(fitted, "date", max_draws=_MAX_DRAWS)
@@ -181,7 +182,7 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
     baseline = mean - media
     below = float((baseline.sum("date") < 0).mean())
     advice = (
-        "Media gets credit that belongs to the baseline: look for a missing control that moves "
+        "Media take credit that belongs to the baseline: look for a missing control that moves "
         "with spend, raise the intercept's prior, tighten the channels' effect priors (or put them "
         'on ROAS), or use likelihood.family = "log_normal", whose baseline is never negative.'
     )
@@ -194,7 +195,7 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
                 where="baseline",
                 value=below,
                 threshold=limits.negative_fail if failed else limits.negative_review,
-                message="The baseline (sales without any media) is negative in total with "
+                message="The total baseline (the target without media) is negative with "
                 f"probability {below:.0%}.",
                 remedy=advice,
             )
@@ -211,7 +212,7 @@ def check_baseline(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
             where="baseline",
             value=share,
             threshold=limits.negative_dates,
-            message="The baseline (sales without any media) is more likely negative than not on "
+            message="The baseline (the target without media) is more likely negative than not on "
             f"{share:.0%} of dates ({which}).",
             remedy=advice,
         )
@@ -232,13 +233,13 @@ def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
         return []
     if value > 0:
         advice = (
-            "Something slow is missing, and intervals are too narrow: add trend knots "
-            '(trend.kind = "knots" or "hsgp"), a seasonality, or a control for what moves the '
-            "target (price, promotion, distribution); look at a plot of the residuals over time."
+            "A slow component is missing, and intervals are too narrow: add trend knots "
+            '(trend.kind = "knots" or "hsgp"), seasonality, or a control that moves the target '
+            "(price, promotion, distribution); look at a plot of the residuals over time."
         )
     else:
         advice = (
-            "The baseline follows the noise, or sales shift between neighbouring periods: use "
+            "The baseline overfits the noise, or sales shift between neighbouring periods: use "
             "fewer trend knots or Fourier terms, or longer periods."
         )
     return [
@@ -256,9 +257,9 @@ def check_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[F
 
 
 def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
-    r"""Find residuals that geos share: something that moves all of them at once is missing.
+    r"""Find residuals correlated between geos: a cause that moves all of them is missing.
 
-    With ``G`` geos of standardised residuals the mean correlation is
+    With standardised residuals of ``G`` geos the mean correlation is
     :math:`(G\,\mathrm{Var}_t(\bar r_t) - 1) / (G - 1)`.
     """
     found = residuals(fitted).values
@@ -268,7 +269,7 @@ def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) ->
     scale = np.maximum(found.std(1, keepdims=True), np.finfo(float).tiny)
     standard = (found - found.mean(1, keepdims=True)) / scale
     value = float((n_geos * standard.mean(0).var() - 1.0) / (n_geos - 1))
-    # Three standard errors of the variance of a mean over so many dates.
+    # Three standard errors of the variance of a mean over n_dates dates.
     bound = max(limits.shared_residuals, 3.0 * np.sqrt(2.0 / n_dates) / (n_geos - 1))
     if value <= bound:
         return []
@@ -280,8 +281,8 @@ def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) ->
             value=value,
             threshold=bound,
             message="Residuals of geos move together: their mean correlation on the same date is "
-            f"{value:.2f} (the model takes them as independent).",
-            remedy="Something that moves all geos at once is missing, and the intervals of ROAS "
+            f"{value:.2f} (the model assumes them independent).",
+            remedy="A cause that moves all geos at once is missing, and the intervals of ROAS "
             "are too narrow: add a control for it (holidays, promotions, prices, demand), a trend "
             "with more knots, or seasonality. Forecasts do account for noise that geos share.",
         )
@@ -289,15 +290,15 @@ def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) ->
 
 
 def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
-    """Find implausible or unidentified returns on spend, and media that explain nearly all."""
+    """Find implausible or unidentified ROAS, and media that explain nearly all of the target."""
     findings: list[Finding] = []
     if not fitted.data.channels:
         return findings
-    brought, money = media_totals(fitted, max_draws=_MAX_DRAWS)
-    spent = spend(fitted.data)  # NaN for unpaid channels, which sums and comparisons leave out
-    quantiles = (money / spent).quantile([0.05, 0.5, 0.95], _DRAWS, skipna=False)
+    contribution, revenue = media_totals(fitted, max_draws=_MAX_DRAWS)
+    spent = spend(fitted.data)  # NaN for unpaid channels, which sums and comparisons skip
+    quantiles = (revenue / spent).quantile([0.05, 0.5, 0.95], _DRAWS, skipna=False)
     low, median, high = quantiles.values
-    paid = money.where(spent.notnull()).sum("channel").median()
+    paid = revenue.where(spent.notnull()).sum("channel").median()
     average = float(paid / max(float(spent.sum()), np.finfo(float).tiny))
     for index, channel in enumerate(fitted.data.channels):
         if not np.isfinite(median[index]):
@@ -314,7 +315,7 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
                     f"{median[index]:.3g}.",
                     remedy="Check that spend and revenue are in the same currency and unit "
                     "(revenue_per_target for a target in units), and that the spend column holds "
-                    "all of the channel's cost; else put a prior on the ROAS: "
+                    "the full cost of the channel; else put a prior on the ROAS: "
                     f'channels.{channel}.effect = "roas".',
                 )
             )
@@ -326,15 +327,15 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
                     where=channel,
                     value=float(high[index] / low[index]) if low[index] > 0 else np.inf,
                     threshold=limits.roas_ratio,
-                    message=f"The ROAS of {channel!r} could be anything from {low[index]:.2g} to "
-                    f"{high[index]:.2g} (90% interval): the data say little about its effect.",
+                    message=f"The data say little about the ROAS of {channel!r}: its 90% interval "
+                    f"reaches from {low[index]:.2g} to {high[index]:.2g}.",
                     remedy="Do not act on this channel's median. Run a lift test, vary its spend "
                     "more or separately from the others, or state what is known: "
                     f'channels.{channel}.effect = "roas" with a prior.',
                 )
             )
     target = float(fitted.data.ds["target"].sum())
-    share = float((brought.sum("channel") / target).median()) if target > 0 else 0.0
+    share = float((contribution.sum("channel") / target).median()) if target > 0 else 0.0
     if share > limits.media_share:
         findings.append(
             Finding(
@@ -343,8 +344,8 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
                 where="all channels",
                 value=share,
                 threshold=limits.media_share,
-                message=f"All channels together are credited with {share:.0%} of the target.",
-                remedy="Few businesses would lose so much without media: look for missing "
+                message=f"All channels together contribute {share:.0%} of the target.",
+                remedy="Few businesses would lose that much without media: look for missing "
                 "controls or a trend, and tighten the priors of the effects "
                 "(contribution_share, or ROAS).",
             )
@@ -353,9 +354,9 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
 
 
 def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
-    """Find observations that rule the posterior: Pareto k of leave-one-out above its limit."""
+    """Find observations that dominate the posterior: leave-one-out Pareto k above its limit."""
     if is_augmented(fitted):
-        return []  # leaving a row out needs its power
+        return []  # leaving a row out would need its likelihood weight
     if "log_likelihood" not in fitted.tree.children:
         return []
     values = thinned(fitted, "log_likelihood")
@@ -402,13 +403,13 @@ def check_approximation(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> li
             threshold=limits.svi_k,
             message="The variational approximation is not close to the posterior (Pareto k "
             f"{float(k):.2f}, reliable up to {limits.svi_k:g}).",
-            remedy='Use it to look around only; for results fit with method="nuts".',
+            remedy='Use it for exploration only; for final results fit with method="nuts".',
         )
     ]
 
 
 def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:
-    """Find predictive intervals that hold far fewer, or far more, observations than they should."""
+    """Find predictive intervals whose coverage is far from nominal."""
     if "posterior_predictive" not in fitted.tree.children:
         return []
     target = fitted.data.ds["target"].values
@@ -425,8 +426,8 @@ def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
         )
     else:
         advice = (
-            "A few outliers inflate the noise (try likelihood.family = "
-            '"student_t"), or the prior of the noise keeps it too large.'
+            'A few outliers inflate the noise (try likelihood.family = "student_t"), or the prior '
+            "of the noise keeps it too large."
         )
     return [
         Finding(
@@ -435,7 +436,7 @@ def check_coverage(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fi
             where="posterior predictive",
             value=within,
             threshold=bound,
-            message=f"90% predictive intervals hold {within:.0%} of the observations.",
+            message=f"90% predictive intervals cover {within:.0%} of the observations.",
             remedy=advice,
         )
     ]

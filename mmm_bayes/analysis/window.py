@@ -1,4 +1,4 @@
-"""The dates a result is about: the training window, other spends in it, or what follows it."""
+"""The window a result covers: the training dates, the same with other spend, or later dates."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ class Window(NamedTuple):
 def window_of(
     fitted: Fitted, data: MMMData | pd.DataFrame | None = None, *, revenue: bool = False
 ) -> Window:
-    """Prepare the training window (``data=None``) or any that continues or overlaps it.
+    """Prepare the training window (``data=None``), or one that overlaps or continues it.
 
-    Exposure of the training table before the window's first date carries over into it.
+    Exposure of the training table before the window's first date carries over into the window.
 
     Parameters
     ----------
     fitted
         A fit.
     data
-        Table with the same columns, or a data frame of one.
+        A table with the same columns, or a data frame of one.
     revenue
-        Count the target in revenue.
+        Measure the target in revenue.
 
     Raises
     ------
     ValueError
-        If columns or geos differ, or the dates leave a gap to the training window or among
-        themselves: with the date that was expected.
+        If columns or geos differ, or the dates leave a gap; names the date that was expected.
     """
     if data is None:
         arrays, table = fitted.arrays._replace(block=None), fitted.data
@@ -75,20 +74,20 @@ def window_of(
 
 
 def _check_names(training: MMMData, table: MMMData) -> None:
-    for what, wanted, came in (
+    for what, expected, given in (
         ("channels", training.channels, table.channels),
         ("controls", training.controls, table.controls),
         ("geos", training.geos, table.geos),
     ):
-        if wanted != came:
+        if expected != given:
             raise ValueError(
-                f"The model was fitted with the {what} {wanted}, but the new table has {came}. "
-                "Read it with fit.data.with_table(frame), which brings the same columns in order."
+                f"The model was fitted with the {what} {expected}, but the new table has {given}. "
+                "Read it with fit.data.with_table(frame), which puts the columns in order."
             )
 
 
 def _start(training: MMMData, dates: pd.DatetimeIndex) -> int:
-    """Number of training dates before the window; the dates must continue that grid."""
+    """Count the training dates before the window; its dates must continue that grid."""
     known = training.dates
     first = dates[0]
     if first in known:
@@ -101,8 +100,8 @@ def _start(training: MMMData, dates: pd.DatetimeIndex) -> int:
         start, grid = len(known), training.future_dates(len(dates))
     else:
         raise ValueError(
-            f"New dates should start at {known[0]:%Y-%m-%d} or later, on the dates of the training "
-            f"table or just after them, but they start at {first:%Y-%m-%d}."
+            f"New dates should start on a training date, from {known[0]:%Y-%m-%d} on, or right "
+            f"after the last, but they start at {first:%Y-%m-%d}."
         )
     expected = grid[: len(dates)]
     wrong = np.flatnonzero(np.asarray(dates != expected))
@@ -111,7 +110,7 @@ def _start(training: MMMData, dates: pd.DatetimeIndex) -> int:
         before = "the training table ends at " if at == 0 else "the date before it is "
         last = known[-1] if at == 0 else dates[at - 1]
         raise ValueError(
-            f"Expected the date {expected[at]:%Y-%m-%d}, but {dates[at]:%Y-%m-%d} came ({before}"
+            f"Expected the date {expected[at]:%Y-%m-%d}, but got {dates[at]:%Y-%m-%d} ({before}"
             f"{last:%Y-%m-%d}, steps are {training.time_step.alias}): carry-over needs every step. "
             "Add the missing rows, with spend 0 where nothing was spent."
         )

@@ -46,8 +46,8 @@ def admgda(
     Parameters
     ----------
     frame
-        The table: a column a variable. Floating-point columns are continuous; integers, booleans
-        and categories match exactly. No missing values.
+        The table: one column per variable. Floating-point columns are continuous; integers,
+        booleans and categories match exactly. No missing values.
     graph
         The experts' graph, over the columns of the table (or over ``blocks``).
     method

@@ -46,7 +46,7 @@ _LEAST_WIDTH = 1e-12  # of a density, where all residuals are the same
 
 
 class Features(NamedTuple):
-    """How pillow columns become regressors: standardised numbers, or one column a level."""
+    """How pillow columns become regressors: standardised numbers, or one column per level."""
 
     centre: NDArray
     scale: NDArray

@@ -58,7 +58,7 @@ class CausalMMM:
     lags : int
         Number of lags of the additive decoder and of the regression.
     basis : "auto" or tuple of {"linear", "square", "saturating"}
-        Functions of lagged values in the additive decoder. ``"saturating"`` is a curve a source
+        Functions of lagged values in the additive decoder. ``"saturating"`` is one curve per source
         whose steepness is learned, a line at one end; ``"square"`` (bounded) takes effects that are
         no function of one direction (:mod:`mmm_bayes.causal_mmm.networks.lagged`). By default
         ``("saturating",)``. Where some target bends over a source more than chance explains

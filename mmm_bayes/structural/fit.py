@@ -89,9 +89,9 @@ class StructuralFit:
         return lines
 
     def diagnose(self) -> pd.DataFrame:
-        """Verdict of every equation (a row a node) with its most serious finding and the advice.
+        """Summarise the diagnosis of every equation: verdict, most serious finding and advice.
 
-        ``fit.equations[node].diagnose()`` has the whole report.
+        One row per node; ``fit.equations[node].diagnose()`` has the whole report.
         """
         import pandas as pd
 
@@ -142,7 +142,7 @@ class StructuralFit:
         through
             Paths, each a sequence of nodes, whose edges alone carry the change; by default all.
         max_draws
-            Thin evenly to so many draws.
+            Thin the draws evenly to at most this many.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class StructuralFit:
         dates
             Dates at which the exposure is changed (a campaign); by default all.
         max_draws
-            Thin evenly to so many draws.
+            Thin the draws evenly to at most this many.
 
         Returns
         -------
@@ -242,7 +242,7 @@ class StructuralFit:
         Returns
         -------
         pandas.DataFrame
-            A row a channel and effect: ``spend``; median, ``_lower`` and ``_upper`` of
+            One row per channel and effect: ``spend``; median, ``_lower`` and ``_upper`` of
             ``contribution`` (units of the target, as spent against nothing) and ``roas`` (revenue
             per unit of money; NaN without spend), and ``positive``, the probability that it is
             above zero.
@@ -281,8 +281,8 @@ class StructuralFit:
         Returns
         -------
         pandas.DataFrame
-            A row a channel: contribution of the plain model, total and direct effect of this one
-            with intervals, whether the intervals of plain and total overlap, and ``why``.
+            One row per channel: contribution of the plain model, total and direct effect of this
+            one with intervals, whether the intervals of plain and total overlap, and ``why``.
         """
         import pandas as pd
 

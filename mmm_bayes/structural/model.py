@@ -275,7 +275,7 @@ class StructuralMMM:
         prior_draws: int,
         settings: Mapping[str, Any],
     ) -> tuple[dict[str, FitResult], xr.DataArray]:
-        """Sample a district; one fit an equation, and the correlation of their errors."""
+        """Sample a district; one fit per equation, and the correlation of their errors."""
         began = time.perf_counter()
         sampler = mcmc.SamplerSpec.model_validate(self.spec.sampler.model_dump() | dict(settings))
         models = [

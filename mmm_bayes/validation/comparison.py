@@ -54,13 +54,13 @@ class ModelComparison:
     Attributes
     ----------
     table
-        A row a model, best first. Of a density criterion: ``elpd``, its difference ``elpd_diff``
-        from the best and that difference's standard error ``dse``, stacking ``weight``, effective
-        number of parameters ``p``, and ``high_k``, the number of Pareto k above 0.7. Of
-        ``"rolling"``: ``crps``, ``crps_diff``, ``dse``, ``mape``, ``coverage_90``. Beside them
-        ``rhat``, ``divergent`` draws and ``note``.
+        One row per model, best first. Of a density criterion: ``elpd``, its difference
+        ``elpd_diff`` from the best and that difference's standard error ``dse``, stacking
+        ``weight``, effective number of parameters ``p``, and ``high_k``, the number of Pareto k
+        above 0.7. Of ``"rolling"``: ``crps``, ``crps_diff``, ``dse``, ``mape``, ``coverage_90``.
+        Beside them ``rhat``, ``divergent`` draws and ``note``.
     roas
-        ROAS of every channel by model: a row a model and channel with ``median``, ``lower`` and
+        ROAS of every channel by model: one row per model and channel with ``median``, ``lower`` and
         ``upper``.
     criterion
         What was compared.
@@ -183,8 +183,8 @@ def compare_models(
         Random key.
     criterion
         ``"lfo"``, the default: densities one date ahead, fitted to the past alone. ``"kfold"``:
-        of blocks of dates. ``"loo"`` costs one fit a model, but leaves the neighbours of a date in
-        the fit: it favours models that follow the series closely, and says little of forecasts.
+        of blocks of dates. ``"loo"`` costs one fit per model, but leaves the neighbours of a date
+        in the fit: it favours models that follow the series closely, and says little of forecasts.
         ``"rolling"``: CRPS of forecasts ``horizon`` dates ahead.
     min_train, horizon
         First origin and dates ahead, of ``"lfo"`` and ``"rolling"``.

@@ -88,7 +88,7 @@ class RollingOrigin:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row a forecast: fold, origin, geo, date, step, what was forecast and what came."""
+        """One row per forecast: fold, origin, geo, date, step, what was forecast and what came."""
         return pd.concat([self._scored(f, total=False) for f in self.folds], ignore_index=True)
 
     @cached_property
@@ -141,7 +141,7 @@ class RollingOrigin:
         return scores.summarise(self.totals if total else self.table, keep)
 
     def roas(self, ci_prob: float = 0.9) -> pd.DataFrame:
-        """ROAS that each fold found: a row a fold and channel, with median and interval."""
+        """ROAS that each fold found: one row per fold and channel, with median and interval."""
         tail = 0.5 * (1.0 - ci_prob)
         rows = []
         for found in self.folds:
@@ -158,11 +158,11 @@ class RollingOrigin:
         Returns
         -------
         pandas.DataFrame
-            A row a channel: ``mean`` of the folds' medians, their coefficient of variation ``cv``,
-            the ``lowest`` and ``highest``, and ``max_z``, the greatest difference of two folds over
-            the root of the sum of their variances, with the folds. Folds share rows, so that
-            a ``max_z`` above 2 is more than chance allows; below 1 the difference is well within
-            what single fits say of themselves.
+            One row per channel: ``mean`` of the folds' medians, their coefficient of variation
+            ``cv``, the ``lowest`` and ``highest``, and ``max_z``, the greatest difference of two
+            folds over the root of the sum of their variances, with the folds. Folds share rows, so
+            that a ``max_z`` above 2 is more than chance allows; below 1 the difference is well
+            within what single fits say of themselves.
         """
         rows = {}
         for c, channel in enumerate(self.data.channels):

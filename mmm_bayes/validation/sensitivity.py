@@ -62,7 +62,7 @@ class PriorSensitivity:
     Attributes
     ----------
     table
-        A row a quantity: ``prior`` and ``likelihood`` sensitivity, ``diagnosis`` (``"fine"``,
+        One row per quantity: ``prior`` and ``likelihood`` sensitivity, ``diagnosis`` (``"fine"``,
         ``"weak likelihood"``, a possible ``"prior-data conflict"``), posterior ``median``,
         ``median_weaker``, what it would be about with all priors at the power 0.8 (NaN where the
         draws cannot tell), and ``advice``.

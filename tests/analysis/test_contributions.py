@@ -244,11 +244,11 @@ def test_prior_has_the_same_quantities(national_fit: FitResult) -> None:
     ("options", "message"),
     [
         ({"by": "geos"}, "Did you mean 'geo'"),
-        ({"by": ("year", "month")}, "one division of time"),
-        ({"by": ("geo", "geo")}, "each name once"),
+        ({"by": ("year", "month")}, "'year' or 'month'"),
+        ({"by": ("geo", "geo")}, "'geo', 'geo'"),
         ({"method": "shapely"}, "Did you mean 'shapley'"),
         ({"unit": "money"}, "'target', 'revenue'"),
-        ({"group": "prior"}, "no group 'prior'"),
+        ({"group": "prior"}, "'prior'"),
     ],
 )
 def test_wrong_arguments_are_explained(
@@ -259,7 +259,7 @@ def test_wrong_arguments_are_explained(
 
 
 def test_increase_must_be_positive(prior_fits: PriorFits) -> None:
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match="increase"):
         prior_fits("mixed").marginal_roas(increase=0.0)
 
 
@@ -269,7 +269,7 @@ def test_a_result_too_large_for_memory_is_refused_with_the_number_that_fits(
     fit = prior_fits("geo")
     each = 8 * 8 * fit.data.n_dates * fit.data.n_geos
     monkeypatch.setattr(draws, "_RESULT_BYTES", 5 * each)
-    with pytest.raises(ValueError, match=r"max_draws=5 or fewer"):
+    with pytest.raises(ValueError, match="max_draws=5"):
         fit.contributions(("geo", "date"))
     assert fit.contributions(("geo", "date"), max_draws=5).sizes["draw"] == 5
 

@@ -14,6 +14,7 @@ from mmm_bayes.analysis.contributions import fitted_mean
 from mmm_bayes.analysis.forecast import forecast
 from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.errors import DataError
+from tests.refusals import refused
 
 WEEK = TimeStep("day", 7, "W-MON")
 KEY = jax.random.key(5)
@@ -98,7 +99,7 @@ def test_carried_noise_has_the_moments_of_an_autoregression():
     count, phi, sigma, last = 40_000, 0.7, 2.0, 3.0
     full = np.full(count, 1.0)
     rng = np.random.default_rng(4)
-    noise = forecast_errors.carried_on(rng, phi * full, np.full((count, 1), last), sigma * full, 6)
+    noise = forecast_errors.ar1_noise(rng, phi * full, np.full((count, 1), last), sigma * full, 6)
     for step in range(6):
         drawn, power = noise[:, 0, step], phi ** (step + 1)
         variance = sigma**2 * (1 - power**2)
@@ -144,7 +145,7 @@ def test_noise_of_a_nation_is_that_of_one_series():
         np.random.default_rng(8),
     )
     phi = forecast_errors.autocorrelation_draws(other, residuals)
-    expected = forecast_errors.carried_on(other, phi, residuals[..., -1], sigma, 4)
+    expected = forecast_errors.ar1_noise(other, phi, residuals[..., -1], sigma, 4)
     np.testing.assert_array_equal(one, expected)
 
 
@@ -196,7 +197,7 @@ def test_summaries_agree_with_the_draws(planned):
     assert len(planned.to_frame()) == len(table)
     assert "total" in str(planned)
     assert "<table" in planned._repr_html_()
-    with pytest.raises(ValueError, match="by takes"):
+    with pytest.raises(ValueError, match="month"):
         planned.summary("month")
 
 
@@ -276,16 +277,16 @@ def test_everything_wrong_is_said_at_once(national_fit: FitResult):
             spend={"nobody": 1.0, first: -1.0},
             controls={control: [1.0, 2.0], "weather": 0.0},
         )
-    text = str(caught.value)
-    assert len(caught.value.findings) == 4
-    for part in ("'nobody' is not a channel", "0 or more", "5 values", "'weather'"):
-        assert part in text
-    with pytest.raises(DataError, match="1 or more"):
+    checks = [finding.check for finding in caught.value.findings]
+    assert sorted(checks) == ["controls", "controls", "spend", "spend"]
+    for part in ("'nobody'", repr(first), repr(control), "'weather'"):
+        assert part in str(caught.value)
+    with refused("horizon"):
         forecast(national_fit.fitted, KEY, 0)
-    with pytest.raises(DataError, match="errors should be one of"):
+    with refused("errors"):
         forecast(national_fit.fitted, KEY, 2, errors="white")  # type: ignore[arg-type]
     late = pd.DataFrame({"date": pd.date_range("2031-01-06", periods=3, freq="W-MON")})
-    with pytest.raises(DataError, match="should follow"):
+    with refused("dates"):
         forecast(national_fit.fitted, KEY, late)
 
 
@@ -303,5 +304,5 @@ def test_every_family_can_be_forecast(any_fit: FitResult):
     assert np.isfinite(found.draws["target"]).all()
     if counts:
         assert (found.draws["target"] % 1 == 0).all()
-        with pytest.raises(DataError, match="not counts"):
+        with refused("errors"):
             forecast(any_fit.fitted, KEY, 3, errors="ar1")

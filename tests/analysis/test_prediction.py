@@ -85,17 +85,15 @@ def test_dates_that_do_not_fit_on_are_refused_with_the_expected_one(
 ) -> None:
     dates = national_simulated.data.dates
     gap = national_future.subset(slice(dates[106], None))
-    with pytest.raises(
-        ValueError, match=f"Expected the date {dates[104]:%Y-%m-%d}.*{dates[106]}"[:40]
-    ):
+    with pytest.raises(ValueError, match=f"{dates[104]:%Y-%m-%d}.*{dates[106]:%Y-%m-%d}"):
         national_fit.predict(gap)
     hole = national_future.subset([d for d in national_future.dates if d != dates[107]])
-    with pytest.raises(ValueError, match=f"Expected the date {dates[107]:%Y-%m-%d}"):
+    with pytest.raises(ValueError, match=f"{dates[107]:%Y-%m-%d}.*{dates[108]:%Y-%m-%d}"):
         national_fit.predict(hole)
     early = MMMData(
         national_future.ds.assign_coords(date=national_future.dates - pd.Timedelta(weeks=200))
     )
-    with pytest.raises(ValueError, match=f"start at {dates[0]:%Y-%m-%d} or later"):
+    with pytest.raises(ValueError, match=f"{dates[0]:%Y-%m-%d}"):
         national_fit.predict(early)
 
 

@@ -48,12 +48,12 @@ def test_response_labels_units_and_choice_of_channels(prior_fits: PriorFits) -> 
     one = fit.response_curves("radio", unit="target")
     assert one["channel"].values.tolist() == ["radio"]
     np.testing.assert_allclose(25.0 * one, money.sel(channel=["radio"]))
-    with pytest.raises(ValueError, match="Did you mean 'radio'"):
+    with pytest.raises(ValueError, match="'radio'"):
         fit.response_curves(["radios"])
     for wrong in ([-0.5], [np.nan], [], 1.0):
-        with pytest.raises(ValueError, match="0 or more"):
+        with pytest.raises(ValueError, match="multipliers"):
             fit.response_curves(multipliers=wrong)
-    with pytest.raises(ValueError, match="'revenue' or 'target'"):
+    with pytest.raises(ValueError, match="'revenue'.*'target'"):
         fit.response_curves(unit="euro")
 
 

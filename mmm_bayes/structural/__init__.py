@@ -1,4 +1,4 @@
-"""One equation for every node of a causal graph, fitted jointly, and interventions on them."""
+"""A fitted equation for every node of a causal graph, and interventions on the system."""
 
 from mmm_bayes.structural.fit import StructuralFit
 from mmm_bayes.structural.load import load_structural_fit

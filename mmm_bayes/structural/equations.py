@@ -1,4 +1,4 @@
-"""The table as each equation sees it."""
+"""The table of one equation: a node as target, its parents as channels and controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def equation_data(data: MMMData, node: str, media: Sequence[str], linear: Sequence[str]) -> MMMData:
-    """The table as an equation sees it: another target, its parents as channels and controls."""
+    """Make the table of an equation: ``node`` as target, its parents as channels and controls."""
     columns, ds = data.columns(), data.ds
     shape = (data.n_geos, data.n_dates)
     none = np.zeros(shape)

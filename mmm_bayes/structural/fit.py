@@ -41,12 +41,12 @@ class StructuralFit:
     Attributes
     ----------
     data, graph
-        What was fitted.
+        The table and the causal graph.
     equations
-        The fit of every equation by node, causes first: each has diagnostics, figures and
-        summaries of its own.
+        The fit of every equation by node, causes first. Each has its own diagnostics, figures and
+        summaries.
     error_correlations
-        Correlation of the errors (chain, draw, node, other) of every district of several nodes.
+        Error correlations (chain, draw, node, other) of every district of two or more nodes.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class StructuralFit:
         return do_engine.System(fitted, self.data.columns(), self.media, max_draws)
 
     def paths(self, channel: str) -> list[tuple[str, ...]]:
-        """Directed paths from a channel to the target, shorter ones first."""
+        """List the directed paths from a channel to the target, shortest first."""
         self._known([channel])
         parents = {node: self.graph.parents(node) for node in self.graph.nodes}
         return do_engine.directed_paths(parents, channel, self.target)
@@ -130,29 +130,30 @@ class StructuralFit:
         through: Sequence[Sequence[str]] | None = None,
         max_draws: int | None = _MAX_DRAWS,
     ) -> xr.Dataset:
-        """What every node would have been under interventions, in each week.
+        """Compute the values that nodes would have had under interventions.
 
         Parameters
         ----------
         interventions
             Values by node: a number, or an array (date,) or (geo, date).
         dates
-            Dates at which they hold, e.g. ``slice("2024-05", "2024-06")`` for a campaign; by
-            default all. Outside nodes are as they were.
+            Dates of the intervention, e.g. ``slice("2024-05", "2024-06")`` for a campaign; by
+            default all. On other dates the nodes keep their observed values.
         through
-            Paths, each a sequence of nodes, whose edges alone carry the change; by default all.
+            Paths, each a sequence of nodes; only their edges transmit the change. By default all
+            edges do.
         max_draws
             Thin the draws evenly to at most this many.
 
         Returns
         -------
         xarray.Dataset
-            For every node that changes, its values (chain, draw, geo, date) in units of the table.
+            Values (chain, draw, geo, date), in units of the table, of every node that changes.
 
         Raises
         ------
         DataError
-            For unknown nodes, values of the wrong shape or below zero, and unknown edges.
+            If nodes or edges are unknown, or values have the wrong shape or are negative.
         """
         changes = self._changes(interventions, dates)
         system = self._system(max_draws)
@@ -169,17 +170,17 @@ class StructuralFit:
         dates: slice | Sequence[Any] | None = None,
         max_draws: int | None = _MAX_DRAWS,
     ) -> xr.DataArray:
-        """Effects of channels on the target: as spent against ``factor`` times as much.
+        """Compute the effects of channels on the target: observed against scaled exposure.
 
         Parameters
         ----------
         channels
-            Which; by default all that lead to the target.
+            Channels; by default all with a path to the target.
         by
-            What not to sum over: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
-            ``"month"`` (effects by week, campaign, season and region).
+            Dimensions to keep: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
+            ``"month"`` (effects by region, week, season).
         factor
-            What the observed exposure is compared with: 0 is none.
+            The counterfactual exposure is ``factor`` times the observed one; 0 is no exposure.
         dates
             Dates at which the exposure is changed (a campaign); by default all.
         max_draws
@@ -189,16 +190,16 @@ class StructuralFit:
         -------
         xarray.DataArray
             ``(chain, draw, channel, effect, *by)`` in units of the target; ``effect`` is
-            ``"total"``, ``"direct"`` (through no other node) and ``"indirect"``, the difference.
+            ``"total"``, ``"direct"`` (through no other node) and ``"indirect"``, their difference.
         """
         names = self._channels(channels)
         system, cells = self._system(max_draws), cells_of(by, self.data)
         parts = []
         for name in names:
             change = self._changes({name: factor * self.data.columns()[name]}, dates)
-            total = self._brought(system, change, None)
+            total = self._gain(system, change, None)
             own = frozenset({(name, self.target)})
-            direct = self._brought(system, change, own)
+            direct = self._gain(system, change, own)
             parts.append(np.stack([total, direct, total - direct], axis=1))
         values = np.stack([cells.of(part) for part in parts], axis=1)
         return self._draws_of(
@@ -214,10 +215,10 @@ class StructuralFit:
         dates: slice | Sequence[Any] | None = None,
         max_draws: int | None = _MAX_DRAWS,
     ) -> xr.DataArray:
-        """Effect of a channel along each path to the target, all other edges as observed.
+        """Compute the effect of a channel along each path to the target.
 
-        Where paths meet in a node that saturates they do not add up to the total: ``"together"``
-        is what is left of it.
+        Edges off the path transmit observed values. Paths that meet in a node with saturation do
+        not add up to the total effect: the remainder is ``"together"``.
 
         Returns
         -------
@@ -228,16 +229,16 @@ class StructuralFit:
         system, cells = self._system(max_draws), cells_of(by, self.data)
         change = self._changes({channel: factor * self.data.columns()[channel]}, dates)
         paths = self.paths(channel)
-        parts = [self._brought(system, change, do_engine.edges_of(path)) for path in paths]
+        parts = [self._gain(system, change, do_engine.edges_of(path)) for path in paths]
         labels = [" -> ".join(path) for path in paths]
         if len(paths) > 1:
-            parts.append(self._brought(system, change, None) - sum(parts))
+            parts.append(self._gain(system, change, None) - sum(parts))
             labels.append("together")
         values = np.stack([cells.of(part) for part in parts], axis=1)
         return self._draws_of(system, values, {"path": labels}, cells)
 
     def summary(self, ci_prob: float = 0.9, *, max_draws: int | None = _MAX_DRAWS) -> pd.DataFrame:
-        """Total, direct and indirect effects of every channel, and what its money brought back.
+        """Summarise total, direct and indirect effects and the ROAS of every channel.
 
         Returns
         -------
@@ -251,7 +252,7 @@ class StructuralFit:
 
         draws = self.effects(by=("geo", "date"), max_draws=max_draws)
         revenue = self.data.ds["revenue_per_target"].values
-        brought = draws.sum(("geo", "date"))
+        contribution = draws.sum(("geo", "date"))
         money = (draws * revenue).sum(("geo", "date"))
         spend = self.data.ds["spend"].sum(("geo", "date"))
         rows = []
@@ -261,15 +262,15 @@ class StructuralFit:
                 at = {"channel": channel, "effect": effect}
                 roas = money.sel(at) / spent if spent > 0 else money.sel(at) * np.nan
                 row: dict[str, Any] = {**at, "spend": spent}
-                for name, own in (("contribution", brought.sel(at)), ("roas", roas)):
+                for name, own in (("contribution", contribution.sel(at)), ("roas", roas)):
                     low, high = interval(own, ci_prob).values
                     row |= {name: float(own.median()), f"{name}_lower": low, f"{name}_upper": high}
-                row["positive"] = float((brought.sel(at) > 0).mean())
+                row["positive"] = float((contribution.sel(at) > 0).mean())
                 rows.append(row)
         return pd.DataFrame(rows).set_index(["channel", "effect"])
 
     def reconcile(self, plain: FitResult, ci_prob: float = 0.9) -> pd.DataFrame:
-        """The plain media-mix model and this one, side by side, and why they differ.
+        """Compare with a plain media-mix model, and say why the results differ.
 
         Parameters
         ----------
@@ -308,7 +309,7 @@ class StructuralFit:
         return pd.DataFrame(rows).set_index("channel")
 
     def _reasons(self, channel: str, used: Sequence[str], spec: ModelSpec) -> list[str]:
-        """Why a regression on ``used`` does not give the total effect of a channel."""
+        """Explain why a regression on ``used`` does not give the total effect of a channel."""
         graph, target = self.graph, self.target
         known = [name for name in used if name in graph.nodes]
         if spec.seasonality:
@@ -319,29 +320,29 @@ class StructuralFit:
         why = []
         if mediators:
             why.append(
-                f"The plain model holds {listing(mediators)} fixed, which {channel} acts through: "
-                "it sees the direct effect."
+                f"The plain model holds {listing(mediators)} fixed, through which {channel} acts: "
+                "it estimates a direct effect."
             )
         if late:
             why.append(
-                f"It adjusts for {listing(late)}, an effect of {target}: that biases any channel."
+                f"It adjusts for {listing(late)}, an effect of {target}, which biases all channels."
             )
         try:
             wanted = graph.adjustment_set(channel, target)
         except IdentificationError:
-            why.append("No set of columns closes all back doors: a hidden cause is left.")
+            why.append("No adjustment set exists: a hidden common cause confounds the channel.")
         else:
             if missing := [n for n in wanted if n not in known]:
                 why.append(f"It leaves out {listing(missing)}, a common cause.")
         others = [n for n in used if n not in graph.nodes]
         if others:
-            why.append(f"It has {listing(others)}, which the graph lacks.")
-        return why or ["Both adjust for what the graph asks: they should agree."]
+            why.append(f"It uses {listing(others)}, not in the graph.")
+        return why or ["Both adjust as the graph requires: they should agree."]
 
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = _MAX_DRAWS) -> NDArray:
-        """Draws (draw,) of a lift test's lift; for ``mb.compare_lift_tests(fit.predict_lift, ..)``.
+        """Predict the lift of a test, as draws (draw,); see :func:`.lift.predicted_lift`.
 
-        See :func:`mmm_bayes.analysis.lift.predicted_lift`.
+        ``mb.compare_lift_tests(fit.predict_lift, tests)`` compares several tests.
         """
         from mmm_bayes.analysis.lift import predicted_lift
 
@@ -354,9 +355,9 @@ class StructuralFit:
         if wrong:
             raise DataError(
                 [
-                    Finding("unknown_node", "error", f"{name!r} is no node of the graph.",
+                    Finding("unknown_node", "error", f"{name!r} is not a node of the graph.",
                             nearest(name, self.graph.nodes).strip()
-                            or f"Nodes are {listing(self.graph.nodes, 12)}.", name)
+                            or f"The nodes are {listing(self.graph.nodes, 12)}.", name)
                     for name in wrong
                 ],
                 "the question",
@@ -373,7 +374,7 @@ class StructuralFit:
     def _changes(
         self, interventions: Mapping[str, Change], dates: slice | Sequence[Any] | None
     ) -> dict[str, NDArray]:
-        """Interventions as values (geo, date)."""
+        """Expand interventions to values (geo, date)."""
         self._known(interventions)
         observed, findings, changes = self.data.columns(), [], {}
         mask = np.ones(self.data.n_dates, bool)
@@ -381,20 +382,22 @@ class StructuralFit:
             mask = self.data.dates.isin(self.data.subset(dates).dates)
         for node, value in interventions.items():
             if node not in observed:
-                message = f"{node!r} has no column: it cannot be set."
-                findings.append(Finding("intervention", "error", message, "Name a column.", node))
+                message = f"{node!r} has no column in the table, so that it cannot be set."
+                remedy = f"Intervene on one of {listing(observed, 12)}."
+                findings.append(Finding("intervention", "error", message, remedy, node))
                 continue
             given = np.asarray(value, float)
             try:
                 whole = np.broadcast_to(given, observed[node].shape)
             except ValueError:
-                message = f"The values of {node!r} have the shape {given.shape}."
-                remedy = f"Give a number, or an array (geo, date) = {observed[node].shape}."
+                message = f"The values for {node!r} have the shape {given.shape}."
+                remedy = f"Give a number, or an array (geo, date) of shape {observed[node].shape}."
                 findings.append(Finding("intervention", "error", message, remedy, node))
                 continue
             if node in self.media and (whole < 0).any():
-                message = f"{node!r} is exposure, but some values are below zero."
-                findings.append(Finding("intervention", "error", message, "Use 0 or more.", node))
+                message = f"{node!r} is exposure, but some of its values are negative."
+                remedy = "Give values of at least 0."
+                findings.append(Finding("intervention", "error", message, remedy, node))
             changes[node] = np.where(mask, whole, observed[node])
         if findings:
             raise DataError(findings, "the intervention")
@@ -406,21 +409,21 @@ class StructuralFit:
         if wrong:
             raise DataError(
                 [
-                    Finding("edge", "error", f"{a} -> {b} is no edge of the graph.",
-                            f"Paths are those of fit.paths({a!r}).", a)
+                    Finding("edge", "error", f"{a} -> {b} is not an edge of the graph.",
+                            f"fit.paths({a!r}) lists the paths.", a)
                     for a, b in wrong
                 ],
                 "the paths",
             )  # fmt: skip
         return edges
 
-    def _brought(
+    def _gain(
         self,
         system: do_engine.System,
         change: Mapping[str, NDArray],
         edges: frozenset[do_engine.Edge] | None,
     ) -> NDArray:
-        """Observed target less that under the change (draw, geo, date)."""
+        """Compute the observed target minus the one under the change (draw, geo, date)."""
         found = do_engine.under(system, change, edges)
         observed = system.observed[self.target]
         chains, draws = system.draw_labels
@@ -439,7 +442,7 @@ class StructuralFit:
     def _draws_of(
         self, system: do_engine.System, values: NDArray, own: Mapping[str, Any], cells: Any
     ) -> xr.DataArray:
-        """Label (draw, *own, *cells)."""
+        """Label an array (draw, *own, *cells)."""
         chains, draws = system.draw_labels
         coords = {"chain": chains, "draw": draws, **own, **cells.coords}
         shaped = values.reshape(len(chains), len(draws), *values.shape[1:])

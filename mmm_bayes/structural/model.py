@@ -25,40 +25,43 @@ from mmm_bayes.structural.equations import equation_data
 from mmm_bayes.structural.fit import StructuralFit
 
 _DRAWS = ("chain", "draw")
-_HIDDEN = 'A hidden common cause is a bidirected edge; a season has the role "seasonality".'
+_HIDDEN = (
+    "Give a hidden common cause as a bidirected edge between its effects, and a season the role "
+    '"seasonality".'
+)
 
 
 @final
 class StructuralMMM:
     r"""One equation for every node of a causal graph that is not a root, fitted jointly.
 
-    The equation of a node has the form of :class:`~mmm_bayes.fit.MMM`: its parents among the media
-    are adstocked and saturated, its other parents enter linearly, trend and likelihood come from
-    the specification. Nodes that share a hidden cause (bidirected edges) have correlated errors;
-    see :mod:`mmm_bayes.model.structural`. Interventions on the fitted system give total, direct
-    and path-specific effects: TV through search told apart from TV alone.
+    The equation of a node has the form of :class:`~mmm_bayes.fit.MMM`: parents that are media have
+    adstock and saturation, other parents enter linearly, and trend and likelihood are those of the
+    specification. Nodes that share a hidden cause (bidirected edges) have correlated errors; see
+    :mod:`mmm_bayes.model.structural`. Interventions on the fitted system give total, direct and
+    path-specific effects, such as that of TV through search.
 
     Parameters
     ----------
     data
-        The table. Nodes are its channels, controls and target, by name.
+        The table. Its channels, controls and target are the nodes, by name.
     graph
-        What causes what. A node of the role ``"seasonality"`` needs no column: its children have
-        the season's Fourier terms, and other equations have none. Hidden common causes are
+        The causal graph. A node with the role ``"seasonality"`` needs no column: the equations of
+        its children have Fourier terms, and other equations have none. Hidden common causes are
         bidirected edges.
     spec
-        The model of the equations; the default one when not given.
+        The specification of the equations; by default ``ModelSpec()``.
     specs
-        Models of single nodes, in place of ``spec``.
+        Specifications of single nodes, in place of ``spec``.
     media
-        Nodes that act with carry-over and saturation; by default the table's channels. A control
-        named here has to be zero or more.
+        Nodes with carry-over and saturation; by default the channels of the table. A control that
+        is named here must not be negative.
 
     Raises
     ------
     DataError
-        Listing every node without a column, a target or channels that the graph lacks, and
-        equations that cannot be fitted.
+        Listing every node without a column, a target that the graph lacks, and media that cannot
+        saturate.
 
     Examples
     --------
@@ -96,7 +99,7 @@ class StructuralMMM:
         return frozenset(self.graph.nodes_of("seasonality")) - set(self.data.columns())
 
     def equations(self) -> list[str]:
-        """Every equation in words, e.g. ``"sales ~ media(tv, search) + season + price"``."""
+        """Write every equation as text, e.g. ``"sales ~ media(tv, search) + season + price"``."""
         lines = []
         for node in self.graph.topological_order():
             if node not in self.models:
@@ -125,30 +128,32 @@ class StructuralMMM:
                 remedy += _HIDDEN
                 wrong("unknown_node", f"Node {node!r} has no column in the table.", remedy, node)
         if self.target not in graph.nodes:
-            remedy = "Add it with its parents."
+            remedy = "Add it to the graph, with edges from its causes."
             wrong("target", f"The graph lacks the target {self.target!r}.", remedy, self.target)
         for node in self.specs:
             if node not in graph.nodes:
-                wrong("specs", f"specs= names {node!r}, which is no node.", "Leave it out.", node)
+                remedy = nearest(node, graph.nodes).strip() or "Leave it out."
+                wrong("specs", f"specs= has {node!r}, which is not a node.", remedy, node)
         for node in self.media - set(columns):
-            wrong("media", f"media= names {node!r}, which is no column.", "Leave it out.", node)
+            remedy = nearest(node, columns).strip() or "Leave it out."
+            wrong("media", f"media= has {node!r}, which is not a column.", remedy, node)
         for node in sorted(self.media & set(columns)):
             if (columns[node] < 0).any():
-                remedy = "Leave it out of media=: it then enters linearly."
-                wrong("media", f"{node!r} is below zero in places, so it cannot saturate.", remedy,
-                      node)  # fmt: skip
+                remedy = "Leave it out of media=, and it enters linearly."
+                wrong("media", f"media= has {node!r}, but its values are negative on some dates.",
+                      remedy, node)  # fmt: skip
         if findings:
             raise DataError(findings, "the structural model")
         left = [channel for channel in self.data.channels if channel not in graph.nodes]
         if left:
             warnings.warn(
-                f"The graph lacks the channels {listing(left)}: they are in no equation.",
+                f"The graph lacks the channels {listing(left)}: no equation includes them.",
                 DataWarning,
                 stacklevel=3,
             )
 
     def _districts(self) -> list[tuple[str, ...]]:
-        """Groups of nodes with equations: all but roots that stand alone, and seasons."""
+        """Group the nodes that have equations: all but roots without hidden causes, and seasons."""
         columns = set(self.data.columns())
         found = []
         for district in self.graph.districts():
@@ -164,7 +169,7 @@ class StructuralMMM:
         return MMM(equation_data(self.data, node, media, linear), self._spec(node, media, linear))
 
     def _spec(self, node: str, media: Sequence[str], linear: Sequence[str]) -> ModelSpec:
-        """The specification of an equation: what is named of others is left out."""
+        """Restrict the specification of an equation to its own channels, controls and seasons."""
         spec = self.specs.get(node, self.spec)
         changes: dict[str, Any] = {
             "name": f"{spec.name}: {node}",
@@ -177,7 +182,7 @@ class StructuralMMM:
             own = self.seasons & set(self.graph.parents(node))
             changes["seasonality"] = (spec.seasonality or (SeasonalitySpec(),)) if own else ()
         if node != self.target and node not in self.specs:
-            # Money per target, counts and logarithms are the target's.
+            # Revenue per target, counts and logarithms concern the target only.
             changes["likelihood"] = {"family": "normal", "sigma": spec.likelihood.sigma}
             changes["media"] = spec.media.model_copy(update={"effect": "coefficient"})
             changes["channels"] = {
@@ -194,14 +199,14 @@ class StructuralMMM:
         prior_draws: int = 500,
         **settings: Any,
     ) -> StructuralFit:
-        """Condition all equations on the table.
+        """Fit all equations to the table.
 
-        The posterior is the product over districts: each is sampled for itself.
+        The posterior is a product over districts, which are sampled separately.
 
         Parameters
         ----------
         rng_key
-            Random key; the draws of a district depend on it and on the district's names.
+            Random key; the draws of a district depend on the key and the names of its nodes.
         progress, prior_draws, **settings
             As in :meth:`mmm_bayes.fit.MMM.fit`.
 
@@ -212,7 +217,7 @@ class StructuralMMM:
         Raises
         ------
         DataError
-            If nodes share a hidden cause in data of several geos, or under a likelihood that is
+            If nodes share a hidden cause and the table has several geos, or a node's likelihood is
             not Gaussian.
         """
         if findings := self._joint_findings():
@@ -251,17 +256,18 @@ class StructuralMMM:
                 findings.append(
                     Finding(
                         "likelihood", "error",
-                        f"{listing(odd)} shares a hidden cause with others, but its likelihood is "
-                        f"{families[odd[0]].family!r}.", 'Use "normal" or "log_normal".', odd[0],
+                        f"{odd[0]!r} shares a hidden cause with other nodes, but its likelihood is "
+                        f"{families[odd[0]].family!r}.",
+                        'Set likelihood.family to "normal" or "log_normal".', odd[0],
                     )
                 )  # fmt: skip
             if not self.data.is_national and self.data.n_geos > 1:
                 findings.append(
                     Finding(
                         "geo", "error",
-                        f"{listing(district)} share hidden causes: correlated errors are fitted to "
-                        "national data only.",
-                        "Sum over geos, or put the common cause into the table as a column.",
+                        f"{listing(district)} share hidden causes, but correlated errors require "
+                        "national data.",
+                        "Sum over geos, or add the common cause to the table as a column.",
                         district[0],
                     )
                 )  # fmt: skip
@@ -275,7 +281,7 @@ class StructuralMMM:
         prior_draws: int,
         settings: Mapping[str, Any],
     ) -> tuple[dict[str, FitResult], xr.DataArray]:
-        """Sample a district; one fit per equation, and the correlation of their errors."""
+        """Sample a district; return one fit per equation, and the correlation of their errors."""
         began = time.perf_counter()
         sampler = mcmc.SamplerSpec.model_validate(self.spec.sampler.model_dump() | dict(settings))
         models = [

@@ -1,7 +1,6 @@
 """Validation of models: rolling origins, cross-validation, comparison, prior sensitivity.
 
-The public names load on first use: ``rolling_origin``, ``leave_future_out``, ``k_fold``,
-``leave_one_out``, ``compare_models``, ``model_grid`` and ``prior_sensitivity``.
+The public names, listed in ``__all__``, load on first use.
 """
 
 from __future__ import annotations

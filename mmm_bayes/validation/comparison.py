@@ -1,4 +1,4 @@
-"""Models beside each other: how well each predicts, and what each says of the channels."""
+"""Comparison of models: how well each predicts, and the ROAS each finds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Criterion = Literal["lfo", "kfold", "loo", "rolling"]
 
 _RHAT = 1.05
-_SAME = 4.0  # a difference of elpd below which models predict alike (Sivula et al. 2025)
+_SAME = 4.0  # elpd differences below this are not reliable (Sivula et al. 2025)
 _MEANING = {
     "lfo": "one-step-ahead densities of the last third of the dates (leave-future-out)",
     "kfold": "densities of held-out blocks of dates (10-fold)",
@@ -49,21 +49,20 @@ _MEANING = {
 @final
 @dataclass(frozen=True, eq=False)
 class ModelComparison:
-    """Models in the order of how well they predict.
+    """Models ranked by predictive performance.
 
     Attributes
     ----------
     table
-        One row per model, best first. Of a density criterion: ``elpd``, its difference
-        ``elpd_diff`` from the best and that difference's standard error ``dse``, stacking
+        One row per model, best first. For a density criterion: ``elpd``, its difference
+        ``elpd_diff`` from the best model and that difference's standard error ``dse``, stacking
         ``weight``, effective number of parameters ``p``, and ``high_k``, the number of Pareto k
-        above 0.7. Of ``"rolling"``: ``crps``, ``crps_diff``, ``dse``, ``mape``, ``coverage_90``.
-        Beside them ``rhat``, ``divergent`` draws and ``note``.
+        above 0.7. For ``"rolling"``: ``crps``, ``crps_diff``, ``dse``, ``mape``, ``coverage_90``.
+        Always ``rhat``, the number of ``divergent`` draws and ``note``.
     roas
-        ROAS of every channel by model: one row per model and channel with ``median``, ``lower`` and
-        ``upper``.
+        One row per model and channel, with ``median``, ``lower`` and ``upper`` of the ROAS.
     criterion
-        What was compared.
+        The criterion of the comparison.
     details
         By model: ArviZ's ``ELPDData``, or a ``RollingOrigin``.
     """
@@ -75,12 +74,12 @@ class ModelComparison:
 
     @property
     def best(self) -> str:
-        """Name of the first model."""
+        """Name of the best model."""
         return str(self.table.index[0])
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the table says, in words."""
+        """The result in words."""
         table = self.table
         found = [f"Compared by {_MEANING[self.criterion]}."]
         score = "crps" if self.criterion == "rolling" else "elpd"
@@ -91,7 +90,7 @@ class ModelComparison:
             close = sorted({*close, *map(str, alike)}, key=list(table.index).index)
         if close:
             found.append(
-                f"Not told apart from {self.best!r} by this table (difference below two standard "
+                f"Not clearly different from {self.best!r} (difference below two standard "
                 f"errors{', or below 4' if score == 'elpd' else ''}): "
                 f"{listing(map(repr, close), 8)}."
             )
@@ -131,21 +130,21 @@ def model_grid(
     adstock: Sequence[str] | None = None,
     saturation: Sequence[str] | None = None,
 ) -> dict[str, ModelSpec]:
-    """Every pair of adstock and saturation in place of the model's own.
+    """Build one specification per pair of adstock and saturation.
 
-    Transforms that single channels have of their own stay.
+    Transforms set for single channels are kept.
 
     Parameters
     ----------
     spec
-        The model that the others differ from.
+        The specification to vary.
     adstock, saturation
-        Names of transforms; the model's own where not given.
+        Names of transforms; by default those of ``spec``.
 
     Returns
     -------
     dict
-        Specifications by name, ``"geometric, hill"``.
+        Specifications by name, such as ``"geometric, hill"``.
     """
     found = {}
     for kernel in adstock or [spec.media.adstock]:
@@ -171,31 +170,31 @@ def compare_models(
     on_model: Callable[[int, int, str], None] | None = None,
     **settings: Any,
 ) -> ModelComparison:
-    """Fit several models to a table, and compare how they predict.
+    """Fit several models to a table, and compare how well they predict.
 
     Parameters
     ----------
     data
         The table.
     specs
-        Two models or more, by name; see :func:`model_grid`.
+        Two or more models, by name; see :func:`model_grid`.
     rng_key
         Random key.
     criterion
-        ``"lfo"``, the default: densities one date ahead, fitted to the past alone. ``"kfold"``:
-        of blocks of dates. ``"loo"`` costs one fit per model, but leaves the neighbours of a date
-        in the fit: it favours models that follow the series closely, and says little of forecasts.
-        ``"rolling"``: CRPS of forecasts ``horizon`` dates ahead.
+        ``"lfo"``, the default: densities one date ahead of fits to the past. ``"kfold"``: densities
+        of held-out blocks of dates. ``"loo"`` needs only one fit per model, but the neighbours of
+        the held-out date stay in the fit: it favours models that follow the series closely, and
+        says little about forecasts. ``"rolling"``: CRPS of forecasts ``horizon`` dates ahead.
     min_train, horizon
-        First origin and dates ahead, of ``"lfo"`` and ``"rolling"``.
+        First origin, and number of dates ahead, for ``"lfo"`` and ``"rolling"``.
     k, folds
-        Number of folds of ``"kfold"``, and of origins of ``"rolling"``.
+        Number of folds for ``"kfold"``, and of origins for ``"rolling"``.
     lift_tests
         Experiments that all models are calibrated with.
     ci_prob
         Mass of the intervals of ROAS.
     on_model
-        Told how many of how many models are finished, and the name.
+        Called after each model with the number finished, the total, and the name.
     **settings
         Settings of the sampler to change, the same for all.
 
@@ -244,11 +243,13 @@ def _check(
 ) -> None:
     found = []
     if criterion not in get_args(Criterion):
-        text = f"criterion should be one of {', '.join(get_args(Criterion))}, got {criterion!r}."
+        text = f"criterion should be one of {', '.join(get_args(Criterion))}, "
+        text += f"but got {criterion!r}."
         found.append(Finding("criterion", "error", text, ""))
     if len(specs) < 2:
-        text = f"Comparing takes two models or more, but there {'is one' if specs else 'are none'}."
-        found.append(Finding("specs", "error", text, "See model_grid for pairs of transforms."))
+        text = f"A comparison needs at least two models, but got {len(specs)}."
+        remedy = "model_grid(spec) makes models with other transforms."
+        found.append(Finding("specs", "error", text, remedy))
     for name, spec in specs.items():
         try:
             MMM(data, spec, lift_tests=tests)
@@ -282,7 +283,7 @@ def _density_table(details: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _rolling_table(details: Mapping[str, RollingOrigin]) -> pd.DataFrame:
-    """Mean CRPS; the standard error of a difference is over the folds, whose scores are means."""
+    """Tabulate mean CRPS by model; standard errors of differences are over the folds."""
     by_fold = pd.DataFrame({n: r.table.groupby("fold")["crps"].mean() for n, r in details.items()})
     order = by_fold.mean().sort_values()
     gaps = by_fold.sub(by_fold[order.index[0]], axis=0)
@@ -306,5 +307,5 @@ def _note(row: pd.Series) -> str:
     if row["divergent"]:
         found.append(f"{row['divergent']:.0f} divergent draws")
     if row.get("high_k", 0) > 0:
-        found.append(f"{row['high_k']:.0f} Pareto k above {PARETO_K}: not to be trusted")
+        found.append(f"{row['high_k']:.0f} Pareto k above {PARETO_K}: the score is not reliable")
     return "; ".join(found)

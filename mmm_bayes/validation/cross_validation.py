@@ -1,9 +1,9 @@
 r"""Expected log predictive density by leaving out the future, folds, or single rows.
 
-All three return ArviZ's ``ELPDData``, so that ``arviz.compare`` takes them. Densities are those of
-the target in the units of the table. Leaving out the future asks what a forecaster asks; folds
-and single rows leave neighbours of what is held out in the fit, and are optimistic for a series
-whose residuals depend on each other.
+All three return ArviZ's ``ELPDData``, which ``arviz.compare`` accepts. Densities are those of the
+target in the units of the table. Leave-future-out answers the forecaster's question. With folds and
+single rows, neighbours of the held-out rows stay in the fit, so that the result is optimistic for a
+series with autocorrelated residuals.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NDArray = np.ndarray[Any, Any]
 FoldsBy = Literal["rows", "blocks", "geo"]
 
 PARETO_K = 0.7
-_FULL = 2**20  # stream of the fit to all rows: no fold has this number
+_FULL = 2**20  # random stream of the fit to all rows; no fold has this number
 
 
 def leave_future_out(
@@ -57,12 +57,12 @@ def leave_future_out(
     full: Fitted | None = None,
     **settings: Any,
 ) -> Any:
-    r"""Leave-future-out predictive density, :math:`\sum_t \log p(y_{t+1:t+M} | y_{1:t})`.
+    r"""Estimate the leave-future-out density, :math:`\sum_t \log p(y_{t+1:t+M} | y_{1:t})`.
 
-    From every origin past ``min_train``. Between exact fits draws are carried forward by
-    Pareto-smoothed importance sampling, and the model is fitted again where its k exceeds the
-    threshold. Geos count together, a date being one observation. Scales and priors are those of
-    the rows of the last exact fit.
+    The sum runs over every origin past ``min_train``. Between exact fits the draws are reweighted
+    by Pareto-smoothed importance sampling, and the model is refitted when Pareto k exceeds the
+    threshold. One date of all geos is one observation. Scales and priors are those of the rows of
+    the last exact fit.
 
     Parameters
     ----------
@@ -73,15 +73,15 @@ def leave_future_out(
     min_train
         Dates before the first origin; by default two thirds of the table.
     horizon
-        Dates ahead, scored jointly.
+        Number of dates ahead, scored jointly.
     method
-        ``"exact"`` fits at every origin.
+        ``"exact"`` refits at every origin.
     k_threshold
-        Pareto k above which the model is fitted again.
+        Pareto k above which the model is refitted.
     full
-        A fit of the whole table, if there is one; it gives the effective number of parameters.
+        A fit of the whole table, if available; it gives the effective number of parameters.
     **settings
-        Settings of the sampler to change.
+        Settings of the sampler to replace.
 
     Returns
     -------
@@ -103,9 +103,9 @@ def leave_future_out(
     first = (2 * data.n_dates) // 3 if min_train is None else min_train
     if not 3 <= first <= data.n_dates - horizon or horizon < 1:
         text = (
-            f"min_train {first} and horizon {horizon} leave no date of {data.n_dates} to forecast."
+            f"min_train={first} and horizon={horizon} do not fit a table of {data.n_dates} dates."
         )
-        remedy = f"min_train should lie between 3 and {data.n_dates - max(1, horizon)}."
+        remedy = f"min_train should be between 3 and {data.n_dates - max(1, horizon)}."
         raise DataError([Finding("min_train", "error", text, remedy)], "the validation")
     whole = full_fit(rng_key, spec, data, model.lift_tests) if full is None else full
     together = log_densities(whole, data).sum("geo")
@@ -138,26 +138,26 @@ def k_fold(
     full: Fitted | None = None,
     **settings: Any,
 ) -> Any:
-    """K-fold predictive density, every fold fitted without its rows.
+    """Estimate the K-fold predictive density, with every fold fitted without its rows.
 
-    Rows are left out of the likelihood by powers of zero: their media still carry over into the
-    rows after them, and scales and priors are those of the whole table, as with leave-one-out.
+    Rows are left out through a likelihood weight of zero: their media still carry over into later
+    rows, and scales and priors are those of the whole table, as in leave-one-out.
 
     Parameters
     ----------
     model
         Table and specification.
     rng_key
-        Random key of fits and of random folds.
+        Random key of the fits and of random folds.
     k
         Number of folds.
     by
-        ``"blocks"`` of consecutive dates, random ``"rows"`` (of a geo and date), or whole
-        ``"geo"``: what the model knows of a geo it has not seen.
+        ``"blocks"`` of consecutive dates, random ``"rows"`` (of a geo and date), or whole geos
+        (``"geo"``), which tests predictions for a geo that the model has not seen.
     full
-        A fit of the whole table, if there is one.
+        A fit of the whole table, if available.
     **settings
-        Settings of the sampler to change.
+        Settings of the sampler to replace.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def k_fold(
     Raises
     ------
     DataError
-        If there cannot be so many folds.
+        If the table has no room for ``k`` folds.
     """
     from arviz import loo_kfold
 
@@ -186,7 +186,7 @@ def k_fold(
 
 
 def leave_one_out(fitted: Fitted) -> Any:
-    """PSIS-LOO of a fit of the whole table, its log likelihood computed if the fit has none."""
+    """Compute PSIS-LOO of a fit of the whole table, and its log likelihood if it has none."""
     from mmm_bayes.analysis.predictive import loo
 
     if "log_likelihood" in fitted.tree.children:
@@ -200,20 +200,21 @@ def leave_one_out(fitted: Fitted) -> Any:
 def full_fit(
     rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest] = ()
 ) -> Fitted:
-    """Fit of all rows with the program that the folds use."""
+    """Fit all rows with the same compiled program as the folds."""
     return refit(jax.random.fold_in(rng_key, _FULL), spec, data, data.n_dates, tests)
 
 
 def assign_folds(rng_key: jax.Array, data: MMMData, k: int, by: FoldsBy) -> NDArray:
-    """Number (geo, date) of each row's fold, from 0."""
+    """Assign every row (geo, date) to a fold, numbered from 0."""
     shape = (data.n_geos, data.n_dates)
     units = {"rows": shape[0] * shape[1], "blocks": shape[1], "geo": shape[0]}
     found = []
     if by not in units:
-        text = f"by should be one of {', '.join(get_args(FoldsBy))}, but is {by!r}."
+        text = f"by should be one of {', '.join(get_args(FoldsBy))}, but got {by!r}."
         found.append(Finding("by", "error", text, ""))
     elif not 2 <= k <= units[by]:
-        text = f"k should lie between 2 and {units[by]}, the number of {by}, but is {k}."
+        unit = {"geo": "geos"}.get(by, by)
+        text = f"k should be between 2 and {units[by]}, the number of {unit}, but got {k}."
         found.append(Finding("k", "error", text, ""))
     if found:
         raise DataError(found, "the validation")
@@ -226,7 +227,7 @@ def assign_folds(rng_key: jax.Array, data: MMMData, k: int, by: FoldsBy) -> NDAr
 
 
 def _stacked(values: xr.DataArray) -> xr.DataArray:
-    """Rows (geo, date) in one dimension without labels of two levels."""
+    """Flatten (geo, date) to one dimension of rows, without a two-level index."""
     chains, draws = values.sizes["chain"], values.sizes["draw"]
     flat = values.transpose("chain", "draw", "geo", "date").values.reshape(chains, draws, -1)
     coords = {"chain": values["chain"], "draw": values["draw"], "row": np.arange(flat.shape[-1])}
@@ -235,14 +236,14 @@ def _stacked(values: xr.DataArray) -> xr.DataArray:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # What ArviZ warns of is in its result: high Pareto k and the number of refits.
+    # ArviZ's warnings (high Pareto k, number of refits) are also in its result.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
 
 
 class _Future(SamplingWrapper):
-    """Fits of the first dates of a table, for ArviZ."""
+    """Refit the first dates of a table, for ArviZ."""
 
     def __init__(
         self, rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest]
@@ -264,12 +265,12 @@ class _Future(SamplingWrapper):
         return fitted_model.tree
 
     def log_likelihood__i(self, excluded_obs: NDArray, idata__i: xr.DataTree) -> xr.DataArray:
-        assert self._fitted is not None  # sampled before it is asked
+        assert self._fitted is not None  # ArviZ samples first
         return log_densities(self._fitted, self._data).sum("geo").isel(date=excluded_obs)
 
 
 class _Rows(SamplingWrapper):
-    """Fits without some rows of a table, for ArviZ."""
+    """Refit a table without some of its rows, for ArviZ."""
 
     def __init__(
         self, rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest]
@@ -282,9 +283,9 @@ class _Rows(SamplingWrapper):
         self._fits = 0
 
     def sel_observations(self, idx: NDArray) -> tuple[NDArray, NDArray]:
-        power = np.ones(self._data.n_geos * self._data.n_dates)
-        power[idx] = 0.0
-        return power.reshape(self._data.n_geos, -1), np.asarray(idx)
+        weight = np.ones(self._data.n_geos * self._data.n_dates)
+        weight[idx] = 0.0
+        return weight.reshape(self._data.n_geos, -1), np.asarray(idx)
 
     def sample(self, modified_observed_data: NDArray) -> xr.Dataset:
         empty, data, spec = self._empty, self._data, self._spec
@@ -305,5 +306,5 @@ class _Rows(SamplingWrapper):
         return xr.DataTree.from_dict({"posterior": fitted_model})
 
     def log_likelihood__i(self, excluded_obs: NDArray, idata__i: xr.DataTree) -> xr.DataArray:
-        assert self._found is not None  # sampled before it is asked
+        assert self._found is not None  # ArviZ samples first
         return _stacked(self._found).isel(row=excluded_obs)

@@ -1,4 +1,4 @@
-"""Which dates a rolling-origin validation trains on, and which it forecasts."""
+"""Training and forecast dates of the folds of a rolling-origin validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Window = Literal["expanding", "sliding"]
 
 
 class Fold(NamedTuple):
-    """Positions of a fold's dates: trained on ``start`` to ``origin``, forecast to ``end``."""
+    """Positions of a fold's dates: training from ``start`` to ``origin``, forecast to ``end``."""
 
     number: int
     start: int
@@ -20,14 +20,14 @@ class Fold(NamedTuple):
 
 
 def default_horizon(data: MMMData) -> int:
-    """A quarter of a year; 28 days of daily rows; one row of yearly ones."""
+    """Return the rows of a quarter of a year, 28 for daily and 1 for yearly tables."""
     if data.time_step.unit == "day" and data.time_step.n == 1:
         return 28
     return max(1, round(data.time_step.per_year / 4))
 
 
 def fewest_rows(data: MMMData) -> int:
-    """Rows without which a training window has more coefficients than rows: two a column."""
+    """Return the fewest training rows: two per coefficient, roughly."""
     return 2 * (len(data.channels) + len(data.controls) + 2)
 
 
@@ -39,7 +39,7 @@ def make_folds(
     step: int | None,
     window: Window,
 ) -> list[Fold]:
-    """Folds whose last forecast ends with the table.
+    """Make folds whose last forecast ends on the last date of the table.
 
     Parameters
     ----------
@@ -48,19 +48,18 @@ def make_folds(
     folds
         Number of origins.
     horizon
-        Dates forecast from each; :func:`default_horizon` if not given.
+        Number of dates forecast from each origin; by default :func:`default_horizon`.
     min_train
-        Fewest training dates; of a sliding window, its length.
+        Fewest training dates; the length of a sliding window.
     step
-        Dates from one origin to the next: the horizon if not given, so that no date is forecast
-        twice.
+        Number of dates between origins; by default the horizon, so that no date is forecast twice.
     window
         ``"expanding"``: from the first date on; ``"sliding"``: of constant length.
 
     Raises
     ------
     DataError
-        With everything that is wrong, and how many folds the table has room for.
+        Listing every problem, and the number of folds that the table has room for.
     """
     found: list[Finding] = []
 
@@ -71,24 +70,25 @@ def make_folds(
     step = horizon if step is None else step
     for name, value in (("folds", folds), ("horizon", horizon), ("step", step)):
         if value < 1:
-            refuse(name, f"{name} should be 1 or more, but is {value}.", "")
+            refuse(name, f"{name} should be 1 or more, but got {value}.", "")
     if window not in ("expanding", "sliding"):
-        refuse("window", f"window should be 'expanding' or 'sliding', but is {window!r}.", "")
+        refuse("window", f"window should be 'expanding' or 'sliding', but got {window!r}.", "")
     if not data.has_target:
-        refuse("target", "Forecasts are judged on known targets, but some are empty.", "Drop them.")
+        text = "Forecasts are scored against the target, but some of its values are missing."
+        refuse("target", text, "Drop the rows without a target.")
     if found:
         raise DataError(found, "the validation")
     needed = fewest_rows(data) if min_train is None else min_train
     first = data.n_dates - horizon - (folds - 1) * step
     if needed < 3:
-        refuse("min_train", f"min_train should be 3 or more, but is {min_train}.", "")
+        refuse("min_train", f"min_train should be 3 or more, but got {min_train}.", "")
     elif first < needed:
         room = max(0, (data.n_dates - horizon - needed) // step + 1)
         text = (
-            f"{folds} origins {step} dates apart, with {horizon} dates forecast from each, leave "
-            f"{first} of {data.n_dates} dates to train the first on; {needed} are needed."
+            f"{folds} origins {step} dates apart with a horizon of {horizon} dates leave {first} "
+            f"of {data.n_dates} dates to train the first fold; {needed} are needed."
         )
-        remedy = f"There is room for {room}: lower folds, horizon, step or min_train."
+        remedy = f"There is room for {room} folds: lower folds, horizon, step or min_train."
         refuse("min_train", text, remedy)
     if found:
         raise DataError(found, "the validation")
@@ -102,6 +102,6 @@ def make_folds(
 
 
 def common_window(folds: list[Fold], fewest: int) -> tuple[int, int] | None:
-    """Dates that every fold is trained on, if there are at least so many."""
+    """Return the dates that every fold is trained on, if there are at least ``fewest``."""
     start, stop = max(fold.start for fold in folds), min(fold.origin for fold in folds)
     return (start, stop) if stop - start >= fewest else None

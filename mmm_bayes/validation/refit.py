@@ -1,9 +1,10 @@
-r"""Fits of parts of a table that share one compiled program.
+r"""Refit parts of a table with one compiled program.
 
-A table of ``n`` rows becomes one of ``N`` rows whose last ``N - n`` have the power zero in the
-likelihood: :math:`\sum_t w_t \log p(y_t)` with :math:`w_t = 0` there. Their values are zeros, so
-that nothing of later rows enters, and every fold of a validation has the same shape. Scales, the
-window's clock and the reference of priors on ROAS belong to the rows that are fitted.
+A table of ``n`` rows is padded to ``N`` rows. The last ``N - n`` have a likelihood weight of zero:
+the log likelihood is :math:`\sum_t w_t \log p(y_t)` with :math:`w_t = 0` there. Their values are
+zeros, so that nothing of later rows enters, and all folds of a validation have the same shape.
+Scales, time since the start of the window and the reference of priors on ROAS are those of the rows
+that are fitted.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ NDArray = np.ndarray[Any, Any]
 
 
 def shell(spec: ModelSpec, data: MMMData) -> Fitted:
-    """What a fit has before there are draws: structure, scales and arrays of a table."""
+    """Make a fit without draws, which holds the structure, scales and arrays of a table."""
     return Fitted(spec, data, xr.DataTree())
 
 
 def conditioned(empty: Fitted, tests: Sequence[LiftTest] = ()) -> tuple[Structure, ModelArrays]:
-    """Structure and arrays of a table with its lift tests."""
+    """Build the structure and arrays of a table with its lift tests."""
     data = empty.data
     structure = mmm.structure_of(empty.spec, data.channels, data.controls, data.n_geos, bool(tests))
     with empty.precision():
@@ -48,7 +49,7 @@ def conditioned(empty: Fitted, tests: Sequence[LiftTest] = ()) -> tuple[Structur
 
 
 def tests_within(tests: Sequence[LiftTest], data: MMMData) -> tuple[LiftTest, ...]:
-    """Lift tests that were over by the last date of a table, and began within it."""
+    """Select the lift tests that began and ended within the dates of a table."""
     first, last = data.dates[0], data.dates[-1] + pd.Timedelta(days=data.time_step.days)
     ends = [test.end if test.measured_until is None else test.measured_until for test in tests]
     return tuple(
@@ -57,11 +58,11 @@ def tests_within(tests: Sequence[LiftTest], data: MMMData) -> tuple[LiftTest, ..
 
 
 def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
-    """Lengthen training arrays with zeros to so many rows, the new ones of power zero."""
+    """Pad training arrays with zeros to ``rows`` rows; the new ones have likelihood weight zero."""
     n_geos, n = arrays.target.shape
     extra = rows - n
     if extra < 0:
-        raise ValueError(f"Expected at least {n} rows, those of the table, but {rows} were asked.")
+        raise ValueError(f"rows should be at least {n}, the rows of the table, but got {rows}.")
 
     def longer(values: NDArray, axis: int) -> NDArray:
         widths = [(0, extra if a == axis % values.ndim else 0) for a in range(values.ndim)]
@@ -84,7 +85,7 @@ def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
 
 
 def weighted(structure: Structure, arrays: ModelArrays, power: NDArray) -> ModelArrays:
-    """Give every row (geo, time) a power of its likelihood; rows of power zero are left out."""
+    """Give every row (geo, time) a likelihood weight; rows of weight zero are left out."""
     block = mmm.prepare_block(structure, np.asarray(arrays.design, float), power)
     target = np.where(power > 0, arrays.target, 0.0)
     return make.cast(arrays._replace(block=block, power=power, target=target), arrays.target.dtype)
@@ -98,22 +99,22 @@ def refit(
     tests: Sequence[LiftTest] = (),
     progress: Progress | None = None,
 ) -> Fitted:
-    """Fit a table by NUTS with the program of ``rows`` rows.
+    """Fit a table by NUTS with the program compiled for ``rows`` rows.
 
     Parameters
     ----------
     rng_key
         Random key.
     spec
-        The model; its sampler holds.
+        The model, with the settings of its sampler.
     data
         Table of at most ``rows`` dates.
     rows
         Number of dates the program is compiled for.
     tests
-        Lift tests; those that were not over by the table's last date are left out.
+        Lift tests; those that had not ended by the table's last date are left out.
     progress
-        Where to report.
+        Progress display.
 
     Returns
     -------
@@ -145,7 +146,7 @@ def sample(
     arrays: ModelArrays,
     progress: Progress | None = None,
 ) -> tuple[dict[str, NDArray], mcmc.Draws]:
-    """Scaled parameters (chain * draw, ...) given arrays with powers, and the sampler's draws."""
+    """Sample scaled parameters (chain * draw, ...) given weighted arrays; return draws as well."""
     program = program_for(structure, True, spec.sampler.real)
     key_run, key_block = jax.random.split(rng_key)
     draws = mcmc.sample(
@@ -161,7 +162,7 @@ def sample(
 
 
 def log_densities(fitted: Fitted, table: MMMData) -> xr.DataArray:
-    """Log densities ``(chain, draw, geo, date)`` of a table's targets under the draws of a fit.
+    """Compute log densities ``(chain, draw, geo, date)`` of targets under the draws of a fit.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def log_densities(fitted: Fitted, table: MMMData) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        In the units of the table, so that models of other likelihoods may be compared.
+        Densities in the units of the table, which are comparable between likelihoods.
     """
     structure, scaling = fitted.structure, fitted.scaling
     with fitted.precision():
@@ -201,15 +202,15 @@ def log_densities(fitted: Fitted, table: MMMData) -> xr.DataArray:
 
 
 def densities(program: Program, params: dict[str, NDArray], arrays: ModelArrays) -> NDArray:
-    """Log densities (draw, geo, time) of the scaled targets."""
-    # The program replicates targets too; they are not kept, so the key means nothing.
+    """Compute log densities (draw, geo, time) of the scaled targets."""
+    # The program also replicates targets, but they are dropped, so any key will do.
     key = jax.random.key(0)
     found: NDArray = program.outcomes(key, params, arrays, lambda drawn, density: density)
     return found
 
 
 def jacobian(fitted: Fitted, table: MMMData) -> NDArray:
-    """Log of the change of volume (geo, time) from the scaled target to the table's."""
+    """Compute the log Jacobian (geo, time) from the scaled target to that of the table."""
     scaling, population = fitted.scaling, table.ds["population"].values
     if scaling.link == "identity":
         return np.log(scaling.target_scale * population)[:, None]
@@ -219,13 +220,13 @@ def jacobian(fitted: Fitted, table: MMMData) -> NDArray:
 
 
 def _same_reference(arrays: ModelArrays) -> ModelArrays:
-    """Bring the reference to the arrays' length: it is read only where coefficients are unknown."""
+    """Extend the reference to the length of the arrays; densities given parameters ignore it."""
     weight = np.zeros(arrays.target.shape, arrays.target.dtype)
     return arrays._replace(reference=arrays.reference._replace(weight=weight, target_weight=weight))
 
 
 def worst_rhat(fitted: Fitted) -> float:
-    """Greatest rank-normalised R-hat over all parameters that move."""
+    """Compute the largest rank-normalised R-hat over all parameters that are not constant."""
     worst = 1.0
     for value in fitted.tree["posterior"].data_vars.values():
         draws = np.moveaxis(value.values.reshape(*value.shape[:2], -1), -1, 0)
@@ -236,5 +237,5 @@ def worst_rhat(fitted: Fitted) -> float:
 
 
 def divergent_draws(fitted: Fitted) -> int:
-    """Number of divergent draws."""
+    """Count the divergent draws."""
     return int(fitted.tree["sample_stats"]["diverging"].sum())

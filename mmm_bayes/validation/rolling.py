@@ -1,4 +1,4 @@
-"""Rolling-origin validation: fit the past, forecast what followed, move on, and judge it all."""
+"""Rolling-origin validation: fit the past, forecast the dates that follow, and score."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 
-_DRAWS = 1000  # kept of each forecast: quantiles to a percent are enough
-_FEWEST_COMMON = 8  # dates over which a ROAS is an average of anything
+_DRAWS = 1000  # kept of each forecast, enough for quantiles accurate to a percent
+_MIN_COMMON = 8  # fewest dates over which a ROAS is compared between folds
 
 
 def rolling_origin(
@@ -50,36 +50,37 @@ def rolling_origin(
     on_fold: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> RollingOrigin:
-    """Fit the past and forecast what followed, from several origins.
+    """Fit the past and forecast the dates that follow, from several origins.
 
-    Nothing of a fold's future enters its fit: scales, the trend's clock and the reference of priors
-    on ROAS are of the training rows. Spends and controls of the forecast dates are the table's own.
-    All folds run in one compiled program (:mod:`mmm_bayes.validation.refit`).
+    No information from a fold's future enters its fit: scales, the time axis of the trend and the
+    reference of priors on ROAS are those of the training rows. Spend and controls of the forecast
+    dates are those of the table. All folds share one compiled program
+    (:mod:`mmm_bayes.validation.refit`).
 
     Parameters
     ----------
     model
-        Table, specification and lift tests; a fold knows the tests that were over by its origin.
+        Table, specification and lift tests; each fold uses the tests that ended by its origin.
     rng_key
-        Random key; a fold's numbers depend on it and on the fold alone.
+        Random key; the draws of a fold depend only on the key and the fold.
     folds
-        Number of origins; the last forecast ends with the table.
+        Number of origins; the last forecast ends on the last date of the table.
     horizon
-        Dates forecast from each origin; by default a quarter of a year.
+        Number of dates forecast from each origin; by default a quarter of a year.
     min_train
-        Fewest training dates; of a sliding window, its length.
+        Fewest training dates; the length of a sliding window.
     step
-        Dates between origins; by default the horizon.
+        Number of dates between origins; by default the horizon.
     window
         ``"expanding"`` or ``"sliding"``.
     errors
         Noise of the forecasts; see :func:`mmm_bayes.analysis.forecast.forecast`.
     store
-        Folder in which finished folds are kept; the same call goes on where it stopped.
+        Folder for finished folds; the same call then continues where it stopped.
     on_fold
-        Told how many folds of how many are finished.
+        Called after each fold with the number finished and the total.
     **settings
-        Settings of the sampler to change.
+        Settings of the sampler to replace.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def rolling_origin(
     DataError
         If there is no room for the folds.
     RunFolderError
-        If the folder holds folds of another validation, or is in use.
+        If the folder holds the folds of another validation, or is in use.
 
     References
     ----------
@@ -100,7 +101,7 @@ def rolling_origin(
     data, spec = model.data, with_sampler(model.spec, settings)
     errors = resolve_errors(spec, errors)
     plan = make_folds(data, folds, horizon, min_train, step, window)
-    shared = common_window(plan, _FEWEST_COMMON)
+    shared = common_window(plan, _MIN_COMMON)
     rows = max(fold.origin - fold.start for fold in plan)
     found = []
     with contextlib.ExitStack() as stack:
@@ -126,7 +127,7 @@ def rolling_origin(
 
 
 def with_sampler(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
-    """The specification with some settings of its sampler changed."""
+    """Replace some settings of a specification's sampler."""
     if not settings:
         return spec
     sampler = type(spec.sampler).model_validate(spec.sampler.model_dump() | settings)
@@ -185,14 +186,14 @@ def _run(
 
 
 def between(data: MMMData, start: int, stop: int) -> MMMData:
-    """Dates of a table by position."""
+    """Select dates of a table by position."""
     return data.subset(slice(data.dates[start], data.dates[stop - 1]))
 
 
 def _roas(fitted: Fitted, window: MMMData) -> NDArray:
-    """Draws (draw, channel) of the ROAS over a window of the table."""
-    brought = parts.media_contributions(fitted, unit="revenue", data=window, max_draws=_DRAWS)
-    found = (brought / parts.spend(window)).transpose("chain", "draw", "channel")
+    """Compute draws (draw, channel) of the ROAS over a window of the table."""
+    revenue = parts.media_contributions(fitted, unit="revenue", data=window, max_draws=_DRAWS)
+    found = (revenue / parts.spend(window)).transpose("chain", "draw", "channel")
     return found.values.reshape(-1, found.sizes["channel"])
 
 

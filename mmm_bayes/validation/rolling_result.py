@@ -1,4 +1,4 @@
-"""What a rolling-origin validation found: forecasts beside what came, scores, returns by fold."""
+"""Result of a rolling-origin validation: forecasts and observations, scores, ROAS by fold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RHAT = 1.05  # beyond which chains of a fold did not agree
 @final
 @dataclass(frozen=True, eq=False)
 class FoldForecast:
-    """What a fold leaves: its forecast beside what came, and the ROAS it found.
+    """Result of one fold: its forecast, the observations, and its ROAS.
 
     Attributes
     ----------
@@ -39,15 +39,15 @@ class FoldForecast:
     draws, naive
         Draws (draw, geo, step) of the model's forecast and of the seasonal naive one.
     observed
-        What came (geo, step).
+        Observed target (geo, step).
     scale
         Mean absolute error (geo,) of the seasonal naive within the training rows.
     roas
         Draws (draw, channel); NaN for channels without spend.
     rhat, divergent
-        Greatest R-hat of the fit and its number of divergent draws.
+        Largest R-hat of the fit, and its number of divergent draws.
     seconds
-        Wall time.
+        Wall-clock time.
     """
 
     fold: Fold
@@ -71,12 +71,12 @@ class RollingOrigin:
     data, spec
         The whole table, and the model.
     folds
-        What every fold left.
+        Result of every fold.
     window, errors
-        Kind of training window, and how the noise of forecasts was drawn.
+        Kind of training window, and noise of the forecasts.
     roas_window
-        First and last date the ROAS are of: the dates all folds were trained on, or ``None`` where
-        each is of its own window.
+        First and last date of the window of the ROAS, the dates that all folds were trained on, or
+        ``None`` if each fold has its own window.
     """
 
     data: MMMData
@@ -88,12 +88,12 @@ class RollingOrigin:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """One row per forecast: fold, origin, geo, date, step, what was forecast and what came."""
+        """One row per forecast: fold, origin, geo, date, step, forecast, observation and scores."""
         return pd.concat([self._scored(f, total=False) for f in self.folds], ignore_index=True)
 
     @cached_property
     def totals(self) -> pd.DataFrame:
-        """As :attr:`table`, of the sum over geos."""
+        """Like :attr:`table`, for the sum over geos."""
         return pd.concat([self._scored(f, total=True) for f in self.folds], ignore_index=True)
 
     def _scored(self, found: FoldForecast, *, total: bool) -> pd.DataFrame:
@@ -121,14 +121,14 @@ class RollingOrigin:
         return projection.season_length(self.data.time_step, fold.origin - fold.start)
 
     def summary(self, by: str | list[str] | None = None, *, total: bool = False) -> pd.DataFrame:
-        """Average scores.
+        """Average the scores.
 
         Parameters
         ----------
         by
-            ``"fold"``, ``"step"``, ``"geo"``, a list of them, or nothing for all forecasts.
+            ``"fold"``, ``"step"``, ``"geo"``, a list of them, or ``None`` for all forecasts.
         total
-            Of the sum over geos in place of single geos.
+            Score the sum over geos rather than single geos.
 
         Returns
         -------
@@ -137,11 +137,11 @@ class RollingOrigin:
         """
         keep = [by] if isinstance(by, str) else list(by or [])
         if unknown := [name for name in keep if name not in ("fold", "step", "geo")]:
-            raise ValueError(f"by takes 'fold', 'step' and 'geo', but got {unknown}.")
+            raise ValueError(f"by accepts 'fold', 'step' and 'geo', but got {unknown}.")
         return scores.summarise(self.totals if total else self.table, keep)
 
     def roas(self, ci_prob: float = 0.9) -> pd.DataFrame:
-        """ROAS that each fold found: one row per fold and channel, with median and interval."""
+        """Summarise the ROAS of each fold: one row per fold and channel, with an interval."""
         tail = 0.5 * (1.0 - ci_prob)
         rows = []
         for found in self.folds:
@@ -153,16 +153,16 @@ class RollingOrigin:
         return pd.DataFrame(rows, columns=columns).set_index(["fold", "channel"])
 
     def roas_stability(self) -> pd.DataFrame:
-        r"""How far the ROAS of a channel moves from fold to fold.
+        r"""Measure how much the ROAS of each channel varies between folds.
 
         Returns
         -------
         pandas.DataFrame
             One row per channel: ``mean`` of the folds' medians, their coefficient of variation
-            ``cv``, the ``lowest`` and ``highest``, and ``max_z``, the greatest difference of two
-            folds over the root of the sum of their variances, with the folds. Folds share rows, so
-            that a ``max_z`` above 2 is more than chance allows; below 1 the difference is well
-            within what single fits say of themselves.
+            ``cv``, the ``lowest`` and ``highest``, ``max_z``, the largest difference of two folds
+            relative to the root of the sum of their variances, and ``between``, these folds. Folds
+            share rows, so that a ``max_z`` above 2 is more than chance explains; below 1 the
+            difference is well within the uncertainty that each fit reports.
         """
         rows = {}
         for c, channel in enumerate(self.data.channels):
@@ -184,7 +184,7 @@ class RollingOrigin:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("channel")
 
     def to_dataset(self) -> xr.Dataset:
-        """Draws ``(fold, sample, geo, step)`` of forecasts, what came, and ROAS draws."""
+        """Return draws ``(fold, sample, geo, step)``, the observations, and draws of the ROAS."""
         return xr.Dataset(
             {
                 "forecast": (("fold", "sample", "geo", "step"), self._stack("draws")),
@@ -211,10 +211,10 @@ class RollingOrigin:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader has to know of how the scores came about, and of folds that failed."""
+        """Caveats of the scores, and folds with sampling problems."""
         found = [
-            "Spends and controls of the forecast dates are those of the table: a real forecast has "
-            "to plan the ones and project the others.",
+            "Spend and controls of the forecast dates are those of the table: in a real forecast "
+            "spend is planned and controls are projected.",
         ]
         bad = [f.fold.number + 1 for f in self.folds if not f.rhat < _RHAT]
         if bad:
@@ -238,9 +238,9 @@ class RollingOrigin:
         stability = self.roas_stability()
         if len(stability):
             worst = str(stability["max_z"].idxmax())
-            over = "own windows" if self.roas_window is None else "the dates all folds share"
+            over = "own windows" if self.roas_window is None else "dates that all folds share"
             lines.append(
-                f"  ROAS ({over}): moves most in {worst}, {stability['lowest'][worst]:.2f} to "
+                f"  ROAS ({over}): varies most for {worst}, {stability['lowest'][worst]:.2f} to "
                 f"{stability['highest'][worst]:.2f} (z {stability['max_z'][worst]:.1f})"
             )
         return lines + [f"  {note}" for note in self.notes]
@@ -257,6 +257,6 @@ class RollingOrigin:
 
 
 def naive_scale(past: NDArray, period: int) -> NDArray:
-    """Mean absolute error (geo,) of the seasonal naive within series (geo, time)."""
+    """Compute the mean absolute error (geo,) of the seasonal naive within series (geo, time)."""
     error = np.abs(past[:, period:] - past[:, :-period]).mean(-1)
     return np.where(error > 0, error, 1.0)

@@ -1,4 +1,4 @@
-"""How good probabilistic forecasts are: scores of draws against what came."""
+"""Scores of probabilistic forecasts: draws against observations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LEVELS = (0.5, 0.9)
 
 
 def crps(draws: NDArray, observed: NDArray) -> NDArray:
-    r"""Continuous ranked probability score from draws, in the unit of the target.
+    r"""Compute the continuous ranked probability score from draws, in units of the target.
 
-    The fair form, whose expectation does not depend on the number of draws ``m``,
+    This is the fair form, whose expectation does not depend on the number of draws ``m``,
 
     .. math:: \frac{1}{m} \sum_i |x_i - y| - \frac{1}{2 m (m - 1)} \sum_{i, j} |x_i - x_j|.
 
@@ -24,12 +24,12 @@ def crps(draws: NDArray, observed: NDArray) -> NDArray:
     draws
         Draws (draw, ...), at least two.
     observed
-        What came (...).
+        Observations (...).
 
     Returns
     -------
     numpy.ndarray
-        Scores (...); smaller is better, and for one draw it would be the absolute error.
+        Scores (...); smaller is better. For a point forecast it is the absolute error.
 
     References
     ----------
@@ -50,21 +50,21 @@ def crps(draws: NDArray, observed: NDArray) -> NDArray:
 
 
 def probability_integral(draws: NDArray, observed: NDArray) -> NDArray:
-    """Share of the draws (draw, ...) below what came (...), ties counted half."""
+    """Compute the share of draws (draw, ...) below the observations (...), ties counted half."""
     return (draws < observed).mean(0) + 0.5 * (draws == observed).mean(0)
 
 
 def score_table(
     draws: NDArray, naive: NDArray, observed: NDArray, scale: NDArray, index: pd.DataFrame
 ) -> pd.DataFrame:
-    """Scores of every forecast of a fold, a row each.
+    """Score every forecast of a fold, one row each.
 
     Parameters
     ----------
     draws, naive
         Draws (draw, geo, step) of the model and of the seasonal naive forecast.
     observed
-        What came (geo, step).
+        Observations (geo, step).
     scale
         Mean absolute error (geo,) of the seasonal naive within the training rows.
     index
@@ -92,16 +92,16 @@ def score_table(
 
 
 def summarise(table: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
-    """Average scores, over all rows or by columns.
+    """Average the scores over all rows, or by columns.
 
     Returns
     -------
     pandas.DataFrame
-        ``n`` forecasts; ``mape`` (observed zeros left out) and ``wape``, the absolute errors of
-        medians over the observed total; ``rmse`` of means; ``mase``, errors over those of the
-        seasonal naive within the training rows; ``crps`` and ``crps_naive`` in units of the
-        target, ``skill = 1 - crps / crps_naive``; ``coverage_50`` and ``coverage_90``; ``width_90``
-        over the mean observed target.
+        ``n``, the number of forecasts; ``mape`` (without observed zeros); ``wape``, absolute errors
+        of the medians relative to the observed total; ``rmse`` of the means; ``mase``, errors
+        relative to those of the seasonal naive within the training rows; ``crps`` and
+        ``crps_naive`` in units of the target, ``skill = 1 - crps / crps_naive``; ``coverage_50``
+        and ``coverage_90``; ``width_90`` relative to the mean observed target.
     """
     if not by:
         return pd.DataFrame([_averages(table)], index=pd.Index(["all"], name="forecasts"))
@@ -113,7 +113,7 @@ def summarise(table: pd.DataFrame, by: list[str] | None = None) -> pd.DataFrame:
 
 
 def _flat(found: pd.DataFrame) -> pd.DataFrame:
-    """Index of one level as a plain one."""
+    """Turn a one-level ``MultiIndex`` into a plain index."""
     if found.index.nlevels > 1:
         return found
     return found.set_axis(found.index.get_level_values(0), axis=0)

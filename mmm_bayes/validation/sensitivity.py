@@ -1,8 +1,8 @@
-r"""Prior sensitivity by power-scaling: what results owe to priors, and what to the data.
+r"""Prior sensitivity by power-scaling: how much results depend on priors and on data.
 
-Priors (or the likelihood) are raised to powers near one, :math:`p(\theta)^\alpha p(y | \theta)`,
-by importance weights on the draws there are. How fast a quantity's distribution moves with
-:math:`\log_2 \alpha` (in cumulative Jensen-Shannon distance) is its sensitivity.
+The prior (or the likelihood) is raised to a power near one, :math:`p(\theta)^\alpha p(y | \theta)`,
+by importance weights on the existing draws. The sensitivity of a quantity is the rate at which its
+distribution changes with :math:`\log_2 \alpha`, in cumulative Jensen-Shannon distance.
 
 References
 ----------
@@ -36,14 +36,14 @@ from mmm_bayes.validation.refit import log_densities
 
 NDArray = np.ndarray[Any, Any]
 
-PARETO_K = 0.7  # beyond which importance weights say nothing (Vehtari et al. 2024)
-THRESHOLD = 0.05  # of Kallioinen et al.: a standard normal mean shifted by about 0.3 sd
-WEAKER = 0.8  # power of all priors at which results are shown beside those of the fit
-_MOST = 12  # lines of a printed result
+PARETO_K = 0.7  # importance weights are not reliable beyond it (Vehtari et al. 2024)
+THRESHOLD = 0.05  # of Kallioinen et al.: shift of a standard normal mean by about 0.3 sd
+WEAKER = 0.8  # power of the priors for `median_weaker`
+_MAX_LINES = 12  # of a printed result
 _CONFLICT, _WEAK, _FINE = "prior-data conflict", "weak likelihood", "fine"
 _ADVICE = {
-    _CONFLICT: "Prior and data both move it, perhaps apart: widen the prior unless it is known.",
-    _WEAK: "The data say little: it is the prior's. Justify the prior, or run an experiment.",
+    _CONFLICT: "Prior and data may disagree: widen the prior unless it states firm knowledge.",
+    _WEAK: "The data say little, the prior decides: justify the prior, or run an experiment.",
     _FINE: "",
 }
 _BLOCKS = {
@@ -63,14 +63,14 @@ class PriorSensitivity:
     ----------
     table
         One row per quantity: ``prior`` and ``likelihood`` sensitivity, ``diagnosis`` (``"fine"``,
-        ``"weak likelihood"``, a possible ``"prior-data conflict"``), posterior ``median``,
-        ``median_weaker``, what it would be about with all priors at the power 0.8 (NaN where the
-        draws cannot tell), and ``advice``.
+        ``"weak likelihood"`` or a possible ``"prior-data conflict"``), posterior ``median``,
+        ``median_weaker``, an estimate of the median with all priors raised to the power 0.8 (NaN
+        if importance weights are not reliable), and ``advice``.
     blocks
-        Sensitivity of the same quantities to the priors of one block alone: ``effect``,
+        Sensitivity of the same quantities to the priors of one block only: ``effect``,
         ``adstock``, ``saturation``, ``baseline``, ``noise``.
     threshold
-        Sensitivity from which one speaks of it.
+        Sensitivity from which a quantity is flagged.
     """
 
     table: pd.DataFrame
@@ -78,7 +78,7 @@ class PriorSensitivity:
     threshold: float
 
     def flagged(self) -> pd.DataFrame:
-        """Rows that are not fine, the most sensitive first."""
+        """Return the rows that are not fine, most sensitive first."""
         found = self.table[self.table["diagnosis"] != _FINE]
         return found.sort_values("prior", ascending=False)
 
@@ -86,17 +86,18 @@ class PriorSensitivity:
         found = self.flagged()
         if found.empty:
             return (
-                f"Prior sensitivity: none of {len(self.table)} quantities above {self.threshold}."
+                f"Prior sensitivity: none of {len(self.table)} quantities is above "
+                f"{self.threshold}."
             )
-        lines = [f"Prior sensitivity: {len(found)} of {len(self.table)} quantities to look at"]
-        for name, row in found.iloc[:_MOST].iterrows():
+        lines = [f"Prior sensitivity: {len(found)} of {len(self.table)} quantities are flagged"]
+        for name, row in found.iloc[:_MAX_LINES].iterrows():
             most = self.blocks.loc[str(name)].idxmax()
             lines.append(
                 f"  {name}: {row['diagnosis']} (prior {row['prior']:.2f}, likelihood "
-                f"{row['likelihood']:.2f}; most from the {most} priors)"
+                f"{row['likelihood']:.2f}; most due to the {most} priors)"
             )
-        if len(found) > _MOST:
-            lines.append(f"  and {len(found) - _MOST} more: see flagged()")
+        if len(found) > _MAX_LINES:
+            lines.append(f"  and {len(found) - _MAX_LINES} more: see flagged()")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -109,11 +110,11 @@ class PriorSensitivity:
 def prior_sensitivity(
     fit: FitResult | Fitted, *, threshold: float = THRESHOLD, parameters: bool = True
 ) -> PriorSensitivity:
-    """Power-scale priors and likelihood of a fit.
+    """Measure how sensitive the results of a fit are to its priors and likelihood.
 
-    Priors of top-level parameters are scaled: the normal differences between geos and the weights
-    of a Gaussian process are parts of the model, not choices, and stay as they are. The likelihood
-    is that of the table's rows; what lift tests measured stays as it is too.
+    Only priors of top-level parameters are scaled. The normal differences between geos and the
+    weights of a Gaussian process are part of the model rather than choices, and are not scaled. The
+    likelihood is that of the table's rows; the likelihood of lift tests is not scaled.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def prior_sensitivity(
     threshold
         Sensitivity from which a quantity is flagged.
     parameters
-        Whether parameters are in the table beside ROAS and contributions.
+        Whether to include parameters along with ROAS and contributions.
 
     Returns
     -------
@@ -131,15 +132,15 @@ def prior_sensitivity(
     Raises
     ------
     ValueError
-        If the fit was augmented: its likelihood is not that of the rows.
+        If the fit is augmented, since its likelihood is not that of the rows.
     """
     from arviz import psense
 
     fitted = fit if isinstance(fit, Fitted) else fit.fitted
     if is_augmented(fitted):
         raise ValueError(
-            "The likelihood of an augmented fit is not that of the table's rows. Look at the fit "
-            "without augmentation."
+            "prior_sensitivity needs the likelihood of the table's rows, which an augmented fit "
+            "does not have. Use a fit without augmentation."
         )
     tree = sensitivity_tree(fitted, parameters=parameters)
     sites = [str(name) for name in tree["log_prior"].data_vars]
@@ -168,7 +169,7 @@ def prior_sensitivity(
 
 
 def _medians(tree: xr.DataTree) -> tuple[pd.Series, pd.Series]:
-    """Medians as fitted, and with the priors at the power ``WEAKER`` by importance weights."""
+    """Compute medians as fitted, and with the priors raised to the power ``WEAKER``."""
     prior = tree["log_prior"].to_dataset().to_dataarray().sum("variable").transpose("chain", "draw")
     log_weights, k = smooth_weights((WEAKER - 1.0) * prior.values.ravel())
     weights = np.exp(log_weights)
@@ -185,19 +186,19 @@ def _medians(tree: xr.DataTree) -> tuple[pd.Series, pd.Series]:
 
 
 def diagnosis(prior: float, likelihood: float, threshold: float) -> str:
-    """Put two sensitivities into words."""
+    """Diagnose a quantity from its two sensitivities."""
     if prior < threshold:
         return _FINE
     return _CONFLICT if likelihood >= threshold else _WEAK
 
 
 def block_of(site: str) -> str:
-    """Which block of priors a parameter belongs to."""
+    """Return the block of priors that a parameter belongs to."""
     return next((name for name, sites in _BLOCKS.items() if site in sites), "baseline")
 
 
 def sensitivity_tree(fitted: Fitted, *, parameters: bool = True) -> xr.DataTree:
-    """Groups that ArviZ's power-scaling reads: results, log prior by parameter, log likelihood."""
+    """Build the groups for ArviZ's power-scaling: results, log priors and log likelihood."""
     posterior = fitted.tree["posterior"].to_dataset()
     paid = fitted.data.ds["paid"].values & (fitted.data.ds["spend"].values.sum((0, 1)) > 0)
     results = {"contribution": parts.media_contributions(fitted).drop_attrs()}
@@ -220,9 +221,10 @@ def sensitivity_tree(fitted: Fitted, *, parameters: bool = True) -> xr.DataTree:
 
 
 def log_prior(fitted: Fitted) -> xr.Dataset:
-    """Log prior density ``(chain, draw)`` of every top-level parameter, summed over its elements.
+    """Compute the log prior ``(chain, draw)`` of every top-level parameter, summed over elements.
 
-    On the scale the sampler sees, where priors are stated; the table's units differ by a constant.
+    Densities are on the scale of the sampler, on which priors are stated; those in the units of the
+    table differ by a constant.
     """
     params, chains, draws = fitted.scaled()
     priors = top_priors(fitted.structure)
@@ -231,7 +233,7 @@ def log_prior(fitted: Fitted) -> xr.Dataset:
     def every(values: dict[str, Any]) -> dict[str, Any]:
         return {name: _log_density(own, priors[name]) for name, own in values.items()}
 
-    # Jitted as a whole: one compilation instead of one an operation.
+    # Compiled as a whole: one compilation instead of one per operation.
     with fitted.precision():
         densities = {n: np.asarray(x) for n, x in jax.jit(every)(values).items()}
     found = {
@@ -243,7 +245,7 @@ def log_prior(fitted: Fitted) -> xr.Dataset:
 
 
 def top_priors(structure: Structure) -> dict[str, list[PriorSpec]]:
-    """Priors by the names of the posterior: no parts of mixed vectors, none scaled by others."""
+    """Collect priors by site; parts of mixed vectors and sites scaled by others are left out."""
     process = {term.site for term in structure.terms if term.scaled_by_process}
     return {
         name: list(own)
@@ -253,7 +255,7 @@ def top_priors(structure: Structure) -> dict[str, list[PriorSpec]]:
 
 
 def _log_density(values: jax.Array, priors: list[PriorSpec]) -> jax.Array:
-    """Summed log density (draw,) of values (draw, element); constants count nothing."""
+    """Sum log densities (draw,) of values (draw, element); constants contribute zero."""
     total = jnp.zeros(values.shape[0])
     own = priors * values.shape[1] if len(priors) == 1 else priors
     for column, prior in enumerate(own):

@@ -53,7 +53,7 @@ def test_response_labels_units_and_choice_of_channels(prior_fits: PriorFits) -> 
     for wrong in ([-0.5], [np.nan], [], 1.0):
         with pytest.raises(ValueError, match="multipliers"):
             fit.response_curves(multipliers=wrong)
-    with pytest.raises(ValueError, match="'revenue'.*'target'"):
+    with pytest.raises(ValueError, match=r"'revenue'.*'target'"):
         fit.response_curves(unit="euro")
 
 

@@ -56,7 +56,7 @@ def test_interval_mass_is_a_probability(prob: float) -> None:
 
 
 def test_interval_kind_is_known() -> None:
-    with pytest.raises(ValueError, match="'eti'.*'hdi'"):
+    with pytest.raises(ValueError, match=r"'eti'.*'hdi'"):
         interval(_gamma((1, 10, 2)), 0.9, "equal")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import mmm_bayes as mb
 from mmm_bayes.structural.equations import equation_data
+from tests.refusals import refused
 
 CHANNELS = ("tv", "video", "social", "search")
 DRAWS: dict[str, Any] = {"num_warmup": 200, "num_samples": 150, "num_chains": 2}
@@ -66,14 +67,15 @@ def test_every_finding_comes_at_once(simulated: mb.simulate.SimulatedMediation) 
         mb.StructuralMMM(
             simulated.data, graph, specs={"tvv": mb.ModelSpec()}, media=["tv", "price", "radio"]
         )
+    checks = [(finding.check, finding.column) for finding in caught.value.findings]
+    assert sorted(checks) == [
+        ("media", "price"), ("media", "radio"), ("specs", "tvv"), ("target", "sales"),
+        ("unknown_node", "mood"), ("unknown_node", "serch"),
+    ]  # fmt: skip
     text = str(caught.value)
-    parts = (
-        "'serch' has no column", "'search'", "'mood' has no column", "bidirected edge",
-        "lacks the target 'sales'", "'tvv'", "'radio'", "'price' is below zero",
-    )  # fmt: skip
-    for part in parts:
+    for part in ("'search'", "bidirected edge"):
         assert part in text
-    with pytest.warns(mb.errors.DataWarning, match="lacks the channels video, social"):
+    with pytest.warns(mb.errors.DataWarning, match="video, social"):
         mb.StructuralMMM(
             simulated.data, mb.CausalGraph(edges=[("tv", "sales"), ("search", "sales")])
         )
@@ -136,18 +138,20 @@ def test_do_sets_nodes_and_lets_others_follow(fit: mb.StructuralFit) -> None:
     assert (found["tv"] == 0).all()
     assert (found["search"] >= 0).all()
     observed = fit.data.ds["target"]
-    brought = (observed - found["sales"]).sum(("geo", "date"))
+    contribution = (observed - found["sales"]).sum(("geo", "date"))
     wanted = fit.effects("tv", max_draws=20).sel(channel="tv", effect="total")
-    np.testing.assert_allclose(brought, wanted, rtol=1e-9)
+    np.testing.assert_allclose(contribution, wanted, rtol=1e-9)
     through = fit.do({"tv": 0.0}, through=[("tv", "search", "sales")], max_draws=20)
     assert set(through.data_vars) == {"tv", "search", "sales"}
     with pytest.raises(mb.errors.DataError) as caught:
         fit.do({"tv": -1.0, "season": 0.0, "search": np.zeros(3)})
-    for part in ("below zero", "'season' has no column", "(3,)"):
-        assert part in str(caught.value)
-    with pytest.raises(mb.errors.DataError, match="search -> tv is no edge"):
+    found_in = {finding.column: finding.message for finding in caught.value.findings}
+    assert set(found_in) == {"tv", "season", "search"}
+    assert "(3,)" in found_in["search"]
+    with refused("edge") as caught:
         fit.do({"tv": 0.0}, through=[("search", "tv")])
-    with pytest.raises(mb.errors.DataError, match="Did you mean 'tv'"):
+    assert "search -> tv" in str(caught.value)
+    with pytest.raises(mb.errors.DataError, match="'tv'"):
         fit.do({"tvv": 0.0})
 
 
@@ -166,7 +170,7 @@ def test_summary_and_reconciliation(
     why = fit.reconcile(plain)["why"]
     assert "search and awareness" in why["tv"] or "search, awareness" in why["tv"]
     assert "direct effect" in why["tv"]
-    assert "season" in why["tv"] or "graph lacks" in why["tv"]
+    assert "season" in why["tv"] or "not in the graph" in why["tv"]
 
 
 def test_verdicts_and_errors_are_shown(fit: mb.StructuralFit) -> None:
@@ -187,7 +191,7 @@ def test_files_give_back_the_same_fit(fit: mb.StructuralFit, tmp_path: Path) -> 
     assert repr(again) == repr(fit)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(mb.errors.FitFileError, match="cut short"):
+    with pytest.raises(mb.errors.FitFileError, match=r"fit\.zip"):
         mb.load_structural_fit(path)
     with pytest.raises(FileNotFoundError):
         mb.load_structural_fit(tmp_path / "none.zip")

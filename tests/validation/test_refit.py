@@ -45,7 +45,7 @@ def test_padding_does_not_change_the_density(national_data: MMMData, name: str):
 
 def test_fewer_rows_than_the_table_are_refused(national_data: MMMData):
     empty = parts.shell(ModelSpec(), national_data)
-    with pytest.raises(ValueError, match="at least 104 rows"):
+    with pytest.raises(ValueError, match=r"104.*50"):
         parts.padded(empty.structure, empty.arrays, 50)
 
 

@@ -50,7 +50,7 @@ def test_a_result_says_what_to_do(found, national_fit: FitResult):
     for diagnosis, advice in zip(table["diagnosis"], table["advice"], strict=True):
         assert bool(advice) == (diagnosis != "fine")
     assert list(found.blocks.columns) == ["effect", "adstock", "saturation", "noise", "baseline"]
-    # The prior on adstock says nothing of the noise: below what is called sensitive.
+    # The prior on adstock says nothing about the noise: the sensitivity is below the threshold.
     assert found.blocks.loc["sigma", "adstock"] < 0.05
     assert "Prior sensitivity" in str(found)
     assert "<table" in found._repr_html_()
@@ -86,5 +86,5 @@ def test_weaker_priors_move_a_normal_mean_as_they_should():
 
 def test_augmented_fits_are_refused(national_fit: FitResult, monkeypatch):
     monkeypatch.setattr(found_by, "is_augmented", lambda fitted: True)
-    with pytest.raises(ValueError, match="without augmentation"):
+    with pytest.raises(ValueError, match="augment"):
         prior_sensitivity(national_fit.fitted)

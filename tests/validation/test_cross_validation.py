@@ -11,6 +11,7 @@ from mmm_bayes import MMM, MMMData, ModelSpec
 from mmm_bayes.validation import cross_validation as cv
 from mmm_bayes.validation.refit import shell
 from mmm_bayes.validation.rolling import between
+from tests.refusals import refused
 
 KEY = jax.random.key(8)
 SIGMA = 0.6
@@ -21,7 +22,6 @@ LINEAR = ModelSpec(
     likelihood={"sigma": {"dist": "constant", "value": SIGMA}},
     sampler={"num_warmup": 100, "num_samples": 1000, "num_chains": 2},
 )
-from tests.refusals import refused
 
 
 @pytest.fixture(scope="module")

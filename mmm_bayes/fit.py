@@ -269,7 +269,7 @@ class MMM:
         if added is None:
             return observed
         rows = added.added_rows(self.structure)
-        return make.augmented_arrays(self.structure, observed, rows, added.power)
+        return make.augmented_arrays(self.structure, observed, rows, added.likelihood_weight)
 
     def program(self, marginal: bool = True) -> Program:
         """Compiled parts of the model, kept between fits."""

@@ -83,9 +83,11 @@ class FitResult:
             lines.insert(-1, ("lift tests", names))
         if "augmentation" in attrs:
             added = json.loads(attrs["augmentation"])
+            # Files of version 1 call the effective number of rows total_power.
+            effective = added.get("effective_rows", added.get("total_power"))
             text = (
                 f"causal, {added['rows']} rows added ({added['settings']['method']}), likelihood "
-                f"of {added['total_power']:.1f} for {added['observed_rows']} observed rows"
+                f"of {effective:.1f} for {added['observed_rows']} observed rows"
             )
             lines.insert(-1, ("augmented", text))
         return lines

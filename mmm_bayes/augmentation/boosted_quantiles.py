@@ -1,10 +1,11 @@
-r"""Conditional quantiles by boosted trees, and the distribution they make.
+r"""Conditional distribution through boosted quantiles.
 
-XGBoost fits a grid of conditional quantiles :math:`q_1(z), .., q_m(z)` by the pinball loss, of the
-leave-one-out residuals of a regression (:mod:`mmm_bayes.augmentation.residual`): trees need many
-rows to follow a line, and are left with how the noise depends on the pillow. Sorted (monotone
-rearrangement), they are points of the quantile function; it is linear between them, and beyond the
-outer ones goes on exponentially with the slope it has there. For a residual :math:`x`,
+XGBoost fits a grid of conditional quantiles :math:`q_1(z), .., q_m(z)`, by the pinball loss, to the
+leave-one-out residuals of a regression (:mod:`mmm_bayes.augmentation.residual`). The regression
+takes care of the mean, for which trees would need many rows; the trees learn how the noise depends
+on the pillow. The sorted quantiles (monotone rearrangement) are points of the quantile function.
+The density is constant between them and falls exponentially beyond the outer ones. For a residual
+:math:`x`,
 
 .. math::
 
@@ -14,8 +15,8 @@ outer ones goes on exponentially with the slope it has there. For a residual :ma
         s_m \, e^{-s_m (x - q_m) / (1 - p_m)} & x \ge q_m,
     \end{cases}
 
-with :math:`s` the densities of the first and last interval: it is continuous at the outer quantiles
-and integrates to one.
+with :math:`s_1` and :math:`s_m` the densities of the first and last interval. It is continuous at
+the outer quantiles and integrates to one.
 
 References
 ----------
@@ -43,14 +44,14 @@ from mmm_bayes.augmentation.estimators import (
 )
 from mmm_bayes.augmentation.residual import Features, GaussianProcess, fit_regression, regresses
 
-# Chosen on simulated tables of 100 to 600 rows, for the log density of rows not seen.
-_MOST_LEVELS = 9
+# Chosen on simulated tables of 100 to 600 rows, by the log density of held-out rows.
+_MAX_LEVELS = 9
 _ROWS_PER_LEVEL = 10
-_NORMAL_SHARE = 0.3  # of the quantiles: the rest is the trees'
-_LEAST_RANGE = 1e-6  # between the outer quantiles, of residuals over their scale
+_NORMAL_SHARE = 0.3  # weight of normal quantiles; the rest are those of the trees
+_MIN_RANGE = 1e-6  # between the outer quantiles of standardised residuals
 _ROUNDS = 600
 _PATIENCE = 20
-_HELD_OUT = 5  # one row in so many chooses the number of rounds
+_HELD_OUT = 5  # one row in five chooses the number of rounds
 _TREES = {
     "objective": "reg:quantileerror",
     "tree_method": "hist",
@@ -65,7 +66,7 @@ _TREES = {
 
 @dataclass(frozen=True)
 class QuantileConditional:
-    """Distribution with boosted quantiles: see the head of the module.
+    """Distribution with boosted quantiles; see the module docstring.
 
     Attributes
     ----------
@@ -74,9 +75,9 @@ class QuantileConditional:
     process
         The regression on them.
     booster
-        XGBoost's booster, predicting the quantiles of its residuals over ``scale``.
+        XGBoost's booster, which predicts the quantiles of the residuals divided by ``scale``.
     probabilities
-        Those of the quantiles (m,), increasing.
+        Increasing probabilities (m,) of the quantiles.
     scale
         Standard deviation of the residuals.
     """
@@ -89,20 +90,20 @@ class QuantileConditional:
     donates: bool = False
 
     def sample(self, rng_key: jax.Array, pillow: NDArray) -> Draws:
-        """Invert the distribution function at uniform numbers."""
+        """Draw values by inverting the distribution function at uniform numbers."""
         uniform = generator(rng_key).random(pillow.shape[1])
         values = inverse_cdf(self._quantiles(pillow), self.probabilities, uniform)
         values = self.process.predict(self.features(pillow)) + self.scale * values
         return Draws(values[None], np.full(len(values), -1, np.int32))
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
-        """Log density of values given the pillow."""
+        """Compute the log density of values given the pillow."""
         values = (own[0] - self.process.predict(self.features(pillow))) / self.scale
         logs = log_slope(self._quantiles(pillow), self.probabilities, values)
         return logs - np.log(self.scale)
 
     def _quantiles(self, pillow: NDArray) -> NDArray:
-        """Increasing quantiles (row, m) of residuals over their scale."""
+        """Predict increasing quantiles (row, m) of the standardised residuals."""
         found = self.booster.inplace_predict(
             self.features(pillow), iteration_range=(0, self.booster.best_iteration + 1)
         )
@@ -110,26 +111,26 @@ class QuantileConditional:
 
 
 def increasing(quantiles: NDArray, probabilities: NDArray) -> NDArray:
-    """Sort quantiles (row, m), and draw them towards those of a normal with the same outer two.
+    """Sort quantiles (row, m), and shrink them to those of a normal with the same outer quantiles.
 
-    Neighbouring levels often get the same value from trees, and a density has no use for that.
+    Trees often predict the same value for neighbouring levels, which would give infinite densities.
     """
     ordered = np.sort(quantiles, axis=1)
     first, last = ordered[:, :1], ordered[:, -1:]
-    last = np.maximum(last, first + _LEAST_RANGE)
+    last = np.maximum(last, first + _MIN_RANGE)
     normal = ndtri(probabilities)
     even = first + (last - first) * (normal - normal[0]) / (normal[-1] - normal[0])
     return (1.0 - _NORMAL_SHARE) * ordered + _NORMAL_SHARE * even
 
 
 def _ends(quantiles: NDArray, probabilities: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Densities between the quantiles (row, m - 1), and scales of the lower and upper tail."""
+    """Compute densities between quantiles (row, m - 1), and the scales of both tails (row,)."""
     slope = np.diff(probabilities) / np.diff(quantiles, axis=1)
     return slope, probabilities[0] / slope[:, 0], (1.0 - probabilities[-1]) / slope[:, -1]
 
 
 def inverse_cdf(quantiles: NDArray, probabilities: NDArray, uniform: NDArray) -> NDArray:
-    """Quantile function (row,) through increasing ``quantiles`` (row, m) at ``uniform`` (row,)."""
+    """Evaluate the quantile function through ``quantiles`` (row, m) at ``uniform`` (row,)."""
     slope, lower, upper = _ends(quantiles, probabilities)
     rows = np.arange(len(uniform))
     at = np.clip(np.searchsorted(probabilities, uniform) - 1, 0, len(probabilities) - 2)
@@ -142,7 +143,7 @@ def inverse_cdf(quantiles: NDArray, probabilities: NDArray, uniform: NDArray) ->
 
 
 def log_slope(quantiles: NDArray, probabilities: NDArray, values: NDArray) -> NDArray:
-    """Log density (row,) of the same distribution at ``values`` (row,)."""
+    """Compute the log density (row,) of the same distribution at ``values`` (row,)."""
     slope, lower, upper = _ends(quantiles, probabilities)
     rows = np.arange(len(values))
     at = np.sum(values[:, None] >= quantiles, axis=1) - 1
@@ -153,9 +154,10 @@ def log_slope(quantiles: NDArray, probabilities: NDArray, values: NDArray) -> ND
 
 
 def fit_boosted_quantiles(data: ConditionalData, rng_key: jax.Array) -> Conditional:
-    """Fit :class:`QuantileConditional`, the number of rounds by the loss of a held-out fifth.
+    """Fit :class:`QuantileConditional`; a held-out fifth chooses the number of rounds.
 
-    A variable that is discrete, has several columns or an empty pillow gets the kernel estimate.
+    The kernel estimate is returned for a variable that is discrete, has several columns or an empty
+    pillow.
 
     Raises
     ------
@@ -169,7 +171,7 @@ def fit_boosted_quantiles(data: ConditionalData, rng_key: jax.Array) -> Conditio
     process, features = fit_regression(data, key_location)
     residuals = process.residuals
     n, scale = len(residuals), float(residuals.std()) or 1.0
-    levels = int(np.clip(n // _ROWS_PER_LEVEL, 5, _MOST_LEVELS))
+    levels = int(np.clip(n // _ROWS_PER_LEVEL, 5, _MAX_LEVELS))
     probabilities = (np.arange(levels) + 0.5) / levels
     rng = generator(key_trees)
     z, y, order = features(data.pillow.values), residuals / scale, rng.permutation(n)

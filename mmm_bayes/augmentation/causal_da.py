@@ -1,4 +1,4 @@
-"""How a model's table is augmented: :class:`CausalDA`, the settings."""
+"""Settings of causal data augmentation for a media-mix model: :class:`CausalDA`."""
 
 from __future__ import annotations
 
@@ -20,50 +20,51 @@ METHODS: tuple[str, ...] = get_args(Method)
 @final
 @dataclass(frozen=True)
 class CausalDA:
-    r"""How a model's table is augmented by a causal graph.
+    r"""Augment the table of a model with rows that follow a causal graph.
 
     Parameters
     ----------
     graph
-        Over the channels, the controls and the target's column, all of them, and ``season`` if
-        wanted. Without a node ``season`` one is added that causes every variable: weekly rows are
-        not exchangeable, and are taken to be so only given the calendar and the Markov pillow.
+        A graph over all channels, all controls and the target's column, and optionally the
+        calendar, ``season``. If there is no node ``season``, one is added that causes every
+        variable: weekly rows are not exchangeable, and the augmentation assumes that they are,
+        given the calendar and the Markov pillow.
     method
         As in :func:`mmm_bayes.augmentation.augment.admgda`: ``"sample"``, ``"resample"`` or
         ``"enumerate"``.
     estimator
-        Conditional of each variable, one name for all or by variable; for ``"sample"``. By default
-        ``"model"`` for the target and ``"kernel"`` for all others. ``"model"`` is the media-mix
-        model fitted with the target's Markov pillow alone
-        (:mod:`mmm_bayes.augmentation.model_outcomes`). Channels and the calendar lend whole weeks,
-        so theirs is ``"kernel"`` or ``"nearest"``; so are those of controls of 0 and 1.
+        Estimator of the conditional distribution of each variable, one name for all or names by
+        variable; for ``method="sample"``. By default ``"model"`` for the target and ``"kernel"``
+        for all others. ``"model"`` is the media-mix model fitted with only the target's Markov
+        pillow (:mod:`mmm_bayes.augmentation.model_outcomes`). Channels and the calendar copy whole
+        weeks, and therefore need ``"kernel"`` or ``"nearest"``, as do binary controls.
     bandwidth, bandwidth_scale
-        Rule, number, or numbers by variable, in scaled units; and a factor of all.
+        Rule, number, or numbers by variable, in scaled units; and a factor for all bandwidths.
     smoothing
-        Jitter of drawn values, in bandwidths; for ``"sample"``. The target (unless it is a count)
-        and continuous controls keep it. Channels are those of a whole week: what follows from one
-        is matched on its jittered value.
+        Jitter of drawn values, in bandwidths; for ``method="sample"``. The target (unless it is a
+        count) and continuous controls keep the jitter. Channels keep the values of whole weeks, but
+        their effects are matched on the jittered values.
     num_rows
-        Augmented rows a geo; twice the dates by default.
+        Number of augmented rows per geo; by default twice the number of dates.
     mixture
-        Share of the likelihood that augmented rows have, 0 to 1. By default the greatest one up to
-        a half at which they add no more than a tenth to what observed rows tell of any direction of
-        the coefficients: where the graph separates channels that move together in the table,
-        augmented rows would make each look better known than it is
-        (:mod:`mmm_bayes.augmentation.powers`). A number is taken as it is.
+        Share of the likelihood given to augmented rows, from 0 to 1. By default the largest share,
+        up to one half, at which they add at most a tenth to the information of observed rows about
+        any direction of the coefficients. Where the graph separates channels that move together in
+        the table, augmented rows would otherwise make each look better known than it is
+        (:mod:`mmm_bayes.augmentation.likelihood_weights`). A number is used as given.
     exclusions
-        Whether channels and controls outside the target's Markov pillow are without effect in the
-        model: that the graph denies their arrows into the target is what the graph knows of its
-        conditional distribution. Denying dependence between channels says nothing of it.
+        Whether to remove the effects of channels and controls outside the target's Markov pillow
+        from the model. The missing edges into the target are all that the graph states about the
+        target's conditional distribution; missing edges between channels state nothing about it.
     season
-        Name of the calendar's node.
+        Name of the node of the calendar.
     order
-        Order of visiting, causes first; the graph's own by default.
+        Order in which variables are drawn, causes first; by default that of the graph.
 
     Raises
     ------
     DataError
-        With every setting that cannot be used.
+        Listing every invalid setting.
 
     Examples
     --------
@@ -94,11 +95,11 @@ class CausalDA:
             object.__setattr__(self, "order", tuple(self.order))
 
     def _problems(self) -> list[tuple[str, str, str]]:
-        """Setting, what is wrong with it, and the remedy."""
+        """List every invalid setting: its name, a message and a remedy."""
         found = []
         if not isinstance(self.graph, CausalGraph):
-            came = type(self.graph).__name__
-            found.append(("graph", f"graph should be a CausalGraph, but is a {came}.", _GRAPH))
+            kind = type(self.graph).__name__
+            found.append(("graph", f"graph should be a CausalGraph, but got a {kind}.", _GRAPH))
         method: Any = self.method
         if method not in METHODS:
             hint = f"Choose from {listing(METHODS)}.{nearest(str(method), METHODS)}"
@@ -106,12 +107,12 @@ class CausalDA:
                 hint = "Use method='sample', with estimator={target: 'residual'} for the target."
             found.append(("method", f"There is no method {method!r} for models.", hint))
         elif method != "sample" and (self.estimator not in (None, "kernel") or self.smoothing):
-            message = f"method {method!r} copies observed values by their kernel weights."
-            hint = "Use method='sample' for other estimators and for smoothing."
+            message = f"method={method!r} only copies observed values by their kernel weights."
+            hint = "Other estimators and smoothing require method='sample'."
             found.append(("method", message, hint))
         estimator: Any = self.estimator
         if estimator is not None and not isinstance(estimator, (str, Mapping)):
-            message = f"estimator should be a name or names by variable; got {estimator!r}."
+            message = f"estimator should be a name or names by variable, but got {estimator!r}."
             found.append(("estimator", message, "Give 'kernel', or e.g. {'sales': 'residual'}."))
         found += _number_problems("bandwidth_scale", self.bandwidth_scale, positive=True)
         found += _number_problems("smoothing", self.smoothing, positive=False)
@@ -127,20 +128,21 @@ class CausalDA:
             found += _number_problems("bandwidth", self.bandwidth, positive=True)
         rows: Any = self.num_rows
         if rows is not None and (isinstance(rows, bool) or not isinstance(rows, int) or rows < 1):
-            message = f"num_rows should be a whole number of at least 1, but is {rows!r}."
-            found.append(("num_rows", message, "Leave it out for twice the dates."))
+            message = f"num_rows should be a whole number of at least 1, but got {rows!r}."
+            found.append(("num_rows", message, "Leave it out for twice the number of dates."))
         share = self.mixture
         if share is not None and (_number_problems("mixture", share, positive=False) or share > 1):
-            message = f"mixture should lie between 0 and 1, but is {self.mixture!r}."
-            found.append(("mixture", message, "Give the share of the likelihood, e.g. 0.5."))
+            message = f"mixture should be between 0 and 1, but got {self.mixture!r}."
+            hint = "Give the share of the likelihood for augmented rows, e.g. 0.5."
+            found.append(("mixture", message, hint))
         season: Any = self.season
         if not (isinstance(season, str) and season):
-            message = f"season should be a name, but is {season!r}."
-            found.append(("season", message, "Name the calendar's node, e.g. 'season'."))
+            message = f"season should be a name, but got {season!r}."
+            found.append(("season", message, "Name the node of the calendar, e.g. 'season'."))
         return found
 
     def completed(self) -> CausalDA:
-        """The same with the calendar in the graph: a cause of everything where it is no node."""
+        """Add the calendar to the graph as a cause of every variable, unless it is a node."""
         if self.season in self.graph.nodes:
             return self
         edges = [(self.season, name) for name in self.graph.nodes]
@@ -151,7 +153,7 @@ class CausalDA:
         return replace(self, graph=graph, order=order)
 
     def estimator_of(self, name: str, target: str) -> str:
-        """Name of a variable's conditional."""
+        """Return the name of a variable's estimator."""
         own = self.estimator
         if isinstance(own, str):
             return own
@@ -159,7 +161,7 @@ class CausalDA:
         return default if own is None else own.get(name, default)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return the settings as plain values, for JSON."""
         plain = lambda x: dict(x) if isinstance(x, Mapping) else x  # noqa: E731
         names = ("method", "bandwidth_scale", "smoothing", "num_rows", "mixture", "exclusions")
         graph = {
@@ -187,5 +189,6 @@ def _number_problems(name: str, value: Any, *, positive: bool) -> list[tuple[str
     numeric = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if numeric and np.isfinite(value) and (value > 0 if positive else value >= 0):
         return []
-    least = "a number above 0" if positive else "a number of 0 or more"
-    return [(name, f"{name} should be {least}, but is {value!r}.", "Leave it out for the default.")]
+    wanted = "a number above 0" if positive else "a number of at least 0"
+    message = f"{name} should be {wanted}, but got {value!r}."
+    return [(name, message, "Leave it out for the default.")]

@@ -1,7 +1,7 @@
-r"""Conditional densities beside the kernel estimate: nearest neighbours and a Gaussian mixture.
+r"""Conditional densities by nearest neighbours and by a Gaussian mixture.
 
-Both stand behind :class:`mmm_bayes.augmentation.estimators.Conditional`. A variable without a
-pillow gets the kernel estimate; the mixture leaves discrete variables and blocks to it too.
+Both implement :class:`mmm_bayes.augmentation.estimators.Conditional`. Variables with an empty
+pillow get the kernel estimate, as do discrete variables and blocks in case of the mixture.
 
 References
 ----------
@@ -33,9 +33,9 @@ from mmm_bayes.augmentation.estimators import (
 )
 from mmm_bayes.augmentation.residual import Features, features_of, regresses
 
-_BLOCK_ELEMENTS = 1 << 22  # draws times training rows looked at together
+_BLOCK_ELEMENTS = 1 << 22  # draws times training rows in one block
 _SCORED_ROWS = 400
-_WIDTHS = (0.15, 0.5, 1.0)  # of the value's own kernel, when neighbours are scored
+_WIDTHS = (0.15, 0.5, 1.0)  # bandwidths of the value's kernel for scoring neighbours
 
 
 # --- Nearest neighbours --------------------------------------------------------------------------
@@ -43,14 +43,14 @@ _WIDTHS = (0.15, 0.5, 1.0)  # of the value's own kernel, when neighbours are sco
 
 @dataclass(frozen=True)
 class NearestConditional:
-    r"""Values of the ``count`` training rows that are nearest in the pillow, each as likely.
+    r"""Values of the ``count`` training rows that are nearest in the pillow, equally likely.
 
     .. math:: \hat p(x \mid z) = \frac{1}{|N(z)|} \sum_{k \in N(z)} K_b(x - x_k),
 
     with :math:`N(z)` the rows no farther from ``z`` than the ``count``-th nearest. Distances are
-    Euclidean, columns over their standard deviation; rows whose categories differ from those of
-    ``z`` in fewer columns come first. Draws copy values, or with ``smoothing`` add a draw from the
-    kernel; the density has the bandwidth ``width`` (in those of the variable).
+    Euclidean between standardised columns; rows that differ from ``z`` in fewer categories come
+    first. Draws copy values, plus a draw from the kernel if there is ``smoothing``; the density
+    has the bandwidth ``width`` (a factor of the variable's bandwidth).
     """
 
     own: Columns
@@ -61,7 +61,7 @@ class NearestConditional:
 
     @property
     def donates(self) -> bool:
-        """Whether values are copies of training values."""
+        """Tell whether draws are copies of training values."""
         return self.smoothing == 0.0 or not bool(self.own.is_continuous.any())
 
     def sample(self, rng_key: jax.Array, pillow: NDArray) -> Draws:
@@ -73,13 +73,13 @@ class NearestConditional:
         for start in range(0, draws, step):
             part = slice(start, start + step)
             near = np.cumsum(self._neighbours(pillow[:, part]), axis=1)
-            # The place among the neighbours is uniform on 0 .. size - 1.
+            # The position among the neighbours is uniform on 0 .. size - 1.
             place = np.floor(uniform[part] * near[:, -1]).astype(int)
             donors[part] = np.argmax(near > place[:, None], axis=1)
         return Draws(smoothed(key_noise, self.own, donors, self.smoothing), donors)
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
-        """Log density of values given the pillow."""
+        """Compute the log density of values given the pillow."""
         near = self._neighbours(pillow)
         logs = log_kernel_density(self.own.scaled(self.smoothing or self.width), own)
         return log_sum(np.where(near, logs, -np.inf)) - np.log(near.sum(1))
@@ -89,7 +89,7 @@ class NearestConditional:
 
 
 def pillow_distances(pillow: Columns, query: NDArray) -> NDArray:
-    """Distances (row, training row) of pillow values; a category that differs is very far."""
+    """Compute distances (row, training row); a different category counts as very far."""
     total = np.zeros((query.shape[1], pillow.values.shape[1]))
     for x, name, real, at in zip(
         pillow.values, pillow.kernel, pillow.is_continuous, query, strict=True
@@ -103,17 +103,17 @@ def pillow_distances(pillow: Columns, query: NDArray) -> NDArray:
 
 
 def nearest_rows(distances: NDArray, count: int) -> NDArray:
-    """Which training rows are no farther than the ``count``-th nearest (row, training row)."""
+    """Mark the training rows (row, training row) no farther than the ``count``-th nearest."""
     limit = np.partition(distances, count - 1, axis=1)[:, count - 1, None]
-    # Categories come first: no row with one more that differs where others do without.
+    # Categories come first: leave out rows that differ in more categories than the nearest row.
     return distances <= np.minimum(limit, distances.min(1, keepdims=True) + 1e5)
 
 
 def fit_nearest(data: ConditionalData, rng_key: jax.Array) -> Conditional:
-    """Fit :class:`NearestConditional`, ``count`` and ``width`` by leave-one-out likelihood.
+    """Fit :class:`NearestConditional`; leave-one-out likelihood chooses ``count`` and ``width``.
 
-    Among counts from 3 to ``n / 2``, that of the root of ``n`` included. Blocks and discrete
-    variables are drawn like any other.
+    Candidate counts range from 3 to ``n / 2`` and include the square root of ``n``. Blocks and
+    discrete variables are treated like any other.
     """
     n = data.own.values.shape[1]
     if not len(data.pillow.values) or n < 4:
@@ -124,7 +124,7 @@ def fit_nearest(data: ConditionalData, rng_key: jax.Array) -> Conditional:
 
 
 def _scores(data: ConditionalData, rows: NDArray) -> Iterator[tuple[float, int, float]]:
-    """Mean leave-one-out log likelihood of each count and width."""
+    """Compute the mean leave-one-out log likelihood of each count and width."""
     own, n = data.own, data.own.values.shape[1]
     distances = pillow_distances(data.pillow, data.pillow.values[:, rows])
     distances[np.arange(len(rows)), rows] = np.inf
@@ -135,7 +135,7 @@ def _scores(data: ConditionalData, rows: NDArray) -> Iterator[tuple[float, int, 
         near = nearest_rows(distances, count)
         for width in widths:
             score = log_sum(np.where(near, logs[width], -np.inf)) - np.log(near.sum(1))
-            # A row that no other can stand for counts as very unlikely, not as impossible.
+            # A row without similar rows counts as very unlikely rather than impossible.
             yield float(np.maximum(score, -50.0).mean()), count, width
 
 
@@ -146,14 +146,14 @@ def _scores(data: ConditionalData, rows: NDArray) -> Iterator[tuple[float, int, 
 class MixtureConditional:
     r"""Conditional of a Gaussian mixture over pillow and variable.
 
-    With component weights :math:`\pi_c`, means and covariances in parts for the regressors ``z``
-    and the value ``x``,
+    With component weights :math:`\pi_c` and means and covariances partitioned into regressors ``z``
+    and value ``x``,
 
     .. math:: \hat p(x \mid z) = \sum_c r_c(z)\, N(x;\; a_c + b_c' z,\; s_c^2), \qquad
               r_c(z) \propto \pi_c N(z; \mu_c, \Sigma_c).
 
-    Values and regressors are standardised; arrays are by component, covariances as inverses of
-    their Cholesky factors.
+    Values and regressors are standardised. The first axis of arrays is the component; covariances
+    are stored as inverse Cholesky factors.
     """
 
     features: Features
@@ -179,7 +179,7 @@ class MixtureConditional:
         return Draws((self.centre + self.scale * values)[None], np.full(len(z), -1, np.int32))
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
-        """Log density of values given the pillow."""
+        """Compute the log density of values given the pillow."""
         z = self.features(pillow)
         value = (own[0] - self.centre) / self.scale
         u = (value[:, None] - self._conditional_means(z)) / self.deviations
@@ -190,7 +190,7 @@ class MixtureConditional:
         return self.intercepts + z @ self.slopes.T
 
     def _responsibilities(self, z: NDArray) -> NDArray:
-        """Log weights of the components given regressors (row, component)."""
+        """Compute the log weights (row, component) of the components given regressors."""
         logs = np.empty((len(z), len(self.means)))
         for c, (mean, root) in enumerate(zip(self.means, self.inverse_roots, strict=True)):
             u = (z - mean) @ root.T
@@ -199,11 +199,11 @@ class MixtureConditional:
 
 
 _COMPONENTS = 6
-_COVARIANCE_FLOOR = 1e-3  # of standardised columns: columns of 0 and 1 have none of their own
+_COVARIANCE_FLOOR = 1e-3  # of standardised columns; a binary column may be constant in a component
 
 
 def fit_gaussian_mixture(data: ConditionalData, rng_key: jax.Array) -> Conditional:
-    """Fit :class:`MixtureConditional`, up to six components, by the Bayesian information criterion.
+    """Fit :class:`MixtureConditional`; the BIC chooses among up to six components.
 
     Raises
     ------
@@ -218,13 +218,13 @@ def fit_gaussian_mixture(data: ConditionalData, rng_key: jax.Array) -> Condition
     centre, scale = float(x.mean()), float(x.std())
     joint = np.column_stack([z, (x - centre) / scale])
     size = joint.shape[1]
-    # Each component has the covariances of all columns to learn from its share of the rows.
+    # Each component learns a full covariance from its share of the rows.
     most = int(np.clip(len(x) // (2 * (size + 1)), 1, _COMPONENTS))
     seed = int(generator(rng_key).integers(2**31))
     fits = []
-    # BLAS hands triangles of order two to threads, which takes many times as long as to solve them.
+    # With several threads BLAS distributes even 2 x 2 triangular systems, which is far slower.
     with threads(1, "blas"), warnings.catch_warnings():
-        # A fit that has not converged has a lower likelihood; the criterion sees to it.
+        # A fit that has not converged has a lower likelihood, and is not chosen by the BIC.
         warnings.simplefilter("ignore", UserWarning)
         for count in range(1, most + 1):
             model = mixture_of(
@@ -251,7 +251,7 @@ def _conditional_of(fit: Any, features: Features, centre: float, scale: float) -
 
 
 def _gaussian_mixture() -> tuple[Any, Any]:
-    """Class of the mixture, and the context that limits threads, which comes with it."""
+    """Import scikit-learn's mixture, and the context that limits threads, its dependency."""
     try:
         from sklearn.mixture import GaussianMixture
         from threadpoolctl import threadpool_limits

@@ -1,7 +1,7 @@
 r"""Smoothing kernels of single columns, and rules for their bandwidths.
 
-A product kernel over the columns of a Markov pillow weighs the training rows (Racine and Li 2004).
-Kernels are kept as logarithms and peak at zero: constants cancel when weights are normalised. With
+A product kernel over the columns of a Markov pillow weights the training rows (Racine and Li 2004).
+Kernels are computed as logarithms with the maximum zero, since constants cancel in weights. With
 ``u = (x - x') / h``:
 
 ========================  =========================================================================
@@ -17,7 +17,7 @@ Kernels are kept as logarithms and peak at zero: constants cancel when weights a
 ``wang_ryzin``            ordered; :math:`\log(\lambda^{|x-x'|}/2)` where not equal
 ========================  =========================================================================
 
-The last two read :math:`\lambda` where the others read ``h``.
+The bandwidth of the last two is :math:`\lambda` rather than ``h``.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _CANONICAL = {
 
 
 def kernel_id(name: str) -> int:
-    """Position of a kernel in :data:`KERNELS`, as compiled programs name it."""
+    """Return the position of a kernel in :data:`KERNELS`, its number in compiled programs."""
     return KERNELS.index(name)
 
 
@@ -115,10 +115,10 @@ _BRANCHES = (
 
 
 def comparable(x: NDArray, kernel: str, at: NDArray | None = None) -> NDArray:
-    """Values whose differences single precision keeps: what a kernel sees of a column.
+    """Transform a column so that single precision keeps the differences between its values.
 
-    Centred, or where equality is all that counts, positions among the sorted values (-1 for a value
-    that is not among them): whole numbers past 2**24 are no longer told apart in single precision.
+    Values are centred. For kernels that only test equality they become positions among the sorted
+    values (-1 if not among them), since single precision confuses whole numbers above 2**24.
 
     Parameters
     ----------
@@ -140,15 +140,15 @@ def comparable(x: NDArray, kernel: str, at: NDArray | None = None) -> NDArray:
 
 
 def log_kernel(kind: Array, difference: Array, bandwidth: Array, levels: Array) -> Array:
-    """Logarithm of a kernel, zero at its peak.
+    """Compute the logarithm of a kernel, which is zero at its peak.
 
     Parameters
     ----------
     kind
         Position in :data:`KERNELS` (scalar).
     difference, bandwidth
-        ``x - x'`` in the units of the column, and its bandwidth, broadcasting together. A bandwidth
-        of zero (a column that does not vary) lets equal values match only.
+        ``x - x'`` in the units of the column, and its bandwidth, broadcasting together. With a
+        bandwidth of zero (a constant column) only equal values match.
     levels
         Number of levels, for ``aitchison_aitken``.
     """
@@ -167,7 +167,7 @@ _LOG_INTEGRAL = np.log(
 
 
 def log_integral(kind: int, bandwidth: float, levels: float) -> float:
-    r"""Logarithm of the integral (sum over levels) of the kernel: turns it into a density."""
+    r"""Compute the log integral (or sum over levels) of a kernel, which makes it a density."""
     name = KERNELS[kind]
     if name in CONTINUOUS:
         return float(_LOG_INTEGRAL[kind] + np.log(bandwidth))
@@ -179,7 +179,7 @@ def log_integral(kind: int, bandwidth: float, levels: float) -> float:
 
 
 def scale_of(x: NDArray, rule: str) -> float:
-    """Spread of a column: ``min(sd, IQR / 1.349)``, or the median absolute deviation."""
+    """Estimate the spread of a column: ``min(sd, IQR / 1.349)``, or for ``"robust"`` the MAD."""
     deviation = float(np.std(x, ddof=1))
     if rule == "robust":
         spread = float(np.median(np.abs(x - np.median(x)))) * _NORMAL_MAD
@@ -188,22 +188,22 @@ def scale_of(x: NDArray, rule: str) -> float:
     return min(deviation, spread) if spread > 0 else deviation
 
 
-def greatest_bandwidth(kernel: str, levels: float) -> float:
-    """Bandwidth past which a kernel no longer peaks at equal values; 0.99 for Wang-van Ryzin."""
+def largest_bandwidth(kernel: str, levels: float) -> float:
+    """Return the largest bandwidth at which a kernel peaks at equal values (0.99: Wang-van Ryzin)."""
     if kernel == "aitchison_aitken":
         return (levels - 1.0) / levels
     return 0.99 if kernel == "wang_ryzin" else np.inf
 
 
 def bandwidth_of(x: NDArray, kernel: str, rule: str, *, neighbours: int | None = None) -> NDArray:
-    r"""Bandwidth of a column by a rule of thumb, whatever the number of conditioning columns.
+    r"""Choose the bandwidth of a column by a rule of thumb.
 
     ``normal_reference`` is :math:`1.0592 \min(\mathrm{sd}, \mathrm{IQR}/1.349)\, n^{-1/5}`;
-    ``silverman`` has 0.9 in its place; ``robust`` reads the spread off the median absolute
-    deviation, for tables with outliers; ``nearest`` gives every row the distance to its k-th
-    nearest value (``k = sqrt(n)`` by default). Kernels other than the Gaussian get the bandwidth
-    that smooths as much (Marron and Nolan 1988). Aitchison-Aitken and Wang-van Ryzin kernels get
-    ``lambda = n**(-2/5)``, the rate of Li and Racine (2007, chapter 4).
+    ``silverman`` has the factor 0.9; ``robust`` uses the median absolute deviation, for tables with
+    outliers; ``nearest`` gives every row the distance to its k-th nearest value (``k = sqrt(n)`` by
+    default). Kernels other than the Gaussian get the bandwidth of equal smoothing (Marron and Nolan
+    1988). Aitchison-Aitken and Wang-van Ryzin kernels get ``lambda = n**(-2/5)``, the rate of Li
+    and Racine (2007, chapter 4). The number of conditioning columns is not taken into account.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def bandwidth_of(x: NDArray, kernel: str, rule: str, *, neighbours: int | None =
     if kernel == "indicator":
         return np.zeros(n)
     if kernel in DISCRETE:
-        return np.full(n, min(n**-0.4, greatest_bandwidth(kernel, len(np.unique(x)))))
+        return np.full(n, min(n**-0.4, largest_bandwidth(kernel, len(np.unique(x)))))
     if rule == "nearest":
         k = min(neighbours or max(2, round(np.sqrt(n))), n - 1)
         return np.partition(np.abs(x[:, None] - x[None, :]), k, axis=1)[:, k]
@@ -236,7 +236,7 @@ def bandwidth_of(x: NDArray, kernel: str, rule: str, *, neighbours: int | None =
 
 
 def log_kernel_host(name: str, difference: NDArray, bandwidth: Any, levels: float) -> NDArray:
-    """:func:`log_kernel` in NumPy, for small tables: eager JAX would compile every shape."""
+    """Compute :func:`log_kernel` in NumPy, for small tables: JAX would compile every shape."""
     exact = difference == 0.0
     if name == "indicator":
         return np.where(exact, 0.0, -np.inf)

@@ -1,4 +1,4 @@
-"""A model's table as augmentation sees it: columns to compare rows by, and what fits together."""
+"""The table of a model for augmentation: features for kernel similarity, and checks."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ NDArray = np.ndarray[Any, Any]
 def feature_frames(
     structure: Structure, arrays: ModelArrays, season: str, target: str
 ) -> list[pd.DataFrame]:
-    """What rows are compared by, a table a geo, in scaled units.
+    """Build the features used for kernel similarity, one table per geo, in scaled units.
 
-    Channels are adstocked with the kernels at the prior medians of their parameters. The calendar
-    is the time from 0 to 1, the Fourier columns and the events, named ``season[...]``. Columns of
-    0 and 1 are integers, which match exactly or not at all.
+    Channels are adstocked at the prior medians of their parameters. The calendar consists of time
+    from 0 to 1, the Fourier columns and the events, with names ``season[...]``. Binary columns are
+    integers, which have to match exactly.
     """
     medians = {
         p.site: np.array([prior.median for prior in p.priors]) for p in structure.media.parameters
@@ -61,7 +61,7 @@ def _is_binary(x: NDArray) -> bool:
 
 
 def by_column(bandwidth: Bandwidth, season: str, block: Sequence[str]) -> Bandwidth:
-    """Bandwidths by column, where the calendar's may have been given by its name."""
+    """Expand a bandwidth given for the calendar to the columns of its block."""
     if not isinstance(bandwidth, Mapping) or season not in bandwidth:
         return bandwidth
     rest = {name: value for name, value in bandwidth.items() if name != season}
@@ -71,7 +71,7 @@ def by_column(bandwidth: Bandwidth, season: str, block: Sequence[str]) -> Bandwi
 def check_augmentation(
     settings: CausalDA, structure: Structure, data: MMMData, target: str
 ) -> list[Finding]:
-    """List everything about settings, model and table that does not fit together."""
+    """List every conflict between settings, model and table."""
     found: list[Finding] = []
 
     def report(check: str, message: str, remedy: str, column: str | None = None) -> None:
@@ -83,8 +83,8 @@ def check_augmentation(
     for name in dict.fromkeys(name for name in known if known.count(name) > 1):
         report(
             "shared_name",
-            f"{name!r} names more than one of channels, controls, target and season.",
-            "Rename one of them; the calendar's node is set by season=.",
+            f"{name!r} is the name of two of channels, controls, target and season.",
+            "Rename one of them; season= sets the name of the calendar's node.",
             name,
         )
     for part, names in parts.items():
@@ -101,28 +101,28 @@ def check_augmentation(
         if name not in known:
             report(
                 "unknown_node",
-                f"The graph's {name!r} is no channel, control or target of the model.",
+                f"The node {name!r} of the graph is not a channel, control or target of the model.",
                 f"Known: {listing(known, 12)}.{nearest(name, known)}",
                 name,
             )
     if not structure.media.adstock_first:
         report(
             "saturation_first",
-            "Rows cannot be appended where saturation comes first: the effect of a row needs the "
-            "whole series of exposure before it.",
+            "Augmentation requires adstock before saturation: otherwise the effect of a row depends "
+            "on the whole series of exposure before it.",
             'Set media.order = "adstock_first".',
         )
     for name in settings.estimator if isinstance(settings.estimator, Mapping) else ():
         if name not in known:
             hint = f"Known: {listing(known, 12)}.{nearest(name, known)}"
-            report("unknown_variable", f"There is no {name!r} to estimate.", hint, name)
+            report("unknown_variable", f"estimator= has the unknown variable {name!r}.", hint, name)
     for name, why in needs_donors(settings, structure, data, target).items():
         own = settings.estimator_of(name, target)
         if own not in DONATING:
             report(
                 "needs_donors",
-                f"{name!r} takes the values of observed rows ({why}), but estimator {own!r} makes "
-                "new ones.",
+                f"{name!r} must copy values of observed rows ({why}), but estimator {own!r} draws "
+                "new values.",
                 f"Use {' or '.join(map(repr, DONATING))} for it, e.g. "
                 f"estimator={{{target!r}: {own!r}}} for the target alone.",
                 name,
@@ -133,13 +133,13 @@ def check_augmentation(
 def needs_donors(
     settings: CausalDA, structure: Structure, data: MMMData, target: str
 ) -> dict[str, str]:
-    """Name the variables whose values have to be those of an observed row, and why."""
-    result = dict.fromkeys(structure.channels, "a channel lends its weeks of carry-over")
-    result[settings.season] = "the calendar moves as a whole"
+    """List the variables whose values must be copied from an observed row, with the reason."""
+    result = dict.fromkeys(structure.channels, "a channel copies its weeks of carry-over")
+    result[settings.season] = "the calendar is copied as a whole"
     for position, name in enumerate(structure.controls):
         if _is_binary(data.ds["controls"].values[..., position]):
-            result[name] = "it is 0 or 1"
+            result[name] = "it is binary"
     whole = structure.spec.likelihood.link == "count"
     if whole and settings.estimator_of(target, target) != MODEL:
-        result[target] = "counts are whole"
+        result[target] = "counts are whole numbers"
     return result

@@ -1,13 +1,13 @@
-r"""Outcomes of augmented rows from the model itself, restricted to what the graph says causes them.
+r"""Outcomes of augmented rows from the model itself, restricted to the target's Markov pillow.
 
-Kernels and smooth regressions know nothing of adstock, saturation or positive effects, and with few
-collinear weeks they blur what the channels do apart. The media-mix model is a far better estimate
-of :math:`P(\mathrm{target} \mid \mathrm{pillow})`: it is fitted with the channels and controls in
-the target's Markov pillow alone, and each augmented row takes its outcome from another draw of the
-posterior predictive, so that what is not known of the parameters stays in the augmented rows.
+Kernels and smooth regressions ignore adstock, saturation and positive effects, and with few
+collinear weeks they blur the effects of single channels. The media-mix model is a far better
+estimate of :math:`P(\mathrm{target} \mid \mathrm{pillow})`. It is fitted with only the channels and
+controls in the target's Markov pillow, and each augmented row takes its outcome from a different
+draw of the posterior predictive, so that the augmented rows carry the uncertainty of the
+parameters.
 
-The target has to be the last variable in the order of visiting: nothing may be drawn given an
-outcome that is replaced afterwards.
+The target must be drawn last: no variable may be drawn given an outcome that is replaced later.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from mmm_bayes.runtime.findings import Finding, listing
 NDArray = np.ndarray[Any, Any]
 
 MODEL = "model"
-_DRAWS = 200  # posterior draws that outcomes come from, one a row in turn
+_DRAWS = 200  # posterior draws that the rows take their outcomes from, in turn
 _ITERATIONS = 500
 
 
 def check_model_outcomes(
     pillow: tuple[str, ...], order: tuple[str, ...], channels: tuple[str, ...], target: str
 ) -> list[Finding]:
-    """Say what keeps the model from giving the outcomes."""
+    """List the reasons why the model cannot draw the outcomes."""
     found = []
     if order[-1] != target:
         after = order[order.index(target) + 1 :]
@@ -48,8 +48,9 @@ def check_model_outcomes(
             Finding(
                 "target_not_last",
                 "error",
-                f"Outcomes come from the model, but {listing(after)} are drawn after {target!r}.",
-                f"Give an order= that ends with {target!r}, or, where it has effects in the graph, "
+                f"Outcomes drawn from the model require that {target!r} comes last, but "
+                f"{listing(after)} are drawn after it.",
+                f"Give an order= that ends with {target!r}, or, if it has effects in the graph, "
                 f"estimator={{{target!r}: 'kernel'}}.",
                 target,
             )
@@ -59,8 +60,8 @@ def check_model_outcomes(
             Finding(
                 "no_channel",
                 "error",
-                f"The graph has no channel that {target!r} depends on.",
-                f"Add the edges, or use estimator={{{target!r}: 'kernel'}}.",
+                f"{target!r} does not depend on any channel in the graph.",
+                f"Add edges from channels, or use estimator={{{target!r}: 'kernel'}}.",
                 target,
             )
         )
@@ -70,7 +71,7 @@ def check_model_outcomes(
 def restricted(
     spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]
 ) -> tuple[ModelSpec, MMMData]:
-    """Keep the channels and controls of a pillow, in a model and its table."""
+    """Restrict a model and its table to the channels and controls of a pillow."""
     channels = [name for name in data.channels if name in pillow]
     controls = [name for name in data.controls if name in pillow]
     own = {name: part for name, part in spec.channels.items() if name in channels}
@@ -82,9 +83,9 @@ def restricted(
 
 
 def with_exclusions(spec: ModelSpec, data: MMMData, pillow: tuple[str, ...]) -> ModelSpec:
-    """Take the effects of channels and controls outside a pillow out of a model.
+    """Remove the effects of channels and controls outside a pillow from a model.
 
-    Their coefficients are the constant zero.
+    Their coefficients become the constant zero.
     """
     zero = PriorSpec(dist="constant", value=0.0)
     own = dict(spec.channels)
@@ -104,18 +105,18 @@ def draw_outcomes(
     pillow: tuple[str, ...],
     rows: AddedRows,
 ) -> NDArray:
-    """Draw outcomes (geo, row), scaled, for rows to be added to a model's table.
+    """Draw scaled outcomes (geo, row) for rows to be added to the table of a model.
 
     Parameters
     ----------
     rng_key
         Random key.
     structure, data
-        The whole model and its table.
+        The full model and its table.
     pillow
         Variables that the target depends on.
     rows
-        The rows, for the whole model; their targets are not read.
+        The rows, for the full model; their targets are ignored.
     """
     spec, smaller = restricted(structure.spec, data, pillow)
     own = mmm.structure_of(spec, smaller.channels, smaller.controls, smaller.n_geos)

@@ -1,22 +1,21 @@
-r"""Causal data augmentation of a media-mix model: rows that a graph implies, and their powers.
+r"""Causal data augmentation of a media-mix model: rows that follow a graph, and their weights.
 
 A graph over channels, controls and the target factorises their joint distribution, and augmented
-rows are drawn from that factorisation (Teshima and Sugiyama 2021; Poinsot and Leite 2023):
-dependencies that the graph does not have are broken up. The model is then fitted to observed and
-augmented rows together, each with a power of its likelihood,
+rows are drawn from that factorisation (Teshima and Sugiyama 2021; Poinsot and Leite 2023), which
+removes dependencies that the graph does not have. The model is then fitted to observed and
+augmented rows together, each with a likelihood weight,
 
 .. math:: \log L = \sum_i p_i \log f(y_i \mid \mathrm{row}_i),
 
-and everything a plan is made from is computed of observed rows.
+and all results are computed from observed rows.
 
-**What is assumed.** Rows of a time series are not exchangeable. Given the calendar (trend,
-seasonality and events, which move together as one variable, ``season``) and the variables that the
-graph names, they are taken to be. The calendar causes every variable unless the graph says
-otherwise.
+**Assumption.** Rows of a time series are not exchangeable. They are assumed to be exchangeable
+given the calendar (trend, seasonality and events, copied together as one variable, ``season``) and
+the variables of the graph. The calendar causes every variable unless the graph says otherwise.
 
-**Powers.** Observed and augmented rows share the likelihood by the mixture, such that neither an
-outcome nor a direction of the coefficients counts for more than was observed
-(:mod:`mmm_bayes.augmentation.powers`).
+**Likelihood weights.** The mixture divides the likelihood between observed and augmented rows such
+that neither an outcome nor a direction of the coefficients counts for more than was observed
+(:mod:`mmm_bayes.augmentation.likelihood_weights`).
 """
 
 from __future__ import annotations
@@ -44,16 +43,17 @@ from mmm_bayes.augmentation.model_outcomes import (
     draw_outcomes,
     with_exclusions,
 )
-from mmm_bayes.augmentation.powers import (
+from mmm_bayes.augmentation.likelihood_weights import (
     TOLERANCE,
-    greatest_mixture,
     information_ratio,
-    tempered_powers,
+    largest_mixture,
+    likelihood_weights,
 )
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.deprecation import warn_deprecated
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 
 if TYPE_CHECKING:
@@ -64,40 +64,40 @@ __all__ = ["CausalDA", "MMMAugmentation", "augment_mmm"]
 NDArray = np.ndarray[Any, Any]
 
 _EXCHANGEABLE = (
-    "Given {season} (trend, seasonality, events) and the variables above, rows are taken to be "
-    "exchangeable over time; weekly rows are not without it."
+    "Rows are exchangeable over time given {season} (trend, seasonality, events) and the variables "
+    "above; without {season} weekly rows are not."
 )
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class MMMAugmentation:
-    """Augmented rows of a model's table; ``M`` rows a geo, filled up with rows of weight zero.
+    """Augmented rows of a model's table: ``M`` rows per geo, padded with rows of weight zero.
 
     Attributes
     ----------
     settings
-        With the graph as it was used: the calendar is a node.
+        The settings, with the calendar as a node of the graph.
     season_added
-        Whether the graph was given without the calendar.
+        Whether the calendar was added to the graph.
     target
         Name of the target's node.
     donors
-        Position in time of the row each variable came from (geo, row, node); -1 where no row holds
-        the value.
+        Position in time of the row that each variable was copied from (geo, row, node); -1 if the
+        value is not a copy.
     values
         Target and controls (geo, row, variable) in scaled units.
     weights
-        Of the augmentation (geo, row).
+        Weights of the augmentation (geo, row).
     information
-        Information about the best-known direction of the coefficients, augmented over observed
-        rows; what :mod:`mmm_bayes.augmentation.powers` calls rho.
+        Largest ratio, over directions of the coefficients, of the information in augmented rows to
+        that in observed rows; rho in :mod:`mmm_bayes.augmentation.likelihood_weights`.
     mixture
-        Share of the likelihood that augmented rows have.
-    power
-        Of the likelihood (geo, date + row), observed rows first.
+        Share of the likelihood given to augmented rows.
+    likelihood_weight
+        Likelihood weights (geo, date + row), observed rows first.
     mass, ess
-        Probability that the rows of each geo hold, and Kish's number of them (geo,).
+        Total weight and Kish's effective number of the augmented rows of each geo (geo,).
     """
 
     settings: CausalDA
@@ -108,22 +108,34 @@ class MMMAugmentation:
     weights: xr.DataArray
     information: float
     mixture: float
-    power: NDArray
+    likelihood_weight: NDArray
     mass: xr.DataArray
     ess: xr.DataArray
 
     @property
     def n_dates(self) -> int:
-        """Observed rows a geo."""
-        return self.power.shape[1] - self.weights.sizes["row"]
+        """Number of observed rows per geo."""
+        return self.likelihood_weight.shape[1] - self.weights.sizes["row"]
+
+    @property
+    def effective_rows(self) -> float:
+        """Effective number of rows in the likelihood: the sum of all likelihood weights."""
+        return float(self.likelihood_weight.sum())
+
+    @property
+    def power(self) -> NDArray:
+        """Deprecated name of :attr:`likelihood_weight`."""
+        warn_deprecated("MMMAugmentation.power", "MMMAugmentation.likelihood_weight")
+        return self.likelihood_weight
 
     @property
     def total_power(self) -> float:
-        """Number of rows that the likelihood counts for."""
-        return float(self.power.sum())
+        """Deprecated name of :attr:`effective_rows`."""
+        warn_deprecated("MMMAugmentation.total_power", "MMMAugmentation.effective_rows")
+        return self.effective_rows
 
     def added_rows(self, structure: Structure) -> AddedRows:
-        """What to append to the arrays of the model."""
+        """Build the rows to append to the arrays of the model."""
         positions = self.donors.transpose("node", "geo", "row")
         controls = self.values.sel(variable=list(structure.controls))
         return AddedRows(
@@ -134,16 +146,16 @@ class MMMAugmentation:
         )
 
     def with_outcomes(self, outcomes: NDArray) -> MMMAugmentation:
-        """Replace the outcomes by values (geo, row), scaled, that no row holds."""
+        """Replace the outcomes by new scaled values (geo, row), which are not copies."""
         donors, values = self.donors.copy(), self.values.copy()
         donors.loc[{"node": self.target}] = -1
         values.loc[{"variable": self.target}] = outcomes
         places = np.full(self.weights.shape, -1)
-        power = tempered_powers(self.weights.values, places, self.n_dates, self.mixture)
-        return replace(self, donors=donors, values=values, power=power)
+        weight = likelihood_weights(self.weights.values, places, self.n_dates, self.mixture)
+        return replace(self, donors=donors, values=values, likelihood_weight=weight)
 
     def summary(self) -> str:
-        """What was done and what it assumes, as text."""
+        """Describe the augmentation and its assumptions as text."""
         settings, geos = self.settings, self.weights.sizes["geo"]
         order = settings.graph.topological_factorization(settings.order)
         observed = geos * self.n_dates
@@ -155,40 +167,41 @@ class MMMAugmentation:
             f"observed ones, method {settings.method!r}.",
             "Factorisation:",
             *(f"  {name} given {listing(pillow, 99) or 'nothing'}" for name, pillow in order),
-            "Assumed:",
-            "  Each variable depends on the earlier ones through those above alone.",
+            "Assumptions:",
+            "  Each variable depends on earlier ones only through its variables above.",
             "  " + _EXCHANGEABLE.format(season=repr(settings.season)),
         ]
         if settings.exclusions and outside:
             lines.append(f"  No effect on {self.target!r}: {listing(outside, 99)}.")
         if self.season_added:
             lines.append(
-                f"  The graph has no {settings.season!r}: it was added as a cause of every "
+                f"  {settings.season!r} was not in the graph and was added as a cause of every "
                 "variable."
             )
         lines += [
-            "  A channel's week stands for all weeks before it that still work; weeks are matched "
-            "on adstock at its prior median.",
-            f"Likelihood: {self._share()} on augmented rows; counts for "
-            f"{self.total_power:.1f} of {observed} observed rows (Kish, by observed outcome).",
-            f"Mass kept: {float(self.mass.min()):.3g} to {float(self.mass.max()):.3g} a geo; "
-            f"effective augmented rows {float(self.ess.min()):.1f} to {float(self.ess.max()):.1f}.",
+            "  A week of a channel represents its carry-over from earlier weeks too; weeks are "
+            "matched on adstocked exposure at the prior median.",
+            f"Likelihood: {self._share()} on augmented rows; its effective number of rows is "
+            f"{self.effective_rows:.1f} for {observed} observed rows (Kish, by observed outcome).",
+            f"Probability kept: {float(self.mass.min()):.3g} to {float(self.mass.max()):.3g} per "
+            f"geo; effective augmented rows {float(self.ess.min()):.1f} to "
+            f"{float(self.ess.max()):.1f}.",
         ]
         return "\n".join(lines)
 
     def _share(self) -> str:
-        """Share of augmented rows, and why it is what it is."""
+        """Describe the share of augmented rows and the reason for it."""
         narrow = (1.0 - (1.0 + self.mixture * (self.information - 1.0)) ** -0.5) * 100.0
         share = f"{100.0 * self.mixture:.2g}%"
         if self.settings.mixture is None:
-            told = f"{self.information:.3g} times what observed ones tell"
-            return f"{share} (their design would tell {told} of one direction)"
+            ratio = f"{self.information:.3g} times the information of observed rows"
+            return f"{share} (in full they would claim {ratio} on one direction)"
         if self.mixture * (self.information - 1.0) <= TOLERANCE:
             return share
         return f"{share} (as set; intervals may be up to {narrow:.0f}% too narrow)"
 
     def to_json(self) -> str:
-        """Settings, graph and numbers, as kept with a fit."""
+        """Serialise settings, graph and summary numbers, to be saved with a fit."""
         record = {
             "settings": self.settings.to_dict(),
             "season_added": self.season_added,
@@ -198,7 +211,7 @@ class MMMAugmentation:
             "ess": self.ess.values.tolist(),
             "mixture": self.mixture,
             "information": self.information,
-            "total_power": self.total_power,
+            "effective_rows": self.effective_rows,
             "summary": self.summary(),
         }
         return json.dumps(record, default=float)  # NumPy numbers among the settings
@@ -218,7 +231,7 @@ def augment_mmm(
     rng_key
         Random key.
     settings
-        What to do.
+        Settings of the augmentation.
     structure, arrays, data
         The model, its training arrays and its table.
 
@@ -229,7 +242,7 @@ def augment_mmm(
     Raises
     ------
     DataError
-        With everything about graph, settings, model and table that does not fit together.
+        Listing every conflict between graph, settings, model and table.
     """
     from mmm_bayes.augmentation.augment import admgda
 
@@ -269,7 +282,7 @@ def augment_mmm(
         )
     empty = [geo for geo, part in zip(data.geos, parts, strict=True) if not part.mass > 0]
     if empty:
-        message = f"The augmentation left no row of {listing(empty)}."
+        message = f"The augmentation has no rows for {listing(empty)}."
         remedy = "Use method='sample', or a larger bandwidth_scale."
         raise DataError([Finding("empty", "error", message, remedy)], "the augmentation")
     copied = needs_donors(complete, structure, data, target)
@@ -309,14 +322,14 @@ def excluding(settings: CausalDA, structure: Structure, data: MMMData) -> ModelS
 
 
 def _pillow_of_target(settings: CausalDA, target: str) -> tuple[CausalDA, tuple[str, ...]]:
-    """Complete the settings, and find what the target is conditioned on."""
+    """Complete the settings, and find the target's Markov pillow."""
     complete = _ending_with(target, settings.completed())
     order = complete.order or complete.graph.topological_order()
     return complete, complete.graph.markov_pillow(target, order)
 
 
 def _ending_with(target: str, settings: CausalDA) -> CausalDA:
-    """Visit the target last where its place in the order is free."""
+    """Draw the target last if the graph leaves its position in the order free."""
     if settings.order is not None or settings.graph.children(target):
         return settings
     order = [name for name in settings.graph.topological_order() if name != target]
@@ -324,7 +337,7 @@ def _ending_with(target: str, settings: CausalDA) -> CausalDA:
 
 
 def _values(part: AugmentedData, frame: pd.DataFrame, copied: Container[str]) -> pd.DataFrame:
-    """Drawn values; those of variables that only copy are the donors', without any jitter."""
+    """Return drawn values; variables that must copy get those of the donors, without jitter."""
     position = {name: k for k, name in enumerate(part.nodes)}
     own = [name for name in frame.columns if name in copied and name in position]
     return part.frame.assign(
@@ -339,7 +352,7 @@ def _design(
     columns: Sequence[str],
     block: Sequence[str],
 ) -> NDArray:
-    """Columns of augmented rows (row, column): the calendar's move with the week they come from."""
+    """Build the design (row, column) of augmented rows, with the calendar of their week."""
     season = [k for k, name in enumerate(part.nodes) if name not in frame.columns]
     weeks = part.row_index[:, season[0]]
     drawn = values.assign(**{name: frame[name].to_numpy()[weeks] for name in block})
@@ -355,7 +368,7 @@ def _joined(
     frames: Sequence[pd.DataFrame],
     ratio: float,
 ) -> MMMAugmentation:
-    """Stack the geos; shorter ones are filled up with rows of weight zero."""
+    """Stack the geos, padding shorter ones with rows of weight zero."""
     nodes, most, n = list(parts[0].nodes), max(len(part) for part in parts), data.n_dates
     target = variables[0]
     donors = np.zeros((len(parts), most, len(nodes)), np.int32)
@@ -366,7 +379,7 @@ def _joined(
         values[g, : len(part)] = frame[list(variables)].to_numpy(float)
         weights[g, : len(part)] = part.weights
     outcomes = donors[:, :, nodes.index(target)]
-    mixture = greatest_mixture(ratio) if settings.mixture is None else settings.mixture
+    mixture = largest_mixture(ratio) if settings.mixture is None else settings.mixture
     geo = {"geo": data.geos}
     dims = ("geo", "row")
     return MMMAugmentation(
@@ -378,7 +391,7 @@ def _joined(
         weights=xr.DataArray(weights, geo, dims),
         information=ratio,
         mixture=mixture,
-        power=tempered_powers(weights, outcomes, n, mixture),
+        likelihood_weight=likelihood_weights(weights, outcomes, n, mixture),
         mass=xr.DataArray([part.mass for part in parts], geo, ("geo",)),
         ess=xr.DataArray([part.ess for part in parts], geo, ("geo",)),
     )

@@ -1,10 +1,10 @@
 r"""The tree of ADMGDA with unbiased pruning (Fearnhead and Clifford 2003).
 
 A threshold drops small weights, and with several roots all weights are small. Here, when more than
-``N`` rows are alive, a level ``c`` is chosen with :math:`\sum_i \min(w_i / c, 1) = N`: weights
-above it are kept exactly, any other row survives :math:`w_i / c` times on average and then weighs
-``c``. Expectations are those of the whole tree, and of all unbiased schemes that keep ``N`` rows
-this one has the least variance of the weights.
+``N`` rows are alive, a level ``c`` is chosen such that :math:`\sum_i \min(w_i / c, 1) = N`. Rows
+with larger weights are kept unchanged; any other row survives :math:`w_i / c` times on average, with
+weight ``c``. Expectations equal those of the full tree, and among all unbiased schemes that keep
+``N`` rows this one has the smallest variance of the weights.
 
 References
 ----------
@@ -37,9 +37,10 @@ _BLOCK_ELEMENTS = 1 << 22
 
 
 def level_of(log_weights: Array, count: Array | int) -> Array:
-    r"""Log of the level ``c`` with :math:`\sum_i \min(w_i / c, 1)` = ``count``; ``-inf`` if few.
+    r"""Compute the log of the level ``c`` with :math:`\sum_i \min(w_i / c, 1)` = ``count``.
 
-    The sum falls in ``c``; it is found by bisection of ``log c``.
+    The sum decreases in ``c``, so bisection of ``log c`` finds it. The result is ``-inf`` if at most
+    ``count`` rows are alive.
     """
     alive = jnp.isfinite(log_weights)
     top = jnp.max(log_weights)
@@ -61,7 +62,7 @@ def level_of(log_weights: Array, count: Array | int) -> Array:
 def resample_step(
     rng_key: Array, problem: Problem, node: Array, donors: Array, log_weights: Array, count: Array
 ) -> tuple[Array, Array]:
-    """Visit one variable: from rows (V, R) with log weights to at most ``count <= R`` of them."""
+    """Extend rows (V, R) with log weights by one variable, and prune to ``count <= R`` rows."""
     rows, n = donors.shape[1], problem.valid.shape[0]
     block = max(1, min(rows, _BLOCK_ELEMENTS // n))
     block = 1 << (block.bit_length() - 1)
@@ -73,7 +74,7 @@ def resample_step(
         own = jax.lax.dynamic_slice_in_dim(donors, start, block, 1)
         weights = jax.lax.dynamic_slice_in_dim(log_weights, start, block)
         logs = log_normalise(log_product_kernel(problem, node, own))
-        # Rows that are not there must not become NaN by adding infinities.
+        # Padding rows must not become NaN by adding infinities.
         logs = jnp.where(jnp.isfinite(weights)[:, None], logs, -jnp.inf)
         return logs + jnp.where(jnp.isfinite(weights), weights, 0.0)[:, None]
 
@@ -85,8 +86,8 @@ def resample_step(
     share = jnp.where(few, 0.0, share)
     place = jnp.arange(rows)
     kept = jnp.cumsum(large)
-    # Large weights come first. The rest is resampled by strata, with a uniform of their own: one
-    # for all would pick the same donors for row after row.
+    # Large weights come first. The others are resampled in strata with independent uniforms: a
+    # single uniform would pick the same donors for row after row.
     reached = jnp.cumsum(share)
     points = place - kept[-1] + jax.random.uniform(rng_key, (rows,), share.dtype)
     at_small = jnp.searchsorted(reached, points, side="right")
@@ -100,10 +101,10 @@ def resample_step(
 
 
 def resample_table(rng_key: Array, table: EncodedTable, num_rows: int) -> tuple[NDArray, NDArray]:
-    """Grow a tree of at most ``num_rows`` rows: donors (row, variable) and weights."""
+    """Grow a tree of at most ``num_rows`` rows; return donors (row, variable) and weights."""
     keys = jax.random.split(rng_key, len(table.nodes))
     rows = -(-num_rows // 64) * 64
-    with jax.enable_x64(True):  # cumulative sums over all candidates need the digits
+    with jax.enable_x64(True):  # cumulative sums over all candidates need double precision
         problem = problem_of(table, 1.0, np.float64)
         donors = jnp.zeros((len(table.nodes), rows), jnp.int32)
         weights = jnp.full(rows, -jnp.inf, np.float64).at[0].set(0.0)

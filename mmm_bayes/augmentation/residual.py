@@ -1,10 +1,10 @@
-r"""Causal residual bootstrap: a smooth regression on the pillow, and its residuals resampled.
+r"""Causal residual bootstrap: a smooth regression on the pillow plus a resampled residual.
 
-For additive noise, :math:`X_v = f(\mathrm{pillow}) + \varepsilon`, far fewer rows say what ``f`` is
-than say what the whole conditional distribution is. ``f`` is a Gaussian process with a linear and a
-squared exponential part, its scales chosen by marginal likelihood; residuals are leave-one-out
-ones, so that they are not too small where the regression bends to the data. A residual comes from
-any training row, or with ``locality`` from those near in the pillow, where the noise depends on it.
+For additive noise, :math:`X_v = f(\mathrm{pillow}) + \varepsilon`, ``f`` can be estimated from far
+fewer rows than the full conditional distribution. ``f`` is a Gaussian process with a linear and a
+squared exponential part, whose scales maximise the marginal likelihood. Residuals are leave-one-out
+residuals, which are not too small where the regression overfits. A residual is drawn from all
+training rows, or with ``locality`` from those near in the pillow, for noise that depends on it.
 
 References
 ----------
@@ -35,25 +35,25 @@ from mmm_bayes.augmentation.estimators import (
     log_sum,
 )
 
-_LENGTHS = (0.7, 1.5, 3.0, 6.0)  # of standardised columns, times the root of how many there are
+_LENGTHS = (0.7, 1.5, 3.0, 6.0)  # of standardised columns, times the root of their number
 _LINEAR = (0.0, 0.5)
-_NOISES = np.logspace(-3.5, 1.0, 19)  # noise variance over that of the process
-_SCALES_FROM = 200  # rows that the scales are chosen on
-_INDUCING = 512  # past so many rows the process is seen through so many of them
-_MOST_LEVELS = 12
+_NOISES = np.logspace(-3.5, 1.0, 19)  # noise variance relative to that of the process
+_SCALES_FROM = 200  # rows used to choose the scales
+_INDUCING = 512  # largest number of inducing rows
+_MAX_LEVELS = 12
 _JITTER = 1e-8
-_LEAST_WIDTH = 1e-12  # of a density, where all residuals are the same
+_MIN_WIDTH = 1e-12  # of a density, if all residuals are equal
 
 
 class Features(NamedTuple):
-    """How pillow columns become regressors: standardised numbers, or one column per level."""
+    """Map from pillow columns to regressors: standardised numbers, or one column per level."""
 
     centre: NDArray
     scale: NDArray
     levels: tuple[NDArray | None, ...]
 
     def __call__(self, pillow: NDArray) -> NDArray:
-        """Regressors (row, feature) of pillow values (column, row)."""
+        """Compute regressors (row, feature) from pillow values (column, row)."""
         parts = []
         for x, centre, scale, levels in zip(
             pillow, self.centre, self.scale, self.levels, strict=True
@@ -66,11 +66,11 @@ class Features(NamedTuple):
 
 
 def features_of(pillow: Columns) -> Features:
-    """Choose regressors: categories of few levels get a column each."""
+    """Choose regressors; a category with few levels gets one column per level."""
     levels: list[NDArray | None] = []
     for x, name, continuous in zip(pillow.values, pillow.kernel, pillow.is_continuous, strict=True):
         found = np.unique(x)
-        unordered = not continuous and name != "wang_ryzin" and len(found) <= _MOST_LEVELS
+        unordered = not continuous and name != "wang_ryzin" and len(found) <= _MAX_LEVELS
         levels.append(found if unordered else None)
     scale = pillow.values.std(1)
     return Features(pillow.values.mean(1), np.where(scale > 0, scale, 1.0), tuple(levels))
@@ -89,19 +89,19 @@ class GaussianProcess:
     residuals: NDArray
 
     def predict(self, x: NDArray) -> NDArray:
-        """Mean (row,) at regressors (row, feature)."""
+        """Predict the mean (row,) at regressors (row, feature)."""
         return _covariance(x, self.inputs, self.length, self.linear) @ self.weights + self.mean
 
 
 def _covariance(x: NDArray, z: NDArray, length: float, linear: float) -> NDArray:
-    """Covariance of the process: squared exponential plus linear."""
+    """Compute the covariance of the process: squared exponential plus linear."""
     size = x.shape[1]
     smooth = np.exp(cdist(x, z, "sqeuclidean") * (-0.5 / (length**2 * size)))
     return smooth + (linear / size) * (x @ z.T) if linear else smooth
 
 
 def _evidence(eigenvalues: NDArray, projected: NDArray, rest: float, n: int) -> NDArray:
-    """Log marginal likelihood for each noise, the process's scale at its best."""
+    """Compute the log marginal likelihood for each noise, maximised over the process's scale."""
     total = eigenvalues[:, None] + _NOISES
     missing = n - len(eigenvalues)
     amplitude = (np.sum(projected[:, None] ** 2 / total, 0) + rest / _NOISES) / n
@@ -113,8 +113,8 @@ def _evidence(eigenvalues: NDArray, projected: NDArray, rest: float, n: int) -> 
 def fit_process(x: NDArray, y: NDArray, rng: np.random.Generator) -> GaussianProcess:
     """Fit the regression of ``y`` (n,) on ``x`` (n, feature).
 
-    Scales are chosen on a subset of rows, the noise on all. Past 512 rows the process is that of as
-    many inducing rows (subset of regressors).
+    Scales are chosen on a subset of rows, and the noise on all rows. For more than 512 rows the
+    process uses 512 inducing rows (subset of regressors).
     """
     n = len(y)
     mean = float(y.mean())
@@ -127,7 +127,7 @@ def fit_process(x: NDArray, y: NDArray, rng: np.random.Generator) -> GaussianPro
             evidence = _evidence(np.maximum(values, 0.0), projected, 0.0, len(some)).max()
             if best is None or evidence > best[0]:
                 best = (float(evidence), length, linear)
-    assert best is not None  # there is a grid
+    assert best is not None  # the grid is not empty
     _, length, linear = best
     inputs = x if n <= _INDUCING else x[rng.permutation(n)[:_INDUCING]]
     return _solve(x, y - mean, inputs, length, linear, mean)
@@ -168,10 +168,9 @@ class ResidualConditional:
 
     .. math:: \hat p(x \mid z) = \sum_k w_k(z)\, N\bigl(x - f(z);\; r_k, b^2\bigr),
 
-    with leave-one-out residuals :math:`r_k` and weights equal, or by a product kernel over the
-    pillow whose bandwidths are ``locality`` times those given.
-    A ``width`` of zero draws plain residuals; the density is then that of one normal reference
-    bandwidth, the least smoothing it can be scored at.
+    with leave-one-out residuals :math:`r_k`. Weights are equal, or those of a product kernel over
+    the pillow with ``locality`` times its bandwidths. With a ``width`` of zero residuals are drawn
+    without smoothing, and the density uses a normal reference bandwidth, since it needs some.
     """
 
     features: Features
@@ -196,16 +195,16 @@ class ResidualConditional:
         return Draws(values[None], donors.astype(np.int32))
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
-        """Log density of values given the pillow."""
+        """Compute the log density of values given the pillow."""
         residual = own[0] - self.process.predict(self.features(pillow))
         return self._score(pillow, residual, None)
 
     def leave_one_out(self, rows: NDArray) -> NDArray:
-        """Log density of training rows given all others (scales and residuals of others kept)."""
+        """Compute the log density of training rows given all others, with the scales kept."""
         return self._score(self.pillow.values[:, rows], self.process.residuals[rows], rows)
 
     def _score(self, pillow: NDArray, residual: NDArray, left_out: NDArray | None) -> NDArray:
-        width = max(self.width or residual_width(self.process.residuals), _LEAST_WIDTH)
+        width = max(self.width or residual_width(self.process.residuals), _MIN_WIDTH)
         z = (residual[:, None] - self.process.residuals[None, :]) / width
         logs = -0.5 * z * z - np.log(width * np.sqrt(2.0 * np.pi))
         if np.isinf(self.locality):
@@ -218,10 +217,10 @@ class ResidualConditional:
 
 
 def fit_residual(data: ConditionalData, rng_key: jax.Array) -> Conditional:
-    """Fit :class:`ResidualConditional` with residuals from anywhere.
+    """Fit :class:`ResidualConditional` with residuals drawn from all rows.
 
-    A variable that is discrete, has several columns or an empty pillow has no regression: it gets
-    the kernel estimate.
+    The kernel estimate is returned for a variable that is discrete, has several columns or an empty
+    pillow.
     """
     if not regresses(data):
         return fit_kernel(data, rng_key)
@@ -231,7 +230,7 @@ def fit_residual(data: ConditionalData, rng_key: jax.Array) -> Conditional:
 
 
 def regresses(data: ConditionalData) -> bool:
-    """Whether a variable can be regressed on its pillow."""
+    """Tell whether a variable can be regressed on its pillow."""
     single = len(data.own.values) == 1 and bool(data.own.is_continuous[0])
     return single and len(data.pillow.values) > 0 and np.ptp(data.own.values[0]) > 0
 
@@ -240,14 +239,13 @@ def fit_regression(data: ConditionalData, rng_key: jax.Array) -> tuple[GaussianP
     """Regress a variable on its pillow."""
     features = features_of(data.pillow)
     x = features(data.pillow.values)
-    # Decompositions of a few hundred rows: threads of BLAS that wait for each other on busy cores
-    # make them many times slower.
+    # On busy cores BLAS threads wait for each other, which makes small decompositions far slower.
     with threadpool_limits(1, user_api="blas"):
         return fit_process(x, data.own.values[0], generator(rng_key)), features
 
 
 def residual_width(residuals: NDArray) -> float:
-    """Normal reference bandwidth of residuals."""
+    """Compute the normal reference bandwidth of residuals."""
     from mmm_bayes.augmentation.kernels import bandwidth_of
 
     return float(bandwidth_of(residuals, "gaussian", "normal_reference")[0])

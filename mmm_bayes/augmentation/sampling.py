@@ -1,10 +1,10 @@
-r"""Ancestral sampling from the Markov factorisation: what causal data augmentation is defined as.
+r"""Ancestral sampling from the Markov factorisation, the definition of causal data augmentation.
 
-For each draw the variables are visited in a topological order, and each gets a value from its
-estimated conditional given the values its pillow has in that draw. With the kernel estimator this
-picks donors by their kernel weight: draws have exactly the distribution whose rows ADMGDA
-enumerates, at a cost linear in draws and rows, with no threshold. Rows weigh ``1/M``; a draw that
-comes to a point where no training row matches is lost, as it is in the enumeration.
+Variables are visited in a topological order, and each is drawn from its estimated conditional given
+the drawn values of its pillow. With the kernel estimator this picks donors by their kernel weight:
+draws have exactly the distribution whose rows ADMGDA enumerates, at a cost linear in draws and
+rows, and without a threshold. Each draw has the weight ``1/M``. A draw whose pillow matches no
+training row is lost, as in the enumeration.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 class Sample(NamedTuple):
-    """Draws: donors (draw, variable), values of columns that are no copies, and weights (draw,)."""
+    """Draws: donors (draw, variable), values of columns that are not copies, weights (draw,)."""
 
     row_index: NDArray
     values: Mapping[int, NDArray]
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 def fit_conditionals(
     rng_key: jax.Array, table: EncodedTable, names: Mapping[str, str], smoothing: float
 ) -> list[Conditional]:
-    """Fit an estimator to every variable, by the names given for each."""
+    """Fit to every variable the estimator named for it."""
     keys = jax.random.split(rng_key, len(table.nodes))
     result = []
     for node, name in enumerate(table.nodes):
@@ -47,7 +47,7 @@ def fit_conditionals(
 
 
 def conditional_data(table: EncodedTable, node: int, smoothing: float) -> ConditionalData:
-    """What an estimator of one variable learns from."""
+    """Collect the data for the estimator of one variable."""
     own = columns_of(table, table.members[node])
     return ConditionalData(own, columns_of(table, table.pillow_columns(node)), smoothing)
 

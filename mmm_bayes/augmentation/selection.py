@@ -1,14 +1,13 @@
-r"""Estimators chosen by cross-validated likelihood, a variable at a time.
+r"""Choice of estimators by cross-validated likelihood, one variable at a time.
 
 The log likelihood of the factorisation is a sum over variables, so each variable's conditional can
-be chosen alone. Candidates are scored by the leave-one-out log likelihood
+be chosen separately. Candidates are scored by the leave-one-out log likelihood
 
 .. math:: \sum_i \log \hat p_{-i}(x_{iv} \mid \mathrm{pillow}_{iv})
 
-(Hall, Racine and Li 2004): product kernels of several bandwidths (a wide one ignores the pillow),
-and regressions whose residuals come from near by or from anywhere, each with several amounts of
-smoothing of the value itself. What is scored is what is drawn from: a candidate's draws have the
-density it was scored by.
+(Hall, Racine and Li 2004). They are product kernels with several bandwidths (a wide one ignores the
+pillow), and regressions with residuals from nearby or from all rows, each with several degrees of
+smoothing of the value itself. The draws of a candidate have exactly the density that is scored.
 
 References
 ----------
@@ -47,18 +46,18 @@ _SCORED_ROWS = 160
 
 
 def fit_cross_validated(data: ConditionalData, rng_key: jax.Array) -> Conditional:
-    """Fit the candidate with the greatest leave-one-out likelihood.
+    """Fit the candidate with the highest leave-one-out likelihood.
 
-    The bandwidths given are the centre of those tried.
+    The candidates' bandwidths are multiples of those given.
     """
     scored = candidates(data, rng_key)
     return max(scored, key=lambda pair: pair[0])[1]
 
 
 def fit_cross_validated_kernel(data: ConditionalData, rng_key: jax.Array) -> Conditional:
-    """Fit a kernel estimate, bandwidths scaled by what has the greatest likelihood.
+    """Fit a kernel estimate whose bandwidths are scaled by leave-one-out likelihood.
 
-    Values stay copies of training values (with the smoothing asked for).
+    Values are copies of training values (plus the given smoothing).
     """
     rows = generator(rng_key).permutation(data.own.values.shape[1])[:_SCORED_ROWS]
     _, best = max(_kernel_candidates(data, rows), key=lambda pair: pair[0])
@@ -66,10 +65,10 @@ def fit_cross_validated_kernel(data: ConditionalData, rng_key: jax.Array) -> Con
 
 
 def candidates(data: ConditionalData, rng_key: jax.Array) -> Iterator[tuple[float, Conditional]]:
-    """Mean leave-one-out log likelihoods of all candidates, with the candidates."""
+    """Score all candidates by their mean leave-one-out log likelihood."""
     key_rows, key_fit = jax.random.split(rng_key)
     n = data.own.values.shape[1]
-    # Enough rows to tell candidates apart; the cost is that of rows times rows.
+    # Enough rows to compare candidates; the cost grows with the square of their number.
     rows = generator(key_rows).permutation(n)[:_SCORED_ROWS]
     yield from _kernel_candidates(data, rows)
     if regresses(data):
@@ -94,6 +93,6 @@ def _kernel_candidates(
         weights = log_weights(near, pillow.values[:, rows], left_out=rows)
         for width in widths:
             score = log_sum(weights + logs[width])
-            # A row that no other row can stand for counts as very unlikely, not as impossible.
+            # A row without similar rows counts as very unlikely rather than impossible.
             score = np.maximum(score, -50.0)
             yield float(score.mean()), KernelConditional(own, near, width if varies else 0.0)

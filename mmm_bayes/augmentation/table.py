@@ -260,7 +260,7 @@ def encode(
         [
             np.minimum(
                 _bandwidth_of(x, name, own, bandwidth) * bandwidth_scale,
-                kernels.greatest_bandwidth(own, count),
+                kernels.largest_bandwidth(own, count),
             )
             for x, name, own, count in zip(values, columns, chosen, levels, strict=True)
         ]

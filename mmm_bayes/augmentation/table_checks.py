@@ -169,7 +169,7 @@ def _check_bandwidth(
     for name, value in numbers.items():
         own = kernel.get(str(name)) if isinstance(kernel, Mapping) else None
         if name in names and own in ("aitchison_aitken", "wang_ryzin"):
-            most = kernels.greatest_bandwidth(own, frame[name].nunique())
+            most = kernels.largest_bandwidth(own, frame[name].nunique())
             if not 0 < value <= most:
                 findings.append(
                     Finding(

@@ -204,7 +204,7 @@ def test_bandwidths_of_discrete_kernels_keep_equal_values_on_top(n: int) -> None
     assert bandwidth_of(x, "wang_ryzin", "silverman")[0] == pytest.approx(min(n**-0.4, 0.99))
     assert (bandwidth_of(x, "indicator", "silverman") == 0.0).all()
     for name in ("aitchison_aitken", "wang_ryzin"):
-        top = kernels.greatest_bandwidth(name, levels)
+        top = kernels.largest_bandwidth(name, levels)
         assert (log_kernel_host(name, np.array([0.0, 1.0, 2.0]), top, levels) <= 1e-12).all()
 
 

@@ -27,6 +27,7 @@ from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.model.spec import MEDIA_PRIORS
+from tests.refusals import refused
 
 WEEKS = 48
 PILLOW = ("tv", "search", "price")
@@ -371,14 +372,14 @@ def test_outcomes_have_no_donor_and_replace_those_of_kernels(
 
 
 @pytest.mark.parametrize(("rows", "mixture"), [(6, 0.5), (6, 0.8), (60, 0.5)])
-def test_powers_of_outcomes_of_their_own(
+def test_likelihood_weights_of_new_outcomes(
     augmentation: MMMAugmentation, rows: int, mixture: float
 ) -> None:
     """Kish's number of n observed rows at 1 - mu and of M others at mu n / M, no more than n."""
     few = replace(
         augmentation,
         mixture=mixture,
-        power=augmentation.power[:, : WEEKS + rows],
+        likelihood_weight=augmentation.likelihood_weight[:, : WEEKS + rows],
         **{
             name: getattr(augmentation, name).isel(row=slice(rows))
             for name in ("donors", "values", "weights")
@@ -386,8 +387,9 @@ def test_powers_of_outcomes_of_their_own(
     ).with_outcomes(np.full((1, rows), 0.5))
     assert (few.values.sel(variable="sales") == 0.5).all()
     kish = WEEKS / ((1.0 - mixture) ** 2 + mixture**2 * WEEKS / rows)
-    assert few.total_power == pytest.approx(min(kish, WEEKS))
-    assert few.power[:, WEEKS:].sum() == pytest.approx(mixture * few.total_power)
+    assert few.effective_rows == pytest.approx(min(kish, WEEKS))
+    added = few.likelihood_weight[:, WEEKS:].sum()
+    assert added == pytest.approx(mixture * few.effective_rows)
 
 
 def test_the_target_is_visited_last_where_it_has_no_effects(augmentation: MMMAugmentation) -> None:
@@ -429,7 +431,7 @@ def test_the_record_is_kept_with_the_fit(
 def findings_of(mmm: MMM, settings: CausalDA) -> dict[str, str]:
     with pytest.raises(DataError) as caught:
         mmm.augment(jax.random.key(0), settings)
-    assert "the augmentation of this model" in str(caught.value)
+    assert caught.value.source == "the augmentation of this model"
     return {finding.check: str(finding) for finding in caught.value.findings}
 
 
@@ -443,7 +445,7 @@ SALES_EARLY = ("tv", "search", "price", "sales", "radio", "promo")
 def test_nothing_may_be_drawn_after_the_target(mmm: MMM, settings: CausalDA) -> None:
     found = findings_of(mmm, settings)
     assert list(found) == ["target_not_last"]
-    assert "radio, promo are drawn after 'sales'" in found["target_not_last"]
+    assert "radio, promo" in found["target_not_last"]
     assert "estimator={'sales': 'kernel'}" in found["target_not_last"]
 
 
@@ -457,7 +459,7 @@ def test_kernels_give_outcomes_that_have_effects(mmm: MMM) -> None:
 def test_some_channel_has_to_have_an_effect(mmm: MMM) -> None:
     found = findings_of(mmm, CausalDA(CausalGraph(GRAPH.nodes, [("price", "sales")])))
     assert list(found) == ["no_channel"]
-    assert "no channel that 'sales' depends on" in found["no_channel"]
+    assert "'sales'" in found["no_channel"]
 
 
 def test_both_are_found_at_once(mmm: MMM) -> None:
@@ -469,11 +471,11 @@ def test_the_model_gives_outcomes_alone(mmm: MMM) -> None:
     """Channels lend their weeks; a price does not follow from the model of sales."""
     settings = CausalDA(GRAPH, estimator={"tv": "model"})
     assert list(findings_of(mmm, settings)) == ["needs_donors"]
-    with pytest.raises(DataError, match="no estimator 'model'"):
+    with pytest.raises(DataError, match="'model'"):
         mmm.augment(jax.random.key(0), CausalDA(GRAPH, estimator={"price": "model"}))
 
 
 def test_a_fit_says_what_does_not_fit_before_it_starts(mmm: MMM) -> None:
     graph = CausalGraph(GRAPH.nodes[1:], TO_SALES[1:])
-    with pytest.raises(DataError, match="The channel 'tv' is not in the graph"):
+    with refused("not_in_graph"):
         mmm.fit(jax.random.key(0), augmentation=CausalDA(graph), progress=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import mmm_bayes as mb
 from mmm_bayes.augmentation.kernels import CONTINUOUS, KERNELS, bandwidth_of, log_kernel_host
-from mmm_bayes.augmentation.powers import tempered_powers
+from mmm_bayes.augmentation.likelihood_weights import likelihood_weights
 
 QUICK = settings(max_examples=60, deadline=None, derandomize=True)
 GRAPH = mb.CausalGraph(edges=[("tv", "search"), ("search", "sales")])
@@ -103,10 +103,10 @@ def test_powers_of_weights_that_sum_to_zero() -> None:
     outcomes = np.full((2, 30), -1)
     some = np.random.default_rng(0).random(30)
     for weights in (np.zeros(30), np.full(30, 1e-320), np.eye(30)[0], np.full(30, 1e-200)):
-        powers = tempered_powers(np.stack([weights, some]), outcomes, 10, 0.5)
-        assert np.isfinite(powers).all()
-        assert (powers >= 0).all()
-        assert powers[0].sum() == pytest.approx(powers[1].sum())
+        found = likelihood_weights(np.stack([weights, some]), outcomes, 10, 0.5)
+        assert np.isfinite(found).all()
+        assert (found >= 0).all()
+        assert found[0].sum() == pytest.approx(found[1].sum())
     # Without rows of weight a geo is as observed.
-    powers = tempered_powers(np.zeros((1, 30)), outcomes[:1], 10, 0.5)
-    np.testing.assert_array_equal(powers[0], [1.0] * 10 + [0.0] * 30)
+    found = likelihood_weights(np.zeros((1, 30)), outcomes[:1], 10, 0.5)
+    np.testing.assert_array_equal(found[0], [1.0] * 10 + [0.0] * 30)

@@ -87,9 +87,10 @@ def outputs(network: Network, z: Array) -> tuple[Array, Array, Spline]:
     location, scale = raw[:, 0], 3.0 * jnp.tanh(raw[:, 1] / 3.0)
     widths, heights, slopes = jnp.split(raw[:, 2:], (_BINS, 2 * _BINS), axis=1)
     # The slope is softplus(raw + log(e - 1)) = 1 at zero, and 1 at both ends, where the tails join.
-    inner = _MIN_BIN + (1.0 - _MIN_BIN) * jax.nn.softplus(slopes + np.float32(math.log(math.e -
-    1.0))) slope = jnp.pad(inner, ((0, 0), (1, 1)), constant_values=1.0) return location, scale,
-    Spline(_knots(widths), _knots(heights), slope)
+    inner = jax.nn.softplus(slopes + np.float32(math.log(math.e - 1.0)))
+    inner = _MIN_BIN + (1.0 - _MIN_BIN) * inner
+    slope = jnp.pad(inner, ((0, 0), (1, 1)), constant_values=1.0)
+    return location, scale, Spline(_knots(widths), _knots(heights), slope)
 
 
 def _knots(raw: Array) -> Array:

@@ -189,7 +189,7 @@ def scale_of(x: NDArray, rule: str) -> float:
 
 
 def largest_bandwidth(kernel: str, levels: float) -> float:
-    """Return the largest bandwidth at which a kernel peaks at equal values (0.99: Wang-van Ryzin)."""
+    """Return the largest bandwidth (0.99 for Wang-van Ryzin) with the peak at equal values."""
     if kernel == "aitchison_aitken":
         return (levels - 1.0) / levels
     return 0.99 if kernel == "wang_ryzin" else np.inf

@@ -35,7 +35,7 @@ NDArray = np.ndarray[Any, Any]
 
 MAX_MIXTURE = 0.5
 TOLERANCE = 0.1
-"""Information that augmented rows may add about any direction: 10%, or 5% of an interval's width."""
+"""Information that augmented rows may add about any direction; 10% narrow an interval by 5%."""
 
 
 def shares(weights: NDArray) -> NDArray:

@@ -115,7 +115,8 @@ def check_augmentation(
     for name in settings.estimator if isinstance(settings.estimator, Mapping) else ():
         if name not in known:
             hint = f"Known: {listing(known, 12)}.{nearest(name, known)}"
-            report("unknown_variable", f"estimator= has the unknown variable {name!r}.", hint, name)
+            message = f"estimator= names {name!r}, which is not a variable."
+            report("unknown_variable", message, hint, name)
     for name, why in needs_donors(settings, structure, data, target).items():
         own = settings.estimator_of(name, target)
         if own not in DONATING:

@@ -31,6 +31,12 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.augmentation.causal_da import CausalDA
+from mmm_bayes.augmentation.likelihood_weights import (
+    TOLERANCE,
+    information_ratio,
+    largest_mixture,
+    likelihood_weights,
+)
 from mmm_bayes.augmentation.model_features import (
     by_column,
     check_augmentation,
@@ -42,12 +48,6 @@ from mmm_bayes.augmentation.model_outcomes import (
     check_model_outcomes,
     draw_outcomes,
     with_exclusions,
-)
-from mmm_bayes.augmentation.likelihood_weights import (
-    TOLERANCE,
-    information_ratio,
-    largest_mixture,
-    likelihood_weights,
 )
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.arrays import AddedRows

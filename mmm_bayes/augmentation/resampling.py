@@ -2,9 +2,9 @@ r"""The tree of ADMGDA with unbiased pruning (Fearnhead and Clifford 2003).
 
 A threshold drops small weights, and with several roots all weights are small. Here, when more than
 ``N`` rows are alive, a level ``c`` is chosen such that :math:`\sum_i \min(w_i / c, 1) = N`. Rows
-with larger weights are kept unchanged; any other row survives :math:`w_i / c` times on average, with
-weight ``c``. Expectations equal those of the full tree, and among all unbiased schemes that keep
-``N`` rows this one has the smallest variance of the weights.
+with larger weights are kept unchanged; any other row survives :math:`w_i / c` times on average,
+with weight ``c``. Expectations equal those of the full tree, and among all unbiased schemes that
+keep ``N`` rows this one has the smallest variance of the weights.
 
 References
 ----------
@@ -39,8 +39,8 @@ _BLOCK_ELEMENTS = 1 << 22
 def level_of(log_weights: Array, count: Array | int) -> Array:
     r"""Compute the log of the level ``c`` with :math:`\sum_i \min(w_i / c, 1)` = ``count``.
 
-    The sum decreases in ``c``, so bisection of ``log c`` finds it. The result is ``-inf`` if at most
-    ``count`` rows are alive.
+    The sum decreases in ``c``, so bisection of ``log c`` finds it. The result is ``-inf`` if at
+    most ``count`` rows are alive.
     """
     alive = jnp.isfinite(log_weights)
     top = jnp.max(log_weights)

@@ -108,7 +108,7 @@ def check_augmentation(
     if not structure.media.adstock_first:
         report(
             "saturation_first",
-            "Augmentation requires adstock before saturation: otherwise the effect of a row depends "
+            "Augmentation requires adstock before saturation: otherwise a row's effect depends "
             "on the whole series of exposure before it.",
             'Set media.order = "adstock_first".',
         )

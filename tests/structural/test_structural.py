@@ -67,7 +67,7 @@ def test_every_finding_comes_at_once(simulated: mb.simulate.SimulatedMediation) 
         mb.StructuralMMM(
             simulated.data, graph, specs={"tvv": mb.ModelSpec()}, media=["tv", "price", "radio"]
         )
-    checks = [(finding.check, finding.column) for finding in caught.value.findings]
+    checks = [(finding.check, finding.where) for finding in caught.value.findings]
     assert sorted(checks) == [
         ("media", "price"), ("media", "radio"), ("specs", "tvv"), ("target", "sales"),
         ("unknown_node", "mood"), ("unknown_node", "serch"),
@@ -145,7 +145,7 @@ def test_do_sets_nodes_and_lets_others_follow(fit: mb.StructuralFit) -> None:
     assert set(through.data_vars) == {"tv", "search", "sales"}
     with pytest.raises(mb.errors.DataError) as caught:
         fit.do({"tv": -1.0, "season": 0.0, "search": np.zeros(3)})
-    found_in = {finding.column: finding.message for finding in caught.value.findings}
+    found_in = {finding.where: finding.message for finding in caught.value.findings}
     assert set(found_in) == {"tv", "season", "search"}
     assert "(3,)" in found_in["search"]
     with refused("edge") as caught:

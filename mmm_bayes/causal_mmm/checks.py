@@ -1,4 +1,4 @@
-"""What is wrong with the panels that a CausalMMM is given; every finding at once."""
+"""Checks of the panels and settings of a CausalMMM; every finding at once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mmm_bayes.simulate.shop_panel import duplicated_shops
 
 NDArray = np.ndarray[Any, Any]
 
-_ROWS = 4  # times beside the lags, and times at which every node is there
+_ROWS = 4  # fewest times in addition to the lags, and fewest times with every node observed
 
 
 def training_findings(
     spec: CausalMMMSpec, panel: ShopPanel, validation: ShopPanel | None
 ) -> list[Finding]:
-    """What keeps a model from being trained on a panel."""
+    """List the reasons why a model cannot be trained on a panel."""
     return [
         *_panel_findings(spec, panel),
         *_validation_findings(spec, panel, validation),
@@ -31,26 +31,27 @@ def training_findings(
 
 
 def new_panel_findings(spec: CausalMMMSpec, trained: ShopPanel, panel: ShopPanel) -> list[Finding]:
-    """What keeps a trained model from being used on another panel."""
+    """List the reasons why a trained model cannot be used on another panel."""
     found = []
     for name in ("nodes", "context_names"):
         ours, theirs = getattr(trained, name), getattr(panel, name)
         if ours != theirs:
             message = f"{name} should be {listing(ours, 20)}, but are {listing(theirs, 20)}."
-            found.append(_error(name, message, "Order counts.", name))
+            remedy = "Give the same names in the same order as in training."
+            found.append(_error(name, message, remedy, name))
     if is_weekly(spec, trained) != is_weekly(spec, panel):
         daily = "daily" if is_weekly(spec, trained) else "not daily"
-        message = f"Dates should be {daily}, as those of the panel of training are."
-        remedy = "Give dates of the same steps, or train with weekly=False."
+        message = f"Dates should be {daily}, as in the training panel."
+        remedy = "Give dates with the same step, or train with weekly=False."
         found.append(_error("calendar", message, remedy, "dates"))
     if panel.length < spec.lags + _ROWS:
-        message = f"The panel has {panel.length} times; the model needs {spec.lags + _ROWS}."
-        found.append(_error("too_short", message, "Give more history.", "series"))
+        message = f"The panel has {panel.length} times, but the model needs {spec.lags + _ROWS}."
+        found.append(_error("too_short", message, "Give a longer history.", "series"))
     return found
 
 
 def position(panel: ShopPanel, shop: str) -> int:
-    """Position of a shop.
+    """Return the position of a shop.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def position(panel: ShopPanel, shop: str) -> int:
     """
     if shop not in panel.shops:
         message = f"There is no shop {shop!r}.{nearest(shop, panel.shops)}"
-        found = _error("shop", message, f"Known: {listing(panel.shops, 10)}.", SHOP)
+        found = _error("shop", message, f"The shops are {listing(panel.shops, 10)}.", SHOP)
         raise DataError([found], "the panel of shops")
     return panel.shops.index(shop)
 
@@ -67,17 +68,18 @@ def position(panel: ShopPanel, shop: str) -> int:
 def _panel_findings(spec: CausalMMMSpec, panel: ShopPanel) -> list[Finding]:
     found, least = [], spec.lags + _ROWS
     if panel.length < least:
-        message = f"The panel has {panel.length} times; {spec.lags} lags need {least}."
+        message = f"The panel has {panel.length} times, but {spec.lags} lags need {least}."
         found.append(_error("too_short", message, "Use fewer lags.", "lags"))
     rows = np.isfinite(panel.series).all(-1).sum(1)
     empty = [shop for shop, n in zip(panel.shops, rows, strict=True) if n < _ROWS]
     if empty:
-        message = f"{listing(empty)} have fewer than {_ROWS} times at which every node is observed."
-        remedy = "Leave them out: panel.select([...])."
+        message = f"Fewer than {_ROWS} times have every node observed: {listing(empty)}."
+        remedy = "Leave these shops out: panel.select([...])."
         found.append(_error("too_few_rows", message, remedy, "series"))
     for one, other in duplicated_shops(panel)[:5]:
-        message = f"{one!r} and {other!r} are the same series."
-        found.append(_error("duplicate", message, "Every shop should come once.", "series"))
+        message = f"{one!r} and {other!r} have the same series."
+        remedy = "Keep every shop once: panel.select([...])."
+        found.append(_error("duplicate", message, remedy, "series"))
     return found
 
 
@@ -86,16 +88,16 @@ def _validation_findings(
 ) -> list[Finding]:
     if validation is None:
         return []
-    found = [_of_validation(one) for one in new_panel_findings(spec, panel, validation)]
+    found = [_as_validation(one) for one in new_panel_findings(spec, panel, validation)]
     if validation.nodes == panel.nodes:
         for one, other in duplicated_shops(validation, panel)[:5]:
-            message = f"Validation shop {one!r} repeats {other!r}, which is trained on."
-            remedy = "Validate on shops that are not trained on."
+            message = f"Validation shop {one!r} has the same series as training shop {other!r}."
+            remedy = "Validate on shops that are not in the training panel."
             found.append(_error("duplicate", message, remedy, "validation"))
     return found
 
 
-def _of_validation(finding: Finding) -> Finding:
+def _as_validation(finding: Finding) -> Finding:
     remedy = "Split one panel: panel.select([...])."
     return _error("validation", f"Validation: {finding.message}", remedy, "validation")
 
@@ -107,21 +109,21 @@ def _edge_findings(spec: CausalMMMSpec, nodes: tuple[str, ...]) -> list[Finding]
         for source, target, *_ in getattr(spec, setting):
             named += [(setting, source), (setting, target)]
             if source == target:
-                message = f"{setting} names the edge from {source!r} to itself."
-                remedy = "Every node has its own past; take the edge out."
+                message = f"{setting} has an edge from {source!r} to itself."
+                remedy = "Remove it: every node depends on its own past anyway."
                 found.append(_error("self_edge", message, remedy, setting))
     for setting, name in dict.fromkeys(named):
         if name not in nodes:
-            message = f"{setting} names {name!r}, which is no node of the panel."
-            hint = f"Known: {listing(nodes, 20)}.{nearest(name, nodes)}"
+            message = f"{setting} has {name!r}, which is not a node of the panel."
+            hint = f"The nodes are {listing(nodes, 20)}.{nearest(name, nodes)}"
             found.append(_error("unknown_node", message, hint, setting))
     if both := sorted(set(spec.required) & set(spec.forbidden)):
-        message = f"{listing(both)} are required and forbidden."
-        found.append(_error("contradiction", message, "Take them out of one of the two."))
+        message = f"Edges are both required and forbidden: {listing(both)}."
+        found.append(_error("contradiction", message, "Remove them from one of the two."))
     for _, _, probability in spec.edge_prior:
         if not 0.0 < probability < 1.0:
-            message = f"A probability in edge_prior should be in (0, 1), but is {probability}."
-            remedy = "Use required= or forbidden= for certain edges."
+            message = f"Probabilities in edge_prior should be in (0, 1), but got {probability}."
+            remedy = "For edges that are certain use required= or forbidden=."
             found.append(_error("edge_prior", message, remedy, "edge_prior"))
     return found
 

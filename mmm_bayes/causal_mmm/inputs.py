@@ -1,4 +1,4 @@
-"""From settings and a panel to what the networks of CausalMMM are given."""
+"""Inputs of the networks of CausalMMM, from settings and a panel."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _WEEK = 7
 _ROUNDS = 20
 _PLAIN: Basis = ("saturating",)
 _WITH_SQUARES: Basis = ("saturating", "square")
-_CURVED = 10.0  # standard deviations; chance and saturation had six at most in simulated worlds
+_CURVED = 10.0  # standard deviations; chance and saturation reached six at most in simulations
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What training leaves: networks, the panel they were trained on, and how it went.
+    """A trained model: networks, the panel they were trained on, and the history of training.
 
-    ``spec`` has the settings, with the basis that was chosen where it was left open. ``key`` is
-    that of all later draws; ``kept`` holds the refined edges of the panel once they have been
-    drawn. ``interrupted`` says in words what is missing where the user ended training.
+    ``spec`` has the settings, including the basis if it was chosen in training. ``key`` is the
+    random key of all later draws, and ``kept`` caches the refined edges of the panel. If the user
+    ended training, ``interrupted`` says what is missing.
     """
 
     spec: CausalMMMSpec
@@ -53,12 +53,12 @@ class Fitted:
 
 
 def one_blas_thread() -> Any:
-    """Matrices of a hundred columns: threads of BLAS would wait for one another."""
+    """Limit BLAS to one thread, which is fastest for matrices of a hundred columns."""
     return threadpool_limits(1, user_api="blas")
 
 
 def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
-    """Columns of the lagged regression."""
+    """Choose the columns of the lagged regression."""
     lags = 1 if spec.ablation == "markov" else spec.lags
     basis = _PLAIN if spec.basis == "auto" else spec.basis
     if spec.ablation == "rw" or logarithmic(spec, panel.nodes).all():
@@ -67,7 +67,7 @@ def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
 
 
 def context_of(spec: CausalMMMSpec, panel: ShopPanel, ahead: NDArray | None = None) -> NDArray:
-    """Context with the calendar; of the times after the panel if theirs is given."""
+    """Build the context with days of the week; of later times if their context is given."""
     context = panel.context if ahead is None else ahead
     if not is_weekly(spec, panel):
         return context
@@ -81,7 +81,7 @@ def context_of(spec: CausalMMMSpec, panel: ShopPanel, ahead: NDArray | None = No
 
 
 def is_weekly(spec: CausalMMMSpec, panel: ShopPanel) -> bool:
-    """Whether days of the week are context."""
+    """Tell whether days of the week are part of the context."""
     if spec.weekly != "auto":
         return bool(spec.weekly)
     if panel.dates is None or len(panel.dates) < 2:
@@ -90,13 +90,13 @@ def is_weekly(spec: CausalMMMSpec, panel: ShopPanel) -> bool:
 
 
 def logarithmic(spec: CausalMMMSpec, nodes: Sequence[str]) -> NDArray:
-    """Which nodes are seen through logarithms."""
+    """Mark the nodes that are transformed by a logarithm (node,)."""
     which = spec.logarithm
     return np.array([which if isinstance(which, bool) else name in which for name in nodes])
 
 
 def normalisation_of(spec: CausalMMMSpec, panel: ShopPanel) -> By:
-    """What is standardised together, by the settings or, where they leave it open, by the panel."""
+    """Choose whether series or nodes are standardised, by the settings or else by the panel."""
     if spec.normalise != "auto":
         return spec.normalise
     logarithms = logarithmic(spec, panel.nodes).any()
@@ -104,7 +104,7 @@ def normalisation_of(spec: CausalMMMSpec, panel: ShopPanel) -> By:
 
 
 def _takes_scores(spec: CausalMMMSpec, panel: ShopPanel) -> bool:
-    """Whether the target is replaced by its normal scores; a logarithm is a curve already."""
+    """Tell whether the target is replaced by its normal scores; not if it is a logarithm."""
     if spec.decoder != "additive" or spec.ablation == "rw":
         return False
     return spec.scores and not logarithmic(spec, panel.nodes)[-1]
@@ -116,9 +116,9 @@ def prepare_panel(
     trained: Prepared | None = None,
     by: By | None = None,
 ) -> Prepared:
-    """Panel as the networks see it, with the arrays of training if it is another.
+    """Prepare a panel for the networks; for a new panel, with the training normalisation.
 
-    ``by`` is known of a model that was trained before.
+    ``by`` is given for a model that is read from a file.
     """
     if by is None:
         by = normalisation_of(spec, panel) if trained is None else trained.by
@@ -136,11 +136,11 @@ def prepare_panel(
 
 
 def bases_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> tuple[Basis, ...]:
-    """Bases to train with, by the settings or, where they leave it open, by the panel.
+    """Choose the bases to train with, by the settings or else by the panel.
 
-    Squares are tried where some target bends over a source in a way that chance does not explain
-    (:mod:`mmm_bayes.causal_mmm.networks.curvature`). Where all nodes are seen through logarithms
-    these are the curve.
+    Squares are tried if the response of some target to a source is more curved than chance explains
+    (:mod:`mmm_bayes.causal_mmm.networks.curvature`), unless all nodes are transformed by
+    logarithms.
     """
     if spec.basis != "auto":
         return (spec.basis,)
@@ -155,11 +155,11 @@ def bases_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> tuple
 
 
 def rounds_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> int:
-    """Rounds of Monte Carlo EM, by the settings or, where they leave it open, by the panel.
+    """Choose the number of rounds of Monte Carlo EM, by the settings or else by the panel.
 
-    Only the additive decoder takes any. By default they are taken where the regression of a shop
-    has more columns than rows: there its edges are not told by its own series alone, and what is
-    learned of mechanisms and graphs decides.
+    Only the additive decoder uses rounds. By default it does if the regression of a shop has more
+    columns than rows: its own series alone do not identify its edges then, and what is learned
+    about mechanisms and graphs from other shops is decisive.
     """
     if spec.decoder != "additive" or spec.ablation == "full":
         return 0
@@ -170,7 +170,7 @@ def rounds_of(spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared) -> int:
 
 
 def objective_of(spec: CausalMMMSpec, nodes: Sequence[str]) -> Objective:
-    """Sparse prior and fixed edges, on the nodes of a panel."""
+    """Build the sparse prior and the fixed edges for the nodes of a panel."""
     n, place = len(nodes), {name: k for k, name in enumerate(nodes)}
     probability = np.full((n, n), spec.edge_probability)
     for source, target, p in spec.edge_prior:
@@ -189,7 +189,7 @@ def objective_of(spec: CausalMMMSpec, nodes: Sequence[str]) -> Objective:
 def initial_networks(
     rng_key: Any, spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared
 ) -> Networks:
-    """Networks before training."""
+    """Initialise the networks."""
     n, shops = panel.n_nodes, prepared.shops
     key_encoder, key_decoder, key_components = jax.random.split(rng_key, 3)
     decoder: AdditiveDecoder | RecurrentDecoder

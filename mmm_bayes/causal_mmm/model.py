@@ -1,4 +1,4 @@
-"""CausalMMM: the Granger graph of each shop of a panel, and forecasts and effects along it."""
+"""CausalMMM: a Granger graph of each shop of a panel, with forecasts and effects along it."""
 
 from __future__ import annotations
 
@@ -38,81 +38,85 @@ _FORECAST_DRAWS = 200
 class CausalMMM:
     r"""Granger graphs of shops by a graph variational autoencoder (Gong et al. 2024).
 
-    An encoder maps the series of a shop to the probability of every edge; a decoder predicts the
-    next values of every node along the edges. Both are shared by all shops and trained together
-    (:mod:`mmm_bayes.causal_mmm.networks.model`), so that a new shop is scored without training.
+    An encoder maps the series of a shop to the probability of every edge, and a decoder predicts
+    the next values of every node along the edges. Both are shared by all shops and trained together
+    (:mod:`mmm_bayes.causal_mmm.networks.model`), so that new shops need no training.
 
     Parameters
     ----------
     decoder : {"additive", "recurrent"}
-        ``"recurrent"`` is the paper's: messages over a gated recurrent unit a node and a Hill curve
-        for the target (:mod:`mmm_bayes.causal_mmm.networks.recurrent`). ``"additive"`` has lag
-        profiles that shops share, what shops do differently integrated out
+        ``"recurrent"`` is the decoder of the paper: messages along edges, one gated recurrent unit
+        per node, and a Hill curve for the target
+        (:mod:`mmm_bayes.causal_mmm.networks.recurrent`). ``"additive"`` has lag profiles shared by
+        shops, with shop-specific deviations integrated out
         (:mod:`mmm_bayes.causal_mmm.networks.additive`); edge probabilities then come from Gibbs
-        sampling that starts at the encoder's.
+        sampling that starts from the encoder's.
     encoder : {"evidence", "series"}
-        ``"series"`` is the paper's; ``"evidence"`` also sees a regression of each node on the pasts
-        of all, for every pair.
+        ``"series"`` is the encoder of the paper; ``"evidence"`` also sees, for every pair, a
+        regression of each node on the pasts of all nodes.
     ablation : {"full", "markov", "rw"}, optional
-        The paper's: all edges present, no memory, no saturation (of target or sources).
+        The ablations of the paper: all edges present, no memory, no saturation (of target or
+        sources).
     lags : int
         Number of lags of the additive decoder and of the regression.
     basis : "auto" or tuple of {"linear", "square", "saturating"}
-        Functions of lagged values in the additive decoder. ``"saturating"`` is one curve per source
-        whose steepness is learned, a line at one end; ``"square"`` (bounded) takes effects that are
-        no function of one direction (:mod:`mmm_bayes.causal_mmm.networks.lagged`). By default
-        ``("saturating",)``. Where some target bends over a source more than chance explains
-        (:mod:`mmm_bayes.causal_mmm.networks.curvature`), ``("saturating", "square")`` is trained
-        too, which takes three to four times as long, and the lower loss decides;
-        ``history.attrs["basis"]`` says which it was.
+        Functions of lagged values in the additive decoder. ``"saturating"`` is one curve per
+        source with a learned steepness, from almost linear to saturated; ``"square"`` (bounded)
+        represents effects that are not monotone (:mod:`mmm_bayes.causal_mmm.networks.lagged`). The
+        default is ``("saturating",)``. If the response of some target to a source is more curved
+        than chance explains (:mod:`mmm_bayes.causal_mmm.networks.curvature`),
+        ``("saturating", "square")`` is trained too, which takes three to four times as long, and
+        the lower loss decides; ``history.attrs["basis"]`` holds the result.
     hidden, embedding : int
         Width of the networks, and length of the recurrent decoder's node embeddings.
     centred : bool
-        Whether a source at its mean sends nothing in the recurrent decoder.
+        Whether a source at its mean sends nothing, in the recurrent decoder.
     components : int
-        Latent graphs that the prior learns beside the sparse one
+        Number of latent graphs that the prior learns in addition to the sparse one
         (:mod:`mmm_bayes.causal_mmm.networks.prior`).
     edge_probability : float
-        Of every edge in the sparse prior.
+        Probability of every edge in the sparse prior.
     edge_prior : sequence of (source, target, probability)
-        What experts think of single edges.
+        Experts' probabilities of single edges.
     required, forbidden : sequence of (source, target)
-        Edges that every shop has, and that none has.
+        Edges that every shop has, and that no shop has.
     penalty : float
-        :math:`\lambda` of the divergence from the prior; 1 is the evidence lower bound.
+        Factor :math:`\lambda` of the divergence from the prior; 1 is the evidence lower bound.
     noise : float, optional
         Fixed standard deviation of the recurrent decoder's likelihood, on standardised series;
         learned by default.
     given_every : int
-        The recurrent decoder is trained on its own predictions between every so many observed
-        values: M-step training.
+        M-step training of the recurrent decoder: it is given the observed values at every
+        ``given_every``-th step, and its own predictions in between.
     straight_through : bool
-        Whether edges are zero or one in training, with the gradient of relaxed ones.
+        Whether edges are zero or one in training, with the gradient of relaxed edges.
     normalise : {"auto", "series", "node"}
-        One location and scale a series, or a node: the same for all shops, whose mechanisms are
-        then the same in the table's units. By default the node's, unless shops are of different
-        size (:func:`~mmm_bayes.causal_mmm.networks.arrays.on_one_scale`) or nodes are seen through
-        logarithms.
+        One location and scale per series, or per node. With the latter, mechanisms are the same
+        for all shops in the units of the table. The default is ``"node"``, unless shops have
+        different sizes (:func:`~mmm_bayes.causal_mmm.networks.arrays.on_one_scale`) or nodes are
+        transformed by logarithms.
     logarithm : bool or sequence of str
-        Nodes that are transformed by ``log1p`` of their value over their mean; all, or none. A
-        target seen so has no normal scores besides, and where all nodes are, none saturates
-        otherwise: effects are elasticities. For spends and sales over orders of magnitude:
-        contributions on simulated platforms were a quarter nearer to the truth.
+        Nodes that are transformed by ``log1p`` of their value over their mean: all, none, or those
+        named. The target then is not replaced by its normal scores, and if all nodes are
+        transformed, there is no other saturation: effects are elasticities. Useful for spend and
+        sales over orders of magnitude: on simulated platforms the error of contributions was a
+        quarter smaller.
     scores : bool
-        Whether the additive decoder sees the normal scores of the target, which undoes any
-        saturation of a shop's response as a whole.
+        Whether the additive decoder sees the normal scores of the target, which undo any saturation
+        of a shop's response as a whole.
     weekly : "auto" or bool
-        Whether days of the week are context; by default where dates are daily.
+        Whether days of the week are part of the context; by default if dates are daily.
     epochs, batch_size, learning_rate, temperature, patience
-        Of training (:class:`~mmm_bayes.causal_mmm.networks.training.TrainingSpec`).
+        Settings of training (:class:`~mmm_bayes.causal_mmm.networks.training.TrainingSpec`).
     rounds : "auto" or int
-        Of Monte Carlo EM after the epochs, which the additive decoder takes: edges drawn from their
-        posterior, and all learned along them (:mod:`mmm_bayes.causal_mmm.networks.monte_carlo_em`).
-        Training takes about twice as long. By default 20 where series are short, so that the
-        regression of a shop has more columns (nodes times lags) than rows, and none elsewhere:
-        there graphs that were never seen are found a little better without.
+        Number of rounds of Monte Carlo EM after the epochs, for the additive decoder: edges are
+        drawn from their posterior, and everything is learned given the drawn edges
+        (:mod:`mmm_bayes.causal_mmm.networks.monte_carlo_em`). They about double the time of
+        training. The default is 20 for short series, if the regression of a shop has more columns
+        (nodes times lags) than rows, and otherwise none, which finds the graphs of new shops
+        slightly better.
     sweeps : (int, int)
-        Gibbs sweeps thrown away and kept.
+        Number of Gibbs sweeps discarded and kept.
 
     References
     ----------
@@ -158,59 +162,59 @@ class CausalMMM:
     ) -> CausalMMM:
         """Train on a panel.
 
-        Ctrl-C ends training early: the model that is trained so far is kept, with a warning, and
-        says so in ``history.attrs["interrupted"]``.
+        Ctrl-C ends training early: the model trained so far is kept, with a warning, and
+        ``history.attrs["interrupted"]`` says so.
 
         Parameters
         ----------
         rng_key
-            Key of initial weights, batches and relaxed edges.
+            Random key of initial weights, batches and relaxed edges.
         panel
             Shops to learn from.
         validation
-            Other shops to stop by (``patience``).
+            Other shops, for early stopping (``patience``).
         on_epoch
-            Told the epoch, how many there are, and the loss a shop. Rounds count on from the
-            epochs.
+            Called after each epoch with its number, the total number, and the loss per shop. Rounds
+            are numbered after the epochs.
         devices : "all", int or sequence of jax.Device, optional
-            Devices that the shops of each step are shared out over, best a number that divides
-            ``batch_size``; by default one. Results are those of one device up to rounding. Rounds
-            run on one device. With ``jax.distributed`` every process calls this with the same
-            arguments.
+            Devices over which the shops of each step are distributed, preferably a number that
+            divides ``batch_size``; by default one. Results are those of one device up to rounding.
+            Rounds run on one device. With ``jax.distributed`` every process must make this call
+            with the same arguments.
         checkpoint
-            Folder that the state of training is kept in, which is made if it is not there. The
-            same call goes on where the last one stopped, however it ended, to the same model bit
-            for bit; after the last epoch, it returns the model at once. A folder serves one
-            training: one of another panel, key, setting or version is refused. Where two bases are
-            trained, the state of the second lies in ``squares`` inside it.
+            Folder for the state of training, created if needed. The same call then continues where
+            the last one stopped, however it ended, and yields the same model bit for bit; after the
+            last epoch it returns the model at once. A folder serves one training, and is refused
+            for another panel, key, setting or version. If two bases are trained, the state of the
+            second is in the subfolder ``squares``.
         checkpoint_every
-            Epochs, or rounds, between states that are kept.
+            Number of epochs, or rounds, between saved states.
 
         Returns
         -------
         CausalMMM
-            Itself.
+            The trained model, ``self``.
 
         Warns
         -----
         TrainingWarning
-            If training was interrupted, or goes on with another number of devices.
+            If training was interrupted, or continues with another number of devices.
 
         Raises
         ------
         DataError
-            If shops occur twice, in the panel or in validation, if it is too short, or settings
-            name nodes that it does not have.
+            Listing every problem: duplicate shops in the panel or in validation, a panel that is
+            too short, or settings with unknown nodes.
         FloatingPointError
             If the loss is not finite.
         KeyboardInterrupt
-            If the user interrupts before an epoch is done, or one of several processes.
+            If the user interrupts before the first epoch is complete, or one of several processes.
         RunFolderError
-            If the folder is of another training, in use by another process, or damaged.
+            If the folder holds another training, is in use by another process, or is damaged.
         ValueError
             If there are no such devices, or ``checkpoint_every`` is not positive.
         WriteError
-            If the folder cannot be written to (disk full, read-only); what it holds stays.
+            If the folder cannot be written to (disk full, read-only); its content is kept.
         """
         if findings := training_findings(self.spec, panel, validation):
             raise DataError(findings, "the panel of shops")
@@ -230,11 +234,11 @@ class CausalMMM:
 
     @property
     def history(self) -> xr.Dataset:
-        """Loss a shop by epoch, of training and of validation shops (NaN without), and by round.
+        """Loss per shop by epoch, of training and validation shops (NaN without), and by round.
 
-        The attribute ``best_epoch`` is the one that parameters are of, ``basis`` the functions of
-        lagged values that were trained; ``interrupted``, where there is such an attribute, says
-        what training lacks.
+        The attribute ``best_epoch`` is the epoch of the parameters, and ``basis`` the functions of
+        lagged values that were trained. If training was interrupted, ``interrupted`` says what is
+        missing.
         """
         fitted = self._trained()
         attrs: dict[str, Any] = {"best_epoch": fitted.best_epoch + 1}
@@ -261,7 +265,7 @@ class CausalMMM:
         return self._fitted
 
     def _arrays(self, panel: ShopPanel | None) -> tuple[ShopPanel, Prepared]:
-        """A panel (by default that of training) and what the networks see of it."""
+        """Return a panel (by default that of training) and its inputs of the networks."""
         fitted = self._trained()
         if panel is None or panel is fitted.panel:
             return fitted.panel, fitted.prepared
@@ -274,15 +278,15 @@ class CausalMMM:
     def edge_probabilities(
         self, panel: ShopPanel | None = None, *, refine: bool = True
     ) -> xr.DataArray:
-        """Probability of every edge of every shop.
+        """Compute the probability of every edge of every shop.
 
         Parameters
         ----------
         panel
-            Shops, which need not have been trained on; by default those that were.
+            Shops, which may be new to the model; by default the training panel.
         refine
-            Whether the additive decoder's posterior corrects the encoder's probabilities; without,
-            they are the encoder's at once.
+            Whether to refine the encoder's probabilities by the posterior under the additive
+            decoder; without, the result is immediate.
 
         Returns
         -------
@@ -299,22 +303,22 @@ class CausalMMM:
         )  # fmt: skip
 
     def lag_profiles(self) -> xr.DataArray:
-        """Shared effect of every source on every target by lag (source, target, lag).
+        """Return the shared effect of every source on every target by lag (source, target, lag).
 
-        In standard deviations of the target a standard deviation of the source, through the first
-        function of ``basis`` (a source that saturates: near its mean); the diagonal holds each
-        node's own past. Profiles of edges that
-        hardly any shop has are noise: read them beside :meth:`edge_probabilities`.
+        Effects are in standard deviations of the target per standard deviation of the source,
+        through the first function of ``basis`` (for a saturating source, near its mean). The
+        diagonal holds each node's own past. Profiles of edges that hardly any shop has are noise:
+        read them together with :meth:`edge_probabilities`.
 
         Raises
         ------
         TypeError
-            For the recurrent decoder, whose memory is no profile.
+            For the recurrent decoder, which has no lag profiles.
         """
         fitted = self._trained()
         decoder = fitted.networks.decoder
         if not isinstance(decoder, AdditiveDecoder):
-            raise TypeError("The recurrent decoder has no lag profiles; use decoder='additive'.")
+            raise TypeError("Lag profiles require the additive decoder: use decoder='additive'.")
         lags, nodes = decoder.layout.lags, list(fitted.panel.nodes)
         values = np.moveaxis(np.asarray(decoder.mean)[:, :lags], 1, 2)
         labels = {"source": nodes, "target": nodes, LAG: np.arange(1, lags + 1)}
@@ -323,10 +327,10 @@ class CausalMMM:
     def graph(
         self, shop: str, panel: ShopPanel | None = None, *, threshold: float = 0.5
     ) -> tuple[CausalGraph, dict[Edge, float]]:
-        """Acyclic graph of a shop, and the probability of each of its edges.
+        """Build an acyclic graph of a shop, with the probability of each edge.
 
-        Edges above the threshold enter from the most probable down; one that would close a cycle
-        is left out (Granger graphs may have cycles over time, a causal graph has none).
+        Edges above the threshold are added from the most probable down, except those that would
+        close a cycle (Granger graphs may have cycles over time, causal graphs may not).
 
         Raises
         ------
@@ -366,15 +370,15 @@ class CausalMMM:
         horizon
             Number of times after the last of the panel.
         panel
-            History to go on from; by default the panel of training.
+            History to continue; by default the training panel.
         context
-            Context of the times to come (shop, horizon, variable); by default its last value.
+            Context of the future times (shop, horizon, variable); by default its last value.
         num_draws
-            Paths drawn: of edges, coefficients and noise.
+            Number of paths, each with its own edges, coefficients and noise.
         ci_prob
             Probability of the intervals (equal tails).
         rng_key
-            Key of the paths; by default one that follows from the key of :meth:`fit`.
+            Random key of the paths; by default derived from the key of :meth:`fit`.
 
         Returns
         -------
@@ -404,7 +408,7 @@ class CausalMMM:
         num_draws: int = _FORECAST_DRAWS,
         rng_key: RngKey | None = None,
     ) -> xr.DataArray:
-        """Paths (draw, shop, step, node) that :meth:`forecast` summarises."""
+        """Draw the paths (draw, shop, step, node) that :meth:`forecast` summarises."""
         labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
         values = np.empty((num_draws, *(len(label) for label in labels.values())))
         for place, draws in blocks:
@@ -419,10 +423,10 @@ class CausalMMM:
         num_draws: int,
         rng_key: RngKey | None,
     ) -> tuple[dict[str, Any], Iterator[tuple[slice, NDArray]]]:
-        """Labels (shop, step, node) of paths, and the paths in blocks of shops."""
+        """Prepare the labels (shop, step, node) of paths, and an iterator over blocks of shops."""
         if horizon < 1 or num_draws < 1:
             raise ValueError(
-                f"horizon and num_draws should be 1 or more; got {horizon}, {num_draws}."
+                f"horizon and num_draws should be 1 or more, but got {horizon} and {num_draws}."
             )
         fitted, (panel, prepared) = self._trained(), self._arrays(panel)
         key = jax.random.fold_in(fitted.key, 1) if rng_key is None else rng_key
@@ -430,7 +434,8 @@ class CausalMMM:
         wanted = (panel.n_shops, horizon, len(panel.context_names))
         if np.shape(ahead) != wanted:
             message = f"context should have the shape {wanted}, but has {np.shape(ahead)}."
-            found = Finding("context", "error", message, "(shop, horizon, variable).", "context")
+            remedy = "Its dimensions are (shop, horizon, variable)."
+            found = Finding("context", "error", message, remedy, "context")
             raise DataError([found], "the forecast")
         labels: dict[str, Any] = {
             SHOP: list(panel.shops),
@@ -442,13 +447,14 @@ class CausalMMM:
     # --- Effects ---------------------------------------------------------------------------------
 
     def contributions(self, shop: str, *, ci_prob: float = 0.9) -> xr.Dataset:
-        """What each channel brought to a shop's target: observed minus do(channel = 0).
+        """Compute each channel's contribution to a shop's target: observed minus do(channel = 0).
 
-        The effect through other channels is in it (:mod:`mmm_bayes.causal_mmm.networks.effects`).
-        Intervals hold what is not known of edges and coefficients, not that the response may be
-        of another form, far from what was seen: on simulated platforms, which saturate, those of
-        90% held the truth of 61% of acting nodes seen through logarithms and of 70% without, where
-        they are twice as wide (``benchmarks/causalmmm_contributions.py``).
+        Effects through other channels are included
+        (:mod:`mmm_bayes.causal_mmm.networks.effects`). Intervals include the uncertainty of edges
+        and coefficients, but not that the response may have another form far from observed values.
+        On simulated platforms with saturation, 90% intervals covered the truth of 61% of acting
+        nodes with logarithms, and of 70% without, where they are twice as wide
+        (``benchmarks/causalmmm_contributions.py``).
 
         Returns
         -------
@@ -465,7 +471,7 @@ class CausalMMM:
         multipliers: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5),
         ci_prob: float = 0.9,
     ) -> xr.Dataset:
-        """Sum of a shop's target over the panel, were all values of a channel multiplied.
+        """Compute a shop's total target over the panel with all values of a channel multiplied.
 
         Returns
         -------
@@ -491,10 +497,10 @@ class CausalMMM:
     # --- Files -----------------------------------------------------------------------------------
 
     def save(self, path: Path | str) -> None:
-        """Write the trained model to a file (zip of arrays and JSON; nothing in it is code).
+        """Write the trained model to a file (a zip of arrays and JSON, without any code).
 
-        The file is written beside its place and renamed, so that an earlier one is never half
-        overwritten.
+        The file is written under a temporary name and renamed, so that an earlier file is replaced
+        only when the new one is complete.
         """
         files.write(path, self.spec, self._trained())
 
@@ -507,7 +513,7 @@ def load_causal_mmm(path: Path | str) -> CausalMMM:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is no such model, damaged, or of a later format.
+        If the file is not such a model, damaged, or in a later format.
     """
     spec, fitted = files.read(path)
     cm = CausalMMM(**spec.model_dump())
@@ -516,9 +522,9 @@ def load_causal_mmm(path: Path | str) -> CausalMMM:
 
 
 def _warn_of_interruption(fitted: Fitted, warm: int) -> None:
-    text = f"Training was {fitted.interrupted}; the model is of epoch {fitted.best_epoch + 1}."
+    text = f"Training was {fitted.interrupted}; the model is that of epoch {fitted.best_epoch + 1}."
     if len(fitted.history.loss) <= warm:
-        text += f" Its encoder is as it started: it learns after epoch {warm}."
+        text += f" Its encoder is not trained yet: it learns after epoch {warm}."
     warnings.warn(text, TrainingWarning, stacklevel=3)
 
 

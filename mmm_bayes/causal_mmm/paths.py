@@ -1,4 +1,4 @@
-"""Draws from a trained CausalMMM in the panel's units: edges, series to come, series under do()."""
+"""Draws from a trained CausalMMM in the panel's units: edges, forecasts, counterfactuals."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def edge_draws(
     prepared: Prepared,
     refine: bool = True,
 ) -> tuple[NDArray, NDArray]:
-    """Edge probabilities (shop, D, D) and draws of edges (draw, shop, D, D).
+    """Draw edges (draw, shop, D, D), and compute edge probabilities (shop, D, D).
 
-    They follow from the fit, the shop's series and its label: shops beside it, and its place among
-    them, change nothing. Those of the panel of training are drawn once.
+    The result for a shop depends only on the fit, the shop's series and its label, not on the other
+    shops or their order. For the training panel edges are drawn once and kept.
     """
     own = refine and prepared is fitted.prepared
     if own and "edges" in fitted.kept:
@@ -49,7 +49,7 @@ def edge_draws(
 
 
 def shop_keys(key: Any, shops: Sequence[str]) -> Any:
-    """Keys (shop,) that follow from the shops' labels."""
+    """Derive random keys (shop,) from the labels of the shops."""
     codes = np.array([zlib.crc32(str(shop).encode()) for shop in shops], np.uint32)
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, codes)
 
@@ -82,10 +82,10 @@ def forecast_paths(
     context: NDArray,
     num_draws: int,
 ) -> Iterator[tuple[slice, NDArray]]:
-    """Paths (draw, shop, step, node), given the context of the steps (shop, step, variable).
+    """Draw paths (draw, shop, step, node), given the context of the steps (shop, step, variable).
 
-    They come in blocks of shops with their place among all: what is held at once does not grow with
-    the number of shops.
+    Yields blocks of shops with their position, so that memory does not grow with the number of
+    shops.
     """
     spec = fitted.spec
     key_which, key_paths = jax.random.split(key)
@@ -96,7 +96,7 @@ def forecast_paths(
     which = np.asarray(jax.random.randint(key_which, (num_draws,), 0, len(edges)))
     floor, bounded = _least_values(panel, prepared), _nonnegative(panel)
     for at, place in blocks(
-        panel.n_shops, _bytes_a_shop(decoder, panel.length, num_draws, len(around[0]))
+        panel.n_shops, _bytes_per_shop(decoder, panel.length, num_draws, len(around[0]))
     ):
         future = jnp.asarray(around[at], jnp.float32)
         drawn = jnp.asarray(edges[which[:, None], at], jnp.float32)
@@ -121,19 +121,19 @@ def forecast_paths(
         yield place, np.maximum(restore(values, _of_shops(norm, at)), np.where(bounded, 0, -np.inf))
 
 
-def _bytes_a_shop(
+def _bytes_per_shop(
     decoder: AdditiveDecoder | RecurrentDecoder, length: int, draws: int, horizon: int
 ) -> int:
-    """What paths of a shop take, with their copies on the way to the panel's units."""
+    """Estimate the memory of a shop's paths, with the copies made to restore their units."""
     if isinstance(decoder, AdditiveDecoder):
         return draws * horizon * decoder.layout.nodes * 48
     nodes, hidden = len(decoder.names), decoder.unit.hidden_size
-    messages = nodes * (nodes + 4) * hidden * 8  # of all pairs, at one time
+    messages = nodes * (nodes + 4) * hidden * 8  # of all pairs at one step
     return draws * ((horizon * 48 + length * 8) * nodes + messages)
 
 
 def _shops_together(decoder: AdditiveDecoder, draws: int) -> int:
-    """Shops to draw coefficients of at once: a few matrices a draw and a target."""
+    """Choose the number of shops to draw coefficients for at once, to bound memory."""
     layout = decoder.layout
     return int(np.clip(WORKSPACE // (draws * layout.nodes * layout.width**2 * 12), 1, 4))
 
@@ -143,16 +143,16 @@ def _of_shops(norm: Normalisation, at: NDArray) -> Normalisation:
 
 
 def _nonnegative(panel: ShopPanel) -> NDArray:
-    """Whether no shop has a value of a node (node,) below zero."""
+    """Mark the nodes (node,) without any negative value."""
     with np.errstate(invalid="ignore"):
         found: NDArray = np.logical_not((panel.series < 0).any(axis=(0, 1)))
     return found
 
 
 def _least_values(panel: ShopPanel, prepared: Prepared) -> Any:
-    """Standardised zero (shop, node) of nodes that have no value below it; else the limit.
+    """Compute the lowest standardised values (shop, node): zero for nonnegative nodes, or a limit.
 
-    Normal scores of a target have no zero: the target is held above it after the way back.
+    A target that is replaced by its normal scores is bounded after the scores are inverted.
     """
     norm, bounded = prepared.norm, _nonnegative(panel)
     if prepared.ranked is not None:
@@ -162,7 +162,7 @@ def _least_values(panel: ShopPanel, prepared: Prepared) -> Any:
 
 
 def response_draws(fitted: Fitted, at: int, multipliers: Sequence[float]) -> NDArray:
-    """Sum over the panel of a shop's target (draw, channel, multiplier), channels multiplied.
+    """Draw a shop's total target (draw, channel, multiplier) with one channel multiplied.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def response_draws(fitted: Fitted, at: int, multipliers: Sequence[float]) -> NDA
     """
     panel, prepared, decoder = fitted.panel, fitted.prepared, fitted.networks.decoder
     if not isinstance(decoder, AdditiveDecoder):
-        raise TypeError("Effects are of the additive decoder; use decoder='additive'.")
+        raise TypeError("Effects require the additive decoder: train with decoder='additive'.")
     own, norm = take(prepared.shops, slice(at, at + 1)), prepared.norm
     sums = jax.tree.map(lambda x: x[0], regression_sums(decoder, own))
     _, edges = edge_draws(fitted, panel, prepared)
@@ -200,9 +200,9 @@ def response_draws(fitted: Fitted, at: int, multipliers: Sequence[float]) -> NDA
 def _multiplied(
     panel: ShopPanel, prepared: Prepared, at: int, multipliers: Sequence[float]
 ) -> NDArray:
-    """Standardised values of every channel under every multiplier (intervention, time).
+    """Compute standardised values (intervention, time) of every channel and multiplier.
 
-    A missing value is the series' mean, as the decoder takes it to be.
+    Missing values are the mean of the series, as in the decoder.
     """
     norm = prepared.norm
     mean = restore(np.zeros((panel.n_shops, 1, panel.n_nodes)), norm)[at]

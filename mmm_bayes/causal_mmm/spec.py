@@ -15,7 +15,7 @@ Basis = tuple[Literal["linear", "square", "saturating"], ...]
 
 @final
 class CausalMMMSpec(Frozen):
-    """Settings of :class:`~mmm_bayes.causal_mmm.model.CausalMMM`, checked when made; see there."""
+    """Settings of :class:`~mmm_bayes.causal_mmm.model.CausalMMM`, which documents them."""
 
     decoder: Literal["additive", "recurrent"] = "additive"
     encoder: Literal["evidence", "series"] = "evidence"
@@ -51,7 +51,7 @@ class CausalMMMSpec(Frozen):
         return self.model_copy(update={"basis": basis})
 
     def training(self, rounds: int) -> TrainingSpec:
-        """Part that training reads, with so many rounds."""
+        """Return the settings of training, with this number of rounds."""
         return TrainingSpec(
             epochs=self.epochs,
             batch_size=self.batch_size,

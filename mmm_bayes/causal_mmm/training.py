@@ -1,4 +1,4 @@
-"""Training of CausalMMM on a panel: with one basis, or with two, of which the loss chooses."""
+"""Training of CausalMMM on a panel, with one basis or with the better of two."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices
 
 _LAST_EPOCHS = 5
-_UNDECIDED = "interrupted before it was known whether squares of sources serve"
+_UNDECIDED = "interrupted before the basis with squares was compared"
 
 
 def train_panel(
@@ -42,10 +42,10 @@ def train_panel(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
 ) -> Fitted:
-    """What training leaves; arguments are those of :meth:`CausalMMM.fit`.
+    """Train on a panel; the arguments are those of :meth:`CausalMMM.fit`.
 
-    Where two bases are trained, both from the same key, the one with the lower loss is kept. If the
-    user interrupts the second, the first is, so marked.
+    If two bases are trained, both start from the same key, and the one with the lower loss is kept.
+    If the user interrupts the second training, the first is kept and marked as interrupted.
     """
     prepared = prepare_panel(spec, panel)
     specs = [spec.with_basis(basis) for basis in bases_of(spec, panel, prepared)]
@@ -83,7 +83,7 @@ def _train(
     devices: Devices,
     checkpoint: Checkpoint | None,
 ) -> Fitted:
-    """What one training leaves, with settings that leave no basis open."""
+    """Train with settings that name the basis."""
     key_init, key_train, key_later = jax.random.split(rng_key, 3)
     prepared = prepare_panel(spec, panel)
     others = None
@@ -115,7 +115,7 @@ def _train(
 
 
 def _final_loss(fitted: Fitted) -> float:
-    """Mean loss a shop of the last epochs, of validation shops where there are some."""
+    """Compute the mean loss per shop over the last epochs, of validation shops if there are any."""
     history = fitted.history
     checked = bool(np.isfinite(history.validation).all())
     losses = history.validation if checked else history.loss

@@ -125,7 +125,7 @@ def test_everything_wrong_is_found_at_once(panel: ShopPanel) -> None:
         ("contradiction", None),
         ("edge_prior", "edge_prior"),
     }
-    with pytest.raises(DataError, match="Known: x0, x1, y"):
+    with pytest.raises(DataError, match="x0, x1, y"):
         cm.fit(jax.random.key(0), replace(short, series=series))
 
 
@@ -166,7 +166,7 @@ def test_new_panels_are_checked(trained: CausalMMM, panel: ShopPanel) -> None:
     assert findings(lambda: trained.forecast(2, context=np.zeros((SHOPS, 3, 1)))) == {
         ("context", "context")
     }
-    with pytest.raises(ValueError, match="horizon and num_draws should be 1 or more"):
+    with pytest.raises(ValueError, match=r"horizon.*num_draws"):
         trained.forecast(0)
     with pytest.raises(RuntimeError, match="call fit"):
         CausalMMM().edge_probabilities()
@@ -357,7 +357,7 @@ def test_an_interrupted_model_is_usable_and_marked(
             signal.raise_signal(signal.SIGINT)
 
     cm, options = CausalMMM(**SMALL), {"checkpoint": tmp_path / "run", "checkpoint_every": 50}
-    with pytest.warns(TrainingWarning, match="interrupted after 2 of 3 epochs; .* of epoch 2"):
+    with pytest.warns(TrainingWarning, match=r"interrupted after 2 of 3 epochs.*epoch 2"):
         cm.fit(jax.random.key(1), panel, on_epoch=on_epoch, **options)
     file = tmp_path / "model.npz"
     cm.save(file)
@@ -466,7 +466,7 @@ def test_epochs_of_both_bases_are_told_and_kept(
             signal.raise_signal(signal.SIGINT)
 
     cm = CausalMMM(**ONCE)
-    words = "interrupted before it was known whether squares of sources serve"
+    words = "interrupted before the basis with squares was compared"
     with pytest.warns(TrainingWarning, match=words):
         cm.fit(jax.random.key(3), bent, on_epoch=on_epoch, **options)
     assert told == [(k, 6) for k in range(1, 5)]
@@ -500,7 +500,7 @@ def test_an_interrupt_before_an_epoch_of_the_second_basis_keeps_the_first(
 
     monkeypatch.setattr(training_module, "train", interrupted)
     cm = CausalMMM(**ONCE)
-    with pytest.warns(TrainingWarning, match="whether squares of sources serve"):
+    with pytest.warns(TrainingWarning, match="squares"):
         cm.fit(jax.random.key(3), bent)
     assert cm.history.attrs["basis"] == ["saturating"]
     assert cm.history.sizes == {"epoch": 3, "round": 0}

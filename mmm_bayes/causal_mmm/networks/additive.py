@@ -1,4 +1,4 @@
-r"""The additive decoder: lagged effects along the edges, shops' own departures integrated out.
+r"""The additive decoder: lagged effects along the edges, shop-specific deviations integrated out.
 
 The next value of node ``j`` in shop ``n`` is
 
@@ -9,15 +9,15 @@ The next value of node ``j`` in shop ``n`` is
 with :math:`\varepsilon \sim N(0, \sigma_j^2)`, the shop's noise
 :math:`s_{nj} \sim \mathrm{IG}(\nu_j / 2, \nu_j / 2)`, the lag columns :math:`f` and the columns
 :math:`e` of every target (one, and the context) of :mod:`mmm_bayes.causal_mmm.networks.lagged`.
-Mechanisms :math:`B` are shared, as the paper has it, and shops depart from them by :math:`\tau`,
-which is learned: pooling goes as far as the shops allow. :math:`v_{ij}` is what is not known of
-:math:`B_{ij}`: little where many shops have the edge, all where none has. Each function of the
-basis has a :math:`\tau` and a :math:`v` of its own, so that one that nothing needs is let go.
-Departures and noise of a shop are integrated out exactly, so that an edge is judged by the marginal
-likelihood of its block and not by one fitted set of coefficients; :math:`z_{nij} = 0` removes
-source ``i`` from the equation of ``j`` (Claim 1). Carry-over is the lag profile :math:`B_{ij}`;
-each source saturates before it, by a curve that is learned; saturation of the target is taken out
-before, by its normal scores.
+Mechanisms :math:`B` are shared, as in the paper. Shops deviate from them with the standard
+deviation :math:`\tau`, which is learned, so that shops are pooled as far as the data allow.
+:math:`v_{ij}` is the uncertainty about :math:`B_{ij}`: small if many shops have the edge, and that
+of the prior if none has. Each function of the basis has its own :math:`\tau` and :math:`v`, so that
+a function that is not needed is shrunk away. The deviations and the noise of a shop are integrated
+out exactly, so that an edge is judged by the marginal likelihood of its block rather than by one
+fitted set of coefficients; :math:`z_{nij} = 0` removes source ``i`` from the equation of ``j``
+(Claim 1). Carry-over is the lag profile :math:`B_{ij}`. Each source saturates before it, by a
+learned curve; saturation of the target is removed beforehand, by its normal scores.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from mmm_bayes.causal_mmm.networks.lagged import STEEPNESS, Lagged, Layout, Satu
 Array = jax.Array
 
 _LARGEST_SHIFT = 1.5
-_ALWAYS_SD = 1.0  # of intercepts and context effects, in standard deviations of the series
+_ALWAYS_SD = 1.0  # prior of intercepts and context effects, in standard deviations of the series
 
 
 class TargetSums(NamedTuple):
-    """Sums of one target of one shop: ``gram`` (P, P), ``moment`` (P,), ``square``, ``count``."""
+    """Sums for one target of one shop: ``gram`` (P, P), ``moment`` (P,), ``square``, ``count``."""
 
     gram: Any
     moment: Any
@@ -48,10 +48,10 @@ class TargetSums(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Of one target: ``mean`` and ``sd`` (P,) of its coefficients, and its noise.
+    """Prior of one target: ``mean`` and ``sd`` (P,) of its coefficients, and its noise.
 
-    ``noise`` is the common standard deviation, and ``shape`` how many rows it counts for in a
-    shop's own (nu).
+    ``noise`` is the standard deviation common to all shops, and ``shape`` (nu) its weight, in rows,
+    in the prior of a shop's own noise.
     """
 
     mean: Any
@@ -61,7 +61,7 @@ class Prior(NamedTuple):
 
 
 class AdditiveDecoder(eqx.Module):
-    """Shared mechanisms, and how far shops depart from them."""
+    """Shared mechanisms, and the scale of the shops' deviations from them."""
 
     mean: Array  # (source, block, target); the diagonal holds the node's own past
     always: Array  # (E, target)
@@ -88,14 +88,14 @@ class AdditiveDecoder(eqx.Module):
 
     @property
     def saturation(self) -> Saturation | None:
-        """Of the sources; ``None`` if the layout has none."""
+        """Saturation of the sources; ``None`` if the layout has none."""
         if self.bend is None:
             return None
         steepness = STEEPNESS * jnp.exp(jnp.clip(self.bend[0], -3.0, 3.0))
         return Saturation(steepness, _LARGEST_SHIFT * jnp.tanh(self.bend[1] / _LARGEST_SHIFT))
 
     def prior(self, edges: Array, target: Array) -> Prior:
-        """Prior of a target, given the edges into it (source,)."""
+        """Build the prior of a target, given the edges into it (source,)."""
         layout = self.layout
         own = jnp.arange(layout.nodes) == target
         gate = jnp.where(own, 1.0, edges)
@@ -112,22 +112,22 @@ class AdditiveDecoder(eqx.Module):
         )
 
     def log_likelihood(self, sums: Lagged, edges: Array) -> Array:
-        """Log marginal likelihood of each target of a shop (target,), given edges (D, D)."""
+        """Compute the log marginal likelihood (target,) of a shop, given its edges (D, D)."""
 
         def one(target: Array) -> Array:
             return log_marginal(target_sums(sums, target), self.prior(edges[:, target], target))
 
         return jax.vmap(one)(jnp.arange(self.layout.nodes))
 
-    def what_is_known(self, edges: Array, counts: Array) -> tuple[Array, Array]:
-        r"""Mean square of the mechanisms that shops have, and what one shop leaves open of one.
+    def mechanism_variances(self, edges: Array, counts: Array) -> tuple[Array, Array]:
+        r"""Compute the mean square of mechanisms in use, and the variance given a single shop.
 
         Parameters
         ----------
         edges
             Edges of the training shops, or their probabilities (shop, D, D).
         counts
-            Rows of each (shop,).
+            Number of rows of each shop (shop,).
 
         Returns
         -------
@@ -143,58 +143,58 @@ class AdditiveDecoder(eqx.Module):
         return jnp.maximum(size, 1e-4)[:, None], per_shop
 
     def with_unknown(self, edges: Array, counts: Array) -> AdditiveDecoder:
-        r"""Decoder that knows how little it knows of mechanisms few shops have.
+        r"""Set the uncertainty about every mechanism, which is large if few shops have the edge.
 
-        With the mean square :math:`s^2` of the mechanisms that shops have, edge probabilities
-        :math:`q_{nij}`, and :math:`T` rows a shop,
+        With the mean square :math:`s^2` of the mechanisms in use, edge probabilities
+        :math:`q_{nij}`, and :math:`T` rows per shop,
 
         .. math:: v_{ij} = \Bigl(\frac{1}{s^2} + \frac{\sum_n q_{nij}^2}{\tau_j^2 + \sigma_j^2 / T}
                   \Bigr)^{-1}.
 
-        Probabilities count by their squares: of what a shop tells on average, :math:`q` times what
-        it would tell if it had the edge, the share :math:`q (1 - q)` is lost because it is not
-        certain that it has (Louis' identity).
+        Probabilities enter squared: the expected information of a shop is :math:`q` times that of a
+        shop with the edge, and the share :math:`q (1 - q)` of it is lost because the edge is
+        uncertain (Louis' identity).
 
         Parameters
         ----------
         edges
             Edge probabilities of the training shops (shop, D, D).
         counts
-            Rows of each (shop,).
+            Number of rows of each shop (shop,).
 
         References
         ----------
         Louis (1982), Finding the observed information matrix when using the EM algorithm. JRSS B.
         """
-        size, per_shop = self.what_is_known(edges, counts)
+        size, per_shop = self.mechanism_variances(edges, counts)
         unknown = 1.0 / (1.0 / size + jnp.sum(edges**2, axis=0)[:, None] / per_shop)
         return eqx.tree_at(lambda tree: tree.unknown, self, unknown)
 
 
 def target_sums(sums: Lagged, target: Array) -> TargetSums:
-    """Sums of one target, of one shop."""
+    """Select the sums for one target of one shop."""
     return TargetSums(sums.gram, sums.moment[:, target], sums.square[target], sums.count)
 
 
 def _factor(gram: Array, sd: Array) -> Array:
-    """Cholesky factor of :math:`I + S G S`."""
+    """Compute the Cholesky factor of :math:`I + S G S`."""
     scaled = sd[:, None] * gram * sd[None, :]
     return jnp.linalg.cholesky(scaled + jnp.eye(len(sd), dtype=scaled.dtype))
 
 
 @jax.custom_vjp
 def explained(gram: Array, sd: Array, moment: Array) -> tuple[Array, Array]:
-    r"""Quadratic form and log determinant that a Gaussian slab of coefficients takes part with.
+    r"""Compute the quadratic form and the log determinant due to Gaussian coefficients.
 
     .. math:: q = b' S (I + S G S)^{-1} S b, \qquad d = \log \det (I + S G S).
 
-    The derivative needs one inverse, where that of a Cholesky factor would need several products of
-    matrices.
+    The custom derivative needs one inverse; differentiating the Cholesky factor would need several
+    matrix products.
 
     Parameters
     ----------
     gram, sd, moment
-        (P, P), (P,) and (P,), the last two over the noise.
+        (P, P), (P,) and (P,), the last two divided by the noise.
     """
     factor = _factor(gram, sd)
     solved = jsl.solve_triangular(factor, sd * moment, lower=True)
@@ -227,7 +227,7 @@ explained.defvjp(_explained_forward, _explained_backward)
 
 
 def _in_noise_units(sums: TargetSums, prior: Prior) -> tuple[Array, Array, Array]:
-    """Standard deviations, and moments and square of what the prior mean leaves, over the noise."""
+    """Scale the prior deviations, and the sums of residuals from the prior mean, by the noise."""
     fitted = sums.gram @ prior.mean
     square = sums.square - prior.mean @ (2.0 * sums.moment - fitted)
     return (
@@ -236,11 +236,11 @@ def _in_noise_units(sums: TargetSums, prior: Prior) -> tuple[Array, Array, Array
 
 
 def log_marginal(sums: TargetSums, prior: Prior) -> Array:
-    r"""Log density of a target, its coefficients and its noise integrated out.
+    r"""Compute the log density of a target with its coefficients and noise integrated out.
 
-    A multivariate t density with :math:`\nu` degrees of freedom, location :math:`F m` and scale
-    matrix :math:`\sigma^2 I + F S^2 F'`, by the determinant lemma and the Woodbury identity from
-    sums over time alone.
+    This is a multivariate t density with :math:`\nu` degrees of freedom, location :math:`F m` and
+    scale matrix :math:`\sigma^2 I + F S^2 F'`. By the determinant lemma and the Woodbury identity
+    it needs only sums over time.
     """
     sd, moment, square = _in_noise_units(sums, prior)
     taken, log_det = explained(sums.gram, sd, moment)
@@ -248,12 +248,12 @@ def log_marginal(sums: TargetSums, prior: Prior) -> Array:
 
 
 def marginal_of(sums: TargetSums, prior: Prior, quadratic: Array, log_det: Array) -> Array:
-    r"""Log density of a target from what is left of its square, and a log determinant.
+    r"""Compute the log density of a target from a quadratic form and a log determinant.
 
     Parameters
     ----------
     sums, prior
-        Of the target.
+        Sums and prior of the target.
     quadratic, log_det
         :math:`(y - F m)' V^{-1} (y - F m) / \sigma^2` and :math:`\log \det V`, with
         :math:`V = I + F S^2 F' / \sigma^2`.
@@ -272,10 +272,10 @@ def marginal_of(sums: TargetSums, prior: Prior, quadratic: Array, log_det: Array
 
 
 class TargetPosterior(NamedTuple):
-    """Of one target of a shop, given its edges.
+    """Posterior of one target of a shop, given its edges.
 
-    ``mean`` (P,) and a root (P, P) of the covariance of its coefficients for noise factor one;
-    the noise factor ``s`` is inverse-gamma with ``alpha`` and ``beta``.
+    ``mean`` (P,) of its coefficients, and a root (P, P) of their covariance for a noise factor of
+    one; the noise factor ``s`` is inverse-gamma with ``alpha`` and ``beta``.
     """
 
     mean: Any
@@ -285,7 +285,7 @@ class TargetPosterior(NamedTuple):
 
 
 def posterior(sums: TargetSums, prior: Prior) -> TargetPosterior:
-    """Posterior of the coefficients and the noise of a target."""
+    """Compute the posterior of the coefficients and the noise of a target."""
     sd, moment, square = _in_noise_units(sums, prior)
     factor = _factor(sums.gram, sd)
     root = jsl.solve_triangular(factor, jnp.eye(len(sd), dtype=sd.dtype), lower=True)

@@ -1,4 +1,4 @@
-"""From series of shops to what the networks see, and back."""
+"""Inputs of the networks from the series of shops, and the way back."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from mmm_bayes.causal_mmm.networks.normalise import (
 NDArray = np.ndarray[Any, Any]
 
 
-# Standard deviations over shops of the log scale: of the mean over nodes, and of a node. Graphs
-# that differ give up to 0.2 and, with 30 channels, 1.3; shops of sizes from one to thirty give 1
-# and more for the first, channels of scales of their own 3 for the second.
+# Limits of the standard deviation over shops of the log scale: of its mean over nodes, and of
+# single nodes. Shops with different graphs reach 0.2 for the first and, with 30 channels, 1.3 for
+# the second. Shops with sizes from one to thirty reach 1 and more for the first, and channels with
+# scales of their own 3 for the second.
 _SIZES, _SINGLE = 0.5, 2.0
 
 
 class Prepared(NamedTuple):
-    """Shops as the networks see them, and the way back.
+    """Inputs of the networks, and what is needed to go back to the panel's units.
 
     Attributes
     ----------
@@ -38,10 +39,10 @@ class Prepared(NamedTuple):
     norm
         Standardisation.
     ranked
-        Sorted standardised targets (shop, time), NaN last, where normal scores took their place;
-        otherwise None.
+        Sorted standardised targets (shop, time), NaN last, if normal scores replace the target;
+        else ``None``.
     by
-        What was standardised together.
+        Whether series or nodes were standardised.
     """
 
     shops: Shops
@@ -51,12 +52,12 @@ class Prepared(NamedTuple):
 
 
 def on_one_scale(series: NDArray) -> bool:
-    """Whether shops share the scale of each node.
+    """Tell whether shops share the scale of each node.
 
-    A shop that is larger varies more in all nodes at once; one in which more acts on a node varies
-    more in that node and in what follows from it. So shops are on scales of their own where the
-    means of their log standard deviations over nodes lie apart, or where those of single nodes do
-    by orders of magnitude.
+    A larger shop varies more in all nodes at once; a shop with more causes of a node varies more in
+    that node and its descendants. Shops therefore have their own scales if the mean of their log
+    standard deviations over nodes differs, or if those of single nodes differ by orders of
+    magnitude.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def on_one_scale(series: NDArray) -> bool:
 
 
 def normal_scores(values: NDArray) -> tuple[NDArray, NDArray]:
-    """Normal scores of rows (shop, time) that may hold NaN, and the sorted values."""
+    """Compute normal scores of rows (shop, time) that may hold NaN, and the sorted values."""
     ranked = np.sort(values, axis=1)
     count = np.isfinite(values).sum(1, keepdims=True)
     below = np.array([np.searchsorted(r, v) for r, v in zip(ranked, values, strict=True)])
@@ -84,7 +85,7 @@ def normal_scores(values: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def from_scores(scores: NDArray, ranked: NDArray) -> NDArray:
-    """Values (..., shop, time) from normal scores; past the extremes along the outer slopes."""
+    """Invert normal scores (..., shop, time), extrapolating linearly beyond the extremes."""
     result = np.empty_like(scores)
     for shop in range(len(ranked)):
         values = ranked[shop][np.isfinite(ranked[shop])]
@@ -111,22 +112,23 @@ def prepare(
     norm: Normalisation | None = None,
     with_evidence: bool = True,
 ) -> Prepared:
-    """Standardise series and compute what the networks are given.
+    """Standardise series and compute the inputs of the networks.
 
     Parameters
     ----------
     series, context
-        Of shops: (shop, time, node) that may hold NaN, and (shop, time, variable).
+        Series (shop, time, node) that may hold NaN, and context (shop, time, variable).
     layout
-        Of the lagged regression.
+        Layout of the lagged regression.
     logarithm, by
         As in :func:`~mmm_bayes.causal_mmm.networks.normalise.fit_normalisation`.
     scores
         Whether the target is replaced by its normal scores.
     norm
-        That of the training shops: the context's, and with ``by="node"`` that of series too.
+        Normalisation of the training shops, used for the context, and with ``by="node"`` for series
+        too.
     with_evidence
-        Whether the encoder sees what a regression says of pairs.
+        Whether to compute the regression evidence of pairs for the encoder.
     """
     own = fit_normalisation(series, context, logarithm, by=by)
     if norm is not None:

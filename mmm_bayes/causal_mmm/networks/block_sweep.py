@@ -1,14 +1,14 @@
-r"""Blocks of a Gaussian regression let in and out one at a time, by the sweep operator.
+r"""Add and remove blocks of a Gaussian regression one at a time, by the sweep operator.
 
-For a positive definite matrix, of which the blocks of a set ``a`` are *in*, the table holds
+For a positive definite matrix with the blocks of a set ``a`` swept *in*, the table holds
 
 .. math:: \begin{pmatrix} -A_{aa}^{-1} & A_{aa}^{-1} A_{ab} \\
           A_{ba} A_{aa}^{-1} & A_{bb} - A_{ba} A_{aa}^{-1} A_{ab} \end{pmatrix}.
 
-With the right-hand side of the normal equations as its last row and column, the last corner is the
-quadratic form that the blocks in the set leave. What it would be with a block more or less takes
-that block's own part of the table alone, of a few columns; the whole table changes only by a
-product of that rank. Letting a block in and taking it out again gives back the table.
+With the right-hand side of the normal equations as the last row and column, the last corner is the
+residual quadratic form given the blocks in the set. Its value with one block more or less needs
+only that block's part of the table, a few columns; updating the whole table is a product of that
+rank. Adding a block and removing it again restores the table.
 
 References
 ----------
@@ -28,17 +28,16 @@ Array = jax.Array
 
 
 class Change(NamedTuple):
-    """What a block that changes sides does.
+    """Effect of adding a block to the set, or removing it.
 
     Attributes
     ----------
     corner, log_det
-        Added to the last corner, and to the log determinant of :math:`A_{aa}`.
+        Change of the last corner, and of the log determinant of :math:`A_{aa}`.
     inverse
-        Of the block's own part of the table, for :func:`moved`.
+        Inverse of the block's own part of the table, for :func:`moved`.
     possible
-        1, or 0 where rounding left nothing of a block that the others all but determine; the rest
-        is then zero.
+        1, or 0 if the block is numerically determined by the others; the rest is then zero.
     """
 
     corner: Any
@@ -48,16 +47,16 @@ class Change(NamedTuple):
 
 
 def change(table: Array, start: Any, size: int, inside: Array) -> Change:
-    """What it would do if the block of columns from ``start`` changed sides.
+    """Compute the effect of adding or removing the block of columns from ``start``.
 
     Parameters
     ----------
     table
         Symmetric (P + 1, P + 1).
     start, size
-        Columns of the block.
+        First column and number of columns of the block.
     inside
-        Whether it is in (1) or out (0).
+        Whether the block is in (1), and would be removed, or out (0).
     """
     sign = 1.0 - 2.0 * inside
     rows = jax.lax.dynamic_slice(table, (start, 0), (size, table.shape[0]))
@@ -74,7 +73,7 @@ def change(table: Array, start: Any, size: int, inside: Array) -> Change:
 
 
 def moved(table: Array, start: Any, size: int, inside: Array, by: Array, inverse: Array) -> Array:
-    """Table after the block changed sides where ``by`` is one; the same where it is zero."""
+    """Add or remove the block if ``by`` is one; return the same table if it is zero."""
     sign = 1.0 - 2.0 * inside
     rows = jax.lax.dynamic_slice(table, (start, 0), (size, table.shape[0]))
     own = jax.lax.dynamic_slice(rows, (0, start), (size, size))

@@ -1,14 +1,14 @@
-r"""Whether targets bend over sources: a score test of squares, before anything is trained.
+r"""Score test of curvature: do targets respond to squares of sources? Needs no training.
 
 In the lagged regression of a target on the pasts of all nodes, with independent normal
-coefficients, what is left of a target given the regression is uncorrelated with the squares of a
-source's lags. With these squares :math:`S` of one source, the other columns :math:`F`, prior
+coefficients, the residuals are uncorrelated with the squares of a source's lags if the response to
+the source is linear. With the squares :math:`S` of one source, the other columns :math:`F`, prior
 variances :math:`\Lambda` and :math:`V = I + F \Lambda F'`, the statistic of a shop is
 
 .. math:: Q_{nij} = \frac{1}{s_{nj}} \, (S' V^{-1} x_j)' \, (S' V^{-1} S)^{-1} \, (S' V^{-1} x_j),
 
-which has a :math:`\chi^2_K` distribution for a linear source. Shops that lack the edge say nothing
-against it: their statistics add up.
+which has a :math:`\chi^2_K` distribution for a linear source. Statistics are summed over shops;
+shops without the edge do not count against curvature.
 
 References
 ----------
@@ -32,20 +32,22 @@ Array = jax.Array
 
 # Prior standard deviations of coefficients: of other nodes, of the node's own past, of the rest.
 _OTHERS, _OWN, _ALWAYS = 0.1, 0.3, 1.0
-_NOISE, _SHAPE = 0.7, 10.0  # where the noise of a target starts, and for how many rows it counts
+_NOISE, _SHAPE = 0.7, 10.0  # prior noise of a target, and its weight in rows
 _RIDGE = 1e-3
 
 
 @functools.partial(jax.jit, static_argnames="layout")
 def curvature(values: Array, observed: Array, context: Array, layout: Layout) -> Array:
-    """By how many standard deviations the squares of each source exceed chance (source, target).
+    """Compute how far the statistic of each source exceeds chance (source, target).
+
+    The result is in standard deviations of the statistic for linear responses.
 
     Parameters
     ----------
     values, observed, context
         As in :func:`~mmm_bayes.causal_mmm.networks.lagged.lagged_sums`.
     layout
-        Of the regression; its basis does not matter.
+        Layout of the regression; its basis is ignored.
     """
     both = layout._replace(basis=("linear", SQUARE))
     nodes, lags = layout.nodes, layout.lags
@@ -70,7 +72,7 @@ def curvature(values: Array, observed: Array, context: Array, layout: Layout) ->
                 ridge = _RIDGE * jnp.trace(spread) / lags + jnp.finfo(spread.dtype).tiny
                 factor = jnp.linalg.cholesky(spread + ridge * jnp.eye(lags))
                 scaled = jsl.solve_triangular(factor, left, lower=True)
-                # Where a source has no squares, as at fewer than three values, it has no say.
+                # A source with fewer than three distinct values has no squares: it counts as zero.
                 return jnp.nan_to_num(scaled @ scaled / variance, nan=0.0, posinf=0.0)
 
             return jax.vmap(of_source)(squares)

@@ -1,14 +1,13 @@
-r"""What a shop's channels bring to its target, by do() on the decoder.
+r"""Contributions of a shop's channels to its target, by do() on the decoder.
 
-Series under :math:`do(x_i = \tilde x_i)` are those that the learned mechanisms give when channel
-``i`` is set and everything downstream of it follows: each later value of another node keeps its own
-noise,
+Under :math:`do(x_i = \tilde x_i)` channel ``i`` is set, and everything downstream of it follows the
+learned mechanisms. Each later value of another node keeps its own noise,
 
 .. math:: e_j^t = x_j^t - \mu_j(x^{<t}), \qquad
           \tilde x_j^t = \mu_j(\tilde x^{<t}) + e_j^t \quad (j \ne i),
 
-so that with :math:`\tilde x_i = x_i` the observed series come back exactly. The difference in the
-target is the total effect: what goes through other channels is in it.
+so that :math:`\tilde x_i = x_i` returns the observed series exactly. The difference in the target
+is the total effect, including effects through other channels.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def counterfactual(
     layout: Layout,
     saturation: Saturation | None = None,
 ) -> Array:
-    """Series (time, D) of one shop under do(channel = path).
+    """Compute the series (time, D) of one shop under do(channel = path).
 
     Parameters
     ----------
@@ -43,9 +42,9 @@ def counterfactual(
     values, context
         Observed series (time, D) and context (time, C), standardised.
     channel, path
-        Which node is set, and its values (time,).
+        The node that is set, and its values (time,).
     layout, saturation
-        Of the columns.
+        Layout and saturation of the columns.
     """
     lags = layout.lags
     ours = jnp.arange(values.shape[1]) == channel
@@ -80,14 +79,14 @@ def counterfactual_targets(
     paths: Array,
     together: int = 8,
 ) -> Array:
-    """Draws of the target under do() in one shop (draw, intervention, time).
+    """Draw the target of one shop under interventions (draw, intervention, time).
 
     Parameters
     ----------
     rng_key, decoder
         Key of the coefficients, and the trained decoder.
     sums, values, context
-        Of one shop.
+        Sums, series and context of one shop.
     edges
         Draws of its edges (draw, D, D).
     channels, paths

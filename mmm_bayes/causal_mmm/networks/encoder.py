@@ -7,15 +7,18 @@ r"""The causal relational encoder: from a shop's series to logits of its edges (
     h_j^2 &= f_{\mathrm{vertex}}\bigl(\textstyle\sum_{i \ne j} h_{ij}^1\bigr), &
     h_{ij}^2 &= f_{\mathrm{edge}}^2(h_i^2, h_j^2, h_{ij}^1).
 
-Readings of what the paper leaves open: series have any length, so that :math:`f_{\mathrm{emb}}` is
-a perceptron over windows of the series (the paper's is one window), and what is learned of windows
-is averaged. Without evidence the first edge network sees both series of a pair in each window
-before the average; an average of each series' own embeddings would hold nothing of what one does
-after the other. The sum over sources is a mean, so that one network serves any number of nodes; the
-second edge network sees the first's output (skip connection), as in neural relational inference
-(Kipf et al. 2018), which the architecture follows. Beyond the paper, the first edge network may see
-what a regression says of the pair (:mod:`mmm_bayes.causal_mmm.networks.evidence`), and the logit
-starts as a line in the Wald statistic.
+Choices where the paper is silent, or where this encoder differs:
+
+* Series may have any length: :math:`f_{\mathrm{emb}}` is a perceptron over windows of the series
+  (the paper has one window), and its outputs are averaged over windows.
+* Without evidence, the first edge network sees both series of a pair in each window, before the
+  average: an average of each series' own embedding would not show which of the two moves first.
+* The sum over sources is a mean, so that one network serves any number of nodes.
+* The second edge network also sees the output of the first (skip connection), as in neural
+  relational inference (Kipf et al. 2018), whose architecture the paper follows.
+* Optionally, the first edge network sees the evidence of a regression about the pair
+  (:mod:`mmm_bayes.causal_mmm.networks.evidence`), and the logit starts as a linear function of the
+  Wald statistic.
 """
 
 from __future__ import annotations
@@ -30,18 +33,18 @@ Array = jax.Array
 
 
 class Encoder(eqx.Module):
-    """Edge logits of one shop.
+    """Network from the series of one shop to its edge logits.
 
     Parameters
     ----------
     rng_key
         Key of the initial weights.
     window
-        Length of the windows that node embeddings see.
+        Length of the windows of the node embeddings.
     hidden
         Width of all layers.
     n_evidence
-        Inputs of a pair beside the embeddings; zero for the paper's encoder.
+        Number of inputs per pair in addition to the embeddings; zero for the paper's encoder.
     """
 
     embed: eqx.nn.MLP
@@ -63,19 +66,19 @@ class Encoder(eqx.Module):
         self.edge_first = network(keys[1], 2 * hidden + n_evidence, hidden)
         self.vertex = network(keys[2], hidden, hidden)
         second = network(keys[3], 3 * hidden, 2)
-        # Small at first: the regression's line leads until the networks know better.
+        # Start small, so that the linear function of the Wald statistic dominates at first.
         last: Any = lambda tree: tree.layers[-1].weight  # noqa: E731
         self.edge_second = eqx.tree_at(last, second, 0.1 * last(second))
         self.slope, self.offset = jnp.array(1.5), jnp.array(1.5)
         self.window, self.n_evidence = window, n_evidence
 
     def __call__(self, values: Array, observed: Array, evidence: Array) -> Array:
-        """Logits (source, target, 2) of no edge and edge.
+        """Compute logits (source, target, 2) of no edge and edge.
 
         Parameters
         ----------
         values, observed
-            Standardised series (time, node), zero where missing, and what is there.
+            Standardised series (time, node), zero where missing, and which values are observed.
         evidence
             Inputs of each pair (source, target, n_evidence).
         """
@@ -102,7 +105,7 @@ class Encoder(eqx.Module):
 
 
 def _over_pairs(network: eqx.nn.MLP, nodes: Array, pairs: Array) -> Array:
-    """Apply a network to (source, target, own inputs of the pair)."""
+    """Apply a network to all pairs: embeddings of source and target, and inputs of the pair."""
     n = nodes.shape[0]
     inputs = [
         jnp.broadcast_to(nodes[:, None], (n, n, nodes.shape[1])),
@@ -113,14 +116,14 @@ def _over_pairs(network: eqx.nn.MLP, nodes: Array, pairs: Array) -> Array:
 
 
 def _over_windows(network: eqx.nn.MLP, own: Array, there: Array) -> Array:
-    """Average of a network over the windows of each pair (source, target, hidden).
+    """Average a network over the windows of each pair (source, target, hidden).
 
-    Its last layer is linear and is applied to the average.
+    The last layer is linear, and therefore applied to the average.
 
     Parameters
     ----------
     network
-        Of one hidden layer, over the embeddings of source and target.
+        Network with one hidden layer, over the embeddings of source and target.
     own, there
         Embeddings (window, node, hidden), and the share observed (window, node).
     """

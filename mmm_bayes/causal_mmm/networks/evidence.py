@@ -1,4 +1,4 @@
-r"""What a shop's own series say of each edge: the inputs of the encoder beside its embeddings.
+r"""Evidence of a shop's own series for each edge, as additional inputs of the encoder.
 
 A ridge regression of every node on the pasts of all nodes
 (:mod:`mmm_bayes.causal_mmm.networks.lagged`, first function of the basis) gives coefficients
@@ -7,10 +7,10 @@ A ridge regression of every node on the pasts of all nodes
 .. math:: w_{ij} = b_{ij}' [(F'F + \kappa I)^{-1}]_{ii}^{-1} b_{ij} / (K s_j^2), \qquad
           \kappa = 8 P / n,
 
-which for :math:`\kappa \to 0` is the F statistic of the block; :math:`\kappa` grows with the number
-of columns over that of rows, as short series ask. Of further functions of the basis there is the
-score statistic: the mean square of the correlations of their columns with the residuals, times the
-number of rows. Beside them stand lagged correlations, and all of the reverse direction.
+which is the F statistic of the block for :math:`\kappa \to 0`. :math:`\kappa` grows with the ratio
+of columns to rows, as short series require. Further functions of the basis contribute a score
+statistic: the mean square of the correlations of their columns with the residuals, times the number
+of rows. The inputs also include lagged correlations, and everything for the reverse direction.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mmm_bayes.causal_mmm.networks.lagged import Lagged, Layout
 
 Array = jax.Array
 
-_RIDGE = 8.0  # times columns over rows; chosen on keys that served for nothing else
+_RIDGE = 8.0  # times columns over rows; chosen on simulations that are not used elsewhere
 
 
 def linear_evidence(sums: Lagged, layout: Layout) -> tuple[Array, Array]:
-    """Wald statistics (shop, source, target), and moments that the regression leaves.
+    """Compute Wald statistics (shop, source, target), and moments of the residuals.
 
-    The second (shop, P, target) are those of all columns with the residuals, over the residual
-    standard deviation.
+    The second result (shop, P, target) holds the moments of all columns with the residuals, divided
+    by the residual standard deviation.
     """
     nodes, lags, width = layout.nodes, layout.lags, layout.width
     first = jnp.arange(nodes)[:, None] * layout.block + jnp.arange(lags)
@@ -57,11 +57,11 @@ def linear_evidence(sums: Lagged, layout: Layout) -> tuple[Array, Array]:
 
 
 def evidence(sums: Lagged, layout: Layout) -> Array:
-    """Inputs of the encoder (shop, source, target, 2 (1 + B)).
+    """Compute the inputs of the encoder (shop, source, target, 2 (1 + B)).
 
-    The first is the logarithm of one and the greatest statistic; the next B are correlations of
-    lagged columns with the target (first function of the basis) or with its residuals (further
-    ones); then both of the reverse direction.
+    The first is ``log1p`` of the largest statistic. The next B are correlations of lagged columns
+    with the target (first function of the basis) or with its residuals (further functions). The
+    rest is the same for the reverse direction.
     """
     nodes, lags = layout.nodes, layout.lags
     wald, residual = linear_evidence(sums, layout)

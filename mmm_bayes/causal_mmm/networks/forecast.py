@@ -1,19 +1,19 @@
-r"""Series to come, drawn from a trained decoder: edges, coefficients and noise all drawn.
+r"""Forecasts drawn from a trained decoder, with edges, coefficients and noise all random.
 
-For the additive decoder each draw has edges from their posterior, coefficients from their normal
-posterior given the edges (what shops do differently comes back here), and noise at every step, so
-that intervals hold what is not known of graph, mechanism and future. The recurrent decoder has its
-networks as they were trained; edges and noise are drawn.
+With the additive decoder each draw has edges from their posterior, coefficients from their normal
+posterior given the edges (which include the shop's own deviations), and noise at every step, so
+that intervals include the uncertainty of graph, mechanism and future. With the recurrent decoder
+only edges and noise are random, and the networks are those of training.
 
-Noise is a stretch of the shop's own one-step errors :math:`r`, all nodes and days together,
+Noise is a stretch of the shop's own one-step errors :math:`r`, of all nodes and days together,
 
 .. math:: e_j^{T + h} = \sigma_j \,
           \frac{r_j^{(s + h) \bmod n}}{\sqrt{\tfrac1n \sum_t (r_j^t)^2}},
           \qquad s \sim \mathrm{U}\{0, \ldots, n - 1\}:
 
-errors of real series move together, come in bad weeks and good ones, and have tails, none of which
-independent normal noise has, and all of which a sum over a month feels. Short series, whose errors
-are too few to stand for a distribution, have normal noise.
+Errors of real series are correlated between nodes and over time, and heavy-tailed. Independent
+normal noise is not, which matters for sums over a month. Short series with too few errors to
+represent a distribution get normal noise.
 
 References
 ----------
@@ -36,14 +36,14 @@ from mmm_bayes.causal_mmm.networks.recurrent import RecurrentDecoder, Step
 Array = jax.Array
 
 LIMIT = 20.0
-"""Standard deviations that no drawn value leaves."""
+"""Drawn values are clipped at this many standard deviations."""
 
-_FEWEST_ERRORS = 50  # that noise is drawn from; a shop with fewer has normal noise
-_FEWEST_STRETCHES = 4  # of which the errors of a shop should hold this many, end to end
+_MIN_ERRORS = 50  # a shop with fewer errors gets normal noise
+_MIN_STRETCHES = 4  # a stretch is at most a quarter of a shop's errors
 
 
 class Coefficients(NamedTuple):
-    """Of all targets of a shop: columns (P, D), and the noise of each target (D,)."""
+    """Coefficients of all targets of a shop: columns (P, D), and the noise of each target (D,)."""
 
     columns: Any
     noise: Any
@@ -52,7 +52,7 @@ class Coefficients(NamedTuple):
 def draw_coefficients(
     rng_key: Array, decoder: AdditiveDecoder, sums: Lagged, edges: Array
 ) -> Coefficients:
-    """Coefficients and noise of one shop from their posterior, given its edges (D, D)."""
+    """Draw coefficients and noise of one shop from their posterior, given its edges (D, D)."""
     nodes = decoder.layout.nodes
 
     def one(key: Array, target: Array) -> tuple[Array, Array]:
@@ -71,7 +71,7 @@ def draw_coefficients(
 def lag_row(
     past: Array, context: Array, layout: Layout, saturation: Saturation | None = None
 ) -> Array:
-    """Columns (P,) from the last K values (K, D), the newest last, and the context (C,)."""
+    """Build the columns (P,) from the last K values (K, D), newest last, and the context (C,)."""
     newest_first = past[::-1]
     blocks = jnp.concatenate([BASES[name](newest_first, saturation) for name in layout.basis])
     one = jnp.ones(1, past.dtype)
@@ -79,27 +79,27 @@ def lag_row(
 
 
 def draw_noise(rng_key: Array, errors: Array, there: Array, noise: Array, horizon: int) -> Array:
-    """Noise (horizon, D): a stretch of a shop's errors, or several where it has few.
+    """Draw noise (horizon, D): one stretch of a shop's errors, or several if it has few.
 
     Parameters
     ----------
     rng_key
-        Of where stretches begin, and of normal noise in place of errors that are not there.
+        Random key of the starts of stretches, and of normal noise in place of missing errors.
     errors, there
-        One-step errors of a shop (time, D), and at which times all nodes have one (time,).
+        One-step errors of a shop (time, D), and the times at which all nodes have one (time,).
     noise
         Standard deviations (D,).
     horizon
-        Steps to come.
+        Number of steps.
     """
     rows = errors.shape[0]
-    size = max(1, min(horizon, rows // _FEWEST_STRETCHES))
+    size = max(1, min(horizon, rows // _MIN_STRETCHES))
     key_start, key_normal = jax.random.split(rng_key)
     start = jax.random.randint(key_start, (-(-horizon // size), 1), 0, rows)
     at = jnp.ravel((start + jnp.arange(size)) % rows)[:horizon]
     count = jnp.sum(there)
     square = there @ errors**2 / jnp.maximum(count, 1.0)
-    own = (there[at, None] > 0) & (square > 0) & (count >= _FEWEST_ERRORS)
+    own = (there[at, None] > 0) & (square > 0) & (count >= _MIN_ERRORS)
     normal = jax.random.normal(key_normal, (horizon, errors.shape[1]), errors.dtype)
     unit = errors[at] / jnp.sqrt(jnp.where(square > 0, square, 1.0))
     return noise * jnp.where(own, unit, normal)
@@ -114,28 +114,28 @@ def simulate_additive(
     saturation: Saturation | None = None,
     floor: Array | float = -LIMIT,
 ) -> Array:
-    """Next values (horizon, D) of one shop.
+    """Simulate the next values (horizon, D) of one shop.
 
     Parameters
     ----------
     columns
         One draw of the coefficients (P, D).
     noise
-        Added at each step (horizon, D); zero for the mean path.
+        Noise added at each step (horizon, D); zero for the mean path.
     past
         Last values (K, D), standardised, zero where missing.
     context
-        Of the times to come (horizon, C).
+        Context of the future steps (horizon, C).
     layout, saturation
-        Of the columns.
+        Layout and saturation of the columns.
     floor
-        Least values (D,): what cannot be negative is zero where a draw would fall below.
+        Lowest values (D,), such as the standardised zero of nodes that cannot be negative.
     """
 
     def step(past: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
         error, around = given
         mean = lag_row(past, around, layout, saturation) @ columns
-        new = jnp.clip(mean + error, floor, LIMIT)  # explosive draws stay numbers
+        new = jnp.clip(mean + error, floor, LIMIT)  # explosive draws stay finite
         return jnp.concatenate([past[1:], new[None]]), new
 
     return jax.lax.scan(step, past, (noise, context))[1]
@@ -154,7 +154,7 @@ def additive_paths(
     floor: Array,
     together: int = 4,
 ) -> Array:
-    """Draws (draw, shop, horizon, D), given edges (draw, shop, D, D) and the series so far."""
+    """Draw paths (draw, shop, horizon, D), given edges (draw, shop, D, D) and the history."""
     layout = decoder.layout
     lags, bends = layout.lags, decoder.saturation
 
@@ -189,7 +189,7 @@ def recurrent_paths(
     future: Array,
     floor: Array,
 ) -> Array:
-    """Draws (draw, shop, horizon, D), given edges (draw, shop, D, D) and the series so far."""
+    """Draw paths (draw, shop, horizon, D), given edges (draw, shop, D, D) and the history."""
 
     def path(
         key: Array, z: Array, own: Array, there: Array, around: Array, ahead: Array, least: Array

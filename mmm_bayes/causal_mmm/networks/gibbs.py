@@ -1,15 +1,15 @@
-r"""Edges of a shop from their posterior under the additive decoder, by Gibbs sampling.
+r"""Gibbs sampling of a shop's edges from their posterior under the additive decoder.
 
-The encoder looks at a shop once. Given the mechanisms that were learned, the posterior of a shop's
-edges is known up to a constant: every conditional
+The encoder gives a first approximation. Given the learned mechanisms, the posterior of a shop's
+edges is known up to a constant. Every conditional
 
 .. math:: \log \frac{P(z_{ij} = 1 \mid z_{-ij}, x)}{P(z_{ij} = 0 \mid z_{-ij}, x)}
           = \operatorname{logit} \pi_{rij} + \log p(x_j \mid z_{ij} = 1)
           - \log p(x_j \mid z_{ij} = 0)
 
-has two marginal likelihoods, and the component ``r`` of the prior given all edges is a categorical
-draw. Chains start at the encoder's edges; edge probabilities are means of the conditionals
-(Rao-Blackwell).
+needs two marginal likelihoods, and the component ``r`` of the prior given all edges is categorical.
+Chains start at edges drawn from the encoder; edge probabilities are averages of the conditional
+probabilities (Rao-Blackwell).
 
 References
 ----------
@@ -38,31 +38,31 @@ from mmm_bayes.causal_mmm.networks.prior import GraphPrior, impose, mixed_logits
 
 Array = jax.Array
 
-# Shops at a time. On a CPU one shop's tables just fit into a core's cache.
+# Number of shops at a time. On a CPU the tables of one shop just fit into a core's cache.
 _TOGETHER = {"cpu": 1}
 _TOGETHER_ELSEWHERE = 64
 
 
 class EdgeDraws(NamedTuple):
-    """``probability`` (shop, D, D), and edges of single draws (draw, shop, D, D)."""
+    """Edge ``probability`` (shop, D, D), and ``edges`` of single draws (draw, shop, D, D)."""
 
     probability: Any
     edges: Any
 
 
 class Mechanisms(NamedTuple):
-    """As shops know them: ``mean`` (shop, source, block, target), ``unknown`` of its functions."""
+    """Mechanisms per shop: ``mean`` (shop, source, block, target), and variance ``unknown``."""
 
     mean: Any
     unknown: Any
 
 
 class _Target(NamedTuple):
-    """A target of a shop while its edges are drawn.
+    """State of one target of a shop while its edges are drawn.
 
-    ``table`` (P + 1, P + 1) is that of :mod:`mmm_bayes.causal_mmm.networks.block_sweep`, of
-    coefficients over their prior standard deviations; ``log_det`` is that of the blocks that are
-    in, and ``means`` their squared prior means, which the last corner lacks.
+    ``table`` (P + 1, P + 1) is the table of :mod:`mmm_bayes.causal_mmm.networks.block_sweep`, for
+    coefficients in prior standard deviations. ``log_det`` is the log determinant of the blocks that
+    are in, and ``means`` their squared prior means, which the last corner does not include.
     """
 
     table: Any
@@ -73,10 +73,10 @@ class _Target(NamedTuple):
 def _start(
     own: TargetSums, prior: Prior, layout: Layout, wanted: Array
 ) -> tuple[_Target, Array, Array]:
-    """Table with blocks let in, which of them (source,), and their squared prior means (source,).
+    """Build the table with the wanted blocks; also return which are in, and squared prior means.
 
-    ``prior`` is that of the target with all edges. All blocks that are wanted are let in, but for
-    those that others all but determine.
+    ``prior`` is that of the target with all edges. Wanted blocks are left out if they are
+    numerically determined by others.
     """
     size, width = layout.block, layout.width
     sd, mean = prior.sd / prior.noise, prior.mean / prior.sd
@@ -116,7 +116,7 @@ def _visit_target(
     edges: Array,
     key: Array,
 ) -> tuple[Array, Array]:
-    """Draw the edges into one target (source,) in turn; also their conditional probabilities."""
+    """Draw the edges into one target (source,) in turn, with their conditional probabilities."""
     layout, size = decoder.layout, decoder.layout.block
     own = target_sums(sums, target)
     prior = decoder.prior(jnp.ones_like(edges), target)
@@ -165,17 +165,17 @@ def sample_edges(
     Parameters
     ----------
     rng_keys
-        Keys (shop,): a shop's edges do not depend on the shops beside it.
+        Random keys (shop,), so that a shop's edges do not depend on other shops.
     decoder, prior
-        As trained.
+        Trained decoder and prior of graphs.
     sums
-        Of the shops.
+        Sums of the lagged regression of the shops.
     start
-        Edge probabilities to start at (shop, D, D).
+        Edge probabilities to start from (shop, D, D).
     warmup, draws
-        Sweeps over all edges that are thrown away, and that are kept.
+        Number of sweeps over all edges that are discarded, and that are kept.
     known
-        Mechanisms of each shop, in place of the decoder's.
+        Mechanisms of each shop, in place of those of the decoder.
     """
     free = jnp.isnan(prior.fixed)
     nodes = free.shape[0]

@@ -1,11 +1,17 @@
-r"""Relaxed edges: the Gumbel-softmax over two types of edge (section 3.1.3).
+r"""Relaxed edges: the Gumbel-softmax over "no edge" and "edge" (section 3.1.3).
 
 .. math:: z_{ij} = \mathrm{softmax}\bigl((h_{ij} + g) / \tau\bigr), \quad g \sim
           \mathrm{Gumbel}(0, 1)
 
-(The paper's bracket divides the noise alone by the temperature, which is no softmax of a relaxed
-sample.) The difference of two Gumbel variables is logistic, so that the second of the two entries,
-the edge, needs one draw.
+with logits :math:`h_{ij}` of both types and temperature :math:`\tau`. As printed in the paper,
+:math:`h_{ij} + g / \tau`, the bracket divides only the noise by the temperature, which would not be
+a relaxed sample; the formula above is that of the references.
+
+The second of the two entries is the edge. Since the difference of two Gumbel variables is logistic,
+one draw is enough:
+
+.. math:: z_{ij} = \mathrm{sigmoid}\bigl((h_{ij, 1} - h_{ij, 0} + l) / \tau\bigr), \quad l \sim
+          \mathrm{Logistic}(0, 1).
 
 References
 ----------
@@ -26,21 +32,21 @@ Array = jax.Array
 
 
 class GumbelSoftmaxEdges(dist.Distribution):
-    """Relaxed edges in [0, 1] from two logits each.
+    """Distribution of relaxed edges in [0, 1].
 
     Parameters
     ----------
     logits
-        Of no edge and edge (..., 2).
+        Logits of no edge and edge (..., 2).
     temperature
-        Below one, draws are nearly zero or one.
+        Temperature; well below one, draws are nearly zero or one.
     straight_through
-        Whether draws are zero or one, with the gradient of the relaxed ones.
+        Whether draws are exactly zero or one, with the gradient of the relaxed draws.
 
     Notes
     -----
-    ``log_prob`` is zero: the divergence from the prior is that of the discrete edges, which is
-    known in closed form (:func:`mmm_bayes.causal_mmm.networks.prior.divergence`).
+    ``log_prob`` is zero: the loss uses the divergence of the discrete edges from the prior, which
+    has a closed form (:func:`mmm_bayes.causal_mmm.networks.prior.divergence`).
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {
@@ -78,5 +84,5 @@ class GumbelSoftmaxEdges(dist.Distribution):
         return self.sample(key, sample_shape)
 
     def log_prob(self, value: Array) -> Array:
-        """Zero: see the notes of the class."""
+        """Return zero; see the notes of the class."""
         return jnp.zeros(jnp.shape(value), jnp.result_type(value))

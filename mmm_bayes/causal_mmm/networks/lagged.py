@@ -4,16 +4,16 @@ The row of time ``t`` has the blocks
 
 .. math:: f_i^t = (\phi_1(x_i^{t-1}), \ldots, \phi_1(x_i^{t-K}), \phi_2(x_i^{t-1}), \ldots)
 
-of every source ``i`` (``B`` columns each, lags fastest), then ``E`` columns that belong to every
-target: one, and the context at ``t``. What a Gaussian model needs of a shop is
+of every source ``i`` (``B`` columns each, with lags varying fastest), then ``E`` columns that
+belong to every target: one, and the context at ``t``. A Gaussian model of a shop needs only
 :math:`F'F`, :math:`F'Y` and the squares of :math:`Y`, whatever the length of its series.
 
-One function of the basis is learned: a source saturates,
+One function of the basis is learned, the saturation of a source,
 
 .. math:: \phi(x_i) = \frac{\tanh(c_i x_i + s_i) - \tanh s_i}{c_i (1 - \tanh^2 s_i)},
 
-with steepness :math:`c_i > 0` and shift :math:`s_i` that all its effects share. Its slope at the
-mean is one; it is a line where :math:`c_i` is small, and concave from the mean on where
+with a steepness :math:`c_i > 0` and a shift :math:`s_i` shared by all effects of the source. Its
+slope at the mean is one. It is almost linear if :math:`c_i` is small, and concave above the mean if
 :math:`s_i > 0`.
 """
 
@@ -27,38 +27,40 @@ import jax.numpy as jnp
 
 Array = jax.Array
 
-_FAR = 3.0**2  # square of a standardised value that counts as far out
-_TOGETHER = 32  # shops whose columns are held at once: many times the sums they give
+_FAR = 3.0**2  # bound of squared standardised values
+_TOGETHER = (
+    32  # number of shops whose columns are held at once; they are far larger than their sums
+)
 
 
 class Saturation(NamedTuple):
-    """Of each node as a source: ``steepness`` and ``shift`` (D,)."""
+    """Saturation of each node as a source: ``steepness`` and ``shift`` (D,)."""
 
     steepness: Any
     shift: Any
 
 
 STEEPNESS = 0.3
-"""Of a source before anything is learned: all but a line."""
+"""Initial steepness of every source: almost linear."""
 
 
 def all_but_linear(nodes: int) -> Saturation:
-    """Return the saturation that learning starts from."""
+    """Return the initial, almost linear saturation."""
     return Saturation(jnp.full(nodes, STEEPNESS), jnp.zeros(nodes))
 
 
 def saturate(values: Array, saturation: Saturation) -> Array:
-    """Saturated values (..., D) of standardised ones."""
+    """Saturate standardised values (..., D)."""
     at_mean = jnp.tanh(saturation.shift)
     bent = jnp.tanh(saturation.steepness * values + saturation.shift) - at_mean
     return bent / (saturation.steepness * (1.0 - at_mean**2))
 
 
 def bounded_square(values: Array) -> Array:
-    """Squares of standardised values, about centred and scaled; those far out count as nine.
+    """Square standardised values, approximately centred and scaled, with squares bounded by nine.
 
-    Uncorrelated with the values where these are normal. Spends of many zeros have values so far
-    from their mean that plain squares would be about them alone.
+    The result is uncorrelated with normal values. Spend with many zeros has some values so far from
+    its mean that plain squares would reflect them only.
     """
     return (_FAR * jnp.tanh(values**2 / _FAR) - 1.0) / jnp.sqrt(2.0)
 
@@ -72,7 +74,7 @@ BASES: dict[str, Any] = {
 
 
 class Layout(NamedTuple):
-    """Where columns stand: static numbers that compiled functions are specialised to."""
+    """Layout of the columns: static numbers for which functions are compiled."""
 
     nodes: int
     lags: int
@@ -81,27 +83,27 @@ class Layout(NamedTuple):
 
     @property
     def block(self) -> int:
-        """Columns of one source."""
+        """Number of columns of one source."""
         return self.lags * len(self.basis)
 
     @property
     def always(self) -> int:
-        """Columns that belong to every target."""
+        """Number of columns that belong to every target."""
         return 1 + self.context
 
     @property
     def saturates(self) -> bool:
-        """Whether columns depend on a saturation that is learned."""
+        """Whether columns depend on a learned saturation."""
         return SATURATING in self.basis
 
     @property
     def width(self) -> int:
-        """All columns."""
+        """Total number of columns."""
         return self.nodes * self.block + self.always
 
 
 class Lagged(NamedTuple):
-    """Sums of shops: ``D`` nodes, ``P = D B + E`` columns.
+    """Sums of the lagged regression by shop, with ``D`` nodes and ``P = D B + E`` columns.
 
     Attributes
     ----------
@@ -122,7 +124,7 @@ class Lagged(NamedTuple):
 def lag_columns(
     values: Array, context: Array, layout: Layout, saturation: Saturation | None = None
 ) -> Array:
-    """Rows of the regression (time - lags, D B + 1 + C), for times from ``lags`` on.
+    """Build the rows of the regression (time - lags, D B + 1 + C), for times from ``lags`` on.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def lag_columns(
     layout
         Number of lags and names in :data:`BASES`.
     saturation
-        Of the sources, if the layout has such columns.
+        Saturation of the sources, if the layout has saturating columns.
     """
     length, nodes = values.shape
     lags = layout.lags
@@ -155,13 +157,13 @@ def lagged_sums(
     layout: Layout,
     saturation: Saturation | None = None,
 ) -> Lagged:
-    """Sums over the rows in which every node was observed; a missing lag counts as the mean.
+    """Sum over the rows in which every node was observed; missing lags are replaced by the mean.
 
     Parameters
     ----------
     values, observed, context
-        Of all shops: standardised series (shop, time, D) with zero where missing, what is there,
-        and context (shop, time, C).
+        Standardised series (shop, time, D) with zero where missing, which values are observed, and
+        context (shop, time, C).
     layout, saturation
         As in :func:`lag_columns`.
     """

@@ -1,10 +1,10 @@
-"""How well scores of edges find the edges of known graphs; the diagonal never counts.
+"""Metrics of edge scores against known graphs; the diagonal never counts.
 
 Scores and graphs are (shop, source, target), or (source, target) for one shop. The AUROC to report
-is :func:`auroc`, the mean over shops of each shop's own: it asks whether a shop's edges come before
-its other pairs, and is the same for every increasing map of a shop's scores. Methods that are
-fitted to one shop at a time have scores on no common scale, and :func:`pooled_auroc`, which ranks
-the pairs of all shops together, asks that of them too.
+is :func:`auroc`, the mean over shops of each shop's AUROC: it measures whether a shop's edges rank
+above its other pairs, and does not change under increasing transformations of a shop's scores.
+:func:`pooled_auroc` ranks the pairs of all shops together, which also requires scores on a common
+scale; methods that are fitted to one shop at a time do not have one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Z = 1.959963984540054  # normal quantile of a two-sided interval of 95%
 
 
 def off_diagonal(n_nodes: int) -> NDArray:
-    """Return which pairs (source, target) are scored: all but the diagonal."""
+    """Return the mask of pairs (source, target) that are scored: all but the diagonal."""
     return ~np.eye(n_nodes, dtype=bool)
 
 
@@ -32,37 +32,37 @@ def pairs(scores: NDArray, truth: NDArray) -> tuple[NDArray, NDArray]:
     Raises
     ------
     DataError
-        If the shapes differ or are no graphs, a score off the diagonal is not a number, or the
-        graphs hold other values than 0 and 1.
+        If the shapes differ or are not those of graphs, a score off the diagonal is NaN, or a graph
+        has values other than 0 and 1.
     """
     scores, truth = np.asarray(scores, float), np.asarray(truth)
     found = []
     if scores.shape != truth.shape:
-        message = f"scores have the shape {scores.shape}, the graphs {truth.shape}."
-        found.append(_wrong("truth", message, "Both are (shop, source, target)."))
+        message = f"scores have the shape {scores.shape}, but the graphs {truth.shape}."
+        found.append(_wrong("truth", message, "Both should be (shop, source, target)."))
     if scores.ndim not in (2, 3) or scores.shape[-1] != scores.shape[-2] or scores.shape[-1] < 2:
         message = f"scores should be (shop, source, target), but have the shape {scores.shape}."
-        found.append(_wrong("scores", message, "Two nodes are the fewest."))
+        found.append(_wrong("scores", message, "Give at least two nodes."))
     if found:
         raise DataError(found, "the scores of edges")
     keep = off_diagonal(scores.shape[-1])
     scores, truth = np.atleast_2d(scores[..., keep]), np.atleast_2d(truth[..., keep])
     if bad := int(np.isnan(scores).sum()):
-        message = f"{bad} scores off the diagonal are not numbers."
-        found.append(_wrong("scores", message, "Give a pair that cannot be scored the lowest."))
+        message = f"{bad} scores off the diagonal are NaN."
+        found.append(_wrong("scores", message, "Give pairs without a score the lowest score."))
     if not np.isin(truth, (0, 1)).all():
-        message = "the graphs should hold 0 and 1 only."
-        found.append(_wrong("truth", message, "Compare weights with zero first."))
+        message = "The graphs should have only the values 0 and 1."
+        found.append(_wrong("truth", message, "Convert weights with weights != 0."))
     if found:
         raise DataError(found, "the scores of edges")
     return scores, truth.astype(bool)
 
 
 def auroc(scores: NDArray, truth: NDArray) -> float:
-    """Mean over shops of the area under the ROC curve of each shop's pairs.
+    """Average over shops the area under the ROC curve of each shop's pairs.
 
-    Shops whose graph has no edges, or all of them, have no such area and are left out; without any
-    other shop the result is not a number.
+    The area is not defined for shops whose graph has no edges or all edges; they are left out. The
+    result is NaN if no shop remains.
 
     Examples
     --------
@@ -76,19 +76,19 @@ def auroc(scores: NDArray, truth: NDArray) -> float:
 
 
 def pooled_auroc(scores: NDArray, truth: NDArray) -> float:
-    """Area under the ROC curve of the pairs of all shops together."""
+    """Compute the area under the ROC curve of the pairs of all shops together."""
     scored, edges = pairs(scores, truth)
     return _area(scored.ravel(), edges.ravel())
 
 
 def shop_aurocs(scores: NDArray, truth: NDArray) -> NDArray:
-    """Area under the ROC curve of each shop (shop,), not a number where edges are none or all."""
+    """Compute the area under the ROC curve of each shop (shop,), NaN if it is not defined."""
     scored, edges = pairs(scores, truth)
     return np.array([_area(s, e) for s, e in zip(scored, edges, strict=True)])
 
 
 def _area(scores: NDArray, edges: NDArray) -> float:
-    """P(an edge scores above a pair without one) + P(equal) / 2: Mann and Whitney (1947)."""
+    """Compute P(edge scores above non-edge) + P(equal) / 2 (Mann and Whitney 1947)."""
     positive = int(edges.sum())
     negative = edges.size - positive
     if positive == 0 or negative == 0:
@@ -99,13 +99,13 @@ def _area(scores: NDArray, edges: NDArray) -> float:
 
 
 def accuracy(scores: NDArray, truth: NDArray, threshold: float) -> float:
-    """Share of pairs where ``scores >= threshold`` says rightly whether there is an edge."""
+    """Compute the share of pairs that ``scores >= threshold`` classifies correctly."""
     scored, edges = pairs(scores, truth)
     return float(((scored >= threshold) == edges).mean())
 
 
 def f1(scores: NDArray, truth: NDArray, threshold: float) -> float:
-    """``2 TP / (2 TP + FP + FN)`` over the pairs of all shops; 0 where the denominator is 0."""
+    """Compute ``2 TP / (2 TP + FP + FN)`` over the pairs of all shops; 0 if undefined."""
     scored, edges = pairs(scores, truth)
     chosen = scored >= threshold
     right = 2 * (chosen & edges).sum()
@@ -116,17 +116,17 @@ def f1(scores: NDArray, truth: NDArray, threshold: float) -> float:
 def best_threshold(
     scores: NDArray, truth: NDArray, metric: Literal["accuracy", "f1"] = "accuracy"
 ) -> float:
-    """Threshold with the highest accuracy, or F1, on these shops: choose it on training shops.
+    """Choose the threshold with the highest accuracy or F1; use training shops for this.
 
-    Candidates lie halfway between neighbouring scores, below all of them, where every pair is an
-    edge (minus infinity), and above (infinity). Of several that are equally good it is the highest,
-    that of the fewest edges.
+    Candidates are the midpoints between neighbouring scores, minus infinity (every pair is an edge)
+    and infinity (none is). Among equally good candidates the highest is returned, which has the
+    fewest edges.
     """
     scored, edges = (part.ravel() for part in pairs(scores, truth))
     values, inverse = np.unique(scored, return_inverse=True)
-    with np.errstate(invalid="ignore"):  # infinite scores have no halfway
+    with np.errstate(invalid="ignore"):  # infinite scores have no midpoint
         between = values[:-1] + (values[1:] - values[:-1]) / 2
-    # Rounding may leave the halfway on the lower score, which would turn that score's decision.
+    # Rounding may put the midpoint on the lower score, which would change that score's decision.
     between = np.where(between > values[:-1], between, values[1:])
     candidates = np.concatenate([[-np.inf], between, [np.inf]])
     # Edges, and pairs without one, at or above each candidate.
@@ -147,7 +147,7 @@ def _at_or_above(inverse: NDArray, chosen: NDArray, size: int) -> NDArray:
 @final
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Frequency of edges by predicted probability: what a reliability diagram shows.
+    """Frequency of edges by predicted probability, the content of a reliability diagram.
 
     Attributes
     ----------
@@ -156,9 +156,9 @@ class Reliability:
     count : numpy.ndarray
         Number of pairs (bin,).
     predicted, observed : numpy.ndarray
-        Mean probability and share of edges (bin,); not a number in an empty bin.
+        Mean probability and share of edges (bin,); NaN in an empty bin.
     low, high : numpy.ndarray
-        Wilson's 95% interval of the share (bin,). It takes pairs as independent, which pairs of one
+        Wilson's 95% interval of the share (bin,). It assumes independent pairs, which those of one
         shop are not quite.
     """
 
@@ -171,12 +171,12 @@ class Reliability:
 
 
 def reliability(probabilities: NDArray, truth: NDArray, bins: int = 10) -> Reliability:
-    """Bin pairs by their probability (equal widths, upper limits outside but for the last).
+    """Bin pairs by their probability; bins have equal widths and exclude their upper limit.
 
     Raises
     ------
     DataError
-        If a probability lies outside 0 to 1, or as :func:`pairs` says.
+        If a probability is not between 0 and 1, or for the reasons of :func:`pairs`.
     """
     p, edges = _probabilities(probabilities, truth)
     limits = np.linspace(0, 1, bins + 1)
@@ -191,7 +191,7 @@ def reliability(probabilities: NDArray, truth: NDArray, bins: int = 10) -> Relia
 
 
 def expected_calibration_error(probabilities: NDArray, truth: NDArray, bins: int = 10) -> float:
-    """Mean over pairs of ``|share of edges - mean probability|`` in a bin (Naeini et al. 2015)."""
+    """Average ``|share of edges - mean probability|`` in a bin over pairs (Naeini et al. 2015)."""
     table = reliability(probabilities, truth, bins)
     some = table.count > 0
     gap = np.abs(table.observed[some] - table.predicted[some])
@@ -199,7 +199,7 @@ def expected_calibration_error(probabilities: NDArray, truth: NDArray, bins: int
 
 
 def brier(probabilities: NDArray, truth: NDArray) -> float:
-    """Mean squared difference of probability and edge (Brier 1950)."""
+    """Compute the mean squared difference of probability and edge (Brier 1950)."""
     p, edges = _probabilities(probabilities, truth)
     return float(np.mean((p - edges) ** 2))
 
@@ -207,8 +207,8 @@ def brier(probabilities: NDArray, truth: NDArray) -> float:
 def _probabilities(probabilities: NDArray, truth: NDArray) -> tuple[NDArray, NDArray]:
     p, edges = pairs(probabilities, truth)
     if p.min() < 0 or p.max() > 1:
-        message = f"probabilities should lie in 0 to 1, but go from {p.min():g} to {p.max():g}."
-        remedy = "Scores that are no probabilities have no calibration."
+        message = f"probabilities should be between 0 and 1, but got {p.min():g} to {p.max():g}."
+        remedy = "Calibration is defined for probabilities only, not for other scores."
         raise DataError([_wrong("probabilities", message, remedy)], "the probabilities of edges")
     return p.ravel(), edges.ravel()
 

@@ -1,14 +1,14 @@
 r"""CausalMMM as a NumPyro model and guide (section 3.3).
 
-The model draws the edges of each shop and its series given them; the guide draws the edges from the
-encoder. What stochastic variational inference maximises is
+The model draws the edges of each shop, and its series given the edges; the guide draws the edges
+from the encoder. Stochastic variational inference maximises
 
 .. math:: E_{q(z \mid x)} \log p(x \mid z)
           - \lambda \, \mathrm{KL}\bigl(q(z \mid x) \,\|\, p(z)\bigr),
 
 with the divergence of discrete edges in closed form, so that :math:`\lambda = 1` is the evidence
-lower bound, and means what it says whatever the noise: the likelihood has the noise that is learned
-(or is given), not a constant that drowns the divergence.
+lower bound. The noise of the likelihood is learned (or given by the user), so that
+:math:`\lambda` has the same meaning whatever the noise.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from mmm_bayes.causal_mmm.networks.recurrent import RecurrentDecoder
 Array = jax.Array
 
 PSEUDO_COUNTS = 8.0
-"""Shops seen, in effect, with the sparse prior's edges before a component sees any."""
+"""Weight, in shops, of the sparse prior's edges in the prior of each component."""
 
 _MECHANISM_SD = 0.5
 
 
 class Shops(NamedTuple):
-    """What the networks see of shops.
+    """Inputs of the networks.
 
     Attributes
     ----------
     values, observed
-        Standardised series (shop, time, D), zero where missing, and what is there as 0 and 1.
+        Standardised series (shop, time, D), zero where missing, and 1 where observed, else 0.
     context
         Standardised context (shop, time, C).
     evidence
-        Of pairs (shop, source, target, F).
+        Regression evidence of pairs (shop, source, target, F).
     sums
-        Of the lagged regression, as sources saturate before anything is learned.
+        Sums of the lagged regression, with the initial saturation of sources.
     """
 
     values: Any
@@ -61,16 +61,16 @@ class Shops(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """Encoder, decoder and the components of the prior (all but the sparse one)."""
+    """Encoder, decoder, and the learned components of the prior (all but the sparse one)."""
 
     encoder: Encoder
     decoder: AdditiveDecoder | RecurrentDecoder
-    components: Any  # logits (component, D, D)
-    weights: Any  # logits of the components, the sparse one first
+    components: Any  # logits of edges (component, D, D)
+    weights: Any  # logits of the components, with the sparse one first
 
 
 class Objective(NamedTuple):
-    r"""What does not change while a model is trained; ``D`` nodes.
+    r"""Constants of the training objective; ``D`` nodes.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Objective(NamedTuple):
     penalty
         :math:`\lambda`.
     noise
-        Standard deviation of the likelihood; NaN if it is learned. For the recurrent decoder.
+        Standard deviation of the recurrent decoder's likelihood; NaN if it is learned.
     """
 
     sparse: Any
@@ -91,7 +91,7 @@ class Objective(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Static choices of training."""
+    """Static settings of training."""
 
     given_every: int
     straight_through: bool
@@ -105,18 +105,18 @@ def graph_prior(objective: Objective, components: Array, weights: Array) -> Grap
 
 
 def edge_logits(encoder: Encoder, shops: Shops) -> Array:
-    """Logits (shop, source, target, 2)."""
+    """Compute the encoder's logits (shop, source, target, 2)."""
     return jax.vmap(encoder)(shops.values, shops.observed, shops.evidence)
 
 
 @eqx.filter_jit
 def edge_probabilities(encoder: Encoder, objective: Objective, shops: Shops) -> Array:
-    """What the encoder says of edges (shop, source, target)."""
+    """Compute the encoder's edge probabilities (shop, source, target)."""
     return impose(objective.fixed, jax.nn.softmax(edge_logits(encoder, shops))[..., 1])
 
 
 def regression_sums(decoder: AdditiveDecoder, shops: Shops) -> Lagged:
-    """Sums of the lagged regression, sources saturated as the decoder has it."""
+    """Compute the sums of the lagged regression with the decoder's saturation of sources."""
     if decoder.saturation is None:
         return shops.sums
     return lagged_sums(
@@ -131,7 +131,7 @@ def log_likelihood(
     edges: Array,
     given_every: int = 1,
 ) -> Array:
-    """Log likelihood of each target of each shop (shop, target) given edges (shop, D, D)."""
+    """Compute the log likelihood (shop, target) given edges (shop, D, D)."""
     if isinstance(decoder, AdditiveDecoder):
         return jax.vmap(decoder.log_likelihood)(regression_sums(decoder, shops), edges)
     noise = jnp.where(jnp.isnan(objective.noise), jnp.exp(decoder.log_noise), objective.noise)
@@ -147,10 +147,10 @@ def log_likelihood(
 def program(
     networks: Networks, objective: Objective, steps: Steps
 ) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Model and guide, functions of a batch of shops, the temperature, a share and a weight.
+    """Make the model and the guide: functions of a batch of shops, temperature, share and weight.
 
-    The share of the batch in all shops weighs the priors of what shops have in common; the weight
-    multiplies the penalty and what the encoder learns: zero trains the decoder alone.
+    ``share`` is that of the batch in all shops, and scales the priors of shared parameters.
+    ``weight`` multiplies the penalty and the gradient of the encoder: zero trains the decoder only.
     """
     nodes = objective.fixed.shape[0]
 
@@ -176,7 +176,7 @@ def program(
         fixed = jax.lax.stop_gradient(logits)
         logits = fixed + weight * (logits - fixed)
         probabilities = impose(objective.fixed, jax.nn.softmax(logits)[..., 1])
-        # A factor of the guide counts with the density of the guide: it is subtracted.
+        # A factor in the guide counts as part of its log density, which is subtracted.
         numpyro.factor("components_prior", share * _component_penalty(objective, components))
         with numpyro.plate("shop", len(shops.values)):
             edges = GumbelSoftmaxEdges(logits, temperature, steps.straight_through)
@@ -188,13 +188,13 @@ def program(
 
 
 def mechanism_penalty(decoder: AdditiveDecoder) -> Array:
-    """Negative log density of what shops have in common, but for a constant."""
+    """Compute the negative log prior of the shared mechanisms, up to a constant."""
     penalty = 0.5 * jnp.sum(decoder.mean**2) / _MECHANISM_SD**2
     return penalty if decoder.bend is None else penalty + 0.5 * jnp.sum(decoder.bend**2)
 
 
 def _component_penalty(objective: Objective, components: Array) -> Array:
-    """Negative log beta density of each edge of each component, around the sparse prior."""
+    """Compute the negative log beta prior of the components' edges, around the sparse prior."""
     mean = jax.nn.sigmoid(objective.sparse)
     present, absent = jax.nn.log_sigmoid(components), jax.nn.log_sigmoid(-components)
     each = PSEUDO_COUNTS * (mean * present + (1.0 - mean) * absent)
@@ -202,7 +202,7 @@ def _component_penalty(objective: Objective, components: Array) -> Array:
 
 
 def parameters_of(networks: Networks, params: dict[str, Any]) -> Networks:
-    """Put trained parameters into the networks."""
+    """Insert trained parameters into the networks."""
 
     def filled(module: Any, name: str) -> Any:
         static = eqx.partition(module, eqx.is_inexact_array)[1]

@@ -1,26 +1,27 @@
-r"""Rounds of Monte Carlo EM after training: edges drawn from their posterior, then learned along.
+r"""Rounds of Monte Carlo EM after training: draw edges from their posterior, then learn given them.
 
-Stochastic variational inference learns along relaxed edges, each independent of the others given
-the series. Where series are short, that leaves components of the prior blended of several graphs,
-and false edges lend themselves mechanisms. A round
+Stochastic variational inference learns with relaxed edges that are independent given the series.
+If series are short, components of the prior can become blends of several graphs, and false edges
+can acquire mechanisms. A round
 
-1. draws the edges :math:`z_n` of every training shop by Gibbs sampling, from where the round before
-   left them (:mod:`mmm_bayes.causal_mmm.networks.gibbs`), the first rounds under a sparser prior;
-2. sets the components of the prior and their weights to the frequencies of the edges drawn;
-3. makes steps of the decoder on :math:`\log p(x_n \mid z_n)`, and of the encoder towards the edges
-   drawn, over all shops once.
+1. draws the edges :math:`z_n` of every training shop by Gibbs sampling, starting from the edges of
+   the previous round (:mod:`mmm_bayes.causal_mmm.networks.gibbs`); the first rounds use a sparser
+   prior;
+2. sets the components of the prior and their weights to the frequencies of the drawn edges;
+3. takes gradient steps of the decoder on :math:`\log p(x_n \mid z_n)`, and of the encoder towards
+   the drawn edges, in one pass over all shops.
 
-A shop's edges are judged by what the *other* shops say of a mechanism. With the gradient
-:math:`g_{nij}` of :math:`\log p(x_n \mid z_n)` in the shared mechanism :math:`B_{ij}`, and what all
-shops and one of them know of it, :math:`\Lambda_{ij} = 1 / s^2 + \sum_n z_{nij} \lambda_j` and
-:math:`\lambda_j`,
+A shop's edges are judged by mechanisms learned from the *other* shops. With the gradient
+:math:`g_{nij}` of :math:`\log p(x_n \mid z_n)` with respect to the shared mechanism :math:`B_{ij}`,
+the precision :math:`\Lambda_{ij} = 1 / s^2 + \sum_n z_{nij} \lambda_j` of that mechanism given all
+shops, and the contribution :math:`\lambda_j` of a single shop,
 
 .. math:: B_{ij}^{(-n)} = B_{ij} - \frac{g_{nij}}{\Lambda_{ij} - z_{nij} \lambda_j}, \qquad
           v_{ij}^{(-n)} = \frac{1}{\Lambda_{ij} - z_{nij} \lambda_j},
 
-which is what is left of a Gaussian posterior without the shop (where :math:`B` is at its mode). An
-edge that one shop alone has is thus judged by the prior of mechanisms, however well a mechanism
-that was fitted to that shop may suit it: that is Gibbs sampling with the mechanisms integrated out.
+which is a Gaussian posterior without the shop (if :math:`B` is at its mode). An edge that only one
+shop has is therefore judged by the prior of mechanisms, however well a mechanism fitted to that
+shop may suit it. This is Gibbs sampling with the mechanisms integrated out.
 
 References
 ----------
@@ -62,32 +63,32 @@ from mmm_bayes.causal_mmm.networks.shop_blocks import edges_by_block, take
 Array = jax.Array
 
 _SWEEPS = 2
-_STEP, _LAST_STEP = 0.01, 0.05  # of Adam, and the share of it that the last round has
-# A shop's own graph has at least this probability, however well the components serve.
+_STEP, _LAST_STEP = 0.01, 0.05  # initial step size of Adam, and its final share
+# The sparse component, for shops with a graph of their own, keeps at least this probability.
 _OWN_GRAPH = 0.05
-# Components that fewer shops than this have are tried elsewhere, every so many of the early rounds.
+# In the first 60% of rounds, every fourth round moves components that fewer than one shop has.
 _DEAD, _EVERY, _EARLY = 1.0, 4, 0.6
-# Most that the first rounds take off the logits of edges. It is the number of columns of a shop's
-# regression over that of its rows if that is less: the fewer rows, the better false edges fit.
+# The first rounds reduce the logits of edges by the ratio of columns to rows of a shop's
+# regression, at most by this much: the fewer the rows, the better false edges fit.
 _SPARSEST = 3.0
-_LATEST = 0.2  # weight of a round in the running mean of probabilities
+_LATEST = 0.2  # weight of the latest round in the running mean of probabilities
 
 
 class State(NamedTuple):
-    """Where the rounds stand.
+    """State between two rounds.
 
     Attributes
     ----------
     round
-        Rounds that are done.
+        Number of rounds that are done.
     networks
-        Arrays of the networks, ``None`` where they have none.
+        Arrays of the networks, ``None`` in place of other leaves.
     steps
         State of the optimiser.
     edges
-        Of each shop (shop, D, D), as drawn last.
+        Latest draw of the edges of each shop (shop, D, D).
     probability
-        Of the edges of each shop (shop, D, D), a mean over the last rounds.
+        Edge probabilities of each shop (shop, D, D), a running mean over the rounds.
     pull
         Gradient of each shop's log likelihood in the shared mechanisms (shop, D, B, D).
     """
@@ -101,14 +102,14 @@ class State(NamedTuple):
 
 
 class Rounds(NamedTuple):
-    """How many rounds there are, and how many shops a step takes."""
+    """Number of rounds, and number of shops per step."""
 
     number: int
     size: int
 
 
 def first_state(networks: Networks, objective: Objective, shops: Shops, rounds: Rounds) -> State:
-    """Before the first round, at the encoder's probabilities."""
+    """Make the state before the first round, at the encoder's probabilities."""
     decoder = _additive(networks)
     known = eqx.tree_at(lambda tree: tree.unknown, decoder, jnp.zeros_like(decoder.unknown))
     arrays = eqx.filter(networks._replace(decoder=known), eqx.is_inexact_array)
@@ -120,7 +121,7 @@ def first_state(networks: Networks, objective: Objective, shops: Shops, rounds: 
 
 
 def networks_of(state: State, networks: Networks) -> Networks:
-    """Networks with the arrays of a state."""
+    """Combine networks with the arrays of a state."""
     found: Networks = eqx.combine(state.networks, networks)
     return found
 
@@ -133,18 +134,18 @@ def monte_carlo_em(
     rounds: Rounds,
     state: State,
 ) -> Iterator[tuple[State, float]]:
-    """Where things stand after each round that is left, and the loss a shop.
+    """Run the remaining rounds, and yield the state and the loss per shop after each.
 
     Parameters
     ----------
     rng_key
-        Key of edges and batches of all rounds.
+        Random key of the edges and batches of all rounds.
     networks
-        Whose arrays the states hold; with the additive decoder.
+        Networks with the additive decoder; their arrays are taken from the state.
     objective, shops
-        What does not change, and the shops of training.
+        Constants of the objective, and training shops.
     rounds, state
-        How many there are, and where they stand.
+        Number of rounds and size of a step, and the state to continue from.
     """
     static = eqx.filter(networks, eqx.is_inexact_array, inverse=True)
     while (done := int(state.round)) < rounds.number:
@@ -162,14 +163,14 @@ def one_round(
     rounds: Rounds,
     state: State,
 ) -> tuple[State, Array]:
-    """Draw edges, set components, and step along the edges; also the loss a shop.
+    """Draw edges, set components, and take gradient steps; also return the loss per shop.
 
     Parameters
     ----------
     rng_key
-        Of the round.
+        Random key of the round.
     static
-        What the networks have besides arrays.
+        Leaves of the networks that are not arrays.
     objective, shops, rounds, state
         As in :func:`monte_carlo_em`.
     """
@@ -188,7 +189,7 @@ def one_round(
         state.edges,
         0,
         _SWEEPS,
-        without_oneself(decoder, shops, state),
+        leave_one_out_mechanisms(decoder, shops, state),
     )
     components, weights = learned_components(prior, drawn.edges)
     move = (state.round % _EVERY == _EVERY - 1) & (early < 1.0)
@@ -197,7 +198,7 @@ def one_round(
         objective, components, weights, drawn.edges[-1],
     )  # fmt: skip
     batches = jnp.resize(
-        jax.random.permutation(key_batches, count), (_steps_a_round(rounds, count), rounds.size)
+        jax.random.permutation(key_batches, count), (_steps_per_round(rounds, count), rounds.size)
     )
     optimiser = _optimiser(rounds, count)
     learned = (state.networks.encoder, state.networks.decoder)
@@ -209,7 +210,7 @@ def one_round(
         none = jnp.zeros((len(at), *pull.shape[1:]))
         loss, (slope, pulls) = jax.value_and_grad(_loss, (0, 1))(learned, none, *given)
         updates, steps = optimiser.update(slope, steps, learned)
-        # Of a mean over shops of what is minimised: the pull of each is the other way.
+        # The loss is a mean of negative log likelihoods: undo the mean and the sign.
         pull = pull.at[at].set(-len(at) * pulls)
         return (optax.apply_updates(learned, updates), steps, pull), loss
 
@@ -221,10 +222,10 @@ def one_round(
     return after, jnp.mean(losses)
 
 
-def without_oneself(decoder: AdditiveDecoder, shops: Shops, state: State) -> Mechanisms:
-    """Mechanisms as the other shops know them; a node's own past is everyone's."""
+def leave_one_out_mechanisms(decoder: AdditiveDecoder, shops: Shops, state: State) -> Mechanisms:
+    """Compute each shop's mechanisms from the other shops; effects of own pasts are not changed."""
     edges = state.edges
-    size, per_shop = decoder.what_is_known(edges, shops.sums.count)
+    size, per_shop = decoder.mechanism_variances(edges, shops.sums.count)
     known = 1.0 / size + (jnp.sum(edges, axis=0) - edges)[:, :, None, :] / per_shop
     others = 1.0 - jnp.eye(decoder.layout.nodes)[:, None, :]
     shift = state.pull * jnp.repeat(others / known, decoder.layout.lags, axis=2)
@@ -241,9 +242,10 @@ def _loss(
     probabilities: Array,
     count: int,
 ) -> Array:
-    """Loss a shop: of the series along the edges, and of the encoder's probabilities.
+    """Compute the loss per shop: of the series given edges, and of the encoder's probabilities.
 
-    ``shifts`` (shop, source, block, target) are of each shop's mechanisms, and zero.
+    ``shifts`` (shop, source, block, target) of each shop's mechanisms are zero; their gradient is
+    the pull of the shop.
     """
     encoder, decoder = eqx.combine(learned, (static.encoder, static.decoder))
 
@@ -259,9 +261,9 @@ def _loss(
 
 
 def learned_components(prior: GraphPrior, edges: Array) -> tuple[Array, Array]:
-    r"""Logits of the learned components (component, D, D) and logits of all weights.
+    r"""Set the learned components: logits of edges (component, D, D), and logits of all weights.
 
-    Given draws, a component has the edges
+    Given draws, the edge probabilities of a component are
 
     .. math:: \pi_{rij} = \frac{\sum_n w_{nr} z_{nij} + c \, \pi_{0ij}}{\sum_n w_{nr} + c}
 
@@ -270,9 +272,9 @@ def learned_components(prior: GraphPrior, edges: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     prior
-        That draws are shared out by.
+        Prior that assigns the draws to components.
     edges
-        Draws (draw, shop, D, D).
+        Draws of edges (draw, shop, D, D).
     """
     share = responsibilities(prior, edges) / len(edges)  # (draw, shop, component)
     size = jnp.sum(share, axis=(0, 1))
@@ -284,7 +286,7 @@ def learned_components(prior: GraphPrior, edges: Array) -> tuple[Array, Array]:
 
 
 def _weights(size: Array) -> Array:
-    """Weights of components that so many shops have, the first of at least its share."""
+    """Compute component weights from their numbers of shops; the first has a minimum."""
     weight = (size + 0.1) / jnp.sum(size + 0.1)
     own = jnp.maximum(weight[0], _OWN_GRAPH)
     rest = weight[1:] / jnp.maximum(jnp.sum(weight[1:]), 1e-6) * (1.0 - own)
@@ -294,14 +296,14 @@ def _weights(size: Array) -> Array:
 def moved_components(
     objective: Objective, components: Array, weights: Array, edges: Array
 ) -> tuple[Array, Array]:
-    """Components that no shop has, each moved to a shop that the others fit worst.
+    """Move each component without shops to the shop that the other components fit worst.
 
     Parameters
     ----------
     objective, components, weights
-        Of the prior, as :func:`learned_components` gives them.
+        The prior, as returned by :func:`learned_components`.
     edges
-        One draw (shop, D, D).
+        One draw of edges (shop, D, D).
     """
     if not len(components):
         return components, weights
@@ -327,11 +329,11 @@ def _additive(networks: Networks) -> AdditiveDecoder:
     return networks.decoder
 
 
-def _steps_a_round(rounds: Rounds, count: int) -> int:
+def _steps_per_round(rounds: Rounds, count: int) -> int:
     return -(-count // rounds.size)
 
 
 def _optimiser(rounds: Rounds, count: int) -> optax.GradientTransformation:
-    steps = rounds.number * _steps_a_round(rounds, count)
+    steps = rounds.number * _steps_per_round(rounds, count)
     schedule = optax.cosine_decay_schedule(_STEP, steps, _LAST_STEP)
     return optax.chain(optax.clip_by_global_norm(100.0), optax.adam(schedule))

@@ -1,4 +1,4 @@
-"""What networks see of series: standardised values, with an exact way back."""
+"""Standardisation of series, with an exact inverse."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 NDArray = np.ndarray[Any, Any]
 
 By = Literal["series", "node"]
-"""Whether every series has its own location and scale, or all shops share those of a node."""
+"""Whether each series has its own location and scale, or all shops share those of a node."""
 
 
 class Normalisation(NamedTuple):
-    """How series were standardised.
+    """Constants of the standardisation.
 
     Attributes
     ----------
     location, scale
-        Of each series (shop, node), after the transform.
+        Location and scale of each series (shop, node), after the logarithm.
     unit
-        What each series (shop, node) is divided by before ``log1p``; ones otherwise.
+        Divisor of each series (shop, node) before ``log1p``; one without a logarithm.
     logarithm
         Whether each node is transformed by ``log1p(x / unit)`` (node,).
     context_location, context_scale
-        Of each context variable (variable,), over all shops.
+        Location and scale of each context variable (variable,), over all shops.
     """
 
     location: NDArray
@@ -36,23 +36,23 @@ class Normalisation(NamedTuple):
 
 
 def _spread(sd: NDArray) -> NDArray:
-    """Standard deviations, with one in place of those of constant series."""
+    """Replace the standard deviations of constant series by one."""
     return np.where(np.isfinite(sd) & (sd > 1e-12), sd, 1.0)
 
 
 def fit_normalisation(
     series: NDArray, context: NDArray, logarithm: NDArray, *, by: By
 ) -> Normalisation:
-    """Location and scale of series (shop, time, node) that may hold NaN.
+    """Fit the standardisation of series (shop, time, node) that may hold NaN.
 
     Parameters
     ----------
     series, context
         Values (shop, time, node) and (shop, time, variable).
     logarithm
-        Which nodes are transformed by ``log1p`` of their value over their mean (node,).
+        Nodes that are transformed by ``log1p`` of their value over their mean (node,).
     by
-        One location and scale a series, or one a node (shops on one scale).
+        One location and scale per series, or per node (shops on one scale).
     """
     with np.errstate(invalid="ignore"):
         unit = np.where(logarithm, np.nanmean(_full(series), axis=1), 1.0)
@@ -73,26 +73,26 @@ def fit_normalisation(
 
 
 def _full(series: NDArray) -> NDArray:
-    """Series where one without any value is zero throughout: means of nothing would warn."""
+    """Replace series without any value by zeros, since NumPy warns about means of nothing."""
     empty = ~np.isfinite(series).any(axis=1, keepdims=True)
     return np.where(empty, 0.0, series)
 
 
 def transform(series: NDArray, unit: NDArray, logarithm: NDArray) -> NDArray:
-    """``log1p(x / unit)`` where a node asks for it."""
+    """Apply ``log1p(x / unit)`` to the nodes marked in ``logarithm``."""
     ratio = np.where(logarithm, series / unit[:, None], 0.0)
     return np.where(logarithm, np.log1p(np.maximum(ratio, -0.999999)), series)
 
 
 def standardise(series: NDArray, norm: Normalisation) -> NDArray:
-    """Standardised series (shop, time, node); NaN stays."""
+    """Standardise series (shop, time, node); NaN stays NaN."""
     shaped = transform(series, norm.unit, norm.logarithm)
     return (shaped - norm.location[:, None]) / norm.scale[:, None]
 
 
 def restore(values: NDArray, norm: Normalisation) -> NDArray:
-    """Series in their own units from standardised ones (..., shop, time, node)."""
+    """Convert standardised series (..., shop, time, node) to their own units."""
     shaped = values * norm.scale[:, None] + norm.location[:, None]
-    # Of other nodes the exponential may well be infinite.
+    # Elsewhere the exponential could be infinite.
     ratio = np.expm1(np.where(norm.logarithm, shaped, 0.0))
     return np.where(norm.logarithm, ratio * norm.unit[:, None], shaped)

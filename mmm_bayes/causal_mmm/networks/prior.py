@@ -1,12 +1,10 @@
-r"""What is known of graphs before a shop's series are seen.
-
-A mixture over latent graphs,
+r"""The prior of graphs: a mixture over latent graphs.
 
 .. math:: p(z) = \sum_r \omega_r \prod_{i \ne j} \pi_{rij}^{z_{ij}} (1 - \pi_{rij})^{1 - z_{ij}},
 
-whose first component is the sparse prior of the paper, the same probability for all edges or what
-experts give for each; the others are learned, and hold what shops have in common. Edges that are
-required or forbidden have probability one or zero in every component.
+whose first component is the sparse prior of the paper, with one probability for all edges or the
+experts' probability of each; the other components are learned, and represent graphs shared by
+shops. Required and forbidden edges have probability one and zero in every component.
 
 References
 ----------
@@ -26,10 +24,10 @@ Array = jax.Array
 
 
 class GraphPrior(NamedTuple):
-    """Logits of edges in each component (component, D, D) and log weights (component,).
+    """Logits of edges in each component (component, D, D), and log weights (component,).
 
-    ``fixed`` (D, D) is 1 for required edges, 0 for forbidden ones (the diagonal among them) and NaN
-    for all others.
+    ``fixed`` (D, D) is 1 for required edges, 0 for forbidden edges and the diagonal, and NaN for
+    all others.
     """
 
     logits: Any
@@ -38,12 +36,12 @@ class GraphPrior(NamedTuple):
 
 
 def impose(fixed: Array, edges: Array) -> Array:
-    """Edges (..., D, D) with required ones set to one and forbidden ones to zero."""
+    """Set required edges (..., D, D) to one and forbidden edges to zero."""
     return jnp.where(jnp.isnan(fixed), edges, jnp.nan_to_num(fixed))
 
 
 def component_log_probabilities(prior: GraphPrior, edges: Array) -> Array:
-    """Log weight and expected log probability of independent edges (..., D, D) by component."""
+    """Add each component's log weight to the expected log probability of edges (..., D, D)."""
     free = jnp.isnan(prior.fixed)
     present = jax.nn.log_sigmoid(prior.logits)
     absent = jax.nn.log_sigmoid(-prior.logits)
@@ -52,12 +50,12 @@ def component_log_probabilities(prior: GraphPrior, edges: Array) -> Array:
 
 
 def responsibilities(prior: GraphPrior, edges: Array) -> Array:
-    """Probability of each component given edges or their probabilities (..., component)."""
+    """Compute component probabilities (..., component) given edges or their probabilities."""
     return jax.nn.softmax(component_log_probabilities(prior, edges), axis=-1)
 
 
 def divergence(prior: GraphPrior, probabilities: Array) -> Array:
-    r"""Upper bound (...) of the divergence of independent edges from the prior.
+    r"""Compute an upper bound (...) of the divergence of independent edges from the prior.
 
     .. math:: \sum_{ij} \bigl(q \log q + (1 - q) \log (1 - q)\bigr)
               - \log \sum_r \omega_r \exp E_q \log p_r(z),
@@ -71,5 +69,5 @@ def divergence(prior: GraphPrior, probabilities: Array) -> Array:
 
 
 def mixed_logits(prior: GraphPrior, weights: Array) -> Array:
-    """Logits of edges (..., D, D) given a component each, one-hot or soft (..., component)."""
+    """Mix the logits of edges (..., D, D) by one-hot or soft components (..., component)."""
     return jnp.einsum("...c,cij->...ij", weights, prior.logits)

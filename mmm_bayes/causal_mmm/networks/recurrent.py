@@ -1,4 +1,4 @@
-r"""The marketing response decoder of the paper: messages along edges, a gated unit a node, Hill.
+r"""The marketing response decoder of the paper: messages, one gated unit per node, Hill curve.
 
 .. math::
 
@@ -8,21 +8,24 @@ r"""The marketing response decoder of the paper: messages along edges, a gated u
     \mu_{\mathrm{target}}^{t+1} &= a + b \, \frac{u^{\alpha(c)}}{u^{\alpha(c)} + \gamma(c)}, \quad
     u = \mathrm{softplus}(f_{\mathrm{pre}}), \quad \alpha, \gamma > 0.
 
-Readings of what the paper leaves open (section 3.2):
+These are equation (1) and the Hill curve of section 3.2, with a gated recurrent unit as
+:math:`f_{\mathrm{seq}}`. Choices where the paper is silent:
 
-* Messages see the *current* values, as equation (1) writes, and the receiver's hidden state. The
-  sender's hidden state would bring in what reached the sender along other edges, and prediction
-  ``j`` would depend on ``i`` through it where :math:`z_{ij} = 0`: Claim 1 would be false.
-* The paper's edge network is any; ours (``centred``) says nothing of a source at its mean, which is
-  zero in standardised series: :math:`f_{\mathrm{edge}}(x_i, \dots) = g(x_i, \dots) - g(0, \dots)`.
-  What it says of the receiver alone would otherwise be switched by the edge: noise that hides the
-  sources while edges are drawn at random, and later a code for what the encoder knows of a shop.
-* One edge network serves all pairs; node embeddings (a setting) tell it which pair it looks at.
-* The Hill curve lies in (0, 1) and series are standardised: a line, learned, lies in between.
-* With a missing value the model goes on with its own prediction.
+* Messages see the *current* values, as in equation (1), and the hidden state of the receiver. The
+  hidden state of the sender would carry information that reached it along other edges, so that
+  prediction ``j`` could depend on ``i`` although :math:`z_{ij} = 0`, and Claim 1 would be false.
+* With ``centred``, a source at its mean (zero in standardised series) sends nothing:
+  :math:`f_{\mathrm{edge}}(x_i, \dots) = g(x_i, \dots) - g(0, \dots)`. Otherwise the edge would
+  switch on a function of the receiver alone: noise that hides the sources while edges are drawn at
+  random, and later a code by which the encoder passes on information about the shop.
+* One edge network serves all pairs; node embeddings (a setting) tell the pairs apart.
+* The Hill curve has values in (0, 1), while series are standardised: a learned line, with
+  :math:`a` and :math:`b`, maps the former to the latter.
+* A missing value is replaced by the model's own prediction.
 
-The last layer of the edge network is linear, so that it is applied after the sum over sources and
-not to every pair: the same function, at a cost per step of D^2 H + D H^2 in place of D^2 H^2.
+The last layer of the edge network is linear, and is therefore applied once after the sum over
+sources rather than to every pair. The function is the same, at a cost per step of D^2 H + D H^2
+rather than D^2 H^2.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ Array = jax.Array
 
 
 class RecurrentDecoder(eqx.Module):
-    """Networks of the decoder; the target is the last node.
+    """Networks of the recurrent decoder; the target is the last node.
 
     Parameters
     ----------
@@ -46,11 +49,11 @@ class RecurrentDecoder(eqx.Module):
     nodes, context, hidden
         Numbers of nodes and context variables, and width of all layers.
     embedding
-        Length of the node embeddings; zero for one mechanism for all pairs.
+        Length of the node embeddings; with zero, all pairs share one mechanism.
     saturation
-        Whether the target has a Hill curve (otherwise CM-rw).
+        Whether the target has a Hill curve; the paper's ablation CM-rw has none.
     markov
-        Whether hidden states are forgotten at every step (CM-markov).
+        Whether hidden states are reset at every step, as in the paper's ablation CM-markov.
     centred
         Whether a source at its mean sends nothing.
     """
@@ -94,11 +97,11 @@ class RecurrentDecoder(eqx.Module):
         self.saturation, self.markov, self.centred = saturation, markov, centred
 
     def start(self) -> Array:
-        """Hidden states before the first step (node, hidden)."""
+        """Return the hidden states before the first step (node, hidden)."""
         return jnp.zeros((self.names.shape[0], self.unit.hidden_size))
 
     def step(self, edges: Array, context: Array, hidden: Array, values: Array) -> Step:
-        """One step: from values (node,) and hidden states (node, H) to the next.
+        """Advance one step, from values (node,) and hidden states (node, H) to the next.
 
         ``edges`` (source, target) has zeros on its diagonal.
         """
@@ -107,7 +110,7 @@ class RecurrentDecoder(eqx.Module):
         received = jax.vmap(self.receiver)(jnp.concatenate([named, hidden], axis=1))
         pairs = self._pairs(named, received)
         message = jnp.einsum("ij,ijh->jh", edges, pairs) @ self.spread.weight.T
-        if not self.centred:  # in the difference the bias cancels
+        if not self.centred:  # with centring the bias cancels
             bias = self.spread.bias
             assert bias is not None
             message = message + jnp.sum(edges, 0)[:, None] * bias
@@ -119,7 +122,7 @@ class RecurrentDecoder(eqx.Module):
         return Step(hidden, mean)
 
     def _pairs(self, named: Array, received: Array) -> Array:
-        """First layer of the edge network (source, target, H)."""
+        """Apply the first layer of the edge network (source, target, H)."""
         send = jax.vmap(self.sender)
         pairs = jnp.tanh(send(named)[:, None] + received)
         if not self.centred:
@@ -127,27 +130,28 @@ class RecurrentDecoder(eqx.Module):
         return pairs - jnp.tanh(send(named.at[:, 0].set(0.0))[:, None] + received)
 
     def hill(self, effect: Array, context: Array) -> Array:
-        """Saturated effect on the target, in standard deviations."""
+        """Saturate the effect on the target, in standard deviations."""
         alpha = jax.nn.softplus(self.alpha(context)[0]) + 0.1
         log_gamma = jnp.log(jax.nn.softplus(self.gamma(context)[0]) + 1e-2)
-        # u^a / (u^a + g) as a logistic curve of log u: no power overflows.
+        # u^a / (u^a + g) is a logistic function of log u, in which no power overflows.
         log_effect = jnp.log(jax.nn.softplus(effect) + 1e-6)
         return self.line[0] + self.line[1] * jax.nn.sigmoid(alpha * log_effect - log_gamma)
 
     def predictions(
         self, values: Array, observed: Array, context: Array, edges: Array, given_every: int = 1
     ) -> Array:
-        """Means of the next values (time - 1, node).
+        """Predict the means of the next values (time - 1, node).
 
         Parameters
         ----------
         values, observed, context
-            Of one shop: (time, node), (time, node) and (time, variable).
+            Series of one shop (time, node), which values are observed (time, node), and context
+            (time, variable).
         edges
-            (source, target).
+            Edges (source, target).
         given_every
-            Observed values are given at every ``given_every``-th step, and the model's own
-            predictions in between: 1 is teacher forcing.
+            Feed observed values at every ``given_every``-th step, and the model's own predictions
+            in between; 1 is teacher forcing.
         """
         length = values.shape[0]
 

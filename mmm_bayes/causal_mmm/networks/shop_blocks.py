@@ -1,4 +1,4 @@
-"""Shops a block at a time, where all of them together would not fit into memory."""
+"""Process shops in blocks, when all of them together would not fit into memory."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 
 WORKSPACE = 2**29
-"""Bytes that what a network holds of a block of shops at once may take, about."""
+"""Approximate memory, in bytes, for the arrays of a block of shops."""
 
 _FLOAT = 4
 
 
 def take(shops: Shops, at: Any) -> Shops:
-    """Some shops, by position."""
+    """Select shops by position."""
     return jax.tree.map(lambda x: x[at], shops)
 
 
 def blocks(count: int, bytes_each: int) -> Iterator[tuple[NDArray, slice]]:
-    """Positions of each block, and the place of what they give.
+    """Yield the positions of each block, and the slice of all shops that it fills.
 
-    Blocks have one size, so that one program serves all: the last is filled up with shops that it
-    has already, which the place leaves out.
+    Blocks have equal size, so that one compiled program serves all: the last is padded with
+    repeated shops, which the slice leaves out.
 
     Parameters
     ----------
     count
         Number of shops.
     bytes_each
-        What one of them takes.
+        Memory per shop.
     """
     size = int(np.clip(WORKSPACE // max(bytes_each, 1), 1, max(count, 1)))
     for start in range(0, count, size):
@@ -46,9 +46,9 @@ def blocks(count: int, bytes_each: int) -> Iterator[tuple[NDArray, slice]]:
 
 
 def edges_by_block(encoder: Encoder, objective: Objective, shops: Shops) -> Array:
-    """What the encoder says of edges (shop, source, target), over blocks of shops.
+    """Compute the encoder's edge probabilities (shop, source, target) in blocks of shops.
 
-    The encoder embeds every window of every series: (shop, time, node, hidden) at once.
+    The encoder embeds every window of every series, which takes (shop, time, node, hidden).
     """
     count, length, nodes = shops.values.shape
     hidden = encoder.edge_second.width_size

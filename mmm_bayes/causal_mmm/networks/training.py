@@ -1,8 +1,8 @@
 """Training of CausalMMM: stochastic variational inference over batches of shops, then rounds of EM.
 
-It goes from one whole epoch, and one round, to the next, so that it can be kept, interrupted and
-taken up again between any two (:mod:`mmm_bayes.causal_mmm.networks.training_checkpoint`). The
-shops of an epoch's step may be shared out over devices
+Training can be saved, interrupted and resumed between any two epochs or rounds
+(:mod:`mmm_bayes.causal_mmm.networks.training_checkpoint`). The shops of a step can be distributed
+over devices
 (:mod:`mmm_bayes.causal_mmm.networks.training_devices`); rounds
 (:mod:`mmm_bayes.causal_mmm.networks.monte_carlo_em`) run on one.
 """
@@ -65,8 +65,8 @@ Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 
 
-# Share of the epochs in which the encoder stays as it starts: with mechanisms that are still zero,
-# edges explain nothing, and it could settle on none for all shops.
+# Share of the epochs in which the encoder is not trained: while mechanisms are still zero, edges
+# explain nothing, and the encoder could settle on no edges for all shops.
 _WARM = 0.3
 
 
@@ -79,16 +79,16 @@ class TrainingSpec(Frozen):
     epochs
         Passes over all shops.
     batch_size
-        Shops a step.
+        Number of shops per step.
     learning_rate
-        First step of Adam; falls to a hundredth along a cosine.
+        Initial step size of Adam, which falls to a hundredth along a cosine.
     temperature
-        Of the relaxed edges, at the start and at the end; it falls geometrically.
+        Temperature of the relaxed edges at the start and at the end; it falls geometrically.
     patience
-        With validation shops: epochs without a better loss after which training ends, and the best
-        parameters are taken. Zero never stops.
+        With validation shops: number of epochs without a better loss after which training stops and
+        the best parameters are used. Zero never stops early.
     rounds
-        Of Monte Carlo EM after the epochs, with the additive decoder.
+        Number of rounds of Monte Carlo EM after the epochs, with the additive decoder.
     """
 
     epochs: int = Field(200, ge=1)
@@ -100,11 +100,12 @@ class TrainingSpec(Frozen):
 
 
 class History(NamedTuple):
-    """Loss a shop of each epoch, of training and (NaN without) validation shops.
+    """Loss per shop of each epoch, for training and validation shops (NaN without).
 
-    The first epochs, in which the encoder waits, leave the divergence from the prior out of the
-    loss of training. ``rounds`` holds the loss a shop of each round of Monte Carlo EM, which is
-    another: of the series along edges that were drawn, and of the encoder's probabilities of these.
+    In the first epochs, in which the encoder is not trained, the training loss leaves out the
+    divergence from the prior. ``rounds`` holds the loss per shop of each round of Monte Carlo EM,
+    which is a different one: of the series given drawn edges, plus that of the encoder's
+    probabilities of these edges.
     """
 
     loss: NDArray
@@ -113,9 +114,9 @@ class History(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Networks with their parameters, the epoch they are of, and how it went.
+    """Trained networks, the epoch of their parameters, and the history of training.
 
-    ``interrupted`` says in words what is missing where the user ended training; empty otherwise.
+    ``interrupted`` says what is missing if the user ended training; it is empty otherwise.
     """
 
     networks: Networks
@@ -142,34 +143,36 @@ def train(
     Parameters
     ----------
     rng_key
-        Key of batches and relaxed edges.
+        Random key of batches and relaxed edges.
     networks
-        With their initial parameters.
+        Networks with their initial parameters.
     objective, steps, spec
-        What is maximised, and how.
+        Objective and settings.
     shops, validation
-        Shops to learn from, and shops to stop by.
+        Shops to learn from, and shops for early stopping.
     on_epoch
-        Told the epoch, how many there are, and the loss a shop. Rounds count on from the epochs.
+        Called after each epoch with its number, the total number, and the loss per shop. Rounds are
+        numbered after the epochs.
     devices
-        That the shops of each step are shared out over. Where they are of several processes, all
-        of these call this with the same arguments.
+        Devices over which the shops of each step are distributed. If they belong to several
+        processes, each process must call this function with the same arguments.
     checkpoint
-        Where to keep the state, and to go on from it.
+        Where to save the state, and from where to resume.
 
     Returns
     -------
     Trained
-        If the user interrupts (Ctrl-C) after an epoch, what was trained so far, so marked.
+        If the user interrupts (Ctrl-C) after an epoch, the training so far, marked as interrupted.
 
     Raises
     ------
     FloatingPointError
         If a loss is not finite.
     KeyboardInterrupt
-        If the user interrupts before the first epoch is done, or one of several processes.
+        If the user interrupts before the first epoch is complete, or one of several processes.
     RunFolderError, WriteError
-        If the checkpoint's folder is of another training, in use, damaged, or cannot be written to.
+        If the checkpoint's folder holds another training, is in use or damaged, or cannot be
+        written to.
     """
     placement = placement_of(devices)
     after = spec.rounds
@@ -231,9 +234,9 @@ def _rounds(
     placement: Placement,
     on_epoch: Callable[[int, int, float], None],
 ) -> tuple[Networks, Array, tuple[float, ...]]:
-    """Networks after the rounds, probabilities of the shops' edges, and the loss of each round.
+    """Run the rounds; return networks, edge probabilities of the shops, and the loss per round.
 
-    Fewer losses than rounds say that the user interrupted.
+    There are fewer losses than rounds if the user interrupted.
     """
     rounds = Rounds(spec.rounds, size)
     start = RoundsProgress(first_state(networks, objective, shops, rounds), ())
@@ -242,14 +245,14 @@ def _rounds(
         for state, loss in monte_carlo_em(rng_key, networks, objective, shops, rounds, done.state):
             if not np.isfinite(loss):
                 raise FloatingPointError(
-                    f"The loss of round {len(done.losses) + 1} is not finite. Look at the series "
-                    "for extreme values, or leave the rounds out (rounds=0)."
+                    f"The loss of round {len(done.losses) + 1} is not finite. Check the series for "
+                    "extreme values, or train without rounds (rounds=0)."
                 )
             done = RoundsProgress(state, (*done.losses, loss))
             kept.write_rounds(done, now=len(done.losses) == rounds.number)
             on_epoch(spec.epochs + len(done.losses), spec.epochs + rounds.number, loss)
     except KeyboardInterrupt:
-        if placement.several_processes:  # the others may not know: nothing can be done together
+        if placement.several_processes:  # the others may not be interrupted: stop this one
             raise
         if done.losses:
             _keep_interrupted(lambda: kept.write_rounds(done, now=True))
@@ -261,7 +264,7 @@ def _stopped_rounds(done: int, rounds: int) -> str:
 
 
 def warm_epochs(spec: TrainingSpec) -> int:
-    """Number of epochs in which the encoder waits."""
+    """Return the number of epochs in which the encoder is not trained."""
     return int(np.floor(_WARM * spec.epochs))
 
 
@@ -275,14 +278,13 @@ def _begin(
     size: int,
     placement: Placement,
 ) -> tuple[SVI, Any]:
-    """Inference and its state before the first step."""
+    """Set up the inference and its state before the first step."""
     count = shops.values.shape[0]
     per_epoch = -(-count // size)
     schedule = optax.cosine_decay_schedule(spec.learning_rate, spec.epochs * per_epoch, 0.01)
     adam = optax.chain(optax.clip_by_global_norm(100.0), optax.adam(schedule))
     svi = SVI(*program(networks, objective, steps), placement.optimiser(adam), Trace_ELBO())
-    # Compiled, it leaves out the likelihood; run as it stands, it takes longer than an epoch's
-    # compilation.
+    # Compilation removes the unused likelihood; without, this takes longer than compiling an epoch.
     with tracing():
         one = take(shops, np.arange(1))
         return svi, jax.jit(svi.init)(rng_key, one, jnp.asarray(1.0), size / count)
@@ -291,7 +293,7 @@ def _begin(
 def _passes(
     epochs: Epochs, svi: SVI, spec: TrainingSpec, done: Progress, placement: Placement
 ) -> Iterator[Progress]:
-    """Where training stands after each of the epochs that are left."""
+    """Run the remaining epochs, and yield the progress after each."""
     temperatures = np.geomspace(*spec.temperature, spec.epochs).astype(np.float32)
     weights = (np.arange(spec.epochs) >= warm_epochs(spec)).astype(np.float32)
     rng = np.random.default_rng()
@@ -299,7 +301,7 @@ def _passes(
     per_epoch = -(-epochs.shops // epochs.size)
     while not _ended(spec, done):
         order = rng.permutation(epochs.shops)
-        # The last batch is filled up from the first.
+        # The last batch is padded with shops of the first.
         batches = np.resize(order, (per_epoch, epochs.size))
         state, loss = epochs.run(
             done.state,
@@ -310,8 +312,8 @@ def _passes(
         losses = (*done.losses, float(loss))
         if not np.isfinite(losses[-1]):
             raise FloatingPointError(
-                f"The loss of epoch {done.epoch + 1} is not finite. Lower learning_rate, or look "
-                "at the series for extreme values."
+                f"The loss of epoch {done.epoch + 1} is not finite. Lower learning_rate, or check "
+                "the series for extreme values."
             )
         check = np.nan if epochs.check is None else epochs.check(state)
         best, best_epoch = done.best, done.best_epoch
@@ -331,7 +333,7 @@ def _passes(
 
 
 def _ended(spec: TrainingSpec, done: Progress) -> bool:
-    """Whether no epoch is left, or none has been better for long."""
+    """Tell whether all epochs are done, or patience has run out."""
     late = done.best is not None and done.epoch - 1 - done.best_epoch >= spec.patience
     return done.epoch >= spec.epochs or late
 
@@ -340,5 +342,5 @@ def _keep_interrupted(write: Callable[[], None]) -> None:
     try:
         write()
     except WriteError as error:
-        # The trained model is there all the same.
+        # The trained model is not affected.
         warnings.warn(f"The checkpoint is older than the model: {error}", TrainingWarning, 4)

@@ -1,13 +1,13 @@
-r"""Training on many devices: the shops of each step shared out, the parameters on all.
+r"""Training on several devices: shops of each step are distributed, parameters replicated.
 
-Each device computes the loss of its own shops and its gradient, and one sum over devices a step
-brings the gradients together. (``jax.shard_map``: left to itself, XLA's partitioner sums at every
-time of a recurrent decoder.) Nothing else differs from one device: edges of all shops of a batch
-are drawn on every device from the same key, and each takes its own; what is of no single shop
-(priors of mechanisms) counts for one over the number of devices on each. Losses and parameters are
-those of one device up to the order of sums.
+Each device computes the loss and the gradient of its own shops, and gradients are summed over
+devices once per step. (This uses ``jax.shard_map``, since XLA's automatic partitioner sums at every
+time step of a recurrent decoder.) Otherwise everything is as on one device: every device draws the
+edges of all shops of a batch from the same key and uses those of its own shops; terms that belong
+to no single shop (priors of mechanisms) are divided by the number of devices. Losses and parameters
+equal those of one device up to the order of summation.
 
-Where the devices do not divide a batch, the last of them have copies of shops that weigh nothing.
+If the number of devices does not divide a batch, it is padded with copies of shops of weight zero.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REPLICATED = PartitionSpec()
 
 @dataclass(frozen=True)
 class Placement:
-    """Devices of a training; without a mesh, JAX's default device and nothing shared out."""
+    """Devices of a training; without a mesh, JAX's default device."""
 
     mesh: Mesh | None = None
 
@@ -51,7 +51,7 @@ class Placement:
 
     @property
     def several_processes(self) -> bool:
-        """Whether other processes train with this one."""
+        """Whether other processes take part in the training."""
         return self.mesh is not None and len(_processes(self.mesh)) > 1
 
     @property
@@ -60,19 +60,19 @@ class Placement:
         return not self.several_processes or process_number() == 0
 
     def everywhere(self, tree: Any, settings: str = "") -> Any:
-        """Arrays, and keys, on every device.
+        """Replicate arrays and random keys to every device.
 
         Parameters
         ----------
         tree
-            Arrays that this process has whole.
+            Complete arrays of this process.
         settings
-            What else has to be the same in all processes.
+            Anything else that has to be equal in all processes.
 
         Raises
         ------
         ValueError
-            If processes give different ones.
+            If arrays or settings differ between processes.
         """
         if self.mesh is None:
             return tree
@@ -88,26 +88,26 @@ class Placement:
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
 
     def passed(self, array: Any) -> Any:
-        """As :meth:`everywhere`, of an array that all processes are known to give alike."""
+        """Replicate an array that is known to be equal in all processes."""
         if self.mesh is None:
             return jnp.asarray(array)
         sharding = NamedSharding(self.mesh, _REPLICATED)
         return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
     def here(self, tree: Any) -> Any:
-        """Arrays that are on every device, as ones of the default device."""
+        """Copy replicated arrays to the default device."""
         if self.mesh is None:
             return tree
         return jax.tree.map(lambda x: jnp.asarray(np.asarray(x.addressable_data(0))), tree)
 
     def padded(self, positions: NDArray) -> NDArray:
-        """Positions (..., shop) filled up, by shops that are there, to what the devices divide."""
+        """Pad positions (..., shop), by repeating them, to a multiple of the number of devices."""
         size = positions.shape[-1]
         whole = -(-size // self.count) * self.count
         return positions[..., np.resize(np.arange(size), whole)]
 
     def from_leader(self, call: Callable[[], bytes]) -> bytes:
-        """What a call gives in the process that leads, in all of them; so too if it fails.
+        """Make a call in the leading process, and return its result, or raise, in all processes.
 
         Raises
         ------
@@ -139,14 +139,14 @@ class Placement:
         return content
 
     def optimiser(self, steps: Any) -> Any:
-        """Optimiser that sees gradients summed over devices."""
+        """Wrap an optimiser so that it sums gradients over devices."""
         if self.mesh is None:
             return steps
         summed = optax.stateless(lambda updates, params: jax.lax.psum(updates, _AXIS))
         return optax.chain(summed, steps)
 
     def of_own_shops(self, svi: SVI, size: int) -> SVI:
-        """Inference whose model and guide run on a device's share of a batch of ``size`` shops."""
+        """Wrap an inference so that it runs on a device's part of a batch of ``size`` shops."""
         if self.mesh is None:
             return svi
         share = functools.partial(
@@ -157,9 +157,9 @@ class Placement:
         return result
 
     def shared_out(self, function: Callable[..., Any], at: int) -> Callable[..., Any]:
-        """Run a function on all devices: its argument ``at`` (..., shop) in parts, others whole.
+        """Wrap a function to run on all devices, with its argument ``at`` (..., shop) distributed.
 
-        It returns what is the same on all devices.
+        All other arguments are replicated, and results must be equal on all devices.
         """
         if self.mesh is None:
             return function
@@ -174,13 +174,13 @@ class Placement:
                 mesh=mesh,
                 in_specs=tuple(specs),
                 out_specs=_REPLICATED,
-                check_vma=False,  # the guide's handlers are not marked up for it
+                check_vma=False,  # the guide's handlers do not support it
             )(*arguments)
 
         return run
 
     def total(self, value: Array) -> Array:
-        """Sum over devices, inside :meth:`shared_out`."""
+        """Sum a value over devices, inside :meth:`shared_out`."""
         return value if self.mesh is None else jax.lax.psum(value, _AXIS)
 
 
@@ -190,8 +190,7 @@ def placement_of(devices: Devices) -> Placement:
     Raises
     ------
     ValueError
-        If there are no such devices, or if they are of several processes and not of all: each has
-        to take part.
+        If there are no such devices, or if they belong to several processes, but not to all.
     """
     if devices is None:
         return Placement()
@@ -200,8 +199,9 @@ def placement_of(devices: Devices) -> Placement:
     owners, own = _processes(mesh), process_number()
     if own not in owners or (len(owners) > 1 and len(owners) < jax.process_count()):
         raise ValueError(
-            f"devices should be of this process ({own}) alone, or of all {jax.process_count()}; "
-            f"got some of {sorted(owners)}. Use devices='all', or jax.local_devices()."
+            f"devices should belong to this process ({own}) only, or to all "
+            f"{jax.process_count()} processes, but belong to {sorted(owners)}. Use devices='all', "
+            "or jax.local_devices()."
         )
     return Placement(mesh)
 
@@ -211,12 +211,12 @@ def _processes(mesh: Mesh) -> set[int]:
 
 
 def is_key(leaf: Any) -> bool:
-    """Whether an array is one of random keys."""
+    """Tell whether an array holds random keys."""
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def plain(leaf: Any) -> NDArray:
-    """Values of an array; of keys, their words."""
+    """Convert an array to NumPy; random keys become their words."""
     return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
 
 
@@ -230,13 +230,13 @@ def _require_alike(tree: Any, settings: str) -> None:
     each = np.asarray(multihost_utils.process_allgather(own))
     if (each != each[0]).any():
         raise ValueError(
-            "Processes that train together should call with the same panel, key and settings; "
-            f"process {process_number()} sees others that differ."
+            "All processes of a training should be called with the same panel, key and settings, "
+            f"but those of process {process_number()} differ from others."
         )
 
 
 class _OwnEdges(dist.Distribution):
-    """Edges of a device's shops: those of the whole batch are drawn, for the same noise."""
+    """Edges of a device's shops, selected from a draw for the whole batch to get the same noise."""
 
     support = GumbelSoftmaxEdges.support
 
@@ -261,19 +261,19 @@ class _OwnEdges(dist.Distribution):
         return self.sample(key, sample_shape)
 
     def log_prob(self, value: Array) -> Array:
-        """Zero, as of :class:`GumbelSoftmaxEdges`."""
+        """Return zero, as :class:`GumbelSoftmaxEdges` does."""
         return self.own.log_prob(value)
 
 
 class _OwnShops(Messenger):
-    """Handler: shops that fill up a batch weigh nothing, and edges are those of the batch."""
+    """Handler that gives padding shops weight zero, and draws edges for the whole batch."""
 
     def __init__(self, fn: Callable[..., None], size: int, each: int, devices: int) -> None:
         super().__init__(fn)
         self.size, self.each, self.filled = size, each, each * devices
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        """Weigh a site of shops, and draw edges of all of them."""
+        """Scale a site over shops, and replace the distribution of edges."""
         if msg["type"] != "sample" or all(f.name != _AXIS for f in msg["cond_indep_stack"]):
             return
         first = self.each * jax.lax.axis_index(_AXIS)

@@ -1,4 +1,4 @@
-"""Programs of an epoch of training, and of the loss of validation shops."""
+"""Compiled programs of a training epoch, and of the loss of validation shops."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class Epochs(NamedTuple):
     Attributes
     ----------
     run
-        State, batches (step, shop), temperature and weight to the next state and the loss a shop.
+        Maps state, batches (step, shop), temperature and weight to the next state and the loss per
+        shop.
     check
-        State to the loss of a validation shop; ``None`` without.
+        Maps a state to the loss per validation shop; ``None`` without validation shops.
     shops, size
-        Their number, and that of a batch.
+        Number of shops, and size of a batch.
     """
 
     run: Callable[..., Any]
@@ -47,10 +48,10 @@ def train_epoch(
     weight: Any = 1.0,
     share: float | None = None,
 ) -> Any:
-    """One pass: ``batches`` (step, shop) are positions; returns the state and the mean loss.
+    """Make one pass over ``batches`` (step, shop) of positions; return state and loss per shop.
 
-    ``weight`` multiplies the divergence from the prior and what the encoder learns; ``share`` is
-    that of a batch in all shops.
+    ``weight`` multiplies the divergence from the prior and the gradient of the encoder; ``share``
+    is that of a batch in all shops.
     """
     of_all = batches.shape[1] / shops.values.shape[0] if share is None else share
 
@@ -76,15 +77,15 @@ def compiled_epochs(
     Parameters
     ----------
     svi
-        With its state made.
+        Inference that is initialised.
     shops, validation
-        Shops to learn from, and to stop by.
+        Shops to learn from, and shops for early stopping.
     state
-        Before the first epoch, where the placement puts it.
+        State before the first epoch, placed on the devices.
     key_validation, temperature
-        Of the relaxed edges of validation shops.
+        Random key and temperature of the relaxed edges of validation shops.
     size
-        Shops a step.
+        Number of shops per step.
     placement
         Devices.
     """
@@ -129,7 +130,7 @@ def _check_of(
     run = compile_program(jax.jit(placement.shared_out(evaluate, 2)), shops, state, at, last)
 
     def check(state: Any) -> float:
-        # Different relaxed edges every time would make the choice of the best epoch one of luck.
+        # With new relaxed edges every time, the choice of the best epoch would depend on chance.
         return float(run(shops, state._replace(rng_key=key), at, last))
 
     return check

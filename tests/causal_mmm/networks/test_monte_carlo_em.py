@@ -20,10 +20,10 @@ from mmm_bayes.causal_mmm.networks.monte_carlo_em import (
     State,
     first_state,
     learned_components,
+    leave_one_out_mechanisms,
     monte_carlo_em,
     moved_components,
     networks_of,
-    without_oneself,
 )
 from mmm_bayes.causal_mmm.networks.training import Checkpoint, Trained, TrainingSpec, train
 from mmm_bayes.runtime.run_folder import RunFolderError
@@ -167,7 +167,7 @@ def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> Non
     )
     state = State(jnp.zeros(()), None, None, jnp.asarray(edges, jnp.float32), None, pull)  # type: ignore[arg-type]
     shops = prepared(series(nodes=2, shops=count), Layout(2, 1, ("linear",), 0)).shops
-    found = without_oneself(of_zero, shops._replace(sums=sums), state)
+    found = leave_one_out_mechanisms(of_zero, shops._replace(sums=sums), state)
     for shop in range(count):
         others = [n for n in range(4) if n != shop]
         precision = prior + known * len(others)

@@ -283,7 +283,7 @@ def test_folders_of_others_and_damaged_ones_are_refused(fit: Fit, tmp_path: Path
         with file.open("wb") as place:
             np.savez(place, **{k: v for k, v in (arrays | changed).items() if v is not None})
         refused("is no state of this training")
-    with pytest.raises(ValueError, match="checkpoint_every should be 1 or more; got 0"):
+    with pytest.raises(ValueError, match=r"checkpoint_every.*0"):
         fit(run, every=0)
 
 
@@ -340,7 +340,7 @@ def test_two_processes_train_as_one_and_go_on_together(tmp_path: Path) -> None:
     both = [child(number, port, tmp_path) for number in (0, 1)]
     for out in [ended(process) for process in both]:
         assert "spec.batch_size: 6 there, 5 now" in out
-        assert "Processes that train together should call with the same" in out
+        assert "same panel, key and settings" in out
     first, second = (np.load(tmp_path / f"{number}.npz") for number in (0, 1))
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])

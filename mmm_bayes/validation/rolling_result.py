@@ -213,8 +213,8 @@ class RollingOrigin:
     def notes(self) -> tuple[str, ...]:
         """Caveats of the scores, and folds with sampling problems."""
         found = [
-            "Spend and controls of the forecast dates are those of the table: in a real forecast "
-            "spend is planned and controls are projected.",
+            "Spend and controls of the forecast dates are those of the table: a real forecast has "
+            "to plan spend and to project controls.",
         ]
         bad = [f.fold.number + 1 for f in self.folds if not f.rhat < _RHAT]
         if bad:

@@ -54,7 +54,7 @@ def spec_with(**sections: Any) -> ModelSpec:
 
 
 @cache
-def data_with(likelihood: Any = "normal", n_geos: int = 1) -> MMMData:
+def data_with(likelihood: Any = "normal", num_geos: int = 1) -> MMMData:
     return simulate.mmm(
         jax.random.key(61),
         num_dates=WEEKS,

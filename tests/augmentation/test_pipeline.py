@@ -12,16 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from mmm_bayes import (
-    MMM,
-    DataError,
-    DataWarning,
-    FitResult,
-    MMMData,
-    ModelSpec,
-    load_fit,
-    simulate_mmm,
-)
+from mmm_bayes import MMM, FitResult, MMMData, ModelSpec, load_fit, simulate
 from mmm_bayes.augmentation.likelihood_weights import (
     information_ratio,
     largest_mixture,
@@ -500,7 +491,7 @@ def test_panels_are_fitted(form: Any, estimator: str | None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["log_normal", "student_t", "negative_binomial", "poisson"])
 @pytest.mark.parametrize("num_geos", [1, 3])
-def test_other_likelihoods_run(family: str, n_geos: int) -> None:
+def test_other_likelihoods_run(family: str, num_geos: int) -> None:
     source = {"log_normal": "lognormal", "student_t": "normal"}.get(family, "negative_binomial")
     data = data_with(likelihood=source, num_dates=40, num_geos=num_geos)
     spec = spec_with(likelihood={"family": family}, geo={"media": "log_normal"})

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 Edge = tuple[int, int]

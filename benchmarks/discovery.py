@@ -27,9 +27,9 @@ import numpy as np
 import record
 
 from mmm_bayes import simulate
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.discovery.discover import discover
 from mmm_bayes.causal.discovery.knowledge import Knowledge
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import find_cycles
 from mmm_bayes.simulate.scm_table import SimulatedSCM
 

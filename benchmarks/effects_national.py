@@ -19,10 +19,10 @@ import shared_tables
 from scipy import stats
 
 import mmm_bayes as mb
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.effects.design import chosen_adjustment, read_source, transforms_for
 from mmm_bayes.causal.effects.effects import average_treatment_effect, effects_table
 from mmm_bayes.causal.effects.estimation import robust_error
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 TABLE = "mmmframework_national_mff"
 CHANNELS = ("TV", "Search", "Social", "Display", "Video", "Radio", "Print")

@@ -20,9 +20,9 @@ import pandas as pd
 import record
 from falsification_tables import FAMILIES, Case, ar1, cases
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.falsification import falsify
 from mmm_bayes.causal.check.independence import TESTS, independence
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.equivalence import implied_claims, same_class, turned, without
 
 ALPHA = 0.05

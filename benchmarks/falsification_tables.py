@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes import simulate
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.variables import NodeTable, node_table
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 

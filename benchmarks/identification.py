@@ -14,7 +14,7 @@ import brute_graphs as brute
 import numpy as np
 import record
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph, GraphError
+from mmm_bayes.causal.causal_graph import CausalGraph, GraphError
 from mmm_bayes.causal.identify.id_algorithm import id_formula
 
 EFFECTS = ("total", "direct")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmm_bayes.augmentation.augment import admgda
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.budget import CostCurve, Limit
+    from mmm_bayes.causal.causal_graph import CausalGraph
     from mmm_bayes.causal.check.falsification import falsify
     from mmm_bayes.causal.check.overlap import overlap
     from mmm_bayes.causal.discovery.discover import discover
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mmm_bayes.causal.effects.lift_comparison import compare_lift_tests
     from mmm_bayes.causal.effects.refutation import refute
     from mmm_bayes.causal.effects.sensitivity import sensitivity
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
     from mmm_bayes.causal_mmm import CausalMMM, CausalMMMSpec, load_causal_mmm
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.lift_tests import LiftTest, read_lift_tests
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CausalDA": "augmentation.pipeline",
-    "CausalGraph": "causal.graph.causal_graph",
+    "CausalGraph": "causal.causal_graph",
     "CausalMMM": "causal_mmm",
     "CausalMMMSpec": "causal_mmm",
     "ChannelSpec": "model.spec",

@@ -13,7 +13,7 @@ from mmm_bayes.augmentation.admgda import enumerate_table
 from mmm_bayes.augmentation.settings_checks import Method, check_settings
 from mmm_bayes.augmentation.table import AugmentedData, encode, warn_of_lost_mass
 from mmm_bayes.augmentation.table_checks import Bandwidth
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
 
 NDArray = np.ndarray[Any, Any]

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmm_bayes.augmentation.kernels import BANDWIDTH_RULES
 from mmm_bayes.augmentation.table_checks import Bandwidth
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 Method = Literal["sample", "resample", "enumerate"]
@@ -68,7 +68,7 @@ class CausalDA:
 
     Examples
     --------
-    >>> from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    >>> from mmm_bayes.causal.causal_graph import CausalGraph
     >>> graph = CausalGraph(edges=[("tv", "search"), ("tv", "sales"), ("search", "sales")])
     >>> CausalDA(graph, mixture=0.3).mixture
     0.3

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmm_bayes.augmentation.estimators import ESTIMATORS
 from mmm_bayes.augmentation.table_checks import unknown_choice
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import Finding
 
 Method = Literal["sample", "resample", "residual", "enumerate"]

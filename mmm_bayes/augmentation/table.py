@@ -17,7 +17,7 @@ from mmm_bayes.augmentation.table_checks import (
     check_table,
     unknown_choice,
 )
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
 
 NDArray = np.ndarray[Any, Any]

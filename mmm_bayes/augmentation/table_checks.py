@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.augmentation import kernels
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Bandwidth = str | float | Mapping[str, float]

@@ -27,7 +27,7 @@ from mmm_bayes.inference.sharding import Devices
 from mmm_bayes.runtime.findings import DataError, Finding
 
 if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 
@@ -337,7 +337,7 @@ class CausalMMM:
         DataError
             If there is no such shop.
         """
-        from mmm_bayes.causal.graph.causal_graph import CausalGraph
+        from mmm_bayes.causal.causal_graph import CausalGraph
 
         panel, _ = self._arrays(panel)
         position(panel, shop)

@@ -63,7 +63,7 @@ def augment(
 
         from mmm_bayes.augmentation.augment import admgda
         from mmm_bayes.augmentation.table import AugmentationWarning
-        from mmm_bayes.causal.graph.causal_graph import CausalGraph
+        from mmm_bayes.causal.causal_graph import CausalGraph
         from mmm_bayes.data.load import read_frame
 
         _claim_file(out, table, graph, force)

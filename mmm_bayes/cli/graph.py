@@ -22,7 +22,7 @@ from mmm_bayes.cli.terminal import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
     from mmm_bayes.data.schema import MMMData
     from mmm_bayes.model.spec import ModelSpec
 
@@ -254,7 +254,7 @@ def _read(
     model: str, graph: Path, data: Path | None, spec: ModelSpec | None = None
 ) -> tuple[MMMData, CausalGraph]:
     """The table and the graph, with the parts that the table gives its nodes."""
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
     table = load_data(spec or read_model(model), data, _base(model))
     return table, CausalGraph.from_file(graph).with_roles_of(table)

@@ -10,7 +10,7 @@ import typer
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words
 
 if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
     from mmm_bayes.data.lift_tests import LiftTest
     from mmm_bayes.model.fitted import Fitted
 
@@ -74,7 +74,7 @@ def _check_place(place: Path, force: bool) -> None:
 def _graph(path: Path | None, fitted: Fitted) -> CausalGraph | None:
     if path is None:
         return None
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
     own = CausalGraph.from_file(path)
     data = fitted.data

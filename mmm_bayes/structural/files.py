@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import xarray as xr
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult, load_fit
 from mmm_bayes.model import tree

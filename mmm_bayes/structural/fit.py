@@ -14,7 +14,7 @@ import xarray as xr
 from mmm_bayes.analysis import interventions as do_engine
 from mmm_bayes.analysis.cells import cells_of
 from mmm_bayes.analysis.summary import interval
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult

@@ -11,7 +11,7 @@ from typing import Any, final
 import jax
 import xarray as xr
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.fit_result import FitResult

@@ -32,7 +32,7 @@ from studies.augmentation.run_settings import ENUMERATES, RunSettings
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.settings_checks import Method
     from mmm_bayes.augmentation.table import AugmentedData
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 
@@ -162,7 +162,7 @@ def node_type(graph: CausalGraph, node: str) -> str:
 
 def _draw(keys: dict[str, Any], settings: RunSettings) -> _Run:
     from mmm_bayes import simulate
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
     scm = simulate.scm(
         keys["scm"],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.augmentation.table import AugmentedData
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 Function = Callable[[dict[str, NDArray]], NDArray]

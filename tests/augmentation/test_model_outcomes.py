@@ -19,7 +19,7 @@ from mmm_bayes.analysis import contributions
 from mmm_bayes.augmentation import model_outcomes
 from mmm_bayes.augmentation.model_outcomes import draw_outcomes, restricted, with_exclusions
 from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation, excluding
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.errors import DataError
 from mmm_bayes.inference.convergence import ess_bulk

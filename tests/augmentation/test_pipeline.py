@@ -20,7 +20,7 @@ from mmm_bayes.augmentation.likelihood_weights import (
 )
 from mmm_bayes.augmentation.model_features import feature_frames
 from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.errors import DataError, DataWarning
 from mmm_bayes.inference.convergence import ess_bulk
 from tests.refusals import refused

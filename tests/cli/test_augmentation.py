@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mmm_bayes.augmentation import augment as published
 from mmm_bayes.augmentation.table import AugmentedData
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.cli import app
 
 ROWS = 40

@@ -35,12 +35,13 @@ from mmm_bayes.causal.graph.equivalence import (
     without,
 )
 from mmm_bayes.causal.graph.implied import Independence
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.causal.graph.projection import project_out
 from mmm_bayes.data.schema import MMMData
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 __all__ = ["FalsificationReport", "falsify"]
 
@@ -48,8 +49,8 @@ __all__ = ["FalsificationReport", "falsify"]
 _EXHAUSTIVE = 6
 
 
-def falsify(
-    graph: CausalGraph,
+def falsify[G: MixedGraph](
+    graph: G,
     data: MMMData | pd.DataFrame | NodeTable,
     *,
     test: str | IndependenceTest = "gcm",
@@ -65,7 +66,7 @@ def falsify(
     suggest: bool = True,
     hints: bool = False,
     **settings: Any,
-) -> FalsificationReport:
+) -> FalsificationReport[G]:
     r"""Test all that a graph says about a table.
 
     A graph implies that some variables are independent given others; the data may object to each.
@@ -83,7 +84,7 @@ def falsify(
 
     Parameters
     ----------
-    graph : CausalGraph
+    graph : MixedGraph or CausalGraph
         The graph.
     data : MMMData, pandas.DataFrame or NodeTable
         Its nodes as columns.
@@ -145,7 +146,7 @@ def falsify(
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha should be between 0 and 1, such as 0.05; got {alpha}.")
     run = independence_test(test)
-    measured = graph.project_out(tuple(latent)) if latent else graph
+    measured = project_out(graph, tuple(latent)) if latent else graph
     table = graph_table(measured, data, season=season, date=date, geo=geo)
     tested = _Tests(table, run, settings, time_order and settings.get("lags") != 0)
     few = math.factorial(len(measured.nodes)) <= math.factorial(_EXHAUSTIVE)
@@ -154,7 +155,7 @@ def falsify(
     with threadpool_limits(1, user_api="blas"):
         independences = _independence_checks(measured, tested, alpha, adjustment)
         edges = _edge_checks(measured, tested, alpha, adjustment, table if hints else None)
-        suggestions: tuple[Suggestion, ...] = ()
+        suggestions: tuple[Suggestion[G], ...] = ()
         if suggest and any(check.objects for check in independences):
             suggestions = _suggestions(measured, tested, independences, alpha, adjustment)
         if permutations and (few or rng_key is not None):
@@ -184,7 +185,7 @@ class _Tests:
         self._time_order = time_order and table.dates is not None
         self._found: dict[Claim, IndependenceResult] = {}
 
-    def claims(self, graph: CausalGraph) -> tuple[Claim, ...]:
+    def claims(self, graph: MixedGraph) -> tuple[Claim, ...]:
         """All that a graph says about the table."""
         order = time_order_claims(graph) if self._time_order else ()
         wide = [v for v in graph.nodes if self._table.columns[v].shape[1] > 1]
@@ -208,7 +209,7 @@ class _Tests:
 
 
 def _independence_checks(
-    graph: CausalGraph, tested: _Tests, alpha: float, adjustment: Adjustment
+    graph: MixedGraph, tested: _Tests, alpha: float, adjustment: Adjustment
 ) -> tuple[IndependenceCheck, ...]:
     claims = tested.claims(graph)
     results = [tested(claim) for claim in claims]
@@ -220,7 +221,7 @@ def _independence_checks(
 
 
 def _edge_checks(
-    graph: CausalGraph,
+    graph: MixedGraph,
     tested: _Tests,
     alpha: float,
     adjustment: Adjustment,
@@ -261,7 +262,7 @@ def _hint(
     return time_order_hint(result, *edge, claim.x)
 
 
-def _claim_without(graph: CausalGraph, edge: tuple[str, str]) -> Independence | None:
+def _claim_without(graph: MixedGraph, edge: tuple[str, str]) -> Independence | None:
     """The independence that would hold if the edge were not there: given the effect's parents."""
     cause, effect = edge
     bare = without(graph, edge)
@@ -282,16 +283,16 @@ def _sight(result: IndependenceResult | None, adjusted: float, alpha: float) -> 
     return "faint" if result.p_value <= alpha else "not seen"
 
 
-def _suggestions(
-    graph: CausalGraph,
+def _suggestions[G: MixedGraph](
+    graph: G,
     tested: _Tests,
     checks: Sequence[IndependenceCheck],
     alpha: float,
     adjustment: Adjustment,
-) -> tuple[Suggestion, ...]:
+) -> tuple[Suggestion[G], ...]:
     """Changes that remove objections; ties go to the fewer left, then to the kinder change."""
     now = sum(check.objects for check in checks)
-    found: list[Suggestion] = []
+    found: list[Suggestion[G]] = []
     for change, other in _changes(graph, [check.claim for check in checks if check.objects]):
         claims = tested.claims(other)
         p_values = np.array([tested(claim).p_value for claim in claims])
@@ -301,7 +302,7 @@ def _suggestions(
     return tuple(sorted(found, key=lambda suggestion: suggestion.left))
 
 
-def _changes(graph: CausalGraph, claims: Sequence[Claim]) -> Iterator[tuple[str, CausalGraph]]:
+def _changes[G: MixedGraph](graph: G, claims: Sequence[Claim]) -> Iterator[tuple[str, G]]:
     """Edges between nodes of an objection, edges near them turned, and hidden causes."""
     position = {name: i for i, name in enumerate(graph.topological_order())}
     for pair in dict.fromkeys((claim.x, claim.y) for claim in claims):
@@ -319,8 +320,5 @@ def _changes(graph: CausalGraph, claims: Sequence[Claim]) -> Iterator[tuple[str,
     for pair in dict.fromkeys((claim.x, claim.y) for claim in claims):
         if {pair, pair[::-1]} & {*graph.bidirected}:
             continue
-        bidirected = [*graph.bidirected, pair]
-        yield (
-            f"hidden cause {pair[0]} <-> {pair[1]}",
-            type(graph)(graph.nodes, graph.edges, bidirected),
-        )
+        changed = graph.with_edges(bidirected=[*graph.bidirected, pair])
+        yield f"hidden cause {pair[0]} <-> {pair[1]}", changed

@@ -9,11 +9,11 @@ from mmm_bayes.causal.check.independence_result import IndependenceResult
 from mmm_bayes.causal.check.permutation_baseline import PermutationBaseline
 from mmm_bayes.causal.graph.equivalence import TimeOrder
 from mmm_bayes.causal.graph.implied import Independence
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 Claim = Independence | TimeOrder
 _ADJUSTED = {
@@ -114,21 +114,21 @@ class EdgeCheck:
 
 @final
 @dataclass(frozen=True)
-class Suggestion:
+class Suggestion[G: MixedGraph]:
     """One change of the graph, and what it does to the objections.
 
     Attributes
     ----------
     change : str
         ``"add tv -> sales"``, ``"turn tv -> search"``, ``"hidden cause tv <-> sales"``.
-    graph : CausalGraph
+    graph : MixedGraph or CausalGraph
         The graph after it.
     removed, left : int
         Objections fewer than now, and objections to the changed graph.
     """
 
     change: str
-    graph: CausalGraph
+    graph: G
     removed: int
     left: int
 
@@ -138,12 +138,12 @@ class Suggestion:
 
 @final
 @dataclass(frozen=True)
-class FalsificationReport:
+class FalsificationReport[G: MixedGraph]:
     """A graph against a table.
 
     Attributes
     ----------
-    graph : CausalGraph
+    graph : MixedGraph or CausalGraph
         What was tested, without unmeasured nodes.
     test, adjustment : str
         Test of each independence, and how p-values were adjusted.
@@ -159,13 +159,13 @@ class FalsificationReport:
         Rows of the table.
     """
 
-    graph: CausalGraph
+    graph: G
     test: str
     adjustment: str
     alpha: float
     independences: tuple[IndependenceCheck, ...]
     edges: tuple[EdgeCheck, ...]
-    suggestions: tuple[Suggestion, ...]
+    suggestions: tuple[Suggestion[G], ...]
     baseline: PermutationBaseline | None
     n_rows: int
 

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mmm_bayes.causal.check.variables import NodeTable, node_table
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import DataError, Finding
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 _LEAST_ROWS = 20
 
 
 def graph_table(
-    graph: CausalGraph,
+    graph: MixedGraph,
     data: MMMData | pd.DataFrame | NodeTable,
     nodes: Sequence[str] | None = None,
     *,
@@ -30,7 +30,7 @@ def graph_table(
 
     Parameters
     ----------
-    graph : CausalGraph
+    graph : MixedGraph or CausalGraph
         Its nodes of the role ``"seasonality"`` are the season of the year where the table has no
         such column.
     data : MMMData, pandas.DataFrame or NodeTable

@@ -13,12 +13,13 @@ from mmm_bayes.causal.check.graph_table import enough_rows, graph_table
 from mmm_bayes.causal.check.overlap_report import OverlapReport
 from mmm_bayes.causal.check.variables import NodeTable, node_table
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.causal.identify.adjustment import adjustment_set
 from mmm_bayes.data.schema import MMMData
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 
@@ -27,7 +28,7 @@ __all__ = ["OverlapReport", "overlap", "treatment_overlap"]
 
 def overlap(
     data: MMMData | pd.DataFrame | NodeTable,
-    adjustment: CausalGraph | Mapping[str, Iterable[str]] | Iterable[str],
+    adjustment: MixedGraph | Mapping[str, Iterable[str]] | Iterable[str],
     treatments: Sequence[str] | None = None,
     *,
     outcome: str | None = None,
@@ -49,7 +50,7 @@ def overlap(
     ----------
     data : MMMData, pandas.DataFrame or NodeTable
         Treatments and what they are adjusted for.
-    adjustment : CausalGraph, mapping or iterable of str
+    adjustment : MixedGraph or CausalGraph, mapping or iterable of str
         A graph, whose smallest valid set for each treatment is taken; sets by treatment; or one set
         for all.
     treatments : sequence of str, optional
@@ -101,12 +102,10 @@ def overlap(
 
 def _adjustment_sets(
     adjustment: Any, treatments: Sequence[str] | None, outcome: str | None, latent: tuple[str, ...]
-) -> tuple[dict[str, tuple[str, ...]], list[str], CausalGraph | None, dict[str, str]]:
+) -> tuple[dict[str, tuple[str, ...]], list[str], MixedGraph | None, dict[str, str]]:
     """Sets by treatment, treatments, the graph if there is one, and why some have no set."""
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
-
     refused: dict[str, str] = {}
-    if isinstance(adjustment, CausalGraph):
+    if isinstance(adjustment, MixedGraph):
         names = list(adjustment.nodes_of("channel") if treatments is None else treatments)
         targets = adjustment.nodes_of("target") if outcome is None else (outcome,)
         if not names or len(targets) != 1:
@@ -117,7 +116,7 @@ def _adjustment_sets(
         sets: dict[str, tuple[str, ...]] = {}
         for name in names:
             try:
-                sets[name] = adjustment.adjustment_set(name, targets[0], latent=latent)
+                sets[name] = adjustment_set(adjustment, name, targets[0], latent=latent)
             except GraphError as error:
                 refused[name] = str(error)
         return sets, [name for name in names if name in sets], adjustment, refused

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -14,10 +14,8 @@ from mmm_bayes.causal.check.series import DECAYS, as_rows
 from mmm_bayes.causal.check.smooth import normal_scores, orthonormal
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.graph.equivalence import implied_claims
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.runtime.streams import generator
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 
@@ -72,7 +70,7 @@ class PermutationBaseline:
 
 def permutation_baseline(
     rng_key: Any | None,
-    graph: CausalGraph,
+    graph: MixedGraph,
     table: NodeTable,
     *,
     permutations: int = 500,
@@ -93,7 +91,7 @@ def permutation_baseline(
     ----------
     rng_key : jax.Array or None
         Key of the orders that are drawn; not needed up to six nodes, where all are taken.
-    graph : CausalGraph
+    graph : MixedGraph or CausalGraph
         The graph.
     table : NodeTable
         All its nodes.

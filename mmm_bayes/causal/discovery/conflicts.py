@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.discovery.evidence import Evidence, evidence_of
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.posterior import prior_probabilities
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import Pair
 
 if TYPE_CHECKING:

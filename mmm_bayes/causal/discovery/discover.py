@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.variables import NodeTable, node_table
 from mmm_bayes.causal.discovery.conflicts import Seen, find_conflicts
 from mmm_bayes.causal.discovery.evidence import evidence_of
@@ -25,7 +26,6 @@ from mmm_bayes.causal.discovery.run import (
     resampled,
 )
 from mmm_bayes.causal.discovery.score import LocalScores
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import listing, nearest

@@ -10,12 +10,12 @@ from typing import Any, final
 
 import numpy as np
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.discovery.knowledge_checks import (
     check_against,
     check_knowledge,
     read_probabilities,
 )
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError, Pair
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import nearest

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.discovery.conflicts import Conflicts
 from mmm_bayes.causal.discovery.knowledge import Knowledge
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 if TYPE_CHECKING:
     import pandas as pd

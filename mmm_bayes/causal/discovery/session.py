@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, final, get_args
 
 import numpy as np
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.discovery.discover import discover
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.result import Discovery
 from mmm_bayes.causal.discovery.score import LocalScores
 from mmm_bayes.causal.discovery.session_files import Run, read_session, write_session
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError, Pair
 from mmm_bayes.runtime.findings import listing, nearest
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.result import Discovery
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.text_file import TextError, parse_json, read_text

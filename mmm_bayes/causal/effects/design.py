@@ -26,7 +26,7 @@ from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing,
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
 

@@ -35,8 +35,8 @@ from mmm_bayes.runtime.streams import generator
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmm_bayes.causal.causal_graph import CausalGraph
     from mmm_bayes.causal.check.variables import NodeTable
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
     from mmm_bayes.data.schema import MMMData
 
 NDArray = np.ndarray[Any, Any]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.effects.design import chosen_adjustment, outcome_of, read_source
 from mmm_bayes.causal.effects.effects import average_treatment_effect
 from mmm_bayes.causal.effects.estimate import EffectEstimate
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.runtime.findings import DataError, Finding, nearest

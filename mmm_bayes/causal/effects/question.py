@@ -10,7 +10,7 @@ from mmm_bayes.causal.effects.estimators import ESTIMATORS
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
 
 if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
 
 
 def nodes_needed(

@@ -7,7 +7,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {},
     {
-        "CausalGraph": "causal.graph.causal_graph.CausalGraph",
+        "CausalGraph": "causal.causal_graph.CausalGraph",
         "GraphError": "causal.graph.checks.GraphError",
     },
 )

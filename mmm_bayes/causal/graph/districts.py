@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from mmm_bayes.causal.graph.checks import GraphError, reach
-from mmm_bayes.causal.identify.criteria import Names, as_names, unknown
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 
 
-def districts(graph: CausalGraph) -> tuple[tuple[str, ...], ...]:
+def districts(graph: MixedGraph) -> tuple[tuple[str, ...], ...]:
     """Return the districts: groups of nodes that bidirected edges connect, of one or more."""
     return tuple(dict.fromkeys(district(graph, name) for name in graph.nodes))
 
 
-def district(graph: CausalGraph, node: str, within: Names | None = None) -> tuple[str, ...]:
+def district(graph: MixedGraph, node: str, within: Names | None = None) -> tuple[str, ...]:
     """Return the nodes that bidirected edges connect with a node, itself among them.
 
     Parameters
@@ -33,14 +29,14 @@ def district(graph: CausalGraph, node: str, within: Names | None = None) -> tupl
         If names are unknown, or ``node`` is not within.
     """
     inside = graph.nodes if within is None else as_names(within)
-    _check(graph, [node, *inside])
+    graph.check_nodes([node, *inside])
     if node not in inside:
         raise GraphError([f"{node!r} is not among the nodes given as within: add it."])
-    return _in_order(graph, _district(graph, node, set(inside)))
+    return graph.in_order(_district(graph, node, set(inside)))
 
 
 def markov_pillow(
-    graph: CausalGraph, node: str, order: Iterable[str] | None = None
+    graph: MixedGraph, node: str, order: Iterable[str] | None = None
 ) -> tuple[str, ...]:
     r"""Return the Markov pillow of a node: what it depends on among its predecessors.
 
@@ -69,13 +65,13 @@ def markov_pillow(
     R. Bhattacharya, R. Nabi and I. Shpitser (2022), Semiparametric inference for causal effects in
     graphical models with hidden variables. JMLR 23(295).
     """
-    _check(graph, [node])
+    graph.check_nodes([node])
     names = graph.topological_order() if order is None else graph.check_order(order)
     return _pillow(graph, names[: names.index(node) + 1])
 
 
 def topological_factorization(
-    graph: CausalGraph, order: Iterable[str] | None = None
+    graph: MixedGraph, order: Iterable[str] | None = None
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
     r"""Return each node with its Markov pillow, in topological order.
 
@@ -87,7 +83,7 @@ def topological_factorization(
     return tuple((v, _pillow(graph, names[: i + 1])) for i, v in enumerate(names))
 
 
-def markov_blanket(graph: CausalGraph, node: str) -> tuple[str, ...]:
+def markov_blanket(graph: MixedGraph, node: str) -> tuple[str, ...]:
     r"""Return the nodes given which a node is independent of all others.
 
     With :math:`D_w` the district of :math:`w`: the union of :math:`D_w \cup \mathrm{pa}(D_w)` over
@@ -99,30 +95,21 @@ def markov_blanket(graph: CausalGraph, node: str) -> tuple[str, ...]:
     GraphError
         If the node is unknown.
     """
-    _check(graph, [node])
+    graph.check_nodes([node])
     found: set[str] = set()
     for member in (node, *graph.links.children[node]):
         own = _district(graph, member, set(graph.nodes))
         found |= own.union(*(graph.links.parents[other] for other in own))
-    return _in_order(graph, found - {node})
+    return graph.in_order(found - {node})
 
 
-def _district(graph: CausalGraph, node: str, inside: set[str]) -> set[str]:
-    joined = graph.links.joined
-    return reach([node], {v: [w for w in joined[v] if w in inside] for v in inside})
+def _district(graph: MixedGraph, node: str, inside: set[str]) -> set[str]:
+    siblings = graph.links.siblings
+    return reach([node], {v: [w for w in siblings[v] if w in inside] for v in inside})
 
 
-def _pillow(graph: CausalGraph, upto: Sequence[str]) -> tuple[str, ...]:
+def _pillow(graph: MixedGraph, upto: Sequence[str]) -> tuple[str, ...]:
     """Pillow of the last of some nodes that come first in an order."""
     own = _district(graph, upto[-1], set(upto))
     parents = {parent for member in own for parent in graph.links.parents[member]}
-    return _in_order(graph, (own | parents) - {upto[-1]})
-
-
-def _in_order(graph: CausalGraph, names: set[str]) -> tuple[str, ...]:
-    return tuple(name for name in graph.nodes if name in names)
-
-
-def _check(graph: CausalGraph, names: Iterable[str]) -> None:
-    if problems := unknown(graph, names):
-        raise GraphError(problems, "the question")
+    return graph.in_order((own | parents) - {upto[-1]})

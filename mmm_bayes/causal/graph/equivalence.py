@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
-from mmm_bayes.causal.graph.implied import Independence
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.implied import Independence, implied_independences
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 
 Pair = tuple[str, str]
 
 
-def implied_claims(graph: CausalGraph) -> tuple[Independence, ...]:
+def implied_claims(graph: MixedGraph) -> tuple[Independence, ...]:
     r"""Return one implied independence for every pair of nodes that some set separates.
 
     Given the parents of both, where they separate the pair, as in a DAG they always do: they take
@@ -33,7 +31,7 @@ def implied_claims(graph: CausalGraph) -> tuple[Independence, ...]:
             found.append(Independence(x, y, given))
             continue
         if smallest is None:
-            smallest = {(one.x, one.y): one for one in graph.implied_independences()}
+            smallest = {(one.x, one.y): one for one in implied_independences(graph)}
         if (x, y) in smallest:
             found.append(smallest[x, y])
     return tuple(found)
@@ -60,7 +58,7 @@ class TimeOrder:
         return f"past of {self.y} ⊥ {self.x} | {', '.join((f'past of {self.x}', *self.given))}"
 
 
-def time_order_claims(graph: CausalGraph) -> tuple[TimeOrder, ...]:
+def time_order_claims(graph: MixedGraph) -> tuple[TimeOrder, ...]:
     """Return what every edge says of series: effects do not come before their causes.
 
     In the graph over all dates, where causes act at once or later, a node without hidden causes is
@@ -75,7 +73,7 @@ def time_order_claims(graph: CausalGraph) -> tuple[TimeOrder, ...]:
     )
 
 
-def undecided_edges(graph: CausalGraph) -> tuple[Pair, ...]:
+def undecided_edges(graph: MixedGraph) -> tuple[Pair, ...]:
     r"""Return the edges whose other direction fits the data as well.
 
     Graphs with the same independences form a Markov equivalence class: those with the same edges
@@ -110,34 +108,30 @@ def undecided_edges(graph: CausalGraph) -> tuple[Pair, ...]:
     return tuple(edge for edge in graph.edges if edge not in settled)
 
 
-def turned(graph: CausalGraph, edge: Pair) -> CausalGraph | None:
+def turned[G: MixedGraph](graph: G, edge: Pair) -> G | None:
     """The graph with an edge the other way round; None where that makes a cycle."""
     cause, effect = edge
     left = [other for other in graph.edges if other != edge]
     if _leads(left, cause, effect) or (effect, cause) in left:
         return None
-    return _with_edges(graph, [*left, (effect, cause)])
+    return graph.with_edges([*left, (effect, cause)])
 
 
-def joined(graph: CausalGraph, edge: Pair) -> CausalGraph | None:
+def joined[G: MixedGraph](graph: G, edge: Pair) -> G | None:
     """The graph with one more edge; None where it is there, or makes a cycle."""
     if edge in graph.edges or _leads(graph.edges, edge[1], edge[0]):
         return None
-    return _with_edges(graph, [*graph.edges, edge])
+    return graph.with_edges([*graph.edges, edge])
 
 
-def without(graph: CausalGraph, edge: Pair) -> CausalGraph:
+def without[G: MixedGraph](graph: G, edge: Pair) -> G:
     """The graph without an edge."""
-    return _with_edges(graph, [other for other in graph.edges if other != edge])
+    return graph.with_edges([other for other in graph.edges if other != edge])
 
 
-def same_class(one: CausalGraph, other: CausalGraph) -> bool:
+def same_class(one: MixedGraph, other: MixedGraph) -> bool:
     """Whether two DAGs over the same nodes imply the same independences."""
     return _pattern(one) == _pattern(other)
-
-
-def _with_edges(graph: CausalGraph, edges: list[Pair]) -> CausalGraph:
-    return type(graph)(graph.nodes, edges, graph.bidirected, graph.roles)
 
 
 def _leads(edges: tuple[Pair, ...] | list[Pair], start: str, end: str) -> bool:
@@ -163,7 +157,7 @@ def _forced(edge: Pair, settled: set[Pair], near: dict[str, set[str]]) -> bool:
     return first or second or third
 
 
-def _pattern(graph: CausalGraph) -> tuple[frozenset[frozenset[str]], frozenset[object]]:
+def _pattern(graph: MixedGraph) -> tuple[frozenset[frozenset[str]], frozenset[object]]:
     pairs = frozenset(frozenset(edge) for edge in graph.edges)
     colliders = frozenset(
         (frozenset((a, b)), v)
@@ -174,7 +168,7 @@ def _pattern(graph: CausalGraph) -> tuple[frozenset[frozenset[str]], frozenset[o
     return pairs, colliders
 
 
-def _same_claims(one: CausalGraph, other: CausalGraph) -> bool:
+def _same_claims(one: MixedGraph, other: MixedGraph) -> bool:
     return all(
         graph.m_separated(claim.x, claim.y, claim.given)
         for graph, claims in (

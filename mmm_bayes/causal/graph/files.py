@@ -5,30 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmm_bayes.causal.graph.checks import GraphError, Pair, Place, nowhere
+from mmm_bayes.causal.graph.checks import GraphError, Pair, nowhere
 from mmm_bayes.causal.graph.dot import dot_text, parse_dot
 from mmm_bayes.causal.graph.gml import gml_text, parse_gml
+from mmm_bayes.causal.graph.raw_graph import RawGraph
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import nearest
 from mmm_bayes.runtime.text_file import TextError, parse_json, parse_toml, read_text
 
 _KEYS = ("nodes", "edges", "bidirected", "roles")
-
-
-@dataclass
-class RawGraph:
-    """What a file says, unchecked, and what could not be read."""
-
-    nodes: Any = None
-    edges: Any = ()
-    bidirected: Any = ()
-    place: Place = nowhere
-    problems: list[str] = field(default_factory=list)
-    roles: Any = None
 
 
 def read_graph(path: str | os.PathLike[str]) -> RawGraph:
@@ -161,18 +149,11 @@ def _to_json(
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _from_gml(text: str) -> RawGraph:
-    parsed = parse_gml(text)
-    return RawGraph(
-        parsed.nodes, parsed.edges, parsed.bidirected, nowhere, parsed.problems, parsed.roles
-    )
-
-
 _READERS: dict[str, Callable[[str], RawGraph]] = {
     ".toml": lambda text: _from_mapping(parse_toml(text)),
     ".json": lambda text: _from_mapping(parse_json(text)),
     ".dot": _from_dot,
-    ".gml": _from_gml,
+    ".gml": parse_gml,
 }
 _WRITERS: dict[
     str, Callable[[Sequence[str], Sequence[Pair], Sequence[Pair], Sequence[Pair]], str]

@@ -1,57 +1,28 @@
-"""Graphs in GML, as yEd, Gephi and DoWhy write them; read and written by networkx."""
+"""Read and write GML, the format of yEd, Gephi and DoWhy, by networkx."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from mmm_bayes.causal.graph.checks import Pair
+from mmm_bayes.causal.graph.networkx_graph import one_networkx_graph, read_networkx
+from mmm_bayes.causal.graph.raw_graph import RawGraph
 
 
-@dataclass
-class ParsedGml:
-    """Names, pairs and roles of a GML graph, and what is wrong with it."""
-
-    nodes: list[str] = field(default_factory=list)
-    edges: list[Pair] = field(default_factory=list)
-    bidirected: list[Pair] = field(default_factory=list)
-    roles: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-
-def parse_gml(text: str) -> ParsedGml:
+def parse_gml(text: str) -> RawGraph:
     """Read ``graph [directed 1 node [id 0 label "tv"] .. edge [source 0 target 1] ..]``.
 
     Nodes are called by their labels. An edge with the attribute ``dir "both"`` is bidirected; the
     attribute ``role`` of a node is its role.
-
-    Raises
-    ------
-    ImportError
-        If networkx is not installed.
     """
-    nx = _networkx()
+    import networkx as nx
+
     try:
         graph = nx.parse_gml(text)
     except (nx.NetworkXError, ValueError, KeyError, TypeError, RecursionError) as error:
-        return ParsedGml(problems=[f"The file is not GML: {error}."])
-    if not graph.is_directed():
-        problem = "The graph is undirected: write 'directed 1', and causes as sources of edges."
-        return ParsedGml(problems=[problem])
-    found = ParsedGml(nodes=[str(name) for name in graph.nodes])
-    for one, other, attributes in graph.edges(data=True):
-        both = attributes.get("dir") == "both"
-        (found.bidirected if both else found.edges).append((str(one), str(other)))
-    for name, attributes in graph.nodes(data=True):
-        if "role" in attributes:
-            found.roles[str(name)] = attributes["role"]
-        if attributes.get("observed") == "no" or "latent" in attributes:
-            found.problems.append(
-                f"{name} is marked as hidden, but nodes are observed variables: leave it out and "
-                'join its effects by edges with dir "both".'
-            )
-    return found
+        return RawGraph(problems=[f"The file is not GML: {error}."])
+    # Labels may be written as numbers.
+    return read_networkx(nx.relabel_nodes(graph, {name: str(name) for name in graph}))
 
 
 def gml_text(
@@ -60,26 +31,8 @@ def gml_text(
     bidirected: Sequence[Pair],
     roles: Sequence[Pair] = (),
 ) -> str:
-    """Write a graph in GML; a multigraph where a pair has an edge of either kind.
+    """Write a graph in GML; as a multigraph where a pair has an edge of either kind."""
+    import networkx as nx
 
-    Raises
-    ------
-    ImportError
-        If networkx is not installed.
-    """
-    nx = _networkx()
-    graph = nx.MultiDiGraph() if set(edges) & set(bidirected) else nx.DiGraph()
-    graph.add_nodes_from(nodes)
-    graph.add_edges_from(edges)
-    graph.add_edges_from(bidirected, dir="both")
-    for name, role in roles:
-        graph.nodes[name]["role"] = role
+    graph = one_networkx_graph(nodes, edges, bidirected, roles)
     return "\n".join(nx.generate_gml(graph)) + "\n"
-
-
-def _networkx() -> Any:
-    try:
-        import networkx
-    except ImportError as error:
-        raise ImportError('networkx is missing: pip install "mmm-bayes[causal]"') from error
-    return networkx

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from mmm_bayes.causal.graph import separators
-from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separators import Question
-from mmm_bayes.causal.identify.criteria import Names, as_names, unknown
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 
 @final
@@ -37,7 +33,7 @@ class Independence:
 
 
 def implied_independences(
-    graph: CausalGraph, *, latent: Names = (), max_given: int | None = None
+    graph: MixedGraph, *, latent: Names = (), max_given: int | None = None
 ) -> tuple[Independence, ...]:
     r"""Return one independence for every pair of nodes that some set m-separates.
 
@@ -68,15 +64,14 @@ def implied_independences(
     search ⊥ price
     """
     hidden = as_names(latent)
-    if problems := unknown(graph, hidden):
-        raise GraphError(problems, "the question")
+    graph.check_nodes(hidden)
     links = graph.links
     nodes = [v for v in graph.nodes if v not in hidden]
     # Digits of the position make every sum of costs another one.
     costs = {v: (1 << len(nodes)) + (1 << i) for i, v in enumerate(nodes)}
     found = []
     for x, y in itertools.combinations(nodes, 2):
-        if y in (*links.parents[x], *links.children[x], *links.joined[x]):
+        if y in (*links.parents[x], *links.children[x], *links.siblings[x]):
             continue
         allowed = tuple(v for v in nodes if v not in (x, y))
         question = Question(links, frozenset({x}), frozenset({y}), frozenset(), allowed)

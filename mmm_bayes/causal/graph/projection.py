@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
-from mmm_bayes.causal.graph.checks import GraphError, reach
-from mmm_bayes.causal.identify.criteria import Names, as_names, unknown
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.checks import reach
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 
 
-def project_out(graph: CausalGraph, latent: Names) -> CausalGraph:
+def project_out[G: MixedGraph](graph: G, latent: Names) -> G:
     """Return the graph of the joint distribution of the other nodes.
 
     There is an edge ``a -> b`` where a directed path leads from a to b through latent nodes alone,
@@ -38,8 +34,7 @@ def project_out(graph: CausalGraph, latent: Names) -> CausalGraph:
     tv <-> sales
     """
     hidden = set(as_names(latent))
-    if problems := unknown(graph, as_names(latent)):
-        raise GraphError(problems, "the question")
+    graph.check_nodes(as_names(latent))
     links = graph.links
     below = {v: links.children[v] if v in hidden else () for v in graph.nodes}
     # What a node reaches along directed paths whose nodes, but for the last, are all latent.

@@ -8,7 +8,6 @@ from typing import Literal, final
 
 from mmm_bayes.causal.graph.checks import Pair, reach
 
-Neighbours = Mapping[str, Iterable[str]]
 Arrow = Literal["->", "<-", "<->"]
 
 
@@ -60,7 +59,7 @@ class Links:
 
     parents: Mapping[str, tuple[str, ...]]
     children: Mapping[str, tuple[str, ...]]
-    joined: Mapping[str, tuple[str, ...]]
+    siblings: Mapping[str, tuple[str, ...]]
 
     def without(self, edges: Iterable[Pair]) -> Links:
         """Return the graph without some directed edges."""
@@ -71,7 +70,7 @@ class Links:
         children = {
             v: tuple(c for c in own if (v, c) not in gone) for v, own in self.children.items()
         }
-        return Links(parents, children, self.joined)
+        return Links(parents, children, self.siblings)
 
     def without_arrows_from(self, names: Iterable[str]) -> Links:
         """Return the graph in which some nodes cause nothing."""
@@ -91,7 +90,7 @@ class Links:
 
     def separated(self, x: Iterable[str], y: Iterable[str], given: Iterable[str]) -> bool:
         """Whether no path between two sets is open given a third."""
-        found = connected(set(x), set(given), self.parents, self.children, self.joined)
+        found = connected(self, set(x), set(given))
         return found.isdisjoint(y)
 
     def steps(self, name: str) -> Iterator[tuple[Arrow, str]]:
@@ -100,13 +99,11 @@ class Links:
             yield "->", child
         for parent in self.parents[name]:
             yield "<-", parent
-        for other in self.joined[name]:
+        for other in self.siblings[name]:
             yield "<->", other
 
 
-def connected(
-    starts: set[str], given: set[str], parents: Neighbours, children: Neighbours, joined: Neighbours
-) -> set[str]:
+def connected(links: Links, starts: set[str], given: set[str]) -> set[str]:
     r"""Collect the nodes outside ``given`` that an open path joins with ``starts``.
 
     A walk is followed edge by edge with the mark, arrowhead or tail, at its last node :math:`v`.
@@ -117,12 +114,12 @@ def connected(
 
     Parameters
     ----------
+    links : Links
+        The graph.
     starts, given : set of str
         Disjoint sets of nodes.
-    parents, children, joined : mapping of str to names
-        Neighbours of each node along directed edges, either way, and bidirected ones.
     """
-    colliders = reach(given, parents)
+    colliders = links.ancestors(given)
     # A start is left by any edge, as a node entered by a tail would be.
     waiting = [(name, False) for name in starts]
     seen: set[tuple[str, bool]] = set()
@@ -133,10 +130,10 @@ def connected(
         seen.add(state)
         name, arrowhead = state
         if name not in given:
-            waiting.extend((child, True) for child in children[name])
+            waiting.extend((child, True) for child in links.children[name])
         if name in colliders if arrowhead else name not in given:
-            waiting.extend((parent, False) for parent in parents[name])
-            waiting.extend((other, True) for other in joined[name])
+            waiting.extend((parent, False) for parent in links.parents[name])
+            waiting.extend((other, True) for other in links.siblings[name])
     return {name for name, _ in seen} - given
 
 

@@ -173,7 +173,7 @@ def _moral(question: Question) -> Near:
     links = question.links
     inside = links.ancestors(question.x | question.y | question.required)
     near: Near = {name: set() for name in inside}
-    within = {v: [w for w in links.joined[v] if w in inside] for v in inside}
+    within = {v: [w for w in links.siblings[v] if w in inside] for v in inside}
     left = set(inside)
     while left:
         district = reach([next(iter(left))], within)

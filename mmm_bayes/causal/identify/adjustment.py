@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from mmm_bayes.causal.graph import separators
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separation import open_paths
 from mmm_bayes.causal.identify.criteria import (
     Criterion,
     Effect,
     IdentificationError,
-    Names,
-    as_names,
     check_given,
     criterion,
-    unknown,
 )
 from mmm_bayes.causal.identify.front_door import front_door_set
 from mmm_bayes.causal.identify.instruments import instruments
 from mmm_bayes.runtime.findings import listing
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 Sets = tuple[tuple[str, ...], ...]
 
@@ -34,7 +28,7 @@ _MOST_PATHS = 4
 
 
 def is_adjustment_set(
-    graph: CausalGraph,
+    graph: MixedGraph,
     treatment: Names,
     outcome: str,
     given: Names = (),
@@ -75,7 +69,7 @@ def is_adjustment_set(
 
 
 def adjustment_set(
-    graph: CausalGraph,
+    graph: MixedGraph,
     treatment: Names,
     outcome: str,
     *,
@@ -129,11 +123,11 @@ def adjustment_set(
     found = separators.smallest(question, _costs(graph))
     if found is None:
         raise _not_found(graph, goal, question, as_names(latent))
-    return _in_order(graph, found)
+    return graph.in_order(found)
 
 
 def adjustment_sets(
-    graph: CausalGraph,
+    graph: MixedGraph,
     treatment: Names,
     outcome: str,
     *,
@@ -179,16 +173,16 @@ def adjustment_sets(
                 [f"There are more than limit={limit} {kind} adjustment sets. {remedy}"],
                 "the question",
             )
-        found.append(_in_order(graph, names))
+        found.append(graph.in_order(names))
     position = {name: i for i, name in enumerate(graph.nodes)}
     return tuple(sorted(found, key=lambda own: (len(own), [position[v] for v in own])))
 
 
 def _question(
-    graph: CausalGraph, goal: Criterion, latent: Names, forbidden: Names, required: Names
+    graph: MixedGraph, goal: Criterion, latent: Names, forbidden: Names, required: Names
 ) -> separators.Question:
     hidden, banned, wanted = as_names(latent), as_names(forbidden), as_names(required)
-    problems = unknown(graph, [*hidden, *banned, *wanted])
+    problems = graph.unknown([*hidden, *banned, *wanted])
     ends = {*goal.treatment, goal.outcome}
     problems += [f"{v!r} is treatment or outcome: it cannot be required." for v in wanted
                  if v in ends]  # fmt: skip
@@ -204,7 +198,7 @@ def _question(
     return goal.question([v for v in graph.nodes if v not in out], wanted)
 
 
-def _costs(graph: CausalGraph) -> Callable[[str], int]:
+def _costs(graph: MixedGraph) -> Callable[[str], int]:
     """Cost of a node: first the size of a set counts, then ranks, then late members.
 
     Binary digits tell which nodes a sum holds, so that no two sets cost the same.
@@ -219,17 +213,12 @@ def _costs(graph: CausalGraph) -> Callable[[str], int]:
     return costs.__getitem__
 
 
-def _in_order(graph: CausalGraph, names: Iterable[str]) -> tuple[str, ...]:
-    chosen = set(names)
-    return tuple(v for v in graph.nodes if v in chosen)
-
-
 def _not_found(
-    graph: CausalGraph, goal: Criterion, question: separators.Question, latent: tuple[str, ...]
+    graph: MixedGraph, goal: Criterion, question: separators.Question, latent: tuple[str, ...]
 ) -> IdentificationError:
     """Say which paths no allowed set closes, and what would help."""
     what = f"the {goal.effect} effect of {', '.join(goal.treatment)} on {goal.outcome}"
-    barred = [v for v in _in_order(graph, question.required) if v in goal.forbidden]
+    barred = [v for v in graph.in_order(question.required) if v in goal.forbidden]
     if barred:
         why = "descends from a node on a causal path" if goal.effect == "total" else (
             f"is caused by {goal.outcome}")  # fmt: skip
@@ -253,7 +242,7 @@ def _not_found(
     return IdentificationError([*problems, _what_helps(graph, goal, latent)], what)
 
 
-def _what_helps(graph: CausalGraph, goal: Criterion, latent: tuple[str, ...]) -> str:
+def _what_helps(graph: MixedGraph, goal: Criterion, latent: tuple[str, ...]) -> str:
     ways = []
     nodes = [v for v in graph.nodes if v not in latent]
     x = goal.treatment[0]

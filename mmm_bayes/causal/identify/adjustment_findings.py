@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.separation import CausalPath, Links, open_path, open_paths
 from mmm_bayes.causal.identify.criteria import Criterion
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 Kind = Literal[
     "mediator", "descendant", "outcome_descendant", "collider", "open_back_door",
@@ -59,7 +57,7 @@ class AdjustmentFinding:
 
 
 def members_that_bias(
-    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+    graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
     """Name members that no valid set holds."""
     x, y = goal.treatment[0], goal.outcome
@@ -96,7 +94,7 @@ def members_that_bias(
 
 
 def paths_that_bias(
-    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+    graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
     """Name paths that are open given the set, and the member that opens each."""
     told: set[str] = set()
@@ -123,9 +121,7 @@ def paths_that_bias(
             )  # fmt: skip
 
 
-def _open_paths(
-    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
-) -> Iterator[CausalPath]:
+def _open_paths(graph: MixedGraph, goal: Criterion, given: tuple[str, ...]) -> Iterator[CausalPath]:
     """Go through open paths that the effect does not run through."""
     x, y = goal.treatment[0], goal.outcome
     seen: set[CausalPath] = set()
@@ -140,7 +136,7 @@ def _open_paths(
             yield path
 
 
-def _openers(graph: CausalGraph, colliders: list[str], given: tuple[str, ...]) -> list[str]:
+def _openers(graph: MixedGraph, colliders: list[str], given: tuple[str, ...]) -> list[str]:
     """Members of the set that open colliders on a path."""
     below = [graph.links.descendants([collider]) for collider in colliders]
     return [name for name in given if any(name in own for own in below)]
@@ -166,7 +162,7 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
 
 
 def members_to_spare(
-    graph: CausalGraph, goal: Criterion, given: tuple[str, ...]
+    graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
     """Name members of which the answer would be no worse without them."""
     x, y = goal.treatment[0], goal.outcome
@@ -201,7 +197,7 @@ def members_to_spare(
             )  # fmt: skip
 
 
-def _down(graph: CausalGraph, start: str, end: str) -> CausalPath:
+def _down(graph: MixedGraph, start: str, end: str) -> CausalPath:
     """Return a shortest directed path from a node to a descendant."""
     empty = dict.fromkeys(graph.nodes, ())
     path = open_path(Links(empty, graph.links.children, empty), [start], [end], ())

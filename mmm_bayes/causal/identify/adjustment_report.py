@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, final
 
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names
 from mmm_bayes.causal.identify.adjustment import adjustment_set
 from mmm_bayes.causal.identify.adjustment_findings import (
     AdjustmentFinding,
@@ -14,18 +15,10 @@ from mmm_bayes.causal.identify.adjustment_findings import (
     members_to_spare,
     paths_that_bias,
 )
-from mmm_bayes.causal.identify.criteria import (
-    Effect,
-    IdentificationError,
-    Names,
-    check_given,
-    criterion,
-)
+from mmm_bayes.causal.identify.criteria import Effect, IdentificationError, check_given, criterion
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 
 @final
@@ -90,7 +83,7 @@ class AdjustmentReport:
 
 
 def explain_adjustment(
-    graph: CausalGraph,
+    graph: MixedGraph,
     treatment: str,
     outcome: str,
     given: Names = (),

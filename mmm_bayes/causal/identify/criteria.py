@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
-from mmm_bayes.causal.graph.checks import GraphError, unknown_node
+from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separation import Links
 from mmm_bayes.causal.graph.separators import Question
 
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
-
 Effect = Literal["total", "direct"]
-Names = str | Iterable[str]
 
 
 class IdentificationError(GraphError):
@@ -87,7 +84,7 @@ class Criterion:
 
 
 def criterion(
-    graph: CausalGraph, treatment: Names, outcome: str, effect: Effect = "total"
+    graph: MixedGraph, treatment: Names, outcome: str, effect: Effect = "total"
 ) -> Criterion:
     """Set up the criterion for one effect.
 
@@ -97,7 +94,7 @@ def criterion(
         If names are unknown, treatment and outcome overlap, or the effect is no known one.
     """
     causes = as_names(treatment)
-    problems = unknown(graph, [*causes, outcome])
+    problems = graph.unknown([*causes, outcome])
     if not causes:
         problems.append("There is no treatment: name a node.")
     if outcome in causes:
@@ -124,18 +121,7 @@ def causal_nodes(links: Links, treatment: Sequence[str], outcome: str) -> set[st
     return caused & links.without_arrows_from(treatment).ancestors([outcome])
 
 
-def as_names(names: Names) -> tuple[str, ...]:
-    """Read one name or several, each once."""
-    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
-
-
-def unknown(graph: CausalGraph, names: Iterable[str]) -> list[str]:
-    """List names that are no nodes, each with the nearest one."""
-    known = set(graph.nodes)
-    return [unknown_node(v, graph.nodes) for v in dict.fromkeys(names) if v not in known]
-
-
-def check_given(graph: CausalGraph, given: Names, goal: Criterion) -> tuple[str, ...]:
+def check_given(graph: MixedGraph, given: Names, goal: Criterion) -> tuple[str, ...]:
     """Read a proposed set in the order of the nodes, or say what is wrong with it.
 
     Raises
@@ -144,11 +130,11 @@ def check_given(graph: CausalGraph, given: Names, goal: Criterion) -> tuple[str,
         If names are unknown, or treatment or outcome are among them.
     """
     names = as_names(given)
-    problems = unknown(graph, names)
+    problems = graph.unknown(names)
     problems += [f"{v!r} is the treatment: leave it out of given." for v in names
                  if v in goal.treatment]  # fmt: skip
     problems += [f"{v!r} is the outcome: leave it out of given." for v in names
                  if v == goal.outcome]  # fmt: skip
     if problems:
         raise GraphError(problems, "the question")
-    return tuple(v for v in graph.nodes if v in names)
+    return graph.in_order(names)

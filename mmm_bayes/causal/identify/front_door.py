@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separation import Links
-from mmm_bayes.causal.identify.criteria import Names, as_names, causal_nodes, criterion, unknown
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.identify.criteria import causal_nodes, criterion
 
 
-def is_front_door_set(graph: CausalGraph, treatment: str, outcome: str, through: Names) -> bool:
+def is_front_door_set(graph: MixedGraph, treatment: str, outcome: str, through: Names) -> bool:
     r"""Whether a set of nodes meets Pearl's front-door criterion.
 
     The set :math:`M` (i) meets every directed path from treatment :math:`x` to outcome :math:`y`,
@@ -32,7 +28,7 @@ def is_front_door_set(graph: CausalGraph, treatment: str, outcome: str, through:
     """
     goal = criterion(graph, treatment, outcome)
     names = as_names(through)
-    problems = unknown(graph, names)
+    problems = graph.unknown(names)
     problems += [f"{v!r} is treatment or outcome." for v in names if v in (treatment, outcome)]
     if problems:
         raise GraphError(problems, "the question")
@@ -45,7 +41,7 @@ def is_front_door_set(graph: CausalGraph, treatment: str, outcome: str, through:
 
 
 def front_door_set(
-    graph: CausalGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
+    graph: MixedGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
 ) -> tuple[str, ...] | None:
     """Return a minimal front-door set in the order of the nodes, or None if there is none.
 
@@ -62,8 +58,7 @@ def front_door_set(
     """
     criterion(graph, treatment, outcome)
     out = {*as_names(latent), *as_names(forbidden), treatment, outcome}
-    if problems := unknown(graph, out):
-        raise GraphError(problems, "the question")
+    graph.check_nodes(out)
     links = graph.links
     if not causal_nodes(links, [treatment], outcome):
         return None

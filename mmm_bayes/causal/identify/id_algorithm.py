@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from mmm_bayes.causal.graph.checks import reach
+from mmm_bayes.causal.graph.districts import district, markov_pillow
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.projection import project_out
-from mmm_bayes.causal.identify.criteria import Names, as_names, criterion
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.identify.criteria import criterion
 
 
 def id_formula(
-    graph: CausalGraph, treatment: Names, outcome: str, *, latent: Names = ()
+    graph: MixedGraph, treatment: Names, outcome: str, *, latent: Names = ()
 ) -> str | None:
     r"""Write p(outcome | do(treatment)) in terms of the observed distribution, or None.
 
@@ -50,9 +48,9 @@ def id_formula(
     ancestors = _ancestors(graph, [outcome], kept)
     factors = []
     for part in _districts(graph, ancestors):
-        whole = set(graph.district(next(iter(part))))
+        whole = set(district(graph, next(iter(part))))
         order = graph.topological_order()
-        start = [_conditional(v, graph.markov_pillow(v)) for v in order if v in whole]
+        start = [_conditional(v, markov_pillow(graph, v)) for v in order if v in whole]
         factor = _factor(graph, part, whole, start)
         if factor is None:
             return None
@@ -62,15 +60,13 @@ def id_formula(
 
 
 def is_identifiable(
-    graph: CausalGraph, treatment: Names, outcome: str, *, latent: Names = ()
+    graph: MixedGraph, treatment: Names, outcome: str, *, latent: Names = ()
 ) -> bool:
     """Whether p(outcome | do(treatment)) follows from the observed distribution."""
     return id_formula(graph, treatment, outcome, latent=latent) is not None
 
 
-def _factor(
-    graph: CausalGraph, part: set[str], whole: set[str], terms: Sequence[str]
-) -> str | None:
+def _factor(graph: MixedGraph, part: set[str], whole: set[str], terms: Sequence[str]) -> str | None:
     """Write Q[part] given Q[whole], a product of terms, or None."""
     ancestors = _ancestors(graph, part, whole)
     if ancestors == part:
@@ -90,14 +86,14 @@ def _factor(
     return _factor(graph, part, smaller, ratios)
 
 
-def _ancestors(graph: CausalGraph, names: Iterable[str], within: set[str]) -> set[str]:
+def _ancestors(graph: MixedGraph, names: Iterable[str], within: set[str]) -> set[str]:
     links = graph.links
     return reach(names, {v: [p for p in links.parents[v] if p in within] for v in within})
 
 
-def _districts(graph: CausalGraph, within: set[str]) -> list[set[str]]:
+def _districts(graph: MixedGraph, within: set[str]) -> list[set[str]]:
     chosen = [v for v in graph.nodes if v in within]
-    found = dict.fromkeys(graph.district(v, within=chosen) for v in chosen)
+    found = dict.fromkeys(district(graph, v, within=chosen) for v in chosen)
     return [set(own) for own in found]
 
 
@@ -109,7 +105,7 @@ def _product(terms: Sequence[str]) -> str:
     return " ".join(terms)
 
 
-def _summed(graph: CausalGraph, names: set[str], text: str, outer: bool = False) -> str:
+def _summed(graph: MixedGraph, names: set[str], text: str, outer: bool = False) -> str:
     if not names:
         return text
     over = ", ".join(v for v in graph.nodes if v in names)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names
 from mmm_bayes.causal.identify.adjustment import adjustment_set, adjustment_sets
-from mmm_bayes.causal.identify.criteria import Effect, IdentificationError, Names, criterion
+from mmm_bayes.causal.identify.criteria import Effect, IdentificationError, criterion
 from mmm_bayes.causal.identify.front_door import front_door_set
 from mmm_bayes.causal.identify.id_algorithm import id_formula
 from mmm_bayes.causal.identify.instruments import Instrument, instruments
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
 
 Strategy = Literal[
     "no effect", "back door", "front door", "instrument", "general formula", "not identified"
@@ -93,7 +91,7 @@ class Identification:
 
 
 def identify(
-    graph: CausalGraph,
+    graph: MixedGraph,
     treatment: str,
     outcome: str,
     *,
@@ -177,7 +175,7 @@ def _first(none: bool, back: bool, front: bool, general: bool, instrument: bool)
 
 
 def _some_sets(
-    graph: CausalGraph,
+    graph: MixedGraph,
     treatment: str,
     outcome: str,
     effect: Effect,

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separators import Question, nearest
-from mmm_bayes.causal.identify.criteria import (
-    Criterion,
-    Names,
-    as_names,
-    check_given,
-    criterion,
-    unknown,
-)
-
-if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.identify.criteria import Criterion, check_given, criterion
 
 
 @final
@@ -40,7 +31,7 @@ class Instrument:
 
 
 def is_instrument(
-    graph: CausalGraph, node: str, treatment: str, outcome: str, given: Names = ()
+    graph: MixedGraph, node: str, treatment: str, outcome: str, given: Names = ()
 ) -> bool:
     r"""Whether a node is an instrument for the total effect, given others.
 
@@ -64,7 +55,7 @@ def is_instrument(
 
 
 def instruments(
-    graph: CausalGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
+    graph: MixedGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
 ) -> tuple[Instrument, ...]:
     """Return the nodes that are instruments, with what to condition on (nothing if possible).
 
@@ -81,8 +72,7 @@ def instruments(
     """
     goal = criterion(graph, treatment, outcome)
     out = {*as_names(latent), *as_names(forbidden)}
-    if problems := unknown(graph, out):
-        raise GraphError(problems, "the question")
+    graph.check_nodes(out)
     if not goal.through:
         return ()
     nodes = [
@@ -104,7 +94,7 @@ def instruments(
 
 
 def _serves(
-    graph: CausalGraph, goal: Criterion, node: str, given: tuple[str, ...] | frozenset[str]
+    graph: MixedGraph, goal: Criterion, node: str, given: tuple[str, ...] | frozenset[str]
 ) -> bool:
     return (
         goal.forbidden.isdisjoint([node, *given])

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.causal_graph_layout import layers, ordered, passes

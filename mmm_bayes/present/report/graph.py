@@ -6,7 +6,7 @@ import base64
 import io
 import re
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.present.report.blocks import Image, Section, Text
 from mmm_bayes.present.report.words import listing, plural
 

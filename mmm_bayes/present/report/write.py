@@ -28,7 +28,7 @@ from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import DataError
 
 if TYPE_CHECKING:
-    from mmm_bayes.causal.graph.causal_graph import CausalGraph
+    from mmm_bayes.causal.causal_graph import CausalGraph
     from mmm_bayes.data.lift_tests import LiftTest
     from mmm_bayes.inference.verdict import DiagnosticsReport
 

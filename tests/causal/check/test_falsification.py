@@ -12,10 +12,10 @@ import pytest
 from scipy import stats
 
 from mmm_bayes import simulate
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.falsification import falsify
 from mmm_bayes.causal.check.permutation_baseline import _QuickTests, permutation_baseline
 from mmm_bayes.causal.check.variables import node_table
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.equivalence import (
     implied_claims,
     joined,

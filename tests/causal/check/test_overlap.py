@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.dose_support import _alike, treatment_overlap
 from mmm_bayes.causal.check.overlap import overlap
 from mmm_bayes.causal.check.series import as_rows
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
 
 WEEKS = pd.date_range("2021-01-04", periods=208, freq="W-MON")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.discovery.knowledge import Knowledge
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
 
 FULL = Knowledge(

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from mmm_bayes import simulate
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.effects.design import chosen_adjustment
 from mmm_bayes.causal.effects.effects import average_treatment_effect, effects_table
 from mmm_bayes.causal.effects.media import MediaTransform, choose_transforms, media_transforms
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.runtime.findings import DataError, DataWarning
 from tests.causal.effect_tables import DIRECT, GRAPH, INDIRECT, TOTAL, weeks

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.effects.block_simulation import permuted_blocks, persistent_series
 from mmm_bayes.causal.effects.effects import average_treatment_effect
 from mmm_bayes.causal.effects.refutation import refute
@@ -16,7 +17,6 @@ from mmm_bayes.causal.effects.regression import (
     persistence,
     wild_multipliers,
 )
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
 from tests.causal.effect_tables import GRAPH, persistent, weeks
 

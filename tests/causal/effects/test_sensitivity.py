@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.effects.effects import average_treatment_effect
 from mmm_bayes.causal.effects.graph_sensitivity import graph_sensitivity
 from mmm_bayes.causal.effects.sensitivity import (
@@ -16,7 +17,6 @@ from mmm_bayes.causal.effects.sensitivity import (
     robustness_value,
     sensitivity,
 )
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
 from tests.causal.effect_tables import GRAPH, TOTAL, weeks
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmm_bayes.causal.graph.causal_graph import CausalGraph, GraphError
+from mmm_bayes.causal.causal_graph import CausalGraph, GraphError
 
 BOW = CausalGraph(edges=[("a", "b")], bidirected=[("a", "b")])
 VERMA = CausalGraph(edges=[("a", "b"), ("b", "c"), ("c", "d")], bidirected=[("b", "d")])
@@ -179,8 +180,13 @@ def test_construction_order_and_equality() -> None:
 def test_subgraph_and_text() -> None:
     sub = VERMA.subgraph(["d", "b", "c"])
     assert sub == CausalGraph(["b", "c", "d"], [("b", "c"), ("c", "d")], [("b", "d")])
-    assert repr(VERMA) == "<CausalGraph: 4 nodes, 3 edges, 1 bidirected>"
-    assert repr(CausalGraph(["a"])) == "<CausalGraph: 1 nodes, 0 edges>"
+    assert repr(VERMA).splitlines() == [
+        "CausalGraph with 4 nodes, 3 edges, 1 bidirected",
+        "  nodes       a, b, c, d",
+        "  edges       a -> b, b -> c, c -> d",
+        "  bidirected  b <-> d",
+    ]
+    assert repr(CausalGraph(["a"])) == "CausalGraph with 1 node, 0 edges\n  nodes       a"
     shown = CausalGraph(["lonely", "tv", "b", "c"], [("tv", "b"), ("tv", "c")], [("c", "b")])
     assert str(shown) == "lonely\ntv -> b, c\nb <-> c"
     assert str(CausalGraph()) == "(no nodes)"
@@ -193,10 +199,63 @@ def test_adjacency_both_ways() -> None:
     assert CausalGraph.from_adjacency(matrix.astype(bool), ["a", "b", "c", "d"]).is_dag
 
 
-def test_networkx_is_loaded_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "networkx", None)
-    with pytest.raises(ImportError, match=r'pip install "mmm-bayes\[causal\]"'):
-        VERMA.to_networkx()
+def test_long_graphs_wrap_between_edges() -> None:
+    names = [f"channel {i}" for i in range(12)]
+    graph = CausalGraph(edges=[(name, "sales") for name in names]).with_roles(sales="target")
+    lines = repr(graph).splitlines()
+    assert max(map(len, lines)) <= 88
+    assert "sales (target)" in repr(graph)
+    assert all(f"{name} -> sales" in repr(graph) for name in names)
+    assert not any(line.endswith(("->", "channel")) for line in lines)
+    many = CausalGraph(edges=[(f"v{i}", f"v{j}") for j in range(20) for i in range(j)])
+    assert "and 130 more" in repr(many)
+
+
+def test_html_is_a_table_of_the_nodes() -> None:
+    graph = CausalGraph(["<b>", "s"], [("<b>", "s")], [("<b>", "s")], {"s": "target"})
+    html = graph._repr_html_()
+    assert "<b>" not in html
+    assert html.count("&lt;b&gt;") == 3  # a node, a cause, and one that shares a hidden cause
+    assert html.count("<tr>") == 3
+    assert "role" not in VERMA._repr_html_()  # a column that is empty is left out
+
+
+def test_import_needs_no_networkx() -> None:
+    code = "import sys, mmm_bayes.causal.causal_graph; print('networkx' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_networkx_graphs_in_one_part() -> None:
+    one = nx.MultiDiGraph([("tv", "sales")])
+    one.add_edge("tv", "sales", dir="both")
+    one.nodes["sales"]["role"] = "target"
+    graph = CausalGraph(["tv", "sales"], [("tv", "sales")], [("tv", "sales")], {"sales": "target"})
+    assert CausalGraph.from_networkx(one) == graph
+    one.add_node("demand", observed="no")
+    with pytest.raises(GraphError, match="demand"):
+        CausalGraph.from_networkx(one)
+
+
+def test_separation_on_random_dags_is_that_of_networkx() -> None:
+    rng = np.random.default_rng(0)
+    verdicts = []
+    for _ in range(400):
+        count = int(rng.integers(2, 16))
+        names = [f"v{i}" for i in range(count)]
+        causal = rng.permutation(names).tolist()
+        edges = [e for e in itertools.combinations(causal, 2) if rng.uniform() < 2.0 / count]
+        graph = CausalGraph(names, edges)
+        dag, _ = graph.to_networkx()
+        for _ in range(5):
+            sides = rng.choice(["x", "y", "given", "out"], count, p=[0.15, 0.15, 0.3, 0.4])
+            x, y, z = ({v for v, own in zip(names, sides, strict=True) if own == side}
+                       for side in ("x", "y", "given"))  # fmt: skip
+            if x and y:
+                verdicts.append(graph.m_separated(x, y, z))
+                assert verdicts[-1] == nx.is_d_separator(dag, x, y, z)
+    assert len(verdicts) > 900
+    assert 0.2 < np.mean(verdicts) < 0.8
 
 
 # Construction errors.
@@ -271,7 +330,7 @@ def test_orders_are_checked() -> None:
     assert list(error.value.problems) == [
         "'e' is not a node of the graph. Nodes are a, b, c, d.",
         "'d' is missing.",
-        "'b' comes 2 times.",
+        "'b' is listed 2 times; list each node once.",
         "'a' should come before its effect 'b'.",
         "'b' should come before its effect 'c'.",
     ]
@@ -313,7 +372,7 @@ def test_matrices_and_graphs_of_the_wrong_kind() -> None:
             CausalGraph.from_adjacency(bad, ["a", "b"])
     with pytest.raises(GraphError, match="Directed cycle a -> b -> a"):
         CausalGraph.from_adjacency([[0, 1], [1, 0]], ["a", "b"])
-    with pytest.raises(GraphError, match=r"should be a networkx\.DiGraph"):
+    with pytest.raises(GraphError, match=r"networkx\.DiGraph"):
         CausalGraph.from_networkx(nx.Graph([("a", "b")]))
     with pytest.raises(GraphError, match="Node 0 should be a name"):
         CausalGraph.from_networkx(nx.DiGraph([(0, 1)]))

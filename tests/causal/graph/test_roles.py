@@ -52,19 +52,19 @@ def test_wrong_roles_are_told_together() -> None:
     with pytest.raises(GraphError) as error:
         CausalGraph(["tv", "sales"], roles={"tv": "chanel", "radio": "channel"})
     assert list(error.value.problems) == [
-        "Role of 'tv': 'chanel' is no role. Did you mean 'channel'?",
+        "Role of 'tv': 'chanel' is not a role. Did you mean 'channel'?",
         "Role of 'radio': 'radio' is not a node of the graph. Nodes are tv, sales.",
     ]
     with pytest.raises(GraphError, match="roles should be a dict"):
         CausalGraph(["tv"], roles=3)  # type: ignore[arg-type]
-    with pytest.raises(GraphError, match=f"'media' is no role; roles are {', '.join(ROLES)}"):
+    with pytest.raises(GraphError, match=f"'media'.*{', '.join(ROLES)}"):
         MEDIA.nodes_of("media")  # type: ignore[arg-type]
 
 
 def test_files_say_where_a_role_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "g.dot"
     path.write_text("digraph {\n tv [role=chanel]\n tv -> sales\n}")
-    with pytest.raises(GraphError, match="line 2: Role of 'tv': 'chanel' is no role"):
+    with pytest.raises(GraphError, match="line 2: Role of 'tv': 'chanel'"):
         CausalGraph.from_file(path)
     path = tmp_path / "g.toml"
     path.write_text('edges = {tv = ["sales"]}\nroles = {tv = "channel"}')
@@ -77,7 +77,7 @@ def test_files_say_where_a_role_is_wrong(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("graph [ node [ id 0 label", "The file is not GML"),
-        ('graph [ node [ id 0 label "a" ] ]', "The graph is undirected: write 'directed 1'"),
+        ('graph [ node [ id 0 label "a" ] ]', "undirected.*directed 1"),
         (
             'graph [ directed 1 node [ id 0 label "u" observed "no" ] ]',
             "u is marked as hidden",

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.falsification import falsify
 from mmm_bayes.causal.check.overlap import overlap
 from mmm_bayes.causal.check.overlap_report import OverlapReport
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
 from mmm_bayes.present.plots.falsification import plot_falsification, plot_overlap
 
 GRAPH = CausalGraph(edges=[("demand", "us$_tv"), ("us$_tv", "sales"), ("price", "sales")])

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 import mmm_bayes.augmentation.augment
 import studies.augmentation.closeness
 from mmm_bayes import simulate
-from mmm_bayes.causal.graph.causal_graph import CausalGraph
+from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
 from studies.augmentation.closeness import closeness, overlap
 from studies.augmentation.evaluation import (

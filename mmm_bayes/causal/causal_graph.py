@@ -1,0 +1,192 @@
+"""Causal graphs as users hold them: a mixed graph with its questions as methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, final
+
+from mmm_bayes.causal.check import falsification
+from mmm_bayes.causal.graph import describe, implied, projection, table_roles
+from mmm_bayes.causal.graph import districts as node_districts
+from mmm_bayes.causal.graph.checks import GraphError, examine
+from mmm_bayes.causal.graph.files import read_graph, write_graph
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.causal.graph.networkx_graph import networkx_parts, read_networkx
+from mmm_bayes.causal.graph.raw_graph import RawGraph
+from mmm_bayes.causal.graph.roles import Role, examine_roles
+from mmm_bayes.causal.identify import adjustment, adjustment_report, front_door, identification
+from mmm_bayes.causal.identify import instruments as instrument_search
+from mmm_bayes.causal.identify.criteria import IdentificationError
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["CausalGraph", "GraphError", "IdentificationError", "Role"]
+
+
+@final
+@dataclass(frozen=True, init=False, repr=False)
+class CausalGraph(MixedGraph):
+    r"""A causal graph over observed variables.
+
+    A directed acyclic graph (DAG), or with ``bidirected`` edges an acyclic directed mixed graph
+    (ADMG; Richardson 2003): ``a <-> b`` stands for hidden causes that ``a`` and ``b`` share. Both
+    ``a -> b`` and ``a <-> b`` may hold.
+
+    Parameters
+    ----------
+    nodes : iterable of str, optional
+        Names of the variables. Default: those in the edges, in order of appearance. Their order
+        breaks all ties, and all answers come in it.
+    edges : iterable of (cause, effect), or mapping of cause to effects
+        Directed edges; ``{"tv": ["search", "sales"]}`` holds two.
+    bidirected : iterable of pairs, or mapping
+        Pairs with a hidden common cause, either name first.
+    roles : mapping of str to str, optional
+        What nodes are in a media-mix model: ``"channel"``, ``"control"``, ``"seasonality"``,
+        ``"mediator"`` or ``"target"``.
+
+    Attributes
+    ----------
+    nodes : tuple of str
+    edges, bidirected : tuple of (str, str)
+        Sorted by the order of the nodes, so that graphs with the same nodes and edges are equal.
+    roles : tuple of (node, role)
+        Of the nodes that have one, in their order.
+
+    Raises
+    ------
+    GraphError
+        Listing every problem: names that are no strings or come twice, edges of a node with
+        itself, to unknown nodes or given twice, directed cycles, and unknown roles.
+
+    References
+    ----------
+    T. Richardson (2003), Markov properties for acyclic directed mixed graphs. Scandinavian Journal
+    of Statistics 30(1).
+
+    Examples
+    --------
+    >>> graph = CausalGraph(
+    ...     edges=[("tv", "search"), ("tv", "sales"), ("search", "sales")],
+    ...     bidirected=[("search", "sales")],
+    ... )
+    >>> graph.topological_order()
+    ('tv', 'search', 'sales')
+    >>> graph.markov_pillow("sales")
+    ('tv', 'search')
+    >>> print(graph)
+    tv -> search, sales
+    search -> sales
+    search <-> sales
+    """
+
+    districts = node_districts.districts
+    district = node_districts.district
+    markov_pillow = node_districts.markov_pillow
+    topological_factorization = node_districts.topological_factorization
+    markov_blanket = node_districts.markov_blanket
+    with_roles_of = table_roles.with_roles_of
+    project_out = projection.project_out
+    is_adjustment_set = adjustment.is_adjustment_set
+    adjustment_set = adjustment.adjustment_set
+    adjustment_sets = adjustment.adjustment_sets
+    explain_adjustment = adjustment_report.explain_adjustment
+    is_front_door_set = front_door.is_front_door_set
+    front_door_set = front_door.front_door_set
+    is_instrument = instrument_search.is_instrument
+    instruments = instrument_search.instruments
+    implied_independences = implied.implied_independences
+    identify = identification.identify
+
+    falsify = falsification.falsify
+
+    # --- Other forms -----------------------------------------------------------------------------
+
+    def to_networkx(self) -> tuple[nx.DiGraph, nx.Graph]:
+        """Return the directed and the bidirected edges as networkx graphs, both over all nodes.
+
+        Roles are the attribute ``role`` of the nodes of the directed graph. :meth:`from_networkx`
+        takes the two back.
+
+        Examples
+        --------
+        >>> graph = CausalGraph(edges=[("tv", "sales")], bidirected=[("tv", "sales")])
+        >>> directed, bidirected = graph.to_networkx()
+        >>> list(directed.edges), list(bidirected.edges)
+        ([('tv', 'sales')], [('tv', 'sales')])
+        >>> CausalGraph.from_networkx(directed, bidirected) == graph
+        True
+        """
+        return networkx_parts(self.nodes, self.edges, self.bidirected, self.roles)
+
+    @classmethod
+    def from_networkx(
+        cls, directed: nx.DiGraph, bidirected: nx.Graph | Iterable[Sequence[str]] = ()
+    ) -> Self:
+        """Make a graph from a ``networkx.DiGraph`` and the pairs that share hidden causes.
+
+        Parameters
+        ----------
+        directed : networkx.DiGraph or MultiDiGraph
+            Edges from causes to effects. The attribute ``role`` of a node is its role; an edge with
+            the attribute ``dir="both"`` is bidirected, as in GML and DOT files.
+        bidirected : networkx.Graph or iterable of pairs
+            Further bidirected edges.
+
+        Raises
+        ------
+        GraphError
+            If ``directed`` is undirected, marks nodes as hidden, or the graph has other problems.
+        """
+        return cls._from_raw(read_networkx(directed, bidirected), "the networkx graph")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a graph from a ``.toml``, ``.json``, ``.dot`` or ``.gml`` file.
+
+        TOML and JSON hold ``nodes = ["tv", ..]`` (optional), ``edges = [["tv", "sales"], ..]`` (or
+        ``{tv = ["sales"]}``), ``bidirected`` likewise, and ``roles = {tv = "channel"}``. Of
+        Graphviz's language, ``digraph { .. }`` with chains (``a -> b -> c``), groups (``a -> {b
+        c}``), single nodes, quoted names and comments is read; an edge written ``a <-> b`` or with
+        ``[dir=both]`` is bidirected, ``[role=channel]`` is the role of a node, other attributes are
+        passed over. GML is read by networkx, with the attributes ``role`` of nodes and ``dir
+        "both"`` of bidirected edges.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        GraphError
+            Listing every problem in the file, with the line where it is known.
+        """
+        raw = read_graph(path)
+        if not (raw.nodes or raw.edges or raw.bidirected or raw.problems or raw.roles):
+            raw.problems.append("The file names no nodes and no edges.")
+        return cls._from_raw(raw, str(path))
+
+    @classmethod
+    def _from_raw(cls, raw: RawGraph, source: str) -> Self:
+        parts, problems = examine(raw.nodes, raw.edges, raw.bidirected, raw.place)
+        roles, wrong = examine_roles(raw.roles, parts.nodes, raw.place)
+        if found := [*raw.problems, *problems, *wrong]:
+            raise GraphError(found, source)
+        return cls(parts.nodes, parts.edges, parts.bidirected, roles)
+
+    def to_file(self, path: str | os.PathLike[str]) -> Path:
+        """Write a file that :meth:`from_file` reads; it replaces an old one only once complete."""
+        return write_graph(path, self.nodes, self.edges, self.bidirected, self.roles)
+
+    # --- Showing ---------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return describe.as_text(self)
+
+    def _repr_html_(self) -> str:
+        return describe.as_html(self)
+
+    def __str__(self) -> str:
+        return describe.as_lines(self)

@@ -32,7 +32,8 @@ def read_networkx(
                 "networkx.DiGraph, or write 'directed 1' in a GML file, with causes as sources."
             ]
         )
-    edges, both = [], []
+    edges: list[tuple[Any, Any]] = []
+    both: list[tuple[Any, Any]] = []
     for cause, effect, attributes in directed.edges(data=True):
         (both if attributes.get("dir") == "both" else edges).append((cause, effect))
     more: Any = getattr(bidirected, "edges", bidirected)

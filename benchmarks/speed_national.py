@@ -1,17 +1,21 @@
-"""Time to a posterior of a national model: the package, plain NumPyro, and the steps between.
+"""Measure the time to a posterior of a national model, and which part of the package saves it.
 
 Meridian's national table (156 weeks, 5 channels, 3 controls), geometric adstock, Hill with a free
-slope, two Fourier modes, linear trend; 4 chains of 1000 + 1000, float64. Five ways:
+slope, two Fourier modes, linear trend; 4 chains of 1000 + 1000, float64. Seven ways, crossing two
+models with three samplers:
 
 A. the package: linear block integrated out, own sampler;
-B. the same model written by hand in NumPyro (`plain_model.py`), NUTS as it comes, chains parallel;
+B. the same model written by hand in NumPyro (`plain_model.py`), NumPyro's NUTS with its defaults;
 C. the package's sampler on the model that is not marginalised;
 D. NumPyro's NUTS on the marginalised model;
-E. the package with all chains in one vectorised program instead of a thread each.
+E. the package with all chains in one vectorised program instead of one thread each;
+F. BlackJAX's NUTS with low-rank window adaptation, its defaults, on the model of B;
+G. the same on the marginalised model.
 
-Every run is a process of its own, so that cold times are those a user meets. The figure to reach is
+Every run is a process of its own, so that cold times are those a user meets. The main figures are
 the least bulk ESS over all parameters (linear coefficients included) per CPU second of sampling,
-compilation apart, and the cold time from the table to the full posterior.
+compilation apart, and the cold time from the table to the full posterior. F and G need BlackJAX,
+which is not a dependency of the package: ``pip install blackjax``.
 """
 
 from __future__ import annotations
@@ -31,10 +35,12 @@ import record
 CHAINS = 4
 NAMES = {
     "A": "A: package",
-    "B": "B: plain NumPyro",
-    "C": "C: own sampler, plain model",
-    "D": "D: NumPyro's NUTS, marginal model",
-    "E": "E: package, chains vectorised",
+    "B": "B: plain model, NumPyro",
+    "C": "C: plain model, own sampler",
+    "D": "D: integrated, NumPyro",
+    "E": "E: package, vectorised",
+    "F": "F: plain model, BlackJAX",
+    "G": "G: integrated, BlackJAX",
 }
 COMMON = (
     "alpha",
@@ -247,6 +253,94 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     return figures, {name: params[name] for name in COMMON}
 
 
+# --- BlackJAX ------------------------------------------------------------------------------------
+
+
+def run_blackjax(seed: int, draws: tuple[int, int], marginal: bool) -> Outcome:
+    """Run F or G: a cold run as a user makes it, then the sampling phase by itself."""
+    import numpyro
+
+    numpyro.set_host_device_count(CHAINS)
+    import blackjax
+    import jax
+    from jax.flatten_util import ravel_pytree
+
+    numpyro.enable_x64()
+    num_warmup, num_samples = draws
+    figures: dict[str, float] = {}
+    key_start, *keys = jax.random.split(jax.random.key(seed), 5)
+    if marginal:
+        package = _package_model(num_warmup, num_samples)
+        arrays, program = package.arrays(), package.program(True)
+        layout = program.layout(arrays)
+        generator = np.random.default_rng(seed)
+        starts = np.stack([layout.start(generator, 1.0) for _ in range(CHAINS)])
+        potential = functools.partial(_with_data, program.potential, arrays)
+    else:
+        import plain_model
+        import shared_tables
+        from numpyro.infer.util import initialize_model
+
+        ds = shared_tables.load_reference().ds.isel(geo=0)
+        table = plain_model.arrays_of(
+            ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
+        )
+        found = [
+            initialize_model(key, plain_model.model, model_args=(table, table.target))
+            for key in jax.random.split(key_start, CHAINS)
+        ]
+        flat, unravel = zip(*(ravel_pytree(info.param_info.z) for info in found), strict=True)
+        starts, potential_fn = np.stack(flat), found[0].potential_fn
+        potential = lambda x: potential_fn(unravel[0](x))  # noqa: E731
+
+    def logdensity(x: Any) -> Any:
+        return -potential(x)
+
+    adaptation = blackjax.window_adaptation_low_rank(blackjax.nuts, logdensity)
+
+    def warm_up(key: Any, start: Any) -> Any:
+        (state, parameters), _ = adaptation.run(key, start, num_warmup)
+        return state, parameters["step_size"], parameters["inverse_mass_matrix"]
+
+    def sample(key: Any, state: Any, step_size: Any, metric: Any) -> Any:
+        nuts = blackjax.nuts(logdensity, step_size=step_size, inverse_mass_matrix=metric)
+
+        def step(state: Any, key: Any) -> Any:
+            state, info = nuts.step(key, state)
+            return state, (state.position, info.num_integration_steps, info.is_divergent)
+
+        return jax.lax.scan(step, state, jax.random.split(key, num_samples))[1]
+
+    warm_all, sample_all = jax.pmap(warm_up), jax.pmap(sample)
+    ready = time.perf_counter()
+    chain_keys = [jax.random.split(key, CHAINS) for key in keys]
+    jax.block_until_ready(sample_all(chain_keys[1], *warm_all(chain_keys[0], starts)))
+    figures["cold_draws"] = time.perf_counter() - ready
+    warm, _, figures["warmup_cpu"] = _cpu(
+        lambda: jax.block_until_ready(warm_all(chain_keys[2], starts))
+    )
+    compiled, figures["compile"], _ = _cpu(lambda: sample_all.lower(chain_keys[3], *warm).compile())
+    (x, steps, diverging), figures["sampling_wall"], figures["sampling_cpu"] = _cpu(
+        lambda: jax.block_until_ready(compiled(chain_keys[3], *warm))
+    )
+    figures["steps"] = float(np.mean(steps))
+    figures["divergences"] = float(np.sum(diverging))
+    x = np.asarray(x)
+    if marginal:
+        positions = x.reshape(CHAINS * num_samples, -1)
+        program.compile_ahead(arrays)
+        params, _, cpu = _cpu(lambda: program.parameters(jax.random.key(seed), positions, arrays))
+        figures["sampling_cpu"] += cpu
+        return figures, _by_chain(params, num_samples)
+    constrain = jax.vmap(jax.vmap(lambda q: found[0].postprocess_fn(unravel[0](q))))
+    params = {name: np.asarray(value) for name, value in constrain(x).items()}
+    return figures, {name: params[name] for name in COMMON}
+
+
+def _with_data(potential: Callable[[Any, Any], Any], arrays: Any, x: Any) -> Any:
+    return potential(x, arrays)
+
+
 def _groups(mcmc: Any, model: Callable[..., None], arrays: Any, seed: int) -> None:
     """The groups that the package's fit holds, by NumPyro's and ArviZ's own means."""
     import arviz
@@ -270,6 +364,8 @@ def child(given: argparse.Namespace) -> None:
     draws = given.warmup, given.samples
     if given.way in "BD":
         figures, found = run_numpyro(given.began, given.seed, draws, given.way == "D")
+    elif given.way in "FG":
+        figures, found = run_blackjax(given.seed, draws, given.way == "G")
     else:
         method = "vectorized" if given.way == "E" else "threads"
         figures, found = run_package(given.began, given.seed, draws, given.way != "C", method)
@@ -289,7 +385,7 @@ ROWS = {
     "warmup_cpu": "warm-up, CPU s",
     "sampling_wall": "sampling phase, wall s",
     "sampling_cpu": "sampling phase, CPU s",
-    "steps": "leapfrog steps a draw",
+    "steps": "leapfrog steps per draw",
     "divergences": "divergent draws",
     "ess_bulk": "least bulk ESS over all parameters",
     "ess_per_cpu": "least bulk ESS per CPU second of sampling",
@@ -301,11 +397,11 @@ ROWS = {
 
 def main() -> None:
     """Run the ways in turn and print medians, ratios and the agreement of posteriors."""
-    options = record.parser("Speed of the national model against plain NumPyro.")
-    options.add_argument("--repetitions", type=int, default=3, help="processes a way")
-    options.add_argument("--ways", default="ABCDE", help="which of A to E")
-    options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations a chain")
-    options.add_argument("--samples", type=int, default=1000, help="draws a chain")
+    options = record.parser("Speed of the national model: package, NumPyro and BlackJAX.")
+    options.add_argument("--repetitions", type=int, default=3, help="processes per way")
+    options.add_argument("--ways", default="ABCDEFG", help="which of A to G")
+    options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations per chain")
+    options.add_argument("--samples", type=int, default=1000, help="draws per chain")
     options.add_argument("--way", help=argparse.SUPPRESS)
     options.add_argument("--seed", type=int, default=0, help="first seed")
     given = options.parse_args()
@@ -350,9 +446,10 @@ def report(
         "weeks, Hill with free slope, 2 Fourier modes of the year, linear trend, normal noise; the "
         f"same priors throughout. {CHAINS} chains of {given.warmup} + {given.samples}, float64. "
         f"Medians over {given.repetitions} seeds, a fresh process each, without a compilation "
-        "cache. The sampling phase excludes warm-up and compilation; for A, D and E it includes "
-        "drawing the linear block back. For B and D it is one compiled call of NumPyro's kernel "
-        "on four devices.",
+        "cache. The sampling phase excludes warm-up and compilation; for A, D, E and G it "
+        "includes drawing the linear block back. For B, D, F and G it is one compiled call of the "
+        "kernel on four devices. BlackJAX adapts a metric of rank 10 and starts its draws at the "
+        "centre that the adaptation found.",
         record.table(["median", *(NAMES[way] for way in middle)], rows),
     ]
     if {"A", "B"} <= set(middle):
@@ -364,6 +461,7 @@ def report(
             ["cold seconds to all groups, A", a["cold_all"], "at most 6"],
         ]
         parts.append(record.table(["figure", "measured", "wanted"], ratios))
+    parts.extend(_attribution(middle))
     every = [
         [
             f"{way}, {number + 1}",
@@ -390,6 +488,23 @@ def report(
     wrong = [f"{ways} at {name} (z = {z:.1f})" for ways, z, name in gaps if z >= 5]
     if wrong:
         raise SystemExit("The posteriors differ: " + "; ".join(wrong))
+
+
+def _attribution(middle: dict[str, dict[str, float]]) -> list[str]:
+    """Return the table of both models under each sampler, and what each part gains."""
+    samplers = {"NumPyro": "BD", "BlackJAX, low-rank adaptation": "FG", "package": "CA"}
+    rows = []
+    for label, (plain, integrated) in samplers.items():
+        if {plain, integrated} <= set(middle):
+            one, other = (middle[way]["ess_per_cpu"] for way in (plain, integrated))
+            rows.append([label, one, other, other / one])
+    if not rows:
+        return []
+    return [
+        "What each part gains, in least bulk ESS per CPU second of sampling (the last column is "
+        "the gain of integrating the linear block out, the columns compare samplers):\n\n"
+        + record.table(["sampler", "plain model", "integrated", "ratio"], rows)
+    ]
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Warm-up: when to renew the mass matrix, and which one, from draws and their gradients.
+"""Warm-up: when to update the mass matrix, and to which one, from draws and their gradients.
 
-Runs on the host in NumPy between blocks of draws, so it adds nothing to the compiled program.
+This runs in NumPy between blocks of draws, so it adds nothing to the compiled program.
 
 Notes
 -----
 For a Gaussian posterior with covariance ``S`` the score has covariance ``S^-1``. The metric ``A``
 that minimises the Fisher divergence between the whitened draws and a standard normal is the
-geometric mean of the covariance of draws and the inverse covariance of scores. It needs a fraction
-of the draws that a covariance alone needs (Seyboldt, Carlson and Carpenter 2024, Preconditioning
-Hamiltonian Monte Carlo by minimizing Fisher divergence).
+geometric mean of the covariance of draws and the inverse covariance of scores. It needs a small
+fraction of the draws that the covariance alone needs (Seyboldt, Carlson and Carpenter 2024,
+Preconditioning Hamiltonian Monte Carlo by minimizing Fisher divergence).
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ NDArray = np.ndarray[Any, Any]
 _WINDOW_ENDS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.4, 0.6, 0.85)
 _PRIOR_DRAWS = 1.0  # weight, in draws, of the identity in the whitened covariances
 EARLY_DEPTH = 6
-"""Tree depth allowed before the second metric: far from the posterior long ones are waste."""
+"""Largest tree depth before the second metric: far from the posterior, longer ones waste time."""
 
 
 def window_ends(num_warmup: int) -> list[int]:
-    """Iterations after which the metric is renewed: growing windows, 15% at the end for the step.
+    """Return the iterations after which the metric is updated.
+
+    Windows grow; the last 15% of the warm-up adapt the step size only.
 
     Examples
     --------
@@ -40,12 +42,12 @@ def window_ends(num_warmup: int) -> list[int]:
 
 
 def rank_for(dim: int) -> int:
-    """Rank of the metric beyond its diagonal: dense up to 64 parameters, then 48 directions."""
+    """Return the rank of the metric beyond its diagonal: dense up to 64 parameters, then 48."""
     return dim if dim <= 64 else 48
 
 
 def first_metric(gradient: NDArray, rank: int) -> Metric:
-    """Diagonal metric from one gradient: no coordinate moves further than its score allows."""
+    """Make a diagonal metric from one gradient: steep coordinates get a small scale."""
     dim = gradient.shape[0]
     scale = 1.0 / np.sqrt(np.abs(gradient) + 1.0)
     basis = np.eye(dim, rank, dtype=gradient.dtype)
@@ -53,11 +55,11 @@ def first_metric(gradient: NDArray, rank: int) -> Metric:
 
 
 def fisher_metric(draws: NDArray, gradients: NDArray, rank: int) -> Metric:
-    """Metric from draws (n, dim) of the warm-up and the gradients (n, dim) of their potential.
+    """Estimate a metric from warm-up draws (n, dim) and gradients (n, dim) of the potential.
 
-    A diagonal ``(var(q) / var(g))^(1/4)`` comes first. In those units the geometric mean of the
-    (shrunken) covariances is taken in the span of draws and gradients, and its ``rank`` directions
-    that depart most from one are kept.
+    First the coordinates are scaled by ``(var(q) / var(g))^(1/4)``. In those units, the geometric
+    mean of the (shrunken) covariances is computed in the span of draws and gradients, and the
+    ``rank`` directions whose eigenvalues are furthest from one are kept.
     """
     dtype = draws.dtype
     dim = draws.shape[1]
@@ -71,7 +73,7 @@ def fisher_metric(draws: NDArray, gradients: NDArray, rank: int) -> Metric:
 
     basis = np.eye(dim)
     if dim > rank:
-        # Past the dense size only the span of the leading directions of both samples is used.
+        # Above the dense size, only the span of the leading directions of both samples is used.
         leading = [np.linalg.svd(x, full_matrices=False)[2][:rank] for x in (q, g)]
         basis = np.linalg.qr(np.concatenate(leading).T)[0]
     values, vectors = np.linalg.eigh(_geometric_mean(q @ basis, g @ basis))
@@ -84,7 +86,7 @@ def fisher_metric(draws: NDArray, gradients: NDArray, rank: int) -> Metric:
 
 
 def _geometric_mean(q: NDArray, g: NDArray) -> NDArray:
-    """``A = Cq # Cg^-1``, the matrix with ``A Cg A = Cq``, from samples shrunk towards one."""
+    """Return ``A = Cq # Cg^-1``, the matrix with ``A Cg A = Cq``, shrunk towards the identity."""
     n, dim = q.shape
     identity = _PRIOR_DRAWS * np.eye(dim)
     covariance_q = (q.T @ q + identity) / (n + _PRIOR_DRAWS)

@@ -1,7 +1,8 @@
 """Convergence statistics of many quantities at once: rank-normalised R-hat and effective draws.
 
-The definitions are those of ArviZ (tested to agree with it), computed over all quantities in a few
-array operations instead of a loop: a posterior of hundreds of parameters takes well under a second.
+The definitions are those of arviz-stats, and the tests compare with it. It loops over quantities
+and lags in Python; the array operations here take a half to a twentieth of its time (for 300
+parameters that mix slowly, 0.3 s instead of 6 s of CPU), and do not import ``scipy.stats``.
 
 References
 ----------
@@ -27,7 +28,7 @@ def split_chains(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray,
 
 
 def normal_scores(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q chain draw"]:
-    """Normal scores of the ranks over all draws: ``Phi^-1((rank - 3/8) / (size + 1/4))``.
+    """Compute normal scores of the ranks over all draws, ``Phi^-1((rank - 3/8) / (size + 1/4))``.
 
     Ties share the mean of their ranks.
     """
@@ -63,17 +64,17 @@ def _rhat_of_halves(halves: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def rank_rhat(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q"]:
-    """Rank-normalised split R-hat, the larger of bulk and folded, per quantity.
+    """Compute the rank-normalised split R-hat, the larger of bulk and folded, per quantity.
 
-    A single chain is compared with itself: its first half against its second. A constant quantity
-    gives NaN; chains that are constant at different values give infinity.
+    A single chain is compared with itself, its first half against its second (ArviZ returns NaN). A
+    constant quantity gives NaN; chains that are constant at different values give infinity.
     """
     halves = split_chains(np.asarray(draws, dtype=np.float64))
     return _rhat_of_halves(halves, normal_scores(halves))
 
 
 def _autocovariance(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q lag"]:
-    """Autocovariance averaged over chains, by the fast Fourier transform."""
+    """Average the autocovariance over chains, by the fast Fourier transform."""
     size = draws.shape[-1]
     length = fft.next_fast_len(2 * size, real=True)
     centred = draws - draws.mean(axis=-1, keepdims=True)
@@ -82,7 +83,7 @@ def _autocovariance(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarr
 
 
 def _effective_size(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q"]:
-    """Geyer's initial monotone sequence estimate of the effective number of draws."""
+    """Estimate the effective number of draws by Geyer's initial monotone sequence."""
     chains, size = draws.shape[-2:]
     total = chains * size
     autocov = _autocovariance(draws)
@@ -113,14 +114,14 @@ def _effective_size(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarr
 
 
 def ess_bulk(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q"]:
-    """Effective number of draws for the centre of the distribution (rank-normalised)."""
+    """Estimate the effective number of draws for the centre of the distribution."""
     return _effective_size(normal_scores(split_chains(np.asarray(draws, dtype=np.float64))))
 
 
 def ess_tail(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q"]:
-    """Effective number of draws for the 5% and 95% quantiles, whichever is smaller.
+    """Estimate the effective number of draws for the 5% and 95% quantiles; return the smaller.
 
-    Those of Vehtari et al. (2021); ArviZ 1.x takes the 11% and 89% quantiles unless told.
+    These are the quantiles of Vehtari et al. (2021); ArviZ 1.x has 11% and 89% as its default.
     """
     draws = np.asarray(draws, dtype=np.float64)
     limits = np.quantile(draws, _TAIL, axis=(-2, -1), keepdims=True)
@@ -131,14 +132,17 @@ def ess_tail(draws: Float[np.ndarray, "*q chain draw"]) -> Float[np.ndarray, "*q
 def convergence(
     draws: Float[np.ndarray, "*q chain draw"],
 ) -> tuple[Float[np.ndarray, "*q"], Float[np.ndarray, "*q"], Float[np.ndarray, "*q"]]:
-    """:func:`rank_rhat`, :func:`ess_bulk` and :func:`ess_tail` together, ranking only once."""
+    """Compute :func:`rank_rhat`, :func:`ess_bulk` and :func:`ess_tail`, ranking only once."""
     halves = split_chains(np.asarray(draws, dtype=np.float64))
     scores = normal_scores(halves)
     return _rhat_of_halves(halves, scores), _effective_size(scores), ess_tail(draws)
 
 
 def bfmi(energy: Float[np.ndarray, "chain draw"]) -> Float[np.ndarray, "chain"]:
-    """Energy Bayesian fraction of missing information ``mean(diff(E)^2) / var(E)`` per chain."""
+    """Compute the energy Bayesian fraction of missing information per chain.
+
+    It is ``mean(diff(E)^2) / var(E)``.
+    """
     energy = np.asarray(energy, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.square(np.diff(energy, axis=-1)).mean(axis=-1) / np.var(energy, axis=-1, ddof=1)

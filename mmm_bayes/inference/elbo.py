@@ -54,7 +54,7 @@ class Gaussian(NamedTuple):
 
 
 class GuideState(NamedTuple):
-    """What the next step needs: the guide, the average of its last iterates, Adam's moments."""
+    """State of the optimisation: the guide, the average of its last iterates, Adam's moments."""
 
     guide: Gaussian
     average: Gaussian
@@ -63,7 +63,7 @@ class GuideState(NamedTuple):
 
 
 class GuideDraws(NamedTuple):
-    """Draws of the guide as the steps made them, each of shape (step, particle, ...).
+    """Draws of the guide made by the steps, each of shape (step, particle, ...).
 
     Positions and gradients of the potential end in ``dim``; ``log_p`` is minus the potential.
     """
@@ -75,7 +75,7 @@ class GuideDraws(NamedTuple):
 
 
 class StepShape(NamedTuple):
-    """What is static in a program of steps."""
+    """Static properties of a compiled program of steps."""
 
     triangular: bool
     rank: int
@@ -84,7 +84,7 @@ class StepShape(NamedTuple):
 
 
 def first_state(dim: int, shape: StepShape, dtype: Any) -> GuideState:
-    """A standard normal guide."""
+    """Return the state with a standard normal guide."""
     zeros = np.zeros(dim, dtype)
     side = dim if shape.triangular else 0
     guide = Gaussian(zeros, zeros, np.zeros((side, side), dtype))
@@ -165,10 +165,10 @@ class SVIProgram:
         self._lock = threading.Lock()
 
     def compile(self, data: Any, dtype: Any, shape: StepShape) -> tuple[Any, Callable[[], Any]]:
-        """The potential with its gradient, and a function that waits for the compiled steps.
+        """Compile the potential with its gradient; return it and a function that awaits the steps.
 
-        Both are traced here; the steps compile in a thread of their own, so that the search for
-        a mode does not wait for them.
+        Both are traced here; the steps compile in a separate thread, so that the search for a mode
+        does not wait for them.
         """
         leaves, structure = jax.tree.flatten(data)
         key = (structure, tuple((x.shape, str(x.dtype)) for x in leaves), str(dtype))
@@ -209,7 +209,7 @@ class SVIProgram:
     ) -> tuple[GuideState, GuideDraws]:
         """Make ``count <= block`` of ``total`` steps.
 
-        A learning rate of 0 makes it a sampler of the guide: no second copy of the potential.
+        With a learning rate of 0 it draws from the guide, so that no second program is needed.
         """
         particles, block, dtype = shape.particles, shape.block, centre.dtype
         noise = jax.random.normal(rng_key, (block, particles, self.dim), dtype)
@@ -240,7 +240,7 @@ class SVIProgram:
 
 
 class _InThread:
-    """A computation begun in a thread of its own."""
+    """A computation that runs in a separate thread."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         pool = ThreadPoolExecutor(1)
@@ -249,9 +249,9 @@ class _InThread:
 
 
 def _adam() -> Any:
-    # Loaded here: the sampler has no need of it.
+    # Imported here: the sampler does not need it.
     import optax
 
     # A memory of 100 steps for the squares: the start is good, so scales settle early. Gradients
-    # are in nats a standard deviation: those below 1e-3 are not worth a step of full size.
+    # are in nats per standard deviation: those below 1e-3 do not deserve a full step.
     return optax.scale_by_adam(b1=0.9, b2=0.99, eps=1e-3)

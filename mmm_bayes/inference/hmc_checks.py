@@ -1,4 +1,4 @@
-"""Checks of what a Hamiltonian sampler says of itself: divergences, energy, tree depth."""
+"""Checks of the diagnostics of a Hamiltonian sampler: divergences, energy, tree depth."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mmm_bayes.inference.sampling_checks import listed
 from mmm_bayes.inference.thresholds import DiagnosticsThresholds
 from mmm_bayes.runtime.findings import Finding, Severity
 
-_BROKEN = 0.9  # share of divergent draws past which smaller steps are no remedy
+_BROKEN = 0.9  # share of divergent draws above which smaller steps do not help
 
 
 def check_divergences(
     q: Quantities, t: DiagnosticsThresholds, divergent: np.ndarray
 ) -> list[Finding]:
-    """Divergent trajectories, and where they gather."""
+    """Report divergent trajectories, and where they concentrate."""
     count = int(divergent.sum())
     if not count:
         return []
@@ -29,10 +29,10 @@ def check_divergences(
     advice = "Raise target_accept to 0.95, then 0.99, and num_warmup."
     if share > _BROKEN:
         advice = (
-            "Such chains hardly move: nearly every step leads to where the log density is not "
-            "finite or falls without end. Look for columns whose sizes differ by many orders, "
-            "priors with hard bounds against the data, and extreme values of the target; with "
-            'precision="float32" try "float64".'
+            "Such chains hardly move: nearly every step leads to a place where the log density is "
+            "not finite or drops without bound. Look for columns whose sizes differ by orders of "
+            "magnitude, priors with hard bounds against the data, and extreme values of the "
+            'target; with precision="float32" try "float64".'
         )
     subject = "all chains"
     shift = np.where(q.usable, np.abs(q.divergent_rank - 0.5), np.nan)
@@ -44,12 +44,12 @@ def check_divergences(
             side = "low" if q.divergent_rank[best] < 0.5 else "high"
             name = subject = q.names[best]
             message += (
-                f" They gather where {name} is {side} (median {q.divergent_median[best]:.3g} among "
-                f"them, {q.other_median[best]:.3g} elsewhere)."
+                f" They concentrate where {name} is {side} (median "
+                f"{q.divergent_median[best]:.3g} among them, {q.other_median[best]:.3g} elsewhere)."
             )
             advice += (
-                f" If they stay, the posterior has a narrow corner at {side} {name}: a prior that "
-                f"keeps {name} away from there, or a non-centred form of what depends on it."
+                f" If they persist, the posterior has a narrow corner at {side} {name}: use a "
+                f"prior that keeps {name} away from it, or a non-centred parameterisation."
             )
     return [
         Finding(
@@ -65,7 +65,7 @@ def check_divergences(
 
 
 def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> list[Finding]:
-    """Low E-BFMI: the sampler cannot change energy level fast enough to reach the tails."""
+    """Report low E-BFMI: the sampler changes its energy too slowly to reach the tails."""
     low = np.flatnonzero(bfmi < t.bfmi_review)
     if not len(low):
         return []
@@ -80,7 +80,7 @@ def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> l
         best = int(np.nanargmax(corr))
         if corr[best] > 0.5:
             culprit = f" of {q.names[best]}"
-            message += f" The energy goes with {q.names[best]} (correlation {corr[best]:.2f})."
+            message += f" The energy is correlated with {q.names[best]} ({corr[best]:.2f})."
     return [
         Finding(
             check="bfmi",
@@ -89,7 +89,7 @@ def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> l
             value=float(bfmi[worst]),
             threshold=limit,
             message=message,
-            remedy="Tails may be missed. Tighten the prior"
+            remedy="The draws may miss the tails. Tighten the prior"
             f"{culprit or ' of the scale parameters'}, or use a non-centred parameterisation; a "
             "longer num_warmup sometimes helps.",
         )
@@ -97,7 +97,7 @@ def check_energy(q: Quantities, t: DiagnosticsThresholds, bfmi: np.ndarray) -> l
 
 
 def check_tree_depth(t: DiagnosticsThresholds, reached: np.ndarray) -> list[Finding]:
-    """Trajectories cut short by the depth limit."""
+    """Report trajectories that the depth limit cut short."""
     share = float(reached.mean())
     if share <= t.tree_depth_share_review:
         return []

@@ -117,7 +117,7 @@ def _weighed(block: RotatedBlock | GroupedBlock, values: Array) -> Array:
 
 
 def _count(block: RotatedBlock | GroupedBlock, residual: Array) -> Any:
-    """Number of observations, or the sum of their powers."""
+    """Return the number of observations, or the sum of their likelihood weights."""
     root = block.root_power
     return residual.size if root is None else jnp.sum(root * root)
 

@@ -1,7 +1,7 @@
-"""A mode of the posterior and the curvature there, from values and gradients alone.
+"""Find a mode of the posterior and its curvature, from values and gradients alone.
 
-The Hessian is taken by central differences of the gradient: exact to about eight digits in double
-precision, and unlike a second derivative it costs no further compilation.
+The Hessian is computed by central differences of the gradient. That is exact to about eight digits
+in double precision and, unlike a second derivative, needs no further compilation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Mode(NamedTuple):
 
     ``hessian`` is (dim, dim); in the units ``scale`` (dim,), which give it a diagonal of one, its
     eigenvalues are ``values`` (made positive) and its eigenvectors the columns of ``vectors``.
-    ``is_minimum`` says whether nothing had to be made positive, ``log_evidence`` is Laplace's.
+    ``is_minimum`` is true if all were positive; ``log_evidence`` is the Laplace approximation.
     """
 
     position: NDArray
@@ -48,7 +48,7 @@ def find_mode(
     num_starts: int,
     dtype: Any,
 ) -> Mode:
-    """The mode with the largest Laplace evidence among those reached from a few starts.
+    """Find the mode with the largest Laplace evidence among those reached from a few starts.
 
     Parameters
     ----------
@@ -60,13 +60,13 @@ def find_mode(
         Maps a generator and a spread in (0, 1] to a starting position (dim,); called again with
         a smaller spread where the density is not finite.
     num_starts, dtype
-        How many searches at most (two that end in the same mode are enough), and the precision
-        of the potential.
+        Maximum number of searches (two that end in the same mode are enough), and the precision of
+        the potential.
 
     Raises
     ------
     FloatingPointError
-        If a start with a finite density is not found, with what to look at.
+        If no start with a finite density is found, with the usual causes.
     """
     seeds = np.asarray(jax.random.bits(rng_key, (num_starts, 4), "uint32"))
     modes: list[Mode] = []
@@ -80,7 +80,7 @@ def find_mode(
 
 
 def curvature_metric(found: Mode, rank: int, dtype: Any) -> Metric:
-    """The map from whitened coordinates that the curvature gives, with ``rank`` directions.
+    """Build the map from whitened coordinates implied by the curvature, with ``rank`` directions.
 
     ``rank = dim`` gives a root of the inverse Hessian, ``rank = 0`` its diagonal (the best diagonal
     Gaussian for a Gaussian posterior has the inverse of the precision's diagonal as variances).
@@ -92,7 +92,7 @@ def curvature_metric(found: Mode, rank: int, dtype: Any) -> Metric:
 
 
 def dense(metric: Metric) -> NDArray:
-    """The map of a metric as a matrix (dim, dim), in float64."""
+    """Return the map of a metric as a matrix (dim, dim), in float64."""
     scale, vectors, stretch = (np.asarray(x, np.float64) for x in metric)
     return scale[:, None] * (np.eye(scale.size) + (vectors * stretch) @ vectors.T)
 
@@ -115,7 +115,7 @@ def _start(
 def _descend(
     value_and_grad: ValueAndGrad, start: NDArray, dtype: Any
 ) -> tuple[NDArray, float, NDArray]:
-    """Position and value where quasi-Newton steps end, and a rough standard deviation (dim,)."""
+    """Descend by quasi-Newton steps; return position, value and rough standard deviations."""
     from scipy.optimize import minimize
 
     best, lowest, highest = start.astype(np.float64), np.inf, -np.inf
@@ -143,7 +143,7 @@ def _descend(
 
 
 def _same(position: NDArray, known: Mode) -> bool:
-    """Whether two searches ended within a tenth of a standard deviation of each other."""
+    """Return whether two searches ended within a tenth of a standard deviation of each other."""
     y = known.vectors.T @ ((position - known.position) / known.scale)
     return bool(np.sum(known.values * y * y) < 0.01)
 

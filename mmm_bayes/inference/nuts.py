@@ -1,10 +1,14 @@
 """The no-U-turn sampler as one loop over leapfrog steps.
 
 A trajectory is grown leaf by leaf: doubling, sub-tree and U-turn bookkeeping are data, not
-recursion. The log density and its gradient therefore stand *once* in the compiled program
-(NumPyro's sampler holds several copies: initial point, step-size search at the start and after
-each window, tree). Compile time, which dominates small fits, falls accordingly. All randomness of
-a block of draws is generated before the loop.
+recursion. The compiled program therefore contains the log density and its gradient only *once*
+(NumPyro's sampler contains several copies: initial point, step-size search at the start and after
+each window, tree). That shortens the compile time, which dominates small fits. When chains are
+vectorised, a chain that finishes its trajectory starts the next one at once instead of waiting for
+the longest. All random numbers of a block of draws are generated before the loop.
+
+BlackJAX's trajectory in its place makes as many effective draws per CPU second and compiles more
+slowly: ``docs/results/nuts_kernels.md``.
 
 The sampler moves in whitened coordinates ``z`` with ``q = metric(z)``, so momenta are standard
 normal and the U-turn criterion is a plain dot product.
@@ -82,7 +86,7 @@ def start_step_size(step_size: Any) -> StepSize:
 
 
 def update_step_size(state: StepSize, accept_prob: Array, target: Array) -> StepSize:
-    """One dual-averaging update towards an average acceptance probability of ``target``."""
+    """Make one dual-averaging update towards an average acceptance probability of ``target``."""
     count = state.count + 1.0
     weight = 1.0 / (count + 10.0)
     error = (1.0 - weight) * state.error_average + weight * (target - accept_prob)
@@ -93,7 +97,7 @@ def update_step_size(state: StepSize, accept_prob: Array, target: Array) -> Step
 
 
 class NUTSState(NamedTuple):
-    """What the next draw needs: position, potential, gradient (in positions) and step size."""
+    """State of a chain: position, potential, gradient with respect to positions, and step size."""
 
     position: Leaf
     potential: Leaf
@@ -102,7 +106,7 @@ class NUTSState(NamedTuple):
 
 
 class NUTSInfo(NamedTuple):
-    """Diagnostics of one draw, under ArviZ's names."""
+    """Diagnostics of one draw, with ArviZ's names."""
 
     accept_prob: Leaf
     n_steps: Leaf
@@ -115,7 +119,7 @@ class NUTSInfo(NamedTuple):
 
 
 class _Trajectory(NamedTuple):
-    """A trajectory being grown; the leading axis 2 of ``end_*`` is (backward, forward)."""
+    """A growing trajectory; the leading axis of ``end_*``, of length 2, is (backward, forward)."""
 
     end_z: Array
     end_p: Array
@@ -158,13 +162,13 @@ def _start_trajectory(
 
 
 def _turning(p_first: Array, p_last: Array, p_sum: Array) -> Array:
-    """Betancourt's generalised criterion, with half of each end taken off the sum."""
+    """Evaluate Betancourt's generalised criterion, half of each end subtracted from the sum."""
     rho = p_sum - 0.5 * (p_first + p_last)
     return (jnp.sum(p_first * rho, -1) <= 0) | (jnp.sum(p_last * rho, -1) <= 0)
 
 
 def _checkpoint_range(leaf: Array) -> tuple[Array, Array]:
-    """First and last checkpoint whose sub-tree ends at this leaf (odd leaves), or its slot."""
+    """Return the first and last checkpoint whose sub-tree ends at this leaf, or the leaf's slot."""
     last = jax.lax.population_count(leaf >> 1)
     closed = jax.lax.population_count((~leaf & (leaf + 1)) - 1)
     return last - closed + 1, last
@@ -179,7 +183,7 @@ def _add_leaf(
     max_depth: Array,
     tree: _Trajectory,
 ) -> _Trajectory:
-    """One leapfrog step, and all the bookkeeping that follows from it."""
+    """Make one leapfrog step and update the trajectory."""
     forward = uniforms[tree.depth, 0] < 0.5
     side = forward.astype(jnp.int32)
     eps = jnp.where(forward, step, -step)
@@ -268,7 +272,7 @@ def sample_block(
     *,
     block: int,
 ) -> tuple[NUTSState, Array, NUTSInfo]:
-    """Make ``count <= block`` draws with a fixed metric, adapting the step size where ``adapt``.
+    """Make ``count <= block`` draws with a fixed metric, adapting the step size if ``adapt``.
 
     Parameters
     ----------
@@ -286,13 +290,13 @@ def sample_block(
     Returns
     -------
     tuple
-        The state after the last draw, positions (block, dim) and an Info of leaves (block,). Rows
-        from ``count`` on are zero.
+        The state after the last draw, positions (block, dim), and a ``NUTSInfo`` of arrays
+        (block,). Rows from ``count`` on are zero.
 
     Notes
     -----
-    A state with ``potential = 1e30``, zero gradient and step size 0 makes the first draw evaluate
-    the density where it stands: that is how a chain starts, without a second copy of the gradient.
+    With ``potential = 1e30``, a zero gradient and step size 0, the first draw evaluates the density
+    at the given position. That is how a chain starts, without a second copy of the gradient.
     """
     dim, dtype = state.position.shape[0], state.position.dtype
     key_momentum, key_uniform = jax.random.split(rng_key)

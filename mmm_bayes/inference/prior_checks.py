@@ -1,4 +1,4 @@
-"""Checks of the posterior against the prior: in conflict with it, or no different from it."""
+"""Checks of the posterior against the prior: conflict with it, or no difference from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _per_variable(
     where: np.ndarray,
     make: Callable[[int, list[int]], Finding],
 ) -> list[Finding]:
-    """One finding per quantity, or one for a variable with many, the worst first."""
+    """Make one finding per quantity, or one for a variable with many; the worst comes first."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index in np.flatnonzero(where):
         groups[q.variables[index]].append(int(index))
@@ -43,7 +43,7 @@ def _together(q: Quantities, members: list[int]) -> str:
 
 
 def check_conflict(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]:
-    """Posterior in the tail of its prior."""
+    """Report posteriors in the tail of their prior."""
     sizes = np.array([q.variables.count(name) for name in q.variables])
     # One threshold per variable: a normal tail split over its elements.
     limits = -special.ndtri(special.ndtr(-t.conflict_sd) / sizes)
@@ -65,21 +65,21 @@ def check_conflict(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]:
             f"{1 - q.prior_tail[index]:.1%} of its prior (90% of it: {q.prior_low[index]:.3g} to "
             f"{q.prior_high[index]:.3g})." + _together(q, members),
             remedy=f"Check {data} first. Then either the prior is wrong (widen it if you "
-            "would not defend it), or the model lacks something that this parameter makes up for: "
-            "a season, a promotion, a trend.",
+            "would not defend it), or this parameter compensates for something that the model "
+            "lacks: a season, a promotion, a trend.",
         )
 
     return _per_variable(q, distance, where, make)
 
 
 def check_unidentified(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]:
-    """Posterior no different from its prior: the data say nothing."""
+    """Report posteriors that do not differ from their prior: the data are uninformative."""
     with np.errstate(invalid="ignore"):
         where = q.usable & (q.overlap > t.overlap_review)
 
     def make(index: int, members: list[int]) -> Finding:
         name, channel = q.names[index], q.channels[index]
-        remedy = f"bring a lift test for {channel}" if channel else "bring data that vary more"
+        remedy = f"add a lift test for {channel}" if channel else "collect data that vary more"
         return Finding(
             check="prior_equals_posterior",
             severity="warning",
@@ -88,8 +88,8 @@ def check_unidentified(q: Quantities, t: DiagnosticsThresholds) -> list[Finding]
             threshold=t.overlap_review,
             message=f"The data say nothing about {name}: prior and posterior overlap by "
             f"{q.overlap[index]:.0%}." + _together(q, members),
-            remedy=f"What you read of it is your prior. Fix it, choose a prior you would defend, "
-            f"or {remedy}.",
+            remedy=f"Its estimate is your prior. Fix the parameter, choose a prior you would "
+            f"defend, or {remedy}.",
         )
 
     return _per_variable(q, q.overlap, where, make)

@@ -1,7 +1,7 @@
-"""Figures of every scalar quantity of a posterior, gathered in one pass over its draws.
+"""Statistics of every scalar quantity of a posterior, computed in one pass over its draws.
 
-A quantity is one element of a variable: ``alpha[tv]``. Variables are read in blocks, so that
-memory stays flat however large the posterior is.
+A quantity is one element of a variable, such as ``alpha[tv]``. Variables are read in blocks, so
+memory use does not grow with the size of the posterior.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MIN_ESS_FOR_OVERLAP = 100.0  # with fewer effective draws any two histograms loo
 
 @dataclass(frozen=True, eq=False)
 class Quantities:
-    """Figures per quantity (first axis) and, where it says so, per chain (second axis)."""
+    """Statistics per quantity (first axis) and, where noted, per chain (second axis)."""
 
     names: tuple[str, ...]
     variables: tuple[str, ...]
@@ -49,12 +49,12 @@ class Quantities:
 
     @property
     def usable(self) -> np.ndarray:
-        """Quantities that are finite and move."""
+        """Return which quantities are finite and change from draw to draw."""
         return (self.nonfinite == 0) & ~self.constant
 
 
 def element_labels(values: xr.DataArray) -> tuple[list[str], list[str | None]]:
-    """Names such as ``alpha[tv]`` of the elements of a variable, and their channels (or None)."""
+    """Return names such as ``alpha[tv]`` of a variable's elements, and their channels (or None)."""
     dims = [dim for dim in values.dims if dim not in SAMPLE_DIMS]
     shape = tuple(values.sizes[dim] for dim in dims)
     axes = [_axis_labels(values, dim) for dim in dims]
@@ -87,7 +87,7 @@ def _blocks(values: xr.DataArray) -> Iterator[np.ndarray]:
 
 
 def _divergent_figures(draws: np.ndarray, divergent: np.ndarray) -> dict[str, np.ndarray]:
-    """Mann-Whitney statistic of divergent against other draws, and both medians."""
+    """Compute the Mann-Whitney statistic of divergent against other draws, and both medians."""
     flat, mask = draws.reshape(len(draws), -1), divergent.reshape(-1)
     order = np.argsort(flat, axis=-1)
     ranks = np.empty(flat.shape)
@@ -102,7 +102,7 @@ def _divergent_figures(draws: np.ndarray, divergent: np.ndarray) -> dict[str, np
 
 
 def _energy_figures(draws: np.ndarray, energy: np.ndarray) -> dict[str, np.ndarray]:
-    """Correlation with the energy, within chains."""
+    """Compute the correlation with the energy, within chains."""
     x = draws - draws.mean(axis=-1, keepdims=True)
     e = energy - energy.mean(axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -121,7 +121,7 @@ def _prior_figures(
         distance = (median - centre) / unit
     beyond = np.where(up[:, None], prior >= median[:, None], prior <= median[:, None])
     # Overlap of the two histograms over the prior's deciles. Equal distributions differ by sampling
-    # noise alone: E|p - q| = sqrt(2 / pi) sd per bin, taken off in quadrature.
+    # noise alone: E|p - q| = sqrt(2 / pi) sd per bin, subtracted in quadrature.
     inner = np.quantile(prior, np.arange(1, _BINS) / _BINS, axis=-1)
     flat = draws.reshape(len(draws), -1)
     steps = np.stack([(flat <= edge[:, None]).mean(axis=-1) for edge in inner], axis=-1)
@@ -175,18 +175,18 @@ def gather(
     energy: np.ndarray | None,
     prior: Mapping[str, xr.DataArray],
 ) -> Quantities:
-    """Compute the figures of all quantities.
+    """Compute the statistics of all quantities.
 
     Parameters
     ----------
     posterior
         Variables with the dimensions ``chain`` and ``draw``.
     divergent
-        Mask (chain, draw), or None to leave the place of the divergences out.
+        Mask (chain, draw), or None to skip the location of divergences.
     energy
-        Energies (chain, draw), or None to leave the correlation with them out.
+        Energies (chain, draw), or None to skip the correlation with them.
     prior
-        Prior draws of the same variables, as far as there are any; all-finite, same shapes.
+        Prior draws of the same variables where available: finite, and of the same shapes.
     """
     names: list[str] = []
     variables: list[str] = []
@@ -234,7 +234,7 @@ def gather(
 
 
 def draws_of(posterior: Mapping[str, xr.DataArray], index: int) -> np.ndarray:
-    """Draws (chain, draw) of the quantity with this place in :class:`Quantities`."""
+    """Return draws (chain, draw) of the quantity with this index in :class:`Quantities`."""
     for values in posterior.values():
         size = values.size // (values.sizes["chain"] * values.sizes["draw"])
         if index < size:

@@ -1,6 +1,6 @@
-"""Checks of the draws themselves: finite, mixed, enough, and no chain stuck.
+"""Checks of the draws: finite, mixed, enough of them, and no chain stuck.
 
-Each takes figures and thresholds and returns findings; none knows a model.
+Each check takes statistics and thresholds and returns findings; none depends on a model.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from mmm_bayes.runtime.findings import Finding, Severity
 
 _NAMED = 5  # quantities named in one message
 _MOVES = 1e-6  # a chain with less than this share of the others' spread does not move
-_SAME_PLACE = 0.1  # difference of means in standard deviations that is none
+_SAME_PLACE = 0.1  # difference of means, in standard deviations, that counts as none
 _CURED = 0.2  # a chain is to blame if leaving it out takes away 80% of the excess R-hat
 _CANDIDATES = 20  # worst quantities on which chains are left out
 
 
 def listed(items: Iterable[str], total: int) -> str:
-    """Name the first few, and say how many more there are of the total."""
+    """List the first few, and state how many of the total are left."""
     shown = list(items)[:_NAMED]
     rest = total - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _worst(scores: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Places where the condition holds, the largest score first."""
+    """Return the indices where the condition holds, the largest score first."""
     places = np.flatnonzero(where)
     return places[np.argsort(-scores[places], kind="stable")]
 
 
 def check_finite(q: Quantities, draws_in_all: int) -> list[Finding]:
-    """NaN or infinite draws."""
+    """Report NaN or infinite draws."""
     bad = _worst(q.nonfinite.astype(float), q.nonfinite > 0)
     if not len(bad):
         return []
@@ -48,7 +48,7 @@ def check_finite(q: Quantities, draws_in_all: int) -> list[Finding]:
             where=q.names[bad[0]],
             value=float(q.nonfinite[bad[0]]),
             threshold=0.0,
-            message=f"Draws that are NaN or infinite, out of {draws_in_all}: {named}.",
+            message=f"Some of {draws_in_all} draws are NaN or infinite: {named}.",
             remedy="Look for a division by zero or an overflow: zero spend with a free slope, an "
             "unscaled column, a prior with very heavy tails. Running in float64 (x64) often helps.",
         )
@@ -58,11 +58,12 @@ def check_finite(q: Quantities, draws_in_all: int) -> list[Finding]:
 def chance_rhat(
     q: Quantities, t: DiagnosticsThresholds, draws_of: Callable[[int], np.ndarray]
 ) -> np.ndarray:
-    """R-hat that the largest of all quantities stays below, in 99.5% of runs that have mixed.
+    """Compute the R-hat that no quantity exceeds in 99.5% of runs that have mixed.
 
     The means of the ``m`` half chains of a mixed run differ by sampling noise alone, so
     ``R-hat^2 - 1`` is about ``chi2(m - 1) m / (m - 1) / ESS``. Effective draws are counted within
-    chains, so that chains that disagree do not excuse themselves. Never below ``rhat_review``.
+    chains, so that disagreement between chains does not raise the limit, which is never below
+    ``rhat_review``.
     """
     limits = np.full(len(q.names), t.rhat_review)
     over = np.flatnonzero(q.usable & (q.rhat > t.rhat_review))
@@ -81,10 +82,10 @@ def check_rhat(
     chance: np.ndarray,
     blamed: list[Finding],
 ) -> list[Finding]:
-    """Chains, or the halves of one chain, that have not mixed.
+    """Report chains, or the halves of one chain, that have not mixed.
 
-    With draws enough (the effective draws past their own limit) an R-hat that chance explains,
-    given how many quantities there are, is let pass up to ``rhat_fail``.
+    If there are enough effective draws, an R-hat up to ``rhat_fail`` passes when chance explains
+    it, given the number of quantities.
     """
     enough = np.minimum(q.ess_bulk, q.ess_tail) >= t.ess_per_chain_review * q.chain_mean.shape[-1]
     limit = np.where(enough, np.minimum(chance, t.rhat_fail), t.rhat_review)
@@ -98,21 +99,22 @@ def check_rhat(
         f"R-hat above {t.rhat_review:g} for {len(over)} of {q.usable.sum()} quantities: {named}."
     )
     if blamed:
-        advice = f"See {' and '.join(f.where or '' for f in blamed)}; settle that first."
+        advice = f"See {' and '.join(f.where or '' for f in blamed)}; resolve that first."
     elif (groups := _groups(q, first)) is not None:
         message += f" Two places for {q.names[first]}: {groups}."
         advice = (
             "The posterior has two modes: the data allow two explanations (long carry-over with "
             f"early saturation, say, or the reverse). Tighten the prior of {q.names[first]} with "
-            "what is known, or bring an experiment that tells them apart."
+            "what is known, or add an experiment that distinguishes the two."
         )
     elif severity == "error":
         advice = (
-            "Chains have not found the same place: double num_warmup; if it stays, reparameterise "
-            "or tighten the priors of the parameters named, and look for near-collinear channels."
+            "The chains have not converged to the same place: double num_warmup. If that does not "
+            "help, reparameterise or tighten the priors of these parameters, and look for "
+            "near-collinear channels."
         )
     else:
-        advice = "Nearly there: double num_warmup and num_samples."
+        advice = "Nearly converged: double num_warmup and num_samples."
     threshold = t.rhat_fail if severity == "error" else t.rhat_review
     return [
         Finding(
@@ -146,7 +148,7 @@ def _groups(q: Quantities, index: int) -> str | None:
 
 
 def check_ess(q: Quantities, t: DiagnosticsThresholds, chains: int, draws: int) -> list[Finding]:
-    """Too few effective draws for the centre, or for the ends of intervals."""
+    """Report too few effective draws for the centre, or for the ends of intervals."""
     findings = []
     unmixed = bool((q.rhat[q.usable] > t.rhat_fail).any())
     review, fail = t.ess_per_chain_review * chains, t.ess_per_chain_fail * chains
@@ -162,14 +164,16 @@ def check_ess(q: Quantities, t: DiagnosticsThresholds, chains: int, draws: int) 
         named = listed((f"{q.names[i]} {ess[i]:.0f}" for i in under[:_NAMED]), len(under))
         factor = review / max(least, 1.0)
         if unmixed:
-            advice = "The chains disagree (R-hat): more draws will not help before that is settled."
+            advice = (
+                "The chains disagree (R-hat): more draws will not help before that is resolved."
+            )
         elif factor <= 10:
             wanted = int(np.ceil(1.2 * factor * draws / 100) * 100)
             advice = f"Raise num_samples to about {wanted} per chain."
         else:
             advice = (
-                "The sampler crawls: more draws alone won't do. Raise num_warmup and target_accept,"
-                " tighten vague priors, and look for near-collinear channels."
+                "The sampler moves very slowly: more draws alone will not help. Raise num_warmup "
+                "and target_accept, tighten vague priors, and look for near-collinear channels."
             )
         findings.append(
             Finding(
@@ -193,7 +197,7 @@ def check_chains(
     draws_of: Callable[[int], np.ndarray],
     acceptance: np.ndarray | None,
 ) -> list[Finding]:
-    """Name the chain that is stuck, or that alone sits elsewhere."""
+    """Report the chain that is stuck, or the only one that is in a different place."""
     chains = q.chain_mean.shape[-1]
     if not q.usable.any():
         if not q.constant.any():
@@ -206,12 +210,12 @@ def check_chains(
         still = float((spread[:, chain] <= _MOVES * others.max(axis=1, initial=0.0)).mean())
         subject = f"chain {chain}"
         if chains > 1 and still > 0.5:
-            text = f"{subject} does not move: {still:.0%} of the quantities keep one value."
+            text = f"{subject} does not move: {still:.0%} of the quantities are constant."
             findings.append(_stuck(subject, 1 - still, 0.5, text))
         elif acceptance is not None and acceptance[chain] < t.acceptance_fail:
             text = f"{subject} accepts {acceptance[chain]:.1%} of its proposals on average."
             findings.append(_stuck(subject, float(acceptance[chain]), t.acceptance_fail, text))
-    if findings or chains < 3:  # of two chains that differ neither can be blamed
+    if findings or chains < 3:  # if two chains differ, neither can be singled out
         return findings
     return _elsewhere(q, t, chance, draws_of)
 
@@ -225,7 +229,7 @@ def _stuck(subject: str, value: float, threshold: float, text: str) -> Finding:
         threshold=threshold,
         message=text[0].upper() + text[1:],
         remedy="Run again with another rng_key and more num_warmup; if a chain sticks again, its "
-        "start is too far out or the step size broke down: initialise at the prior median, check "
+        "start is too far out or the step size collapsed: initialise at the prior median, check "
         "the scale of the columns, run in float64 (x64).",
     )
 
@@ -257,11 +261,11 @@ def _elsewhere(
     first = int(np.flatnonzero(sole[:, chain])[0])
     left = float(without[first, chain])
     own = draws[first].std(axis=-1)
-    what = f"sits elsewhere: mean {q.names[worst]}"
-    # R-hat sees spreads as well: with equal means it is these that differ.
+    what = f"is in a different place: mean of {q.names[worst]}"
+    # R-hat also responds to spreads: with equal means, it is they that differ.
     if abs(here - rest) < _SAME_PLACE * own.mean():
         here, rest = own[chain], np.delete(own, chain).mean()
-        what = f"is spread otherwise: standard deviation of {q.names[worst]}"
+        what = f"has a different spread: standard deviation of {q.names[worst]}"
     return [
         Finding(
             check="chain_elsewhere",

@@ -1,18 +1,19 @@
-"""A Gaussian approximation of the posterior in unconstrained space: quick, and checked.
+"""Approximate the posterior by a Gaussian in unconstrained space, quickly, and check it.
 
 The search starts from a mode: quasi-Newton from a few starts, the curvature at each, and the mode
 whose Laplace approximation holds the most probability. The curvature gives coordinates in which the
 posterior is nearly standard normal, and stochastic steps on the evidence lower bound then only have
-to correct for what is not Gaussian. Twice on the way the coordinates are renewed from draws of the
-guide and their gradients, as the sampler does in its warm-up: the curvature at the mode alone says
-too little where the mode is far from the mass. Guides differ by what is learned:
+to correct the departure from a Gaussian. Twice along the way the coordinates are updated from
+draws of the guide and their gradients, as the sampler does in its warm-up: the curvature at the
+mode alone is not enough where the mode is far from the mass. Guides differ in their parameters:
 
 * ``full_rank``: mean and a triangular factor of the covariance;
-* ``low_rank``: mean and scales, beside the 48 directions of the coordinates that depart most from
-  a diagonal;
+* ``low_rank``: mean and scales, in coordinates with the 48 directions that depart most from a
+  diagonal;
 * ``mean_field``: mean and the scale of each parameter, the coordinates themselves being diagonal.
 
-Pareto k-hat says how far the result can be trusted.
+Pareto k-hat measures how far the result can be trusted. Measured against NumPyro's guides in
+``docs/results/svi.md``.
 
 References
 ----------
@@ -49,11 +50,11 @@ from mmm_bayes.runtime.settings import Frozen
 NDArray = np.ndarray[Any, Any]
 
 UNTRUSTED_K = 0.7
-"""k-hat past which the error of importance sampling is out of hand (Vehtari et al. 2024)."""
+"""k-hat above which the error of importance sampling is out of control (Vehtari et al. 2024)."""
 
-_FULL_RANK_UP_TO = 100  # parameters: past it the dim^2 entries of the factor need too many steps
+_FULL_RANK_UP_TO = 100  # parameters: above it the dim^2 entries of the factor need too many steps
 _LOW_RANK = 48
-_LEGS = (0.2, 0.3, 0.5)  # shares of the steps between renewals of the map
+_LEGS = (0.2, 0.3, 0.5)  # shares of the steps between updates of the map
 _BLOCK_NUMBERS = 2_000_000  # numbers in the largest buffer of a block of steps
 
 
@@ -65,7 +66,7 @@ class SVISpec(Frozen):
     num_steps
         Stochastic gradient steps after the mode is found.
     learning_rate
-        First step of Adam, in posterior standard deviations; falls to 1% along a cosine.
+        Initial step of Adam, in posterior standard deviations; it falls to 1% along a cosine.
     num_particles
         Draws per gradient.
     guide
@@ -74,9 +75,9 @@ class SVISpec(Frozen):
     num_draws
         Draws of the approximation that are returned.
     num_starts
-        Searches for a mode at most; two that agree are enough.
+        Maximum number of searches for a mode; two that agree are enough.
     precision
-        ``"float64"`` or ``"float32"``; holds within the fit only, JAX's own setting stays as it is.
+        ``"float64"`` or ``"float32"``, within the fit only; JAX's own setting does not change.
     """
 
     num_steps: int = Field(2000, ge=20)
@@ -89,14 +90,14 @@ class SVISpec(Frozen):
 
 
 class SVIResult(NamedTuple):
-    """Draws of a Gaussian approximation, and how far to trust them.
+    """Draws of a Gaussian approximation, with measures of its quality.
 
     ``positions`` (draw, dim) are unconstrained; ``elbo`` is the estimate of each step (for a
     Laplace approximation one value, over all draws); ``log_p`` and ``log_q`` (draw,) are the
     log densities of target (not normalised) and approximation, ``log_weights`` (draw,) the smoothed
     importance weights and ``pareto_k`` their tail index; ``mean`` (dim,) and ``covariance``
     (dim, dim) belong to the approximation; ``message`` is empty unless there is something to act
-    on; ``seconds`` are wall seconds by phase.
+    on; ``seconds`` holds wall seconds by phase.
     """
 
     positions: NDArray
@@ -168,8 +169,8 @@ def laplace(
 ) -> SVIResult:
     """Fit a Gaussian to the mode and the curvature there: the start of :func:`fit` by itself.
 
-    Takes the same arguments; ``num_steps``, ``learning_rate`` and ``guide`` of ``spec`` do not
-    matter, as the covariance is the full inverse Hessian.
+    Takes the same arguments; ``num_steps``, ``learning_rate`` and ``guide`` of ``spec`` have no
+    effect, as the covariance is the full inverse Hessian.
     """
     run = _Run(potential, dim, data, spec, progress, False, dim)
     return run(rng_key, propose_start, np.zeros(0))
@@ -178,8 +179,8 @@ def laplace(
 def resample(rng_key: jax.Array, result: SVIResult, num_draws: int) -> NDArray:
     """Draw positions (num_draws, dim) anew with the importance weights, by systematic resampling.
 
-    Corrects the approximation where ``pareto_k`` is below 0.7; past it the weights rest on a few
-    draws. Draws come in the order of ``positions``.
+    This corrects the approximation if ``pareto_k`` is below 0.7; above that, a few draws hold most
+    of the weight. Draws come in the order of ``positions``.
     """
     u = (np.arange(num_draws) + float(jax.random.uniform(rng_key))) / num_draws
     index = np.searchsorted(np.cumsum(np.exp(result.log_weights)), u)
@@ -266,7 +267,7 @@ class _Run:
     def _draw(
         self, key: jax.Array, guide: Gaussian, metric: nuts.Metric, centre: NDArray, count: int
     ) -> GuideDraws:
-        """Draws of a guide, (draw, ...)."""
+        """Draw from a guide, (draw, ...)."""
         start = first_state(self.dim, self.shape, self.dtype)._replace(guide=guide)
         calls = -(-count // self.shape.particles)
         _, draws = self._call(key, start, metric, centre, calls, 0.0, None)
@@ -275,7 +276,7 @@ class _Run:
     def _renew(
         self, key: jax.Array, guide: Gaussian, metric: nuts.Metric, centre: NDArray
     ) -> tuple[nuts.Metric, NDArray]:
-        """Map and centre from draws of the guide and the gradients of the potential there."""
+        """Update map and centre from draws of the guide and gradients of the potential."""
         draws = self._draw(key, guide, metric, centre, max(20 * self.shape.rank, 1000))
         finite = np.isfinite(draws.gradients).all(1)
         if finite.mean() < 0.9:  # the guide is still off: directions from it would be too
@@ -314,7 +315,7 @@ class _Run:
 
 
 def _moments(guide: Gaussian, metric: nuts.Metric, centre: NDArray) -> tuple[NDArray, NDArray]:
-    """Mean and covariance of the approximation, in positions and float64."""
+    """Return mean and covariance of the approximation, in positions and float64."""
     factor = np.diag(np.exp(np.asarray(guide.log_scale, np.float64)))
     if guide.lower.size:
         factor = factor + np.tril(guide.lower, -1)
@@ -332,7 +333,7 @@ def _message(k: float, has_curvature: bool) -> str:
         )
     if not has_curvature:
         parts.append(
-            "The density is flat or curves upwards at the mode, so that its curvature gives no "
-            "variance there; use NUTS, or tighter priors."
+            "The density is flat or curves upwards at the mode, so that its curvature does not "
+            "determine a variance; use NUTS, or tighter priors."
         )
     return " ".join(parts)

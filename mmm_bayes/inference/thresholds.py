@@ -1,4 +1,4 @@
-"""The limits of the diagnostics."""
+"""Limits of the diagnostics."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class DiagnosticsThresholds:
-    """Limits of the checks; past ``_review`` a finding asks for a look, past ``_fail`` it fails.
+    """Limits of the checks: beyond ``_review`` a finding is a warning, beyond ``_fail`` an error.
 
     Parameters
     ----------
     rhat_review, rhat_fail
-        Rank-normalised R-hat. Between the two, values that chance explains for this many
-        quantities and effective draws are let pass.
+        Rank-normalised R-hat. Values between the two pass if chance explains them, given the number
+        of quantities and effective draws.
     ess_per_chain_review, ess_per_chain_fail
         Bulk and tail effective draws, per chain.
     divergence_share_fail
-        Share of divergent draws; a single one asks for a look.
+        Share of divergent draws; a single one is a warning.
     bfmi_review, bfmi_fail
         Energy Bayesian fraction of missing information, per chain.
     tree_depth_share_review
         Share of draws whose trajectory stopped at the depth limit.
     max_tree_depth
-        The limit, for runs that recorded depths but not whether they reached it.
+        Depth limit of runs that recorded depths but not whether they reached the limit.
     acceptance_fail
         Mean acceptance of a chain below which it is stuck.
     conflict_sd
@@ -32,7 +32,7 @@ class DiagnosticsThresholds:
     conflict_tail
         Share of prior draws beyond the posterior median above which there is no conflict.
     overlap_review
-        Overlap of prior and posterior (1: equal) above which the data say nothing.
+        Overlap of prior and posterior (1: equal) above which the data are uninformative.
 
     Raises
     ------

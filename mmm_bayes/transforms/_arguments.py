@@ -16,7 +16,7 @@ __all__ = ["as_floats", "require_count", "with_namespace"]
 def as_floats(*values: ArrayLike) -> tuple[Array, ...]:
     """Convert values to arrays of their common floating dtype.
 
-    Python numbers follow the arrays beside them and integers become floats, so that float32 input
+    Python numbers take the dtype of the arrays and integers become floats, so that float32 input
     gives float32 output, whether 64-bit mode is on or off.
 
     Raises
@@ -29,16 +29,16 @@ def as_floats(*values: ArrayLike) -> tuple[Array, ...]:
 
 
 def with_namespace(*values: ArrayLike) -> tuple[ModuleType, Any, tuple[Any, ...]]:
-    """Choose where to compute what is made once: NumPy for values, JAX under a trace.
+    """Choose where to compute an array that is made once: NumPy for values, JAX under a trace.
 
-    Outside a trace every operation of JAX would be compiled on its own, which costs more than a
-    basis or a lag tensor is worth; NumPy computes it at once, in float64.
+    Outside a trace JAX would compile every operation by itself, which takes longer than computing a
+    basis or a lag tensor; NumPy computes it directly, in float64.
 
     Returns
     -------
     tuple
-        The namespace (``numpy`` or ``jax.numpy``), the floating dtype that the result should have,
-        and the values as arrays of that namespace.
+        The namespace (``numpy`` or ``jax.numpy``), the floating dtype of the result, and the values
+        as arrays of that namespace.
     """
     dtype = jnp.result_type(*values, float)
     if any(isinstance(value, jax.core.Tracer) for value in values):
@@ -47,12 +47,12 @@ def with_namespace(*values: ArrayLike) -> tuple[ModuleType, Any, tuple[Any, ...]
 
 
 def require_count(name: str, value: object, least: int) -> None:
-    """Refuse what is not an integer of at least ``least``.
+    """Raise unless ``value`` is an integer of at least ``least``.
 
     Raises
     ------
     ValueError
-        Naming the argument and what it was.
+        With the name of the argument and the value given.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}.")

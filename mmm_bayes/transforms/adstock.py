@@ -3,7 +3,7 @@ r"""Adstock: the carry-over of media effects, as kernels for one causal convolut
 A kernel function returns the weights :math:`w_0, \dots, w_{L-1}` of the lags, where ``max_lag`` is
 their number :math:`L`; the adstocked series is :math:`y_t = \sum_{l=0}^{L-1} w_l\, x_{t-l}`
 (:mod:`mmm_bayes.transforms.convolution`). Parameters of any shape give kernels of that shape with
-a last axis of lags.
+an additional last axis for the lags.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def geometric_kernel(alpha: Parameter, *, max_lag: int, normalise: bool = True) -> Kernel:
-    r"""Geometric decay, :math:`w_l \propto \alpha^l`.
+    r"""Compute weights of geometric decay, :math:`w_l \propto \alpha^l`.
 
     Parameters
     ----------
@@ -69,13 +69,13 @@ def geometric_kernel(alpha: Parameter, *, max_lag: int, normalise: bool = True) 
 def delayed_kernel(
     alpha: Parameter, theta: Parameter, *, max_lag: int, normalise: bool = True
 ) -> Kernel:
-    r"""Delayed peak, :math:`w_l \propto \alpha^{(l - \theta)^2}`.
+    r"""Compute weights with a delayed peak, :math:`w_l \propto \alpha^{(l - \theta)^2}`.
 
     Parameters
     ----------
     alpha
-        Retention rate, in [0, 1]. It is moved to ``eps + (1 - eps) * alpha``, a change below
-        rounding that keeps the logarithm and all gradients finite at zero.
+        Retention rate, in [0, 1]. It is mapped to ``eps + (1 - eps) * alpha``, a change below
+        rounding error that keeps the logarithm and all gradients finite at zero.
     theta
         Lag of the peak, in periods, within ``[0, max_lag - 1]``; broadcasts with ``alpha``.
     max_lag
@@ -100,7 +100,9 @@ def delayed_kernel(
 
 
 def binomial_kernel(alpha: Parameter, *, max_lag: int, normalise: bool = True) -> Kernel:
-    r"""Binomial decay, :math:`w_l \propto (1 - l / L)^{1 / \alpha - 1}` with ``L = max_lag``.
+    r"""Compute weights of binomial decay, :math:`w_l \propto (1 - l / L)^{1 / \alpha - 1}`.
+
+    :math:`L` is ``max_lag``.
 
     The weights reach zero at lag :math:`L`: for the same early decay a larger part of the effect
     falls in the second half of the window than with geometric decay.
@@ -108,10 +110,10 @@ def binomial_kernel(alpha: Parameter, *, max_lag: int, normalise: bool = True) -
     Parameters
     ----------
     alpha
-        Decay parameter, in [0, 1]: 0 is no carry-over, 1/2 a straight line, 1 flat weights.
+        Decay parameter, in [0, 1]: 0 means no carry-over, 1/2 a straight line, 1 equal weights.
     max_lag
         Number of weights: the lags are 0 to ``max_lag - 1``. Meridian's ``max_lag`` is the last
-        lag, one less.
+        lag, which is one less than ours.
     normalise
         Scale the weights to sum to one; otherwise the weight of lag 0 is one.
 
@@ -137,12 +139,12 @@ def binomial_kernel(alpha: Parameter, *, max_lag: int, normalise: bool = True) -
 def weibull_pdf_kernel(
     shape: Parameter, scale: Parameter, *, max_lag: int, normalise: bool = True
 ) -> Kernel:
-    r"""Weibull density at the end of each period, :math:`w_l \propto f(l + 1; k, \lambda)`.
+    r"""Compute weights from a Weibull density, :math:`w_l \propto f(l + 1; k, \lambda)`.
 
     :math:`f(t) = (k/\lambda)(t/\lambda)^{k-1} e^{-(t/\lambda)^k}`. Evaluating at ``l + 1``, as
-    Robyn and PyMC-Marketing do, keeps lag 0 finite for shapes below one. Both of them then map the
-    weights linearly so that the smallest is 0 and the largest 1; that map makes some weight
-    exactly zero, jumps where the smallest changes place, and is left out here. ``scale`` is in
+    Robyn and PyMC-Marketing do, keeps lag 0 finite for shapes below one. Both packages then map the
+    weights linearly so that the smallest is 0 and the largest 1. We leave that map out: it makes
+    one weight exactly zero, and jumps where another weight becomes the smallest. ``scale`` is in
     periods (PyMC-Marketing's reading; Robyn gives it as a quantile of the window).
 
     Parameters
@@ -173,7 +175,7 @@ def weibull_pdf_kernel(
 def weibull_cdf_kernel(
     shape: Parameter, scale: Parameter, *, max_lag: int, normalise: bool = True
 ) -> Kernel:
-    r"""Weibull survival as the retention rate of each period.
+    r"""Compute weights that retain a Weibull survival probability in each period.
 
     :math:`w_0 \propto 1,\; w_l \propto \prod_{j=1}^{l} S(j; k, \lambda)` with
     :math:`S(t) = 1 - F(t) = e^{-(t/\lambda)^k}`: the cumulative product of Robyn and

@@ -1,12 +1,12 @@
 r"""Causal convolution along time, :math:`y_t = \sum_{l=0}^{L-1} w_l\, x_{t-l}`.
 
 Time is the last axis of every series, lag the last axis of every kernel, and leading axes
-broadcast by the usual rules: for media ``(channel, geo, time)`` and one kernel a channel, pass
+broadcast by the usual rules: for media ``(channel, geo, time)`` and one kernel per channel, pass
 ``kernel[:, None, :]``.
 
-Inside a model, where the series is data and only the kernel moves, call
-:func:`prepare_convolution` once and its result in every evaluation; where the series moves too
-(saturation before adstock), :func:`causal_convolution`.
+Inside a model, where the series is data and only the kernel changes, call
+:func:`prepare_convolution` once and its result in every evaluation. Where the series changes too
+(saturation before adstock), use :func:`causal_convolution`.
 """
 
 import math
@@ -49,7 +49,7 @@ LARGEST_TEMPORARY_LAG_TENSOR = 2**17
 
 
 def lag_tensor(x: Series, max_lag: int, carry_in: Carried | None = None) -> LagTensor:
-    """Lagged copies of a series, ``out[..., l, t] = x[..., t - l]``.
+    """Stack lagged copies of a series, ``out[..., l, t] = x[..., t - l]``.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def lag_tensor(x: Series, max_lag: int, carry_in: Carried | None = None) -> LagT
         Number of lags, lag 0 included.
     carry_in
         Values just before the window, most recent last, shape ``(..., history)``. The last
-        ``max_lag - 1`` are used; a shorter history, or none, is continued with zeros.
+        ``max_lag - 1`` are used; a shorter history, or none, is padded with zeros.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def lag_tensor(x: Series, max_lag: int, carry_in: Carried | None = None) -> LagT
 
 
 def convolve_lags(lags: LagTensorLike, kernel: KernelLike) -> Response:
-    """Contract a lag tensor with a kernel: the causal convolution when the data stay fixed.
+    """Contract a lag tensor with a kernel: the causal convolution of fixed data.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def causal_convolution(
     carry_in: Carried | None = None,
     method: ConvolutionMethod = "auto",
 ) -> Response:
-    r"""Causal convolution along time, :math:`y_t = \sum_l w_l\, x_{t-l}`.
+    r"""Convolve causally along time, :math:`y_t = \sum_l w_l\, x_{t-l}`.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ def causal_convolution(
     carry_in
         Values just before the window, most recent last; zeros when not given.
     method
-        ``"lags"`` contracts a lag tensor, ``"scan"`` adds one shifted copy a lag in little
-        memory, ``"fft"`` multiplies spectra (its zeros are zeros only to rounding).
-        ``"auto"`` takes ``"lags"`` for a lag tensor of up to 2**17 elements, else ``"fft"``.
+        ``"lags"`` contracts a lag tensor, ``"scan"`` adds one shifted copy per lag in little
+        memory, ``"fft"`` multiplies spectra (its zeros are zero only up to rounding).
+        ``"auto"`` chooses ``"lags"`` for a lag tensor of up to 2**17 elements, else ``"fft"``.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def causal_convolution(
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PreparedConvolution:
-    """A series made ready to be convolved with many kernels; call it with a kernel.
+    """A series prepared for convolution with many kernels; call it with a kernel.
 
     It is a pytree with one array leaf, so it may be closed over or passed through ``jit``.
     """
@@ -199,17 +199,17 @@ def prepare_convolution(
     x
         Series, shape ``(..., time)``.
     max_lag
-        Number of lags of the kernels to come, lag 0 included.
+        Number of lags of the kernels, lag 0 included.
     carry_in
         Values just before the window, most recent last; zeros when not given.
     method
-        ``"lags"`` builds the lag tensor, ``"fft"`` the spectrum; ``"auto"`` takes the first up to
-        2**19 elements.
+        ``"lags"`` builds the lag tensor, ``"fft"`` the spectrum; ``"auto"`` chooses the
+        lag tensor up to 2**19 elements.
 
     Returns
     -------
     PreparedConvolution
-        Function of the kernel; equal to :func:`causal_convolution` of ``x``.
+        A function of the kernel that equals :func:`causal_convolution` of ``x``.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def prepare_convolution(
 def _with_history(
     x: ArrayLike, max_lag: int, carry_in: ArrayLike | None
 ) -> tuple[ModuleType, Any, Any, int]:
-    """Namespace, dtype, the series preceded by ``max_lag - 1`` values, and its own length."""
+    """Return namespace, dtype, the series after ``max_lag - 1`` past values, and its length."""
     require_count("max_lag", max_lag, 1)
     given = (x,) if carry_in is None else (x, carry_in)
     xp, dtype, (series, *histories) = with_namespace(*given)

@@ -1,6 +1,6 @@
 r"""Saturation: diminishing returns of media, elementwise.
 
-Each function maps 0 to 0, rises with ``x >= 0`` and, except :func:`root`, stays below one.
+Each function maps 0 to 0, increases for ``x >= 0`` and, except for :func:`root`, stays below one.
 Parameters broadcast with ``x`` by the usual rules: for media ``(channel, geo, time)`` and one
 parameter per channel, pass ``parameter[:, None, None]``.
 
@@ -33,10 +33,10 @@ __all__ = [
 
 
 def hill(x: Parameter, ec: Parameter, slope: Parameter) -> Broadcast:
-    r"""Hill curve, :math:`x^s / (x^s + e^s)`, with value and gradients defined at ``x = 0``.
+    r"""Evaluate the Hill curve, :math:`x^s / (x^s + e^s)`, with finite gradients at ``x = 0``.
 
     Computed as the logistic function of :math:`s (\log x - \log e)`: one logarithm of ``x`` and
-    one exponential an element, no overflow for any slope.
+    one exponential per element, no overflow for any slope.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def _hill(x: Array, ec: Array, slope: Array) -> Array:
 
 
 def _hill_parts(x: Array, ec: Array, slope: Array) -> tuple[Array, Array, Array]:
-    """The curve, and its derivatives in ``x`` and in the slope."""
+    """Return the curve and its derivatives in ``x`` and in the slope."""
     limits = jnp.finfo(x.dtype)
     log_eps = jnp.log(limits.eps).astype(x.dtype)
     # The barrier keeps the compiler from computing the logarithm anew for each of the results.
@@ -101,11 +101,11 @@ def _hill_jvp(
 
 
 def _log(x: Array) -> Array:
-    r"""Natural logarithm of positive normal numbers, to one unit in the last place.
+    r"""Compute the natural logarithm of positive normal numbers, to one unit in the last place.
 
     In float64 by exponent and :math:`2\,\mathrm{artanh}((m - 1) / (m + 1))` with the mantissa
     :math:`m` in :math:`[\sqrt{1/2}, \sqrt 2)`: plain arithmetic, which compilers vectorise, where
-    the library's float64 logarithm is called an element at a time.
+    the library's float64 logarithm is called for one element at a time.
     """
     if x.dtype != jnp.float64:
         return jnp.log(x)
@@ -125,7 +125,7 @@ _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD  # float64 nearest to the square root of on
 
 
 def logistic(x: Parameter, lam: Parameter) -> Broadcast:
-    r"""Logistic curve, :math:`(1 - e^{-\lambda x}) / (1 + e^{-\lambda x}) = \tanh(\lambda x / 2)`.
+    r"""Evaluate the logistic curve, :math:`(1 - e^{-\lambda x}) / (1 + e^{-\lambda x})`.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def logistic(x: Parameter, lam: Parameter) -> Broadcast:
 
 
 def michaelis_menten(x: Parameter, ec: Parameter) -> Broadcast:
-    r"""Michaelis-Menten curve, :math:`x / (x + e)`: the Hill curve of slope one.
+    r"""Evaluate the Michaelis-Menten curve, :math:`x / (x + e)`: the Hill curve of slope one.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def michaelis_menten(x: Parameter, ec: Parameter) -> Broadcast:
 
 
 def tanh(x: Parameter, scale: Parameter) -> Broadcast:
-    r"""Hyperbolic tangent, :math:`\tanh(x / c)`.
+    r"""Evaluate the hyperbolic tangent, :math:`\tanh(x / c)`.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def tanh(x: Parameter, scale: Parameter) -> Broadcast:
 
 
 def root(x: Parameter, exponent: Parameter) -> Broadcast:
-    r"""Power curve, :math:`x^a`, the constant-elasticity response; it has no upper bound.
+    r"""Evaluate the power curve, :math:`x^a`: constant elasticity, no upper bound.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def root(x: Parameter, exponent: Parameter) -> Broadcast:
 
 
 def exponential(x: Parameter, rate: Parameter) -> Broadcast:
-    r"""Exponential approach, :math:`1 - e^{-r x}`.
+    r"""Evaluate the exponential approach, :math:`1 - e^{-r x}`.
 
     Parameters
     ----------

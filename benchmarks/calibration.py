@@ -29,7 +29,7 @@ import record
 
 import mmm_bayes as mb
 from mmm_bayes import simulate
-from mmm_bayes.model.mmm import ModelArrays
+from mmm_bayes.model.structure import ModelArrays
 from mmm_bayes.simulate.lift_tests import SimulatedLift
 
 # Keys 0-29 served development; 3000-3029 and 4000-4025 were looked at before the first way was

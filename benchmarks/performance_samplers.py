@@ -131,10 +131,10 @@ def _plain(case: str, draws: int, weeks: int) -> tuple[Callable[..., None], Any]
         controls = package.arrays().design[0][:, -n_controls:]
         arrays = arrays._replace(controls=np.asarray(controls, arrays.controls.dtype))
         return plain_model.model, (arrays, arrays.target)
-    from mmm_bayes.model import mmm
+    from mmm_bayes.model.generative import generative
 
     arrays = package.arrays()
-    model = functools.partial(mmm.generative, package.structure, arrays, marginal=False)
+    model = functools.partial(generative, package.structure, arrays, marginal=False)
     return model, ()
 
 

@@ -29,8 +29,8 @@ from scipy import stats
 
 import mmm_bayes as mb
 from mmm_bayes.inference import mcmc
-from mmm_bayes.model.mmm import ModelArrays
 from mmm_bayes.model.program import Program
+from mmm_bayes.model.structure import ModelArrays
 
 LOG_LIKELIHOOD = "log_likelihood"
 Params = dict[str, np.ndarray]

@@ -169,11 +169,11 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     num_warmup, num_samples = draws
     figures: dict[str, float] = {}
     if marginal:
-        from mmm_bayes.model import mmm
+        from mmm_bayes.model.generative import generative
 
         package = _package_model(num_warmup, num_samples)
         arrays = package.arrays()
-        model = functools.partial(mmm.generative, package.structure, arrays, marginal=True)
+        model = functools.partial(generative, package.structure, arrays, marginal=True)
         arguments: tuple[Any, ...] = ()
     else:
         import arviz  # noqa: F401
@@ -233,15 +233,16 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     figures["steps"] = float(np.mean(steps))
     figures["divergences"] = float(np.sum(diverging))
     if marginal:
-        from mmm_bayes.model.program import fall
+        from mmm_bayes.model.layout import half_normal_bijector_inverse
 
         program = package.program(True)
         sites = program.layout(arrays).sites
         parts = []
         for site in sites:
             own = np.asarray(z[site.name]).reshape(CHAINS * num_samples, -1)
-            if site.rises:  # NumPyro's map is the exponential, the package's another
-                own = fall(np.exp(own) / [prior.parameters[0] for prior in site.priors])
+            if site.is_half_normal:  # NumPyro's map is the exponential, the package's another
+                scales = [prior.parameters[0] for prior in site.priors]
+                own = half_normal_bijector_inverse(np.exp(own) / scales)
             parts.append(own)
         positions = np.concatenate(parts, -1)
         program.compile_ahead(arrays)

@@ -36,12 +36,13 @@ from mmm_bayes.inference.sharding import (
     several_processes,
 )
 from mmm_bayes.model import arrays as make
-from mmm_bayes.model import checks, mmm, tree, units
+from mmm_bayes.model import checks, tree, units
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.memory import SINGLE_PRECISION_ABOVE, estimate_memory
 from mmm_bayes.model.program import Program, geo_specs, program_for
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.model.structure import ModelArrays, structure_of
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key, seed_in_words
 
@@ -95,7 +96,7 @@ class MMM:
         self.lift_tests = tuple(lift_tests)
         checks.check_model(self.spec, data)
         arms_of(data, self.lift_tests)
-        self.structure = mmm.structure_of(
+        self.structure = structure_of(
             self.spec, data.channels, data.controls, data.n_geos, bool(self.lift_tests)
         )
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
@@ -255,16 +256,14 @@ class MMM:
             result["posterior"].attrs["lift_tests"] = to_json(self.lift_tests)
         return FitResult(Fitted(spec, self.data, result))
 
-    def arrays(self) -> mmm.ModelArrays:
+    def arrays(self) -> ModelArrays:
         """Scaled arrays of the table, arguments of the compiled programs."""
         dtype = np.dtype(self.spec.sampler.real)
         return make.training_arrays(
             self.structure, self.data, self._scaling, self._frame, dtype, self.lift_tests
         )
 
-    def _conditioned(
-        self, observed: mmm.ModelArrays, added: MMMAugmentation | None
-    ) -> mmm.ModelArrays:
+    def _conditioned(self, observed: ModelArrays, added: MMMAugmentation | None) -> ModelArrays:
         """Arrays of the likelihood: the table's, and the rows added to it."""
         if added is None:
             return observed
@@ -372,7 +371,7 @@ class MMM:
         self,
         rng_key: jax.Array,
         sampler: mcmc.NUTSProgram,
-        arrays: mmm.ModelArrays,
+        arrays: ModelArrays,
         *given: Any,
         **options: Any,
     ) -> mcmc.Draws:
@@ -432,7 +431,7 @@ class MMM:
         keys: tuple[jax.Array, jax.Array],
         program: Program,
         params: dict[str, NDArray],
-        observed: mmm.ModelArrays,
+        observed: ModelArrays,
         chains: int,
         prior_draws: int,
         devices: Sequence[jax.Device] = (),
@@ -459,7 +458,7 @@ class MMM:
     def _prior_groups(
         self,
         rng_key: jax.Array,
-        arrays: mmm.ModelArrays,
+        arrays: ModelArrays,
         draws: int,
         devices: Sequence[jax.Device] = (),
     ) -> dict[str, xr.Dataset]:
@@ -482,7 +481,7 @@ class MMM:
         rng_key: jax.Array,
         program: Program,
         params: dict[str, NDArray],
-        arrays: mmm.ModelArrays,
+        arrays: ModelArrays,
         devices: Sequence[jax.Device] = (),
     ) -> tuple[NDArray, NDArray]:
         """Replicated targets in table units, and log densities of the table's target."""

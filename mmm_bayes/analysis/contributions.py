@@ -16,10 +16,10 @@ from mmm_bayes.analysis.decomposition import Method, Units
 from mmm_bayes.analysis.draws import compiled, over_draws
 from mmm_bayes.analysis.window import Window, window_of
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.predictor import linear_predictor
+from mmm_bayes.model.structure import ModelArrays, Structure
 from mmm_bayes.runtime.findings import nearest
 
 NDArray = np.ndarray[Any, Any]
@@ -38,7 +38,7 @@ def _decomposition(structure: Structure, method: Method) -> Any:
 @functools.lru_cache(maxsize=64)
 def _mean(structure: Structure) -> Any:
     def run(params: Params, arrays: ModelArrays, units: Units) -> Any:
-        eta = mmm.linear_predictor(structure, params, arrays)
+        eta = linear_predictor(structure, params, arrays)
         return parts.mean(structure, params, eta, arrays, units)
 
     return compiled(run)

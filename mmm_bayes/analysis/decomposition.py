@@ -21,9 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmm_bayes.model import media, mmm
+from mmm_bayes.model import media
 from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.predictor import linear_coefficients, media_coefficients, media_effects
+from mmm_bayes.model.structure import ModelArrays, Structure
 from mmm_bayes.transforms import convolve_lags
 
 Array = jax.Array
@@ -91,7 +92,7 @@ def baseline_parts(structure: Structure, params: Params, arrays: ModelArrays) ->
         separate = term.component == "controls"
         owners += [first + i for i in range(term.width)] if separate else [first] * term.width
     member = np.equal.outer(np.array(owners), np.arange(owners[-1] + 1))
-    columns = arrays.design * mmm.linear_coefficients(structure, params)[:, None, :]
+    columns = arrays.design * linear_coefficients(structure, params)[:, None, :]
     return jnp.einsum("gtk,kj->jgt", columns, jnp.asarray(member, columns.dtype))
 
 
@@ -120,7 +121,7 @@ def decompose(
 ) -> Array:
     """Split the weighted expected target into parts (component, geo, time) that sum to it."""
     baseline = baseline_parts(structure, params, arrays)
-    effects = mmm.media_effects(structure, params, arrays)
+    effects = media_effects(structure, params, arrays)
     if not is_log(structure):
         parts = jnp.concatenate([baseline, effects]) * (units.scale * units.heads[:, None])
         return units.weight * parts.at[0].add(units.center * units.heads[:, None])
@@ -141,7 +142,7 @@ def decompose(
 
 def media_parts(structure: Structure, params: Params, arrays: ModelArrays, units: Units) -> Array:
     """Compute weighted counterfactual contributions of the channels (channel, geo, time)."""
-    effects = mmm.media_effects(structure, params, arrays)
+    effects = media_effects(structure, params, arrays)
     if not is_log(structure):
         return effects * (units.weight * units.scale * units.heads[:, None])
     full = _mean_with(structure, params, arrays, units, effects)
@@ -155,8 +156,8 @@ def media_increase(
 
     The gain is the increase of the weighted mean, one channel changed at a time.
     """
-    effects = mmm.media_effects(structure, params, arrays)
-    more = mmm.media_effects(structure, params, arrays._replace(media=factor * arrays.media))
+    effects = media_effects(structure, params, arrays)
+    more = media_effects(structure, params, arrays._replace(media=factor * arrays.media))
     if not is_log(structure):
         return (more - effects) * (units.weight * units.scale * units.heads[:, None])
     full = _mean_with(structure, params, arrays, units, effects)
@@ -168,8 +169,8 @@ def response_totals(
 ) -> Array:
     """Compute total contributions (channel, factor) with exposure scaled by each factor."""
     n_dates = arrays.target.shape[-1]
-    effects = mmm.media_effects(structure, params, arrays)
-    values = mmm.media_coefficients(structure, params, arrays, effects)[:, :, None]
+    effects = media_effects(structure, params, arrays)
+    values = media_coefficients(structure, params, arrays, effects)[:, :, None]
     if is_log(structure):
         others = _mean_with(structure, params, arrays, units, effects) * jnp.exp(
             -units.scale * effects
@@ -196,7 +197,7 @@ def response_totals(
 def _mean_with(
     structure: Structure, params: Params, arrays: ModelArrays, units: Units, effects: Array
 ) -> Array:
-    coefficients = mmm.linear_coefficients(structure, params)
+    coefficients = linear_coefficients(structure, params)
     eta = jnp.einsum("gtk,gk->gt", arrays.design, coefficients) + effects.sum(0)
     return mean(structure, params, eta, arrays, units)
 

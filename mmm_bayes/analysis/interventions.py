@@ -31,10 +31,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted, in_batches
 from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.predictor import linear_coefficients, media_sum
+from mmm_bayes.model.structure import ModelArrays, Structure
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
@@ -173,12 +173,12 @@ def _program(structure: Structure, media_change: bool) -> Any:
     def one(params: Params, media: Array, control_change: Array, arrays: ModelArrays) -> Array:
         change = jnp.zeros(control_change.shape[1:], control_change.dtype)
         if structure.controls:
-            controls = mmm.linear_coefficients(structure, params)[:, -len(structure.controls) :]
+            controls = linear_coefficients(structure, params)[:, -len(structure.controls) :]
             change = jnp.einsum("gk,kgt->gt", controls, control_change)
         if media_change:
             after = arrays._replace(media=_with_lags(structure, media))
-            change += mmm.media_sum(structure, params, after)
-            change -= mmm.media_sum(structure, params, arrays)
+            change += media_sum(structure, params, after)
+            change -= media_sum(structure, params, arrays)
         return change
 
     return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None)))

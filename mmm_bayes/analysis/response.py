@@ -17,7 +17,7 @@ from mmm_bayes.analysis.window import window_of
 from mmm_bayes.model import media
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.structure import ModelArrays, Structure
 from mmm_bayes.runtime.findings import nearest
 
 NDArray = np.ndarray[Any, Any]

@@ -11,7 +11,7 @@ from mmm_bayes.analysis.decomposition import Units
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import arrays as make
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays
+from mmm_bayes.model.structure import ModelArrays
 
 
 class Window(NamedTuple):

@@ -15,7 +15,7 @@ from mmm_bayes.augmentation.model_outcomes import MODEL
 from mmm_bayes.augmentation.table_checks import Bandwidth
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import media
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.structure import ModelArrays, Structure
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]

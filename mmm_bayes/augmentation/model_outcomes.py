@@ -21,13 +21,12 @@ from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
 from mmm_bayes.model import arrays as make
-from mmm_bayes.model import mmm
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.baseline import TimeFrame
-from mmm_bayes.model.mmm import Structure
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.model.program import program_for
 from mmm_bayes.model.spec import ChannelSpec, ModelSpec
+from mmm_bayes.model.structure import Structure, structure_of
 from mmm_bayes.runtime.findings import Finding, listing
 
 NDArray = np.ndarray[Any, Any]
@@ -119,7 +118,7 @@ def draw_outcomes(
         The rows, for the full model; their targets are ignored.
     """
     spec, smaller = restricted(structure.spec, data, pillow)
-    own = mmm.structure_of(spec, smaller.channels, smaller.controls, smaller.n_geos)
+    own = structure_of(spec, smaller.channels, smaller.controls, smaller.n_geos)
     arrays = make.training_arrays(
         own,
         smaller,

@@ -51,8 +51,8 @@ from mmm_bayes.augmentation.model_outcomes import (
 )
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.arrays import AddedRows
-from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.model.structure import ModelArrays, Structure
 from mmm_bayes.runtime.deprecation import warn_deprecated
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 

@@ -17,9 +17,10 @@ from mmm_bayes.budget import outcome
 from mmm_bayes.budget.cost import CostCurve
 from mmm_bayes.budget.outcome import Prices, Response
 from mmm_bayes.data.schema import MMMData, units_per_money
-from mmm_bayes.model import baseline, media, mmm
+from mmm_bayes.model import baseline, media
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays
+from mmm_bayes.model.predictor import linear_coefficients
+from mmm_bayes.model.structure import ModelArrays
 
 NDArray = np.ndarray[Any, Any]
 After = Literal["today", "zero"]
@@ -228,7 +229,7 @@ def _log_base(
     units = Units(scaling.target_center, scaling.target_scale, heads, 1.0)
 
     def base(own: dict[str, Any]) -> Any:
-        eta = jax.numpy.einsum("gtk,gk->gt", design, mmm.linear_coefficients(structure, own))
+        eta = jax.numpy.einsum("gtk,gk->gt", design, linear_coefficients(structure, own))
         return parts.log_mean(structure, own, eta, arrays, units)
 
     return np.asarray(jax.jit(jax.vmap(base))(dict(params)))

@@ -11,9 +11,10 @@ import numpy as np
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.scaling import Scaling
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.model import baseline, calibration, mmm
+from mmm_bayes.model import baseline, calibration
+from mmm_bayes.model.linear_block import prepare_block
 from mmm_bayes.model.media import EffectReference
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.structure import ModelArrays, Structure
 
 NDArray = np.ndarray[Any, Any]
 
@@ -96,7 +97,7 @@ def training_arrays(
     arrays = window_arrays(structure, data, scaling, frame, None, log_rate(data), reference)
     population = data.ds["population"].values
     target = scaling.target(data.ds["target"].values, population)
-    block = mmm.prepare_block(structure, arrays.design)
+    block = prepare_block(structure, arrays.design)
     experiments = calibration.experiments_of(data, tests, structure.media, scaling)
     return cast(arrays._replace(target=target, block=block, experiments=experiments), dtype)
 
@@ -179,7 +180,7 @@ def augmented_arrays(
         target=np.concatenate([arrays.target, rows.target], 1),
         log_offset=np.concatenate([arrays.log_offset, arrays.log_offset[geo, rows.calendar]], 1),
         reference=reference,
-        block=mmm.prepare_block(structure, np.asarray(design, float), np.asarray(power, float)),
+        block=prepare_block(structure, np.asarray(design, float), np.asarray(power, float)),
         power=power,
         experiments=arrays.experiments,
     )

@@ -15,10 +15,10 @@ from mmm_bayes.data.lift_tests import LiftTest, from_json
 from mmm_bayes.data.scaling import Scaling, fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import arrays as make
-from mmm_bayes.model import mmm, units
+from mmm_bayes.model import units
 from mmm_bayes.model.baseline import TimeFrame
-from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.model.structure import ModelArrays, Structure, structure_of
 
 NDArray = np.ndarray[Any, Any]
 
@@ -43,7 +43,7 @@ class Fitted:
     def structure(self) -> Structure:
         """What is fixed of the model for these columns."""
         data = self.data
-        return mmm.structure_of(self.spec, data.channels, data.controls, data.n_geos)
+        return structure_of(self.spec, data.channels, data.controls, data.n_geos)
 
     @cached_property
     def scaling(self) -> Scaling:

@@ -10,8 +10,8 @@ import numpy as np
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.inference.memory import MemoryEstimate, available_memory
 from mmm_bayes.inference.sharding import device_memory
-from mmm_bayes.model.mmm import ModelArrays
 from mmm_bayes.model.program import Program, batch_size
+from mmm_bayes.model.structure import ModelArrays
 
 SINGLE_PRECISION_ABOVE = 20_000_000
 """Elements of a predictive group past which it is kept in float32."""

@@ -10,165 +10,34 @@ import functools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from jax.scipy.special import ndtr
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from numpyro.distributions import biject_to, constraints
 from numpyro.infer.util import log_density
-from scipy import special
 
 from mmm_bayes.inference.marginal import GroupedBlock
 from mmm_bayes.inference.mcmc import NUTSProgram
 from mmm_bayes.inference.sharding import GEO
 from mmm_bayes.inference.tracing import compile_program, tracing
-from mmm_bayes.model import mmm
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.generative import generative
+from mmm_bayes.model.layout import Layout, Params, Site
+from mmm_bayes.model.linear_block import complete
+from mmm_bayes.model.predictor import linear_predictor, observation
 from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.model.sites import control_scale_priors
+from mmm_bayes.model.structure import ModelArrays, Structure
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
-Params = dict[str, Array]
 
 _BATCH = 100  # most draws evaluated together on a device
 _BATCH_BYTES = 256 * 2**20  # of intermediate arrays, past which fewer are
 _WHOLE = PartitionSpec()  # every device has all of an array
 _STANDARD = PriorSpec(dist="normal", loc=0.0, scale=1.0)
-
-
-class Site(NamedTuple):
-    """A sampled site: its place in the flat vector, its support and its independent priors."""
-
-    name: str
-    start: int
-    shape: tuple[int, ...]
-    support: Any
-    priors: tuple[PriorSpec, ...]
-
-    @property
-    def stop(self) -> int:
-        """First position past the site."""
-        return self.start + int(np.prod(self.shape, dtype=int))
-
-    @property
-    def rises(self) -> bool:
-        """Whether the site is mapped by :func:`rise`: half-normal priors."""
-        return all(prior.dist == "half_normal" for prior in self.priors)
-
-    def quantile(self, u: NDArray) -> NDArray:
-        """Prior quantiles at ``u`` (..., size), flat."""
-        if len(self.priors) == 1:
-            return self.priors[0].quantile(u)
-        columns = [prior.quantile(u[..., i]) for i, prior in enumerate(self.priors)]
-        return np.stack(columns, -1)
-
-
-class Layout(NamedTuple):
-    """Sites of the unconstrained vector."""
-
-    sites: tuple[Site, ...]
-
-    @property
-    def dim(self) -> int:
-        """Number of unconstrained parameters."""
-        return self.sites[-1].stop if self.sites else 0
-
-    def unravel(self, position: Array) -> Params:
-        """Split a flat vector into unconstrained sites."""
-        return {
-            site.name: position[site.start : site.stop].reshape(site.shape) for site in self.sites
-        }
-
-    def constrain(self, position: Array) -> Params:
-        """Split a flat vector into sites on their supports."""
-        return self.constrain_with_volume(position)[0]
-
-    def constrain_with_volume(self, position: Array) -> tuple[Params, Array]:
-        """Sites on their supports, and the log of the volume change of all maps."""
-        result: Params = {}
-        volume = jnp.zeros((), position.dtype)
-        for site, z in zip(self.sites, self.unravel(position).values(), strict=True):
-            if site.rises:
-                scales = [prior.parameters[0] for prior in site.priors]
-                scale = jnp.asarray(scales if len(scales) > 1 else scales[0], z.dtype)
-                result[site.name] = scale * rise(z)
-                volume += jnp.sum(jnp.log(scale * ndtr(z)))
-            else:
-                transform = biject_to(site.support)
-                result[site.name] = transform(z)
-                if site.support is not constraints.real:
-                    volume += jnp.sum(transform.log_abs_det_jacobian(z, result[site.name]))
-        return result, volume
-
-    def names(self) -> list[str]:
-        """Name of each coordinate of the vector, for messages."""
-        return [
-            site.name if not site.shape else f"{site.name}[{index}]"
-            for site in self.sites
-            for index in range(site.stop - site.start)
-        ]
-
-    def prior_draws(self, rng: np.random.Generator, draws: int) -> dict[str, NDArray]:
-        """Independent draws of every site from its prior."""
-        tiny = np.finfo(float).eps
-        result = {}
-        for site in self.sites:
-            u = np.clip(rng.random((draws, site.stop - site.start)), tiny, 1.0 - tiny)
-            result[site.name] = site.quantile(u).reshape(draws, *site.shape)
-        return result
-
-    def start(self, rng: np.random.Generator, spread: float) -> NDArray:
-        """An unconstrained start between the prior's 5% and 95% quantiles (at ``spread`` 1)."""
-        parts = []
-        for site in self.sites:
-            u = 0.5 + 0.45 * spread * rng.uniform(-1.0, 1.0, site.stop - site.start)
-            x = site.quantile(u)
-            if site.rises:
-                parts.append(fall(x / np.array([prior.parameters[0] for prior in site.priors])))
-            else:
-                parts.append(_unconstrain(site.support, x))
-        return np.concatenate(parts)
-
-
-def rise(z: Array) -> Array:
-    r"""Map reals to positives by :math:`z \Phi(z) + \phi(z)`, the integral of the normal cdf.
-
-    Linear to the right and with a Gaussian tail to the left: a quantity with a half-normal prior is
-    nearly normal in ``z``. Under the usual exponential map its density falls off only as
-    ``exp(z)`` towards zero, and chains wander there; half-normal scales of a hierarchy are the
-    slowest parameters of a model for that reason.
-    """
-    return z * ndtr(z) + jnp.exp(-0.5 * z * z) * float(1.0 / np.sqrt(2.0 * np.pi))
-
-
-def fall(x: NDArray) -> NDArray:
-    """Invert :func:`rise` by Newton's method from the right, where it is convex."""
-    z = np.maximum(x, 1.0)
-    for _ in range(60):
-        value = z * special.ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
-        z = np.maximum(z - (value - x) / special.ndtr(z), -6.0)
-    return z
-
-
-def _unconstrain(support: Any, x: NDArray) -> NDArray:
-    """Inverse of ``biject_to`` in NumPy: eager JAX would compile a kernel for each operation."""
-    if support is constraints.real:
-        return x
-    if support in (constraints.positive, constraints.nonnegative):
-        return np.log(np.maximum(x, 1e-6))
-    low, high = getattr(support, "lower_bound", None), getattr(support, "upper_bound", None)
-    if support is constraints.unit_interval:
-        low, high = 0.0, 1.0
-    if low is not None and high is not None:
-        share = np.clip(
-            (x - np.asarray(low)) / (np.asarray(high) - np.asarray(low)), 1e-6, 1 - 1e-6
-        )
-        return np.log(share / (1.0 - share))
-    return np.asarray(biject_to(support).inv(x))
 
 
 class Program:
@@ -184,7 +53,7 @@ class Program:
 
     def model(self, arrays: ModelArrays) -> None:
         """The NumPyro model that is sampled."""
-        mmm.generative(self.structure, arrays, marginal=self.marginal)
+        generative(self.structure, arrays, marginal=self.marginal)
 
     def priors(self) -> dict[str, Sequence[PriorSpec]]:
         """Priors of the sampled sites; those not named are standard normal."""
@@ -259,7 +128,7 @@ class Program:
         """All parameters (scaled) of one unconstrained draw, the linear block drawn back."""
         params = self.resolve(self.layout(arrays).constrain(position), arrays)
         if self.marginal:
-            params = mmm.complete(self.structure, rng_key, params, arrays)
+            params = complete(self.structure, rng_key, params, arrays)
         return params
 
     def parameters(
@@ -287,8 +156,8 @@ class Program:
         return self._batched("prior", run, arrays, rng_key, sites)
 
     def _outcome(self, rng_key: Array, params: Params, arrays: ModelArrays) -> tuple[Array, Array]:
-        eta = mmm.linear_predictor(self.structure, params, arrays)
-        outcome = mmm.observation(self.structure, params, eta, arrays.log_offset)
+        eta = linear_predictor(self.structure, params, arrays)
+        outcome = observation(self.structure, params, eta, arrays.log_offset)
         return outcome.sample(rng_key), outcome.log_prob(arrays.target)
 
     def outcomes(
@@ -443,7 +312,7 @@ def site_priors(structure: Structure) -> dict[str, Sequence[PriorSpec]]:
     }
     vectors: list[tuple[str, Sequence[PriorSpec]]]
     vectors = [(p.site, p.priors) for p in structure.media.parameters]
-    vectors.append(("control_geo_scale", mmm.control_scale_priors(structure)))
+    vectors.append(("control_geo_scale", control_scale_priors(structure)))
     vectors += [(t.site, t.priors) for t in structure.terms if not t.scaled_by_process]
     for site, priors in vectors:
         named[site] = priors

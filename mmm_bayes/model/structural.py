@@ -1,18 +1,19 @@
 r"""Equations of nodes of a causal graph that share hidden causes, as one NumPyro program.
 
-Every node that is not a root has an equation of the form of :mod:`mmm_bayes.model.mmm`: its media
-parents are adstocked and saturated, its other parents enter linearly. Without bidirected edges the
-equations have no parameter and no error in common, so that the posterior of the whole system is the
-product of the posteriors of its equations, each a media-mix model of its own. A district of
-several nodes, joined by bidirected edges, is sampled as one: with equations ``j`` and edges ``k``
+Every node that is not a root has an equation of the form in :mod:`mmm_bayes.model.generative`: its
+media parents are adstocked and saturated, its other parents enter linearly. Without bidirected
+edges the equations share neither parameters nor errors, so the posterior of the whole system is the
+product of the posteriors of its equations, each of them a media-mix model. A district of several
+nodes joined by bidirected edges is sampled as one. With equations ``j`` and edges ``k``,
 
 .. math:: y_{jt} = \eta_{jt} + e_{jt}, \qquad
           e_{jt} = \sigma_j \Big( u_{jt} + \sum_{k \ni j} \lambda_{jk} h_{kt} \Big),
 
-every ``u`` and ``h`` standard normal: ``h`` is the hidden cause that an edge stands for. Integrated
-out, the errors are normal with covariance :math:`\mathrm{diag}(\sigma)(I + \Lambda\Lambda')
-\mathrm{diag}(\sigma)`, zero where no edge is. One loading of every edge is positive (their
-product alone is seen). Linear coefficients are integrated out jointly
+where every ``u`` and ``h`` is standard normal and ``h`` is the hidden cause that an edge stands
+for. With these integrated out, the errors are normal with covariance
+:math:`\mathrm{diag}(\sigma)(I + \Lambda\Lambda')\mathrm{diag}(\sigma)`, which is zero for nodes
+without an edge. One loading of every edge is positive, since only the product of the two is
+identified. Linear coefficients are integrated out jointly
 (:mod:`mmm_bayes.inference.joint_marginal`).
 
 References
@@ -34,12 +35,13 @@ import numpyro
 import numpyro.distributions as dist
 
 from mmm_bayes.inference import joint_marginal as joint
-from mmm_bayes.model import mmm
+from mmm_bayes.model.generative import resolved_coefficients, sample_parameters
+from mmm_bayes.model.linear_block import linear_residual, named_coefficients
 from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.model.program import Params as Draws
 from mmm_bayes.model.program import Program, site_priors
+from mmm_bayes.model.structure import ModelArrays, Structure
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
@@ -111,9 +113,9 @@ def generative(district: District, arrays: DistrictArrays) -> None:
         district.nodes, district.structures, arrays.equations, strict=True
     ):
         with numpyro.handlers.scope(prefix=node, divider="/"):
-            params = mmm.sample_parameters(structure, own, True)
-            mmm.resolved_coefficients(structure, params, own, True)
-        residual, scale = mmm.linear_residual(structure, params, own)
+            params = sample_parameters(structure, own, True)
+            resolved_coefficients(structure, params, own, True)
+        residual, scale = linear_residual(structure, params, own)
         residuals.append(residual)
         scales.append(scale)
         sigmas.append(params["sigma"])
@@ -162,7 +164,7 @@ class DistrictProgram(Program):
         params = self.resolve(self.layout(arrays).constrain(position), arrays)
         own = [_of_node(params, node) for node in district.nodes]
         found = [
-            mmm.linear_residual(*given)
+            linear_residual(*given)
             for given in zip(district.structures, own, arrays.equations, strict=True)
         ]
         residuals = jnp.stack([residual for residual, _ in found])
@@ -175,7 +177,7 @@ class DistrictProgram(Program):
         for j, (node, structure) in enumerate(
             zip(district.nodes, district.structures, strict=True)
         ):
-            named = own[j] | mmm.named_coefficients(structure, drawn[j]) | {"sigma": whole[j]}
+            named = own[j] | named_coefficients(structure, drawn[j]) | {"sigma": whole[j]}
             result |= {f"{node}/{name}": value for name, value in named.items()}
         return result
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference.mcmc import Draws
-from mmm_bayes.model.mmm import Structure
+from mmm_bayes.model.structure import Structure
 
 NDArray = np.ndarray[Any, Any]
 

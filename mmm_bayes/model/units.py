@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmm_bayes.data.scaling import Scaling
-from mmm_bayes.model.mmm import Structure
+from mmm_bayes.model.structure import Structure
 
 NDArray = np.ndarray[Any, Any]
 

@@ -22,11 +22,12 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.convergence import rank_rhat
 from mmm_bayes.model import arrays as make
-from mmm_bayes.model import mmm, tree, units
+from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.linear_block import prepare_block
 from mmm_bayes.model.program import Program, program_for
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.model.structure import ModelArrays, Structure, structure_of
 from mmm_bayes.runtime.progress import Progress, Silent
 
 NDArray = np.ndarray[Any, Any]
@@ -40,7 +41,7 @@ def shell(spec: ModelSpec, data: MMMData) -> Fitted:
 def conditioned(empty: Fitted, tests: Sequence[LiftTest] = ()) -> tuple[Structure, ModelArrays]:
     """Build the structure and arrays of a table with its lift tests."""
     data = empty.data
-    structure = mmm.structure_of(empty.spec, data.channels, data.controls, data.n_geos, bool(tests))
+    structure = structure_of(empty.spec, data.channels, data.controls, data.n_geos, bool(tests))
     with empty.precision():
         arrays = make.training_arrays(
             structure, data, empty.scaling, empty.frame, empty.dtype, tests
@@ -86,7 +87,7 @@ def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
 
 def weighted(structure: Structure, arrays: ModelArrays, power: NDArray) -> ModelArrays:
     """Give every row (geo, time) a likelihood weight; rows of weight zero are left out."""
-    block = mmm.prepare_block(structure, np.asarray(arrays.design, float), power)
+    block = prepare_block(structure, np.asarray(arrays.design, float), power)
     target = np.where(power > 0, arrays.target, 0.0)
     return make.cast(arrays._replace(block=block, power=power, target=target), arrays.target.dtype)
 

@@ -29,9 +29,9 @@ from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference.psis import smooth_weights
 from mmm_bayes.inference.quantities import element_labels
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import Structure
 from mmm_bayes.model.priors import PriorSpec, distribution
 from mmm_bayes.model.program import site_priors
+from mmm_bayes.model.structure import Structure
 from mmm_bayes.validation.refit import log_densities
 
 NDArray = np.ndarray[Any, Any]

@@ -124,7 +124,7 @@ def test_kinds_and_labels(prior_fits: PriorFits) -> None:
 
 
 def test_a_control_called_like_a_term_keeps_a_label_of_its_own(prior_fits: PriorFits) -> None:
-    from mmm_bayes.model.mmm import structure_of
+    from mmm_bayes.model.structure import structure_of
 
     structure = structure_of(prior_fits("mixed").spec.evolve(channels={}), ["tv"], ["trend"], 1)
     assert components(structure, "counterfactual")[-2:] == [

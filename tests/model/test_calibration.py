@@ -12,10 +12,13 @@ from mmm_bayes.analysis.lift import lift_of
 from mmm_bayes.data.lift_arms import arms_of, lift_scale
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.model import arrays as make
-from mmm_bayes.model import calibration, mmm
+from mmm_bayes.model import calibration
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.model.linear_block import complete
+from mmm_bayes.model.predictor import media_coefficients
 from mmm_bayes.model.program import program_for
+from mmm_bayes.model.sites import geo_scales
 from mmm_bayes.runtime.findings import DataError
 
 
@@ -93,7 +96,7 @@ def test_the_likelihood_sees_the_counterfactual_of_the_engine(table, name):
         arrays = model.arrays()
 
         def one(own):
-            values = mmm._media_sum(model.structure, own, arrays)[1]
+            values = media_coefficients(model.structure, own, arrays)
             return calibration.predicted(
                 model.structure.media, own, values, arrays.experiments, data.n_geos
             )
@@ -124,15 +127,15 @@ def test_integrated_and_plain_programs_agree_with_tests():
         sites = joined.layout(arrays).prior_draws(np.random.default_rng(4), 1)
         sites = {n: np.asarray(x[0]) for n, x in sites.items()}
         keys = jax.random.split(jax.random.key(1), 400)
-        draws = jax.vmap(lambda key: mmm.complete(joined.structure, key, joined.resolve(
+        draws = jax.vmap(lambda key: complete(joined.structure, key, joined.resolve(
             dict(sites), arrays), arrays))(keys)  # fmt: skip
 
         def density(own):
             z = (own["coefficient__geo"] / own["beta"][:, None] - 1.0) / own["media_geo_scale"][
                 :, None
             ]
-            geo_scales = mmm._geo_scales(plain.structure, own)
-            full = {**sites, "media_geo__z": z, "linear_geo__z": own["linear_geo"] / geo_scales}
+            scales = geo_scales(plain.structure, own)
+            full = {**sites, "media_geo__z": z, "linear_geo__z": own["linear_geo"] / scales}
             full |= {t.site: own[t.site] for t in plain.structure.terms}
             names = [s.name for s in plain.layout(arrays).sites]
             return log_density(plain.model, (arrays,), {}, {n: full[n] for n in names})[0], z

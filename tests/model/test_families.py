@@ -15,7 +15,7 @@ from scipy import stats
 from mmm_bayes import MMM, MMMData, ModelSpec, simulate
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import generative
+from mmm_bayes.model.generative import generative
 from mmm_bayes.model.program import program_for
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 

@@ -12,8 +12,9 @@ import pytest
 from mmm_bayes import MMM, FitResult, MMMData, ModelSpec, simulate
 from mmm_bayes.inference.convergence import ess_bulk
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import Structure, generative
+from mmm_bayes.model.generative import generative
 from mmm_bayes.model.program import Program, program_for
+from mmm_bayes.model.structure import Structure
 
 SMALL: dict[str, Any] = {"media": {"max_lag": 4}, "seasonality": [{"period": "year", "order": 1}]}
 CASES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import units
 from mmm_bayes.model.arrays import log_rate
-from mmm_bayes.model.mmm import structure_of
+from mmm_bayes.model.structure import structure_of
 
 SITES = {
     "alpha": (3,), "theta": (3,), "ec": (3,), "lam": (3,), "rate": (3,), "saturation_scale": (3,),

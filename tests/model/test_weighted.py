@@ -13,11 +13,12 @@ import pytest
 
 from mmm_bayes import MMM, MMMData, ModelSpec, simulate
 from mmm_bayes.inference.tracing import compile_program
-from mmm_bayes.model import mmm
 from mmm_bayes.model.arrays import AddedRows, augmented_arrays
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.linear_block import prepare_block
+from mmm_bayes.model.predictor import linear_predictor, observation
 from mmm_bayes.model.program import Program, program_for
+from mmm_bayes.model.structure import ModelArrays, Structure
 
 WEEKS = 30
 SMALL: dict[str, Any] = {"media": {"max_lag": 4}, "seasonality": [{"period": "year", "order": 1}]}
@@ -45,7 +46,7 @@ class Held(NamedTuple):
     arrays: ModelArrays
 
     def with_power(self, power: np.ndarray) -> ModelArrays:
-        block = mmm.prepare_block(self.structure, self.arrays.design, power)
+        block = prepare_block(self.structure, self.arrays.design, power)
         return self.arrays._replace(block=block, power=power)
 
     def program(self, marginal: bool) -> Program:
@@ -171,8 +172,8 @@ def test_the_plain_likelihood_is_the_weighted_sum(name: str) -> None:
 
     def log_densities(position: jax.Array, arrays: ModelArrays) -> jax.Array:
         params = program.resolve(program.layout(arrays).constrain(position), arrays)
-        eta = mmm.linear_predictor(structure, params, arrays)
-        return mmm.observation(structure, params, eta, arrays.log_offset).log_prob(arrays.target)
+        eta = linear_predictor(structure, params, arrays)
+        return observation(structure, params, eta, arrays.log_offset).log_prob(arrays.target)
 
     each = compile_program(jax.jit(log_densities), position, ones)(position, ones)
     assert plain - weighted == pytest.approx(np.sum((power - 1.0) * np.asarray(each)), rel=1e-10)

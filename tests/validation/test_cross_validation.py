@@ -58,7 +58,7 @@ def exact_jointly(design, target, scales, size, origin):
 def linear_parts(spec: ModelSpec, train: MMMData, whole: MMMData):
     """Design, scaled target and prior scales of a table on the scales of its first rows."""
     from mmm_bayes.model import arrays as make
-    from mmm_bayes.model.mmm import _normal_scales
+    from mmm_bayes.model.linear_block import normal_scales
 
     empty = shell(spec, train)
     reference = make.effect_reference(train, empty.scaling)
@@ -66,7 +66,7 @@ def linear_parts(spec: ModelSpec, train: MMMData, whole: MMMData):
         empty.structure, whole, empty.scaling, empty.frame, None, 0.0, reference
     )
     target = empty.scaling.target(whole.ds["target"].values, np.ones(1))[0]
-    return arrays.design[0], target, _normal_scales(empty.structure), empty.scaling.target_scale
+    return arrays.design[0], target, normal_scales(empty.structure), empty.scaling.target_scale
 
 
 @pytest.mark.parametrize("by", ["blocks", "rows"])

@@ -45,10 +45,10 @@ from mmm_bayes.analysis.decomposition import Units
 from mmm_bayes.analysis.draws import compiled, over_draws
 from mmm_bayes.analysis.response import response_curves
 from mmm_bayes.analysis.window import window_of
-from mmm_bayes.model import mmm
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import Params
-from mmm_bayes.model.mmm import ModelArrays, Structure
+from mmm_bayes.model.predictor import linear_predictor, media_effects
+from mmm_bayes.model.structure import ModelArrays, Structure
 
 NDArray = np.ndarray[Any, Any]
 
@@ -228,13 +228,13 @@ def _effects(
 ) -> Any:
     """Effects (channel, geo, time) on the logarithm of the mean, exposure ``factor`` fold."""
     scaled = arrays._replace(media=factor * arrays.media)
-    return units.scale * mmm.media_effects(structure, params, scaled)
+    return units.scale * media_effects(structure, params, scaled)
 
 
 @functools.lru_cache(maxsize=16)
 def _factors(structure: Structure) -> Any:
     def run(params: Params, arrays: ModelArrays, units: Units, grid: Any, member: Any) -> Any:
-        eta = mmm.linear_predictor(structure, params, arrays)
+        eta = linear_predictor(structure, params, arrays)
         weight = parts.mean(structure, params, eta, arrays, units).ravel()
         before = _effects(structure, params, arrays, units, 1.0)
         weights = member @ weight

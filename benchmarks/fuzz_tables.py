@@ -263,7 +263,7 @@ def read_shops(given: Tabled | Filed, folder: Path) -> mb.ShopPanel:
 
 
 def sound_panel(panel: mb.ShopPanel) -> None:
-    from mmm_bayes.data.shops_load import panel_to_frame
+    from mmm_bayes.data.panel_load import panel_to_frame
 
     assert not np.isinf(panel.series).any()
     assert np.isfinite(panel.context).all()

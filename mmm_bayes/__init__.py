@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from mmm_bayes.data.datasets import list_datasets, load_dataset, load_truth
     from mmm_bayes.data.lift_tests import LiftTest, read_lift_tests
     from mmm_bayes.data.panel import ShopPanel
+    from mmm_bayes.data.panel_load import load_shops, panel_to_frame
     from mmm_bayes.data.schema import MMMData
-    from mmm_bayes.data.shops_load import load_shops, panel_to_frame
     from mmm_bayes.fit import MMM
     from mmm_bayes.fit_result import FitResult, load_fit
     from mmm_bayes.inference.checkpoint import Checkpoint
@@ -93,13 +93,13 @@ _HOMES = {
     "load_dataset": "data.datasets",
     "load_fit": "fit_result",
     "load_fit_map": "many_fits.fit_map",
-    "load_shops": "data.shops_load",
+    "load_shops": "data.panel_load",
     "load_structural_fit": "structural",
     "load_truth": "data.datasets",
     "map_fits": "many_fits.map_fits",
     "model_grid": "validation.comparison",
     "overlap": "causal.check.overlap",
-    "panel_to_frame": "data.shops_load",
+    "panel_to_frame": "data.panel_load",
     "plots": "present.plots.",
     "prior_sensitivity": "validation.sensitivity",
     "read_lift_tests": "data.lift_tests",

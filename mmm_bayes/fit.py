@@ -19,7 +19,7 @@ import xarray as xr
 from mmm_bayes._typing import RngKey
 from mmm_bayes._version import __version__
 from mmm_bayes.data.digest import table_digest
-from mmm_bayes.data.lift_arms import arms_of
+from mmm_bayes.data.lift_exposure import place_tests
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
@@ -95,7 +95,7 @@ class MMM:
         self.spec = spec or ModelSpec()
         self.lift_tests = tuple(lift_tests)
         checks.check_model(self.spec, data)
-        arms_of(data, self.lift_tests)
+        place_tests(data, self.lift_tests)
         self.structure = structure_of(
             self.spec, data.channels, data.controls, data.n_geos, bool(self.lift_tests)
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmm_bayes.analysis import interventions as do_engine
 from mmm_bayes.causal.effects.lift_comparison import LiftComparison, compare_lift_tests
-from mmm_bayes.data.lift_arms import arms_of, lift_scale
+from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
@@ -21,7 +21,7 @@ NDArray = np.ndarray[Any, Any]
 def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: LiftTest) -> NDArray:
     """Predict the result of one test, as draws (draw,) in the unit of its measure.
 
-    Both arms of the test pass through the model with adstock and saturation. The outcome is summed
+    Exposure with and without the change passes through adstock and saturation. The outcome is summed
     over the test's geos from its start to its last measured day. In a system of several equations
     the other nodes respond too, as they do in the field. Each row keeps its error.
 
@@ -41,12 +41,12 @@ def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: L
     DataError
         If the test does not fit the table, with all reasons.
     """
-    (placed,) = arms_of(data, [test])
-    weight, _, _ = lift_scale(data, placed)
+    (placed,) = place_tests(data, [test])
+    weight, _, _ = as_weighted_sum(data, placed)
     before = system.observed[target]
 
     def outcome(which: int) -> NDArray:
-        paths = {channel: arms[which] for channel, arms in placed.arms.items()}
+        paths = {channel: pair[which] for channel, pair in placed.exposure.items()}
         changed = {n: x for n, x in paths.items() if not np.array_equal(x, system.observed[n])}
         found = do_engine.under(system, changed) if changed else {}
         return found.get(target, before[None])

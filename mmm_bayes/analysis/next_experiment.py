@@ -32,7 +32,7 @@ import numpy as np
 from mmm_bayes.analysis.contributions import fitted_mean, marginal_roas
 from mmm_bayes.analysis.lift import lift_of
 from mmm_bayes.analysis.response import response_curves
-from mmm_bayes.data.lift_arms import arms_of, lift_scale
+from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import DataError, Finding
@@ -204,7 +204,7 @@ def rank_experiments(
             {
                 "test": test.name,
                 "channel": test.label,
-                "spend_change": arms_of(fitted.data, [test])[0].spend_change,
+                "spend_change": place_tests(fitted.data, [test])[0].spend_change,
                 "standard_error": test.standard_error,
                 "expected": middle,
                 "expected_low": low,
@@ -228,8 +228,8 @@ def _scale(fitted: Fitted, test: LiftTest, lift: NDArray) -> tuple[NDArray, floa
     """Return results and error on the scale on which the error is Gaussian."""
     if test.measure != "cost_per_target":
         return lift, test.standard_error
-    (placed,) = arms_of(fitted.data, [test])
-    return 1.0 / lift, lift_scale(fitted.data, placed)[2]
+    (placed,) = place_tests(fitted.data, [test])
+    return 1.0 / lift, as_weighted_sum(fitted.data, placed)[2]
 
 
 class _Division(NamedTuple):

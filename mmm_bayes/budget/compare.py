@@ -14,7 +14,7 @@ from mmm_bayes.budget.checks import check_arguments, read_plan
 from mmm_bayes.budget.cost import CostCurve
 from mmm_bayes.budget.evaluation import labelled
 from mmm_bayes.budget.plan import BudgetPlan
-from mmm_bayes.budget.setting import setting_of, window_asked_for
+from mmm_bayes.budget.scenario import scenario_of, window_asked_for
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import DataError, Finding
@@ -149,7 +149,7 @@ def compare_plans(
             spends[name] = found
     if findings:
         raise DataError(findings, "the plans")
-    evaluator = setting_of(
+    evaluator = scenario_of(
         fitted, window, cost=cost, controls=controls, unit=unit, after=after, max_draws=max_draws
     ).evaluator
     draws = np.stack([evaluator.outcomes(spend) for spend in spends.values()], 1)

@@ -17,7 +17,7 @@ from mmm_bayes.budget.limits import FeasibleSet, Limit, feasible_set, limits_of,
 from mmm_bayes.budget.optimality import optimality
 from mmm_bayes.budget.plan import BudgetPlan
 from mmm_bayes.budget.risk import Kind, Objective
-from mmm_bayes.budget.setting import Setting, setting_of, window_asked_for
+from mmm_bayes.budget.scenario import Scenario, scenario_of, window_asked_for
 from mmm_bayes.budget.solver import Problem, Solution, maximise, starting_plans
 from mmm_bayes.budget.variables import variables_of
 from mmm_bayes.budget.window import After, Unit
@@ -143,12 +143,12 @@ def optimize_budget(
         findings = infeasible(rows, variables.size, cap, exact)
     if findings:
         raise DataError(findings, "the budget problem")
-    setting = setting_of(
+    scenario = scenario_of(
         fitted, window, cost=cost, controls=controls, unit=unit, after=after, max_draws=max_draws
     )
     problem = Problem(
         fitted.structure.media,
-        setting.chosen,
+        scenario.chosen,
         variables,
         Objective(objective, float(level), float(risk_aversion)),
         len(window.dates),
@@ -170,12 +170,12 @@ def optimize_budget(
         "unit": unit, "after": after, "ci_prob": ci_prob, "channels": channels,
         "max_draws": max_draws, "periods": len(window.dates),
     }  # fmt: skip
-    return _result(fitted, setting, problem, feasible, solution, settings, notes)
+    return _result(fitted, scenario, problem, feasible, solution, settings, notes)
 
 
 def _result(
     fitted: Fitted,
-    setting: Setting,
+    scenario: Scenario,
     problem: Problem,
     feasible: FeasibleSet,
     solution: Solution,
@@ -183,7 +183,7 @@ def _result(
     notes: tuple[str, ...],
 ) -> BudgetPlan:
     """Judge the plan on held-out draws, and explain it."""
-    window, evaluator, variables = setting.window, setting.evaluator, problem.variables
+    window, evaluator, variables = scenario.window, scenario.evaluator, problem.variables
     ci_prob, scale = settings["ci_prob"], problem.scale
     plan = variables.spend(solution.z)
     table = words.table_of(
@@ -196,7 +196,7 @@ def _result(
     binding = words.binding_limits(feasible, found, solution.z, scale)
     explained = words.explain(
         problem, window, feasible, solution, found, binding, table, gain, better, settings,
-        setting.is_split,
+        scenario.is_split,
     )  # fmt: skip
     warned = words.cautions(fitted, window, variables, plan, table, gain, ci_prob, len(planned))
     names = (fitted.data.channels, fitted.data.geos, window.dates)

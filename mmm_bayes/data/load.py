@@ -14,8 +14,8 @@ import pandas as pd
 
 from mmm_bayes.data.cell_values import plain_column
 from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_order
+from mmm_bayes.data.collinearity import check_collinearity
 from mmm_bayes.data.dates import TimeStep
-from mmm_bayes.data.identification import check_identification
 from mmm_bayes.data.roles import Roles, make_roles
 from mmm_bayes.data.table import Table, read_cells
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
@@ -53,7 +53,7 @@ def load_table(
     step, panel = check_panel(table)
     findings += panel + check_values(table)
     if len(df):
-        findings += check_rows(table, min_rows) + check_identification(table)
+        findings += check_rows(table, min_rows) + check_collinearity(table)
     _raise_or_warn(findings, source)
     return LoadedTable(_arrays(table, step), tuple(findings))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data import describe
+from mmm_bayes.data import summary
 from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
 from mmm_bayes.data.roles import Channels, Roles, Spend
@@ -466,15 +466,15 @@ class MMMData:
         any exposure), ``correlation`` (exposure with target, both less their geo means), ``vif``
         (variance inflation factor of the exposure among channels) and ``paid``.
         """
-        return describe.summary(self.ds)
+        return summary.summary(self.ds)
 
     # ------------------------------------------------------------------ showing
 
     def __repr__(self) -> str:
-        return describe.as_text(self.ds, self.time_step.alias, self.findings)
+        return summary.as_text(self.ds, self.time_step.alias, self.findings)
 
     def _repr_html_(self) -> str:
-        return describe.as_html(self.ds, self.time_step.alias, self.findings)
+        return summary.as_html(self.ds, self.time_step.alias, self.findings)
 
 
 def units_per_money(exposure: np.ndarray, spend: np.ndarray) -> np.ndarray:

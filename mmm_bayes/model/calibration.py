@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmm_bayes.data.lift_arms import TestArms, arms_of, lift_scale
+from mmm_bayes.data.lift_exposure import PlacedTest, as_weighted_sum, place_tests
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.scaling import Scaling
 from mmm_bayes.data.schema import MMMData
@@ -85,14 +85,15 @@ def experiments_of(
     """
     if not tests:
         return None
-    placed = arms_of(data, tests)
+    placed = place_tests(data, tests)
     cases = [
         (k, int(g)) for k, own in enumerate(placed) for g in np.flatnonzero(own.changed.any(1))
     ]
     width = max(int(own.measured.any(0).sum()) for own in placed)
     channels = list(structure.channels)
     slots = [
-        [at for at, (k, _) in enumerate(cases) if channel in placed[k].arms] for channel in channels
+        [at for at, (k, _) in enumerate(cases) if channel in placed[k].exposure]
+        for channel in channels
     ]
     count = max(len(own) for own in slots)
     before = structure.max_lag - 1
@@ -104,8 +105,8 @@ def experiments_of(
         for b, at in enumerate(slots[c]):
             k, g = cases[at]
             case[c, b] = at
-            for arm in (0, 1):
-                path = placed[k].arms[channel][arm][g] / (heads[g] * scaling.media_scale[c])
+            for arm in (0, 1):  # with the change, and without it
+                path = placed[k].exposure[channel][arm][g] / (heads[g] * scaling.media_scale[c])
                 exposure[c, arm, b] = _window(path, placed[k], width, structure)
     weights, observed = _weights(data, placed, cases, width, scaling)
     return Experiments(
@@ -124,7 +125,7 @@ def _exponent(scaling: Scaling) -> float:
     return {"identity": 0.0, "log": float(scaling.target_scale), "count": 1.0}[scaling.link]
 
 
-def _window(path: NDArray, placed: TestArms, width: int, structure: MediaStructure) -> NDArray:
+def _window(path: NDArray, placed: PlacedTest, width: int, structure: MediaStructure) -> NDArray:
     """Exposure of one geo over the measured dates, with what came before, as the model takes it."""
     first = int(np.flatnonzero(placed.measured.any(0))[0])
     before = structure.max_lag - 1
@@ -139,14 +140,14 @@ def _window(path: NDArray, placed: TestArms, width: int, structure: MediaStructu
 
 def _weights(
     data: MMMData,
-    placed: Sequence[TestArms],
+    placed: Sequence[PlacedTest],
     cases: Sequence[tuple[int, int]],
     width: int,
     scaling: Scaling,
 ) -> tuple[NDArray, NDArray]:
     """Weights (case, date) of the outcome and measured values (test,), over standard errors."""
     heads, target = data.ds["population"].values, data.ds["target"].values
-    scales = [lift_scale(data, own) for own in placed]
+    scales = [as_weighted_sum(data, own) for own in placed]
     result = np.zeros((len(cases), width))
     for at, (k, g) in enumerate(cases):
         weight, _, error = scales[k]

@@ -15,7 +15,7 @@ from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.streams import streams
-from mmm_bayes.simulate.generate import (
+from mmm_bayes.simulate.media_mix_parts import (
     Likelihood,
     Mean,
     Media,

@@ -35,7 +35,7 @@ import pandas as pd
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.streams import streams
-from mmm_bayes.simulate.generate import ar1
+from mmm_bayes.simulate.media_mix_parts import ar1
 from mmm_bayes.simulate.response import ADSTOCKS, SATURATIONS
 
 if TYPE_CHECKING:

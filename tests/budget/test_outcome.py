@@ -9,7 +9,7 @@ from mmm_bayes import MMMData, ModelSpec
 from mmm_bayes.analysis.contributions import fitted_mean, media_contributions
 from mmm_bayes.budget import CostCurve, outcome
 from mmm_bayes.budget.outcome import Prices
-from mmm_bayes.budget.setting import setting_of, window_asked_for
+from mmm_bayes.budget.scenario import scenario_of, window_asked_for
 from mmm_bayes.budget.solver import FINEST, value_and_gradient
 from mmm_bayes.budget.window import projected_controls
 from mmm_bayes.model.fitted import Fitted
@@ -49,7 +49,7 @@ def evaluated(fitted: Fitted, start, **options):
     window, findings = window_asked_for(fitted, PERIODS, start, None)
     assert not findings
     settings |= options
-    return window, setting_of(fitted, window, max_draws=1000, **settings).evaluator
+    return window, scenario_of(fitted, window, max_draws=1000, **settings).evaluator
 
 
 def held_out(draws: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from mmm_bayes.data.identification import variance_inflation
+from mmm_bayes.data.collinearity import variance_inflation
 from mmm_bayes.data.schema import MMMData
 from tests.data import tables
 

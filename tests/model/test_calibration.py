@@ -9,7 +9,7 @@ from numpyro.infer.util import log_density
 
 import mmm_bayes as mb
 from mmm_bayes.analysis.lift import lift_of
-from mmm_bayes.data.lift_arms import arms_of, lift_scale
+from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.model import arrays as make
 from mmm_bayes.model import calibration
@@ -102,8 +102,8 @@ def test_the_likelihood_sees_the_counterfactual_of_the_engine(table, name):
             )
 
         found = np.asarray(jax.jit(jax.vmap(one))(params))
-    for k, placed in enumerate(arms_of(data, tests)):
-        _, value, error = lift_scale(data, placed)
+    for k, placed in enumerate(place_tests(data, tests)):
+        _, value, error = as_weighted_sum(data, placed)
         expected = lift_of(fitted, tests[k])
         own = found[:, k] * error
         own = 1.0 / own if tests[k].measure == "cost_per_target" else own
@@ -199,8 +199,8 @@ def test_a_cut_to_nothing_is_spread_as_the_other_geos_spent():
     test = mb.LiftTest(
         name, dates[10], dates[13], -50.0, 5.0, geos=tuple(data.geos[:2]), spend_change=-80.0
     )
-    (placed,) = arms_of(dark, [test])
-    factual, counterfactual = placed.arms[name]
+    (placed,) = place_tests(dark, [test])
+    factual, counterfactual = placed.exposure[name]
     spend, exposure = dark.ds["spend"].values[..., at], dark.ds["exposure"].values[..., at]
     price = spend[:2].sum() / exposure[:2].sum()
     assert (factual[:2, 10:14] == 0).all()
@@ -216,8 +216,8 @@ def test_a_cut_to_nothing_is_spread_as_the_other_geos_spent():
     everywhere = mb.LiftTest(name, dates[10], dates[13], -50.0, 5.0, spend_change=-80.0)
     ds["spend"].values[2:, 10:14, at] = 0.0
     ds["exposure"].values[2:, 10:14, at] = 0.0
-    (placed,) = arms_of(mb.MMMData(ds), [everywhere])
-    added = placed.arms[name].counterfactual - placed.arms[name].factual
+    (placed,) = place_tests(mb.MMMData(ds), [everywhere])
+    added = placed.exposure[name].counterfactual - placed.exposure[name].factual
     assert np.ptp(added[:, 10:14], axis=1) == pytest.approx(0.0, abs=1e-9)
 
 

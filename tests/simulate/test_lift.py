@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import mmm_bayes as mb
-from mmm_bayes.data.lift_arms import arms_of, lift_scale
+from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.lift_tests import from_json, to_json
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import seed_in_words
@@ -117,7 +117,7 @@ def test_correlation_is_shared_over_time_and_geos(world):
 def test_measures_are_sums_over_rows(world):
     data, name = world.data, world.data.channels[0]
     span = data.dates[10], data.dates[13]
-    lift, roas, cost = arms_of(
+    lift, roas, cost = place_tests(
         data,
         [
             mb.LiftTest(name, *span, 10.0, 2.0),
@@ -126,11 +126,11 @@ def test_measures_are_sums_over_rows(world):
         ],
     )
     spent = float(data.ds["spend"].sel(channel=name).values[:, 10:14].sum())
-    weight, value, error = lift_scale(data, lift)
+    weight, value, error = as_weighted_sum(data, lift)
     assert (weight.sum(), value, error) == (16.0, 10.0, 2.0)
-    weight, value, error = lift_scale(data, roas)
+    weight, value, error = as_weighted_sum(data, roas)
     assert weight.sum() == pytest.approx(16.0 / spent)
-    weight, value, error = lift_scale(data, cost)
+    weight, value, error = as_weighted_sum(data, cost)
     assert (value, error) == pytest.approx((0.25, 0.05))
 
 

@@ -84,7 +84,7 @@ def compare_lift_tests(
     With the draws' mean :math:`m` and deviation :math:`s`, and the test's lift :math:`l` and error
     :math:`e`, :math:`z = (l - m) / \sqrt{s^2 + e^2}`. A test agrees if :math:`|z|` stays below the
     normal quantile of ``level``. Costs per target are compared by their inverses, as
-    :func:`mmm_bayes.data.lift_arms.lift_scale` says.
+    :func:`mmm_bayes.data.lift_exposure.as_weighted_sum` says.
 
     Parameters
     ----------

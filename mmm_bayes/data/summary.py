@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.identification import variance_inflation
+from mmm_bayes.data.collinearity import variance_inflation
 from mmm_bayes.runtime.findings import Finding, numbered
 
 

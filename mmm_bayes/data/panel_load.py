@@ -14,8 +14,8 @@ import pandas as pd
 from mmm_bayes.data.dates import check_regular
 from mmm_bayes.data.load import read_frame
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.data.shops_cells import Cells, read_columns
-from mmm_bayes.data.shops_roles import ShopRoles, group_findings, role_findings, shop_roles
+from mmm_bayes.data.panel_cells import Cells, read_columns
+from mmm_bayes.data.panel_roles import ShopRoles, group_findings, role_findings, shop_roles
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, numbered
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])

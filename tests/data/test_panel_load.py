@@ -13,7 +13,7 @@ import pytest
 
 from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.data.shops_load import load_shops, panel_to_frame
+from mmm_bayes.data.panel_load import load_shops, panel_to_frame
 from mmm_bayes.runtime.findings import DataError, DataWarning
 
 

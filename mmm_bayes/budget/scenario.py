@@ -31,7 +31,7 @@ _JUDGED = 1000  # draws: the Monte Carlo error of a 90% interval's end is then a
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class Scenario:
     """A window with its prices, and the draws to choose a plan on and to judge it on."""
 
     window: PlanWindow
@@ -56,7 +56,7 @@ def window_asked_for(
     return (window if plan is None else window_at(fitted, first, count, plan)), findings
 
 
-def setting_of(
+def scenario_of(
     fitted: Fitted,
     window: PlanWindow,
     *,
@@ -65,7 +65,7 @@ def setting_of(
     unit: Unit,
     after: After,
     max_draws: int,
-) -> Setting:
+) -> Scenario:
     """Compute all that does not depend on a plan."""
     prices = prices_of(fitted, window, cost)
     params, chains, draws = all_draws(fitted)
@@ -76,7 +76,7 @@ def setting_of(
         return response_of(fitted, window, prices, own, unit=unit, after=after, controls=controls)
 
     held_out = Evaluator(fitted.structure.media, respond(split.held_out))
-    return Setting(window, respond(split.chosen), held_out, split.is_split)
+    return Scenario(window, respond(split.chosen), held_out, split.is_split)
 
 
 def _position(fitted: Fitted, start: Any) -> int:

@@ -49,7 +49,7 @@ def variance_inflation(columns: np.ndarray) -> np.ndarray:
     return factors
 
 
-def check_identification(table: Table) -> list[Finding]:
+def check_collinearity(table: Table) -> list[Finding]:
     """Check that target, channels and controls vary, and differ from each other."""
     roles, numbers = table.roles, table.numbers
     findings = _check_constant(table)

@@ -1,4 +1,4 @@
-"""The two arms of an experiment: a channel's exposure with the change of spend, and without it."""
+"""Place lift tests on a table: each channel's exposure with and without the change of spend."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 NDArray = np.ndarray[Any, Any]
 
 
-class Arms(NamedTuple):
-    """Exposure (geo, date) with and without the change of spend; elsewhere both are the table's."""
+class ExposurePair(NamedTuple):
+    """A channel's exposure (geo, date) with and without the change of spend.
+
+    Outside the rows of the test both equal the exposure of the table.
+    """
 
     factual: NDArray
     counterfactual: NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class TestArms:
-    """An experiment over the rows of a table.
+class PlacedTest:
+    """A lift test placed on the rows of a table.
 
     Attributes
     ----------
     test
-        The experiment.
-    arms
-        Exposures by channel.
+        The test.
+    exposure
+        Exposure with and without the change, by channel.
     spend_change
-        Money by which spend differs between the arms, over all channels.
+        Money by which the two differ in spend, over all channels.
     changed, measured
-        Rows (geo, date) whose spend is changed, and those whose outcome counts.
+        Boolean (geo, date): rows whose spend changes, and rows whose outcome counts.
     """
 
-    __test__ = False  # no test of the test suite
-
     test: LiftTest
-    arms: dict[str, Arms]
+    exposure: dict[str, ExposurePair]
     spend_change: float
     changed: NDArray
     measured: NDArray
 
 
-def arms_of_channel(
+def exposures_of_channel(
     exposure: NDArray,
     spend: NDArray,
     rows: NDArray,
@@ -55,46 +56,46 @@ def arms_of_channel(
     recorded: bool,
     price: float,
     heads: NDArray,
-) -> Arms:
-    """Exposure with a change of spend and without.
+) -> ExposurePair:
+    """Return exposure with and without a change of spend.
 
-    The change is spread over the rows in proportion to what was spent there. Where that says
-    nothing (no spend, or spend cut in some of the rows altogether) it is spread as the other geos
-    spent on those dates, times what a geo spends otherwise (evenly, and by population, where there
-    is neither), and buys exposure at the channel's price.
+    The change is spread over the rows in proportion to their spend. Where that is not possible (no
+    spend, or spend cut to zero in some of the rows) it follows the spend of the other geos on those
+    dates, times the geo's own spend outside the test. Where these are missing too, dates count
+    equally and geos by population. The change buys exposure at the channel's price.
 
     Parameters
     ----------
     exposure, spend
-        Of the table (geo, date).
+        Exposure and spend of the table (geo, date).
     rows
         Rows (geo, date) under test.
     change
-        Money over all rows; None for as spent against off.
+        Money over all rows; None compares the spend of the table with no spend at all.
     recorded
-        Whether the table holds the change.
+        Whether the spend of the table already includes the change.
     price
         Money per unit of exposure.
     heads
         Population (geo,).
     """
     if change is None:
-        return Arms(exposure, np.where(rows, 0.0, exposure))
+        return ExposurePair(exposure, np.where(rows, 0.0, exposure))
     spent = np.where(rows, spend, 0.0)
     total = float(spent.sum())
     cut_to_nothing = recorded and change < 0 and bool((spent[rows] <= 0).any())
     if total <= 0 or cut_to_nothing:
-        share = _usual(spend, rows, heads)
+        share = _usual_pattern(spend, rows, heads)
         difference = change * share / share.sum() / price
     else:
         difference = np.where(rows, exposure, 0.0) * change / total
     if recorded:
-        return Arms(exposure, exposure - difference)
-    return Arms(exposure + difference, exposure)
+        return ExposurePair(exposure, exposure - difference)
+    return ExposurePair(exposure + difference, exposure)
 
 
-def _usual(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
-    """Pattern (geo, date) of spend in the rows, had there been no test."""
+def _usual_pattern(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
+    """Estimate the pattern (geo, date) of spend in the rows without the test."""
     tested, dates = np.asarray(rows.any(1)), np.asarray(rows.any(0))
     others: NDArray = np.where(tested[:, None], 0.0, spend).sum(0)
     over_dates = others if (others[dates] > 0).any() else np.ones(len(others))
@@ -103,14 +104,14 @@ def _usual(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
     return np.where(rows, by_geo[:, None] * over_dates, 0.0)
 
 
-def arms_of(data: MMMData, tests: Sequence[LiftTest]) -> tuple[TestArms, ...]:
-    """Place experiments on a table's rows.
+def place_tests(data: MMMData, tests: Sequence[LiftTest]) -> tuple[PlacedTest, ...]:
+    """Place lift tests on the rows of a table.
 
     Raises
     ------
     DataError
-        With every reason of every test that does not fit the table: unknown channels or geos, dates
-        outside, no spend to compare with, more spend taken away than there was.
+        Listing every reason why a test does not fit the table: unknown channels or geos, dates
+        outside the table, no spend to compare with, a cut larger than the spend.
     """
     findings: list[Finding] = []
     found = []
@@ -131,30 +132,28 @@ def _finding(test: LiftTest, message: str, remedy: str) -> Finding:
 
 
 def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
-    """Names and dates against the table."""
+    """Check the names and dates of a test against the table."""
     findings = []
-    for what, asked, known in (
+    for kind, names, known in (
         ("channel", test.channels, data.channels),
         ("geo", test.geos, data.geos),
     ):
-        for name in asked:
+        for name in names:
             if name in known:
                 continue
-            hint = nearest(name, known).strip() or f"There are {listing(known, 12)}."
-            if what == "geo" and data.is_national:
-                hint = (
-                    "The table is national: fit a table by geo, or state the test for the nation."
-                )
-            findings.append(_finding(test, f"there is no {what} {name!r}.", hint))
+            hint = nearest(name, known).strip() or f"The table has {listing(known, 12)}."
+            if kind == "geo" and data.is_national:
+                hint = "The table is national: use a table by geo, or leave out geos=."
+            findings.append(_finding(test, f"there is no {kind} {name!r}.", hint))
     dates = data.dates
     inside = (dates >= test.start) & (dates <= test.end)
     if not inside.any():
         findings.append(
             _finding(
                 test,
-                f"no date of the table lies from {test.start:%Y-%m-%d} to {test.end:%Y-%m-%d}; it "
-                f"has {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}.",
-                "Correct the dates; a row counts if its date lies in the test.",
+                f"the table has no date from {test.start:%Y-%m-%d} to {test.end:%Y-%m-%d}; it runs "
+                f"from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}.",
+                "Correct the dates. A row belongs to the test if its date lies within it.",
             )
         )
     following = data.future_dates(1)[0]
@@ -164,58 +163,58 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
                 test,
                 f"the outcome is measured until {test.until:%Y-%m-%d}, after the table's last "
                 f"period ({dates[-1]:%Y-%m-%d}).",
-                "Add these rows to the table, or leave the test for later.",
+                "Add these rows to the table, or leave this test out.",
             )
         )
     if dates[0] > test.start and inside.any():
         findings.append(
             _finding(
                 test,
-                f"it starts {test.start:%Y-%m-%d}, before the table ({dates[0]:%Y-%m-%d}): a part "
-                "of its spend is unknown.",
-                "Take a longer table, or state the part of the test that it holds.",
+                f"it starts on {test.start:%Y-%m-%d}, before the first date of the table "
+                f"({dates[0]:%Y-%m-%d}), so part of its spend is unknown.",
+                "Use a longer table, or describe only the part of the test that the table covers.",
             )
         )
     return findings
 
 
-def _place(data: MMMData, test: LiftTest) -> TestArms:
+def _place(data: MMMData, test: LiftTest) -> PlacedTest:
     dates, ds = data.dates, data.ds
     geos = np.isin(data.geos, test.geos) if test.geos else np.ones(data.n_geos, bool)
     changed = geos[:, None] & np.asarray((dates >= test.start) & (dates <= test.end))
     measured = geos[:, None] & np.asarray((dates >= test.start) & (dates <= test.until))
     heads = ds["population"].values
     changes = test.changes
-    arms, money = {}, 0.0
+    pairs, money = {}, 0.0
     for at, channel in enumerate(test.channels):
         own = ds.sel(channel=channel)
         exposure, spend = own["exposure"].values, np.nan_to_num(own["spend"].values)
         change = None if changes is None else changes[at]
-        arms[channel] = arms_of_channel(
+        pairs[channel] = exposures_of_channel(
             exposure, spend, changed, change, test.recorded, _price(exposure, spend, geos), heads
         )
         money += float(spend[changed].sum()) if change is None else change
-    return TestArms(test, arms, money, changed, measured)
+    return PlacedTest(test, pairs, money, changed, measured)
 
 
 def _price(exposure: NDArray, spend: NDArray, geos: NDArray) -> float:
-    """Money per unit of exposure, in these geos if anything was spent there."""
+    """Return money per unit of exposure: in these geos if they have spend, else in all."""
     for rows in (geos, np.ones_like(geos)):
         if spend[rows].sum() > 0 and exposure[rows].sum() > 0:
             return float(spend[rows].sum() / exposure[rows].sum())
     return np.nan
 
 
-def _possible(data: MMMData, placed: TestArms) -> list[Finding]:
-    """Whether the arms can have been, and differ."""
+def _possible(data: MMMData, placed: PlacedTest) -> list[Finding]:
+    """Check that both exposures are possible, and that they differ."""
     test, findings = placed.test, []
-    for channel, (factual, counterfactual) in placed.arms.items():
+    for channel, (factual, counterfactual) in placed.exposure.items():
         if not (np.isfinite(factual).all() and np.isfinite(counterfactual).all()):
             findings.append(
                 _finding(
                     test,
                     f"{channel} has no spend in the table, so its price is unknown.",
-                    "State the test of a paid channel, or as on against off.",
+                    "Test a channel with spend, or leave out spend_change.",
                 )
             )
         elif min(counterfactual.min(), factual.min()) < -1e-9 * np.abs(factual).max():
@@ -223,35 +222,42 @@ def _possible(data: MMMData, placed: TestArms) -> list[Finding]:
             findings.append(
                 _finding(
                     test,
-                    f"the change of {channel} takes away more than the {spent:.6g} that the table "
-                    "holds for these rows.",
-                    "recorded=False says that the change comes on top of the table's spend."
+                    f"the change of {channel} is larger than its spend in these rows of the table, "
+                    f"{spent:.6g}.",
+                    "If the table does not include the change, set recorded=False."
                     if test.recorded
-                    else "Correct the change of spend, dates and geos.",
+                    else "Correct spend_change, the dates or the geos.",
                 )
             )
-    if not findings and all(np.array_equal(*arms) for arms in placed.arms.values()):
+    if not findings and all(np.array_equal(*pair) for pair in placed.exposure.values()):
         findings.append(
             _finding(
                 test,
                 f"{test.label} has no spend in any row of the test.",
-                "Check dates and geos, or give spend_change.",
+                "Check the dates and geos, or give spend_change.",
             )
         )
     elif not findings and test.measure != "lift" and not placed.spend_change:
-        message = f"there is no spend to measure a {test.measure} by."
-        findings.append(_finding(test, message, 'Give spend_change, or state it as a "lift".'))
+        message = f"its spend does not change, so measure={test.measure!r} is undefined."
+        findings.append(_finding(test, message, 'Give spend_change, or use measure="lift".'))
     return findings
 
 
-def lift_scale(data: MMMData, placed: TestArms) -> tuple[NDArray, float, float]:
-    r"""What a test measures, as a sum over rows: weights (geo, date), value, standard error.
+def as_weighted_sum(data: MMMData, placed: PlacedTest) -> tuple[NDArray, float, float]:
+    r"""Express a measurement as a weighted sum over rows.
 
-    With :math:`\Delta_{gt}` the difference of the target between the arms, a lift is
-    :math:`\sum \Delta`, and a ROAS :math:`\sum r_{gt} \Delta_{gt} / s` with revenue per target
-    :math:`r` and the change of spend :math:`s`. A cost per target is its inverse
-    :math:`\sum \Delta / s`: value and standard error become :math:`1/c` and :math:`e/c^2`, since
-    the inverse is what is nearly Gaussian, and finite where nothing was brought.
+    With :math:`\Delta_{gt}` the target with the change of spend less the target without it, a lift
+    is :math:`\sum \Delta` and a ROAS is :math:`\sum r_{gt} \Delta_{gt} / s`, with revenue per
+    target :math:`r` and change of spend :math:`s`. A cost per target :math:`c` is treated as its
+    inverse :math:`\sum \Delta / s`, whose value and standard error are :math:`1/c` and
+    :math:`e/c^2`: the inverse is nearly Gaussian, and finite where the change had no effect.
+
+    Returns
+    -------
+    weights
+        Array (geo, date).
+    value, standard_error
+        The measurement in the unit of the weighted sum.
     """
     test = placed.test
     weight = placed.measured.astype(float)

@@ -31,9 +31,11 @@ from scipy.optimize import minimize
 from mmm_bayes.budget import outcome
 from mmm_bayes.budget.limits import FeasibleSet, Limit, feasible_set, rows_of
 from mmm_bayes.budget.outcome import Prices, Response
+from mmm_bayes.budget.problem import Problem
 from mmm_bayes.budget.projection import project
 from mmm_bayes.budget.risk import Objective
-from mmm_bayes.budget.solver import FINEST, Problem, maximise, starting_plans
+from mmm_bayes.budget.solver import FINEST, maximise
+from mmm_bayes.budget.starts import starting_plans
 from mmm_bayes.budget.variables import variables_of
 from mmm_bayes.model import media
 from mmm_bayes.model.spec import ModelSpec

@@ -11,7 +11,7 @@ import xarray as xr
 
 from mmm_bayes.budget import outcome
 from mmm_bayes.budget.outcome import Response
-from mmm_bayes.budget.solver import thinned
+from mmm_bayes.budget.problem import thinned
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import MediaStructure
 

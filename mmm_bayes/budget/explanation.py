@@ -11,7 +11,8 @@ from mmm_bayes.budget.evaluation import Evaluator, Summary
 from mmm_bayes.budget.limits import FeasibleSet
 from mmm_bayes.budget.optimality import Optimality
 from mmm_bayes.budget.plan import Binding
-from mmm_bayes.budget.solver import Problem, Solution
+from mmm_bayes.budget.problem import Problem
+from mmm_bayes.budget.solver import Solution
 from mmm_bayes.budget.variables import Variables
 from mmm_bayes.budget.window import PlanWindow
 from mmm_bayes.model.fitted import Fitted

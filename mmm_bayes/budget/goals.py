@@ -19,7 +19,9 @@ import numpy as np
 from mmm_bayes.budget.feasibility import total_range
 from mmm_bayes.budget.limits import FeasibleSet, Row, feasible_set
 from mmm_bayes.budget.optimality import optimality
-from mmm_bayes.budget.solver import Problem, Solution, maximise, starting_plans
+from mmm_bayes.budget.problem import Problem
+from mmm_bayes.budget.solver import Solution, maximise
+from mmm_bayes.budget.starts import starting_plans
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.numbers import compact, in_full
 

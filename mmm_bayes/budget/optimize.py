@@ -16,9 +16,11 @@ from mmm_bayes.budget.goals import Goal, spend_for
 from mmm_bayes.budget.limits import FeasibleSet, Limit, feasible_set, limits_of, rows_of
 from mmm_bayes.budget.optimality import optimality
 from mmm_bayes.budget.plan import BudgetPlan
+from mmm_bayes.budget.problem import Problem
 from mmm_bayes.budget.risk import Kind, Objective
 from mmm_bayes.budget.scenario import Scenario, scenario_of, window_asked_for
-from mmm_bayes.budget.solver import Problem, Solution, maximise, starting_plans
+from mmm_bayes.budget.solver import Solution, maximise
+from mmm_bayes.budget.starts import starting_plans
 from mmm_bayes.budget.variables import variables_of
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.model.fitted import Fitted

@@ -23,23 +23,15 @@ SIAM Journal on Optimization 10.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mmm_bayes.budget import outcome as outcomes
-from mmm_bayes.budget import risk
 from mmm_bayes.budget.limits import FeasibleSet
-from mmm_bayes.budget.outcome import Response
+from mmm_bayes.budget.problem import Problem
 from mmm_bayes.budget.projection import Polytope, project
-from mmm_bayes.budget.risk import Objective
-from mmm_bayes.budget.variables import Variables
-from mmm_bayes.model.media import MediaStructure
 
 NDArray = np.ndarray[Any, Any]
 
@@ -47,112 +39,6 @@ FINEST = 1e-4  # last share of a cell's usual spend by which curves are blunted 
 _ROUGH = ((1e-1, 0.3, 40), (1e-2, 0.1, 60))  # share, width of smoothing, most steps
 _FINE = ((1e-3, 0.03, 150), (FINEST, 0.01, 250))
 _SLSQP_SIZE = 40
-_SCREEN_DRAWS = 64
-_SCREEN_ELEMENTS = 50_000  # above which rough steps use fewer draws
-
-
-class Point(NamedTuple):
-    """Arguments of the compiled objective that say how variables make a plan."""
-
-    index: Any
-    share: Any
-    usual: Any
-
-
-@functools.lru_cache(maxsize=32)
-def value_and_gradient(structure: MediaStructure, objective: Objective) -> Any:
-    """Compile the smoothed objective of variables (n,), and its gradient."""
-
-    def value(z: Any, response: Response, point: Point, blunt: Any, width: Any) -> Any:
-        spend = jnp.concatenate([z, jnp.zeros(1, z.dtype)])[point.index] * point.share
-        found = outcomes.outcome(structure, response, spend + blunt * point.usual)
-        return risk.smooth(objective, found, width)
-
-    return jax.jit(jax.value_and_grad(value))
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """An objective over draws of outcomes, and what moves."""
-
-    structure: MediaStructure
-    response: Response
-    variables: Variables
-    objective: Objective
-    dates: int
-    cache: dict[str, Any] = field(default_factory=dict)
-
-    @functools.cached_property
-    def scale(self) -> NDArray:
-        """Typical size (n,) of each variable: steps are measured in it."""
-        usual = np.asarray(self.response.prices.anchor)
-        spend = np.where(self.variables.index < self.variables.size, usual, 0.0)
-        sums = self.variables.values(spend)
-        today = self.variables.today
-        return np.maximum(0.5 * (sums + today), 1e-6 * max(float(today.sum()), 1e-300))
-
-    @functools.cached_property
-    def screen(self) -> Response:
-        """Draws for rough steps: few of them where all take long."""
-        draws, channels, geos = np.shape(self.response.effect)
-        size = draws * channels * geos * np.shape(self.response.weight)[1]
-        if draws <= 2 * _SCREEN_DRAWS or size < _SCREEN_ELEMENTS:
-            return self.response
-        return thinned(self.response, np.linspace(0, draws - 1, _SCREEN_DRAWS).round().astype(int))
-
-    @functools.cached_property
-    def point(self) -> Point:
-        """How variables make a plan."""
-        moves = self.variables.index < self.variables.size
-        usual = np.where(moves, np.asarray(self.response.prices.anchor), 0.0)
-        with jax.enable_x64(True):
-            return Point(*map(jnp.asarray, (self.variables.index, self.variables.share, usual)))
-
-    def smooth(
-        self, z: NDArray, blunt: float, width: float, screen: bool = False
-    ) -> tuple[float, NDArray]:
-        """Smoothed objective and its gradient in money."""
-        self.cache["evaluations"] = self.cache.get("evaluations", 0) + 1
-        with jax.enable_x64(True):
-            response = self._on_device(screen)
-            value, slope = self._function(z, response, self.point, blunt, width)
-            return float(value), np.asarray(slope)
-
-    @functools.cached_property
-    def _function(self) -> Any:
-        return value_and_gradient(self.structure, self.objective)
-
-    def _on_device(self, screen: bool) -> Response:
-        name = "screen" if screen else "response"
-        if name not in self.cache:
-            self.cache[name] = jax.tree.map(jnp.asarray, self.screen if screen else self.response)
-        return self.cache[name]
-
-    def draws(self, spend: NDArray) -> NDArray:
-        """Outcome (draw,) of a plan."""
-        with jax.enable_x64(True):
-            function = outcomes.compiled(self.structure, outcomes.outcome)
-            return np.asarray(function(self._on_device(False), spend))
-
-    def exact(self, z: NDArray) -> float:
-        """Objective of variables, neither smoothed nor blunted."""
-        return risk.exact(self.objective, self.draws(self.variables.spend(z)))
-
-    @property
-    def evaluations(self) -> int:
-        """Gradients so far."""
-        return int(self.cache.get("evaluations", 0))
-
-
-def thinned(response: Response, draws: NDArray) -> Response:
-    """Keep some draws."""
-    return response._replace(
-        params={name: value[draws] for name, value in response.params.items()},
-        kernels=response.kernels[draws],
-        effect=response.effect[draws],
-        base=response.base[draws],
-        nothing=response.nothing[draws],
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -340,121 +226,3 @@ def _slsqp(problem: Problem, polytope: Polytope, v: NDArray, scale: NDArray) -> 
 
 def _linear(kind: str, row: NDArray, bound: float) -> dict[str, Any]:
     return {"type": kind, "fun": lambda v: row @ v - bound, "jac": lambda v: row}
-
-
-def starting_plans(
-    problem: Problem, feasible: FeasibleSet, total: float, count: int
-) -> dict[str, NDArray]:
-    """Starts, before projection onto the feasible set.
-
-    ``count`` of them are draws of a Halton sequence on the simplex: the same in every call.
-    """
-    from scipy.stats import qmc
-
-    variables = problem.variables
-    today = variables.today
-    channel = variables.owner[0]
-    members, place = np.unique(channel, return_inverse=True)
-    per_channel = np.bincount(place, today, len(members))
-    size = np.bincount(place, minlength=len(members))
-    within = np.where(per_channel[place] > 0, today / np.maximum(per_channel[place], 1e-300), 0.0)
-    within = np.where(per_channel[place] > 0, within, 1.0 / size[place])
-    even_within = 1.0 / size[place]
-    sum_today = max(float(today.sum()), 1e-300)
-    starts = {"today's plan": today * (total / sum_today)}
-    starts["even split"] = total / len(members) * even_within
-    starts["usual levels"] = total * problem.scale / problem.scale.sum()
-    best = separable_totals(problem, feasible, total, members, place, within)
-    starts["separate curves"] = best[place] * within
-    if "date" in variables.by:
-        starts["separate curves, evenly"] = best[place] * even_within
-        for pulse in (2, 3, 4):
-            starts[f"pulses of {pulse}"] = _pulses(variables, best[place] * even_within, pulse)
-    points = qmc.Halton(len(members), scramble=False).random(count + 1)[1:]
-    for number, point in enumerate(points, 1):
-        # Exponentials of uniform points are uniform on the simplex once they sum to one.
-        weights = -np.log(np.clip(point, 1e-12, 1.0))
-        weights = weights / weights.sum()
-        starts[f"spread {number}"] = total * weights[place] * even_within
-    return starts
-
-
-def _pulses(variables: Variables, z: NDArray, every: int) -> NDArray:
-    """Bring each channel's money together in every so manieth period, channels taking turns."""
-    on = (variables.owner[2] + variables.owner[0]) % every == 0
-    place = variables.owner[0]
-    before = np.bincount(place, z)
-    after = np.bincount(place, np.where(on, z, 0.0))
-    factor = np.divide(before, after, out=np.ones_like(before), where=after > 0)
-    return np.where(on | (after[place] == 0), z, 0.0) * factor[place]
-
-
-def separable_totals(
-    problem: Problem,
-    feasible: FeasibleSet,
-    total: float,
-    members: NDArray,
-    place: NDArray,
-    within: NDArray,
-) -> NDArray:
-    """Channel totals (member,) that are best were every curve for itself, by dynamic programming.
-
-    Each channel's total runs over a grid while the others stay as they are; S-shaped curves are no
-    harder than others. Bounds of single variables are kept as bounds of their channel's sum.
-    """
-    low = np.bincount(place, feasible.polytope.lower, len(members))
-    high = np.minimum(np.bincount(place, feasible.polytope.upper, len(members)), total)
-    low = np.minimum(low, high)
-    units = 240
-    levels = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 24)])
-    grid = np.linspace(0.0, total, units + 1)
-    curves = _separate_curves(problem, total * levels, members, place, within)
-    best = np.full(units + 1, -np.inf)
-    best[0] = 0.0
-    choices = []
-    for c in range(len(members)):
-        own = np.interp(grid, total * levels, curves[c])
-        step = grid[1]
-        own = np.where((grid >= low[c] - step) & (grid <= high[c] + step), own, -np.inf)
-        # best_new[b] = max over a of best[b - a] + own[a]
-        table = np.full((units + 1, units + 1), -np.inf)
-        for a in range(units + 1):
-            table[a:, a] = best[: units + 1 - a] + own[a]
-        choices.append(table.argmax(1))
-        best = table.max(1)
-    left, result = units, np.zeros(len(members))
-    if not np.isfinite(best[units]):
-        left = int(np.flatnonzero(np.isfinite(best))[-1]) if np.isfinite(best).any() else 0
-    for c in range(len(members) - 1, -1, -1):
-        result[c] = grid[choices[c][left]]
-        left -= int(choices[c][left])
-    return np.clip(result, low, high)
-
-
-@functools.lru_cache(maxsize=32)
-def _curve_program(structure: MediaStructure) -> Callable[..., Any]:
-    def run(plans: Any, response: Response, point: Point) -> Any:
-        def one(z: Any) -> Any:
-            spend = jnp.concatenate([z, jnp.zeros(1, z.dtype)])[point.index] * point.share
-            return outcomes.outcome(structure, response, spend).mean()
-
-        return jax.lax.map(one, plans)
-
-    return jax.jit(run)
-
-
-def _separate_curves(
-    problem: Problem, levels: NDArray, members: NDArray, place: NDArray, within: NDArray
-) -> NDArray:
-    """Mean outcome (member, level) of each channel's total, the others as today."""
-    today = problem.variables.today
-    plans = np.array(
-        [
-            np.where(place == c, level * within, today)
-            for c in range(len(members))
-            for level in levels
-        ]
-    )
-    with jax.enable_x64(True):
-        found = _curve_program(problem.structure)(plans, problem._on_device(True), problem.point)
-    return np.asarray(found).reshape(len(members), len(levels))

@@ -13,8 +13,8 @@ from mmm_bayes import MMMData, ModelSpec, simulate
 from mmm_bayes.budget import outcome
 from mmm_bayes.budget.limits import FeasibleSet, Limit, feasible_set, rows_of
 from mmm_bayes.budget.outcome import Prices, Response
+from mmm_bayes.budget.problem import Problem
 from mmm_bayes.budget.risk import Objective
-from mmm_bayes.budget.solver import Problem
 from mmm_bayes.budget.variables import Variables, variables_of
 from mmm_bayes.model import media, tree, units
 from mmm_bayes.model.fitted import Fitted

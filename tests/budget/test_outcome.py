@@ -9,8 +9,9 @@ from mmm_bayes import MMMData, ModelSpec
 from mmm_bayes.analysis.contributions import fitted_mean, media_contributions
 from mmm_bayes.budget import CostCurve, outcome
 from mmm_bayes.budget.outcome import Prices
+from mmm_bayes.budget.problem import value_and_gradient
 from mmm_bayes.budget.scenario import scenario_of, window_asked_for
-from mmm_bayes.budget.solver import FINEST, value_and_gradient
+from mmm_bayes.budget.solver import FINEST
 from mmm_bayes.budget.window import projected_controls
 from mmm_bayes.model.fitted import Fitted
 from tests.budget.problems import prior_fit, problem_of, simulated

@@ -13,7 +13,8 @@ from mmm_bayes.budget.limits import rows_of
 from mmm_bayes.budget.optimality import optimality
 from mmm_bayes.budget.projection import Polytope, project
 from mmm_bayes.budget.risk import Objective
-from mmm_bayes.budget.solver import maximise, starting_plans
+from mmm_bayes.budget.solver import maximise
+from mmm_bayes.budget.starts import starting_plans
 from tests.budget.problems import limited, problem_of
 
 

@@ -1,4 +1,4 @@
-"""Plans of spend: the best ones under a fit, and any set side by side.
+"""Plans of spend: the best plan under a fit, and comparisons of given plans.
 
 Functions take a :class:`mmm_bayes.model.fitted.Fitted` first.
 """

@@ -1,4 +1,4 @@
-"""What is wrong with a question to the optimiser, all at once."""
+"""Checks of the arguments of the optimiser; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ NDArray = np.ndarray[Any, Any]
 
 
 def finding(check: str, message: str, remedy: str, column: str) -> Finding:
-    """An error of an argument."""
+    """Return an error about an argument."""
     return Finding(check, "error", message, remedy, column)
 
 
 def choice(name: str, value: Any, known: Sequence[str]) -> list[Finding]:
-    """Whether a value is one of those known."""
+    """Check that a value is one of the known ones."""
     if value in known:
         return []
     message = f"{name} should be one of {', '.join(map(repr, known))}, but is {value!r}."
     return [
-        finding(name, message, nearest(str(value), known).strip() or "Take one of these.", name)
+        finding(name, message, nearest(str(value), known).strip() or "Choose one of these.", name)
     ]
 
 
 def number(
     name: str, value: Any, low: float, high: float = np.inf, *, open_low: bool = False
 ) -> list[Finding]:
-    """Whether a value is a number in a range."""
+    """Check that a value is a number within a range."""
     fine = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     fine = fine and bool(np.isfinite(value)) and low <= value <= high
     if fine and not (open_low and value == low):
@@ -46,7 +46,7 @@ def number(
     ends = f"above {low:g}" if open_low else f"at least {low:g}"
     ends += f" and at most {high:g}" if np.isfinite(high) else ""
     return [
-        finding(name, f"{name} should be a number {ends}, but is {value!r}.", "Change it.", name)
+        finding(name, f"{name} should be a number {ends}, but is {value!r}.", "Correct it.", name)
     ]
 
 
@@ -71,7 +71,7 @@ def check_arguments(
     cost: Any,
     controls: Any,
 ) -> list[Finding]:
-    """Findings on every argument that does not concern limits."""
+    """Check every argument except the limits."""
     found = choice("goal", goal, get_args(Goal))
     found += choice("objective", objective, get_args(Kind))
     found += choice("unit", unit, get_args(Unit))
@@ -85,8 +85,8 @@ def check_arguments(
             found.append(
                 finding(
                     "objective",
-                    "A ratio of mean and deviation has no target outcome or ROAS.",
-                    "Take another objective, such as 'mean_sd', with this goal.",
+                    f"objective='sharpe' is a ratio, which goal={goal!r} cannot use as a target.",
+                    "Choose another objective, such as 'mean_sd'.",
                     "objective",
                 )
             )
@@ -95,7 +95,7 @@ def check_arguments(
             finding(
                 "target_value",
                 "target_value is given, but goal='maximise' has no target.",
-                "Set goal to 'outcome', 'roas' or 'marginal_roas'.",
+                "Leave target_value out, or set goal to 'outcome', 'roas' or 'marginal_roas'.",
                 "target_value",
             )
         )
@@ -107,7 +107,7 @@ def check_arguments(
     for name in by:
         found += choice("by", name, BY)
     if "channel" not in by:
-        found.append(finding("by", "by= lacks 'channel'.", "Add it.", "by"))
+        found.append(finding("by", "by should include 'channel'.", "Add it.", "by"))
     found += _check_window(data, periods, start)
     found += _check_cost(data, cost)
     for name in controls or {}:
@@ -115,7 +115,10 @@ def check_arguments(
     if not bool((data.ds["paid"].values & (data.ds["spend"].values.sum((0, 1)) > 0)).any()):
         found.append(
             finding(
-                "paid", "No channel has spend, so there is none to plan.", "Give spends.", "spend"
+                "paid",
+                "No channel has spend, so there is nothing to plan.",
+                "Name the spend columns with spend= when you load the table.",
+                "spend",
             )
         )
     return found
@@ -130,14 +133,19 @@ def _check_window(data: MMMData, periods: Any, start: Any) -> list[Finding]:
     try:
         first = pd.Timestamp(start)
     except (ValueError, TypeError):
-        return [*found, finding("start", f"{start!r} is no date.", "Write 2024-01-31.", "start")]
+        return [
+            *found,
+            finding(
+                "start", f"start should be a date, but is {start!r}.", "Write 2024-01-31.", "start"
+            ),
+        ]
     if first not in data.dates and first != data.future_dates(1)[0]:
         found.append(
             finding(
                 "start",
-                f"The window should start on a date of the table or at "
-                f"{data.future_dates(1)[0]:%Y-%m-%d}, but {first:%Y-%m-%d} came.",
-                f"The table has {data.dates[0]:%Y-%m-%d} to {data.dates[-1]:%Y-%m-%d}.",
+                f"start should be a date of the table or {data.future_dates(1)[0]:%Y-%m-%d}, the "
+                f"first date after it, but is {first:%Y-%m-%d}.",
+                f"The table runs from {data.dates[0]:%Y-%m-%d} to {data.dates[-1]:%Y-%m-%d}.",
                 "start",
             )
         )
@@ -172,14 +180,15 @@ def read_plan(
     Parameters
     ----------
     plan
-        ``{channel: total}`` (spread like today's), ``{channel: "x1.2"}`` (times today's), an array
-        labelled ``channel``, ``geo`` and ``date``, or a table with a row a date (and geo) and a
-        column a channel, or long with the columns channel, (geo,) date and ``planned`` or
-        ``spend``.
+        ``{channel: total}`` (spread like today's plan), ``{channel: "x1.2"}`` (1.2 times today's),
+        an array labelled ``channel``, ``geo`` and ``date``, a wide table (one row per date and geo,
+        one column per channel), or a long table with the columns channel, (geo,) date and
+        ``planned`` or ``spend``.
     reference
-        Today's plan: channels that are not named stay as in it.
+        Today's plan, which applies to channels that are not named.
     data, dates, paid, name
-        The fit's table, the window, channels with spend, and what the plan is called.
+        The table of the fit, the dates of the window, the channels with spend, and the name of the
+        plan in messages.
     """
     found: list[Finding] = []
     result = np.array(reference, float)
@@ -187,14 +196,15 @@ def read_plan(
     if isinstance(plan, xr.DataArray):
         missing = {"channel", "date"} - set(map(str, plan.dims))
         if missing:
-            message = f"{name} has no dimension {listing(sorted(missing))}."
-            return None, [finding("plan", message, "Label channel, (geo) and date.", "plan")]
+            message = f"{name} lacks the dimension {listing(sorted(missing))}."
+            remedy = "Give dimensions channel, (geo) and date, with their labels."
+            return None, [finding("plan", message, remedy, "plan")]
         own = plan if "geo" in plan.dims else plan.expand_dims(geo=geos[:1])
         plan = own.to_series().rename("spend").reset_index()
     if isinstance(plan, pd.DataFrame):
         return _read_table(plan, result, data, dates, paid, name)
     if not isinstance(plan, Mapping):
-        message = f"{name} is a {type(plan).__name__}."
+        message = f"{name} cannot be a {type(plan).__name__}."
         remedy = "Give {channel: total}, {channel: 'x1.2'}, a table or an xarray.DataArray."
         return None, [finding("plan", message, remedy, "plan")]
     heads = data.ds["population"].values
@@ -206,7 +216,7 @@ def read_plan(
         c = channels.index(channel)
         if not paid[c]:
             message = f"{name} gives money to {channel!r}, which has no spend in the table."
-            found.append(finding("unpaid_channel", message, "Leave it out.", "plan"))
+            found.append(finding("unpaid_channel", message, "Leave this channel out.", "plan"))
             continue
         today = result[c].sum()
         times = isinstance(value, str) and value.strip().startswith("x")
@@ -215,8 +225,8 @@ def read_plan(
         except (TypeError, ValueError):
             amount = np.nan
         if not (np.isfinite(amount) and amount >= 0):
-            message = f"{name} gives {value!r} to {channel!r}."
-            remedy = "Give money of 0 or more, or 'x1.2' for 1.2 times today's."
+            message = f"{name} gives {value!r} to {channel!r}, which is not an amount."
+            remedy = "Give an amount of 0 or more, or 'x1.2' for 1.2 times today's."
             found.append(finding("plan", message, remedy, "plan"))
             continue
         spread = (
@@ -242,7 +252,7 @@ def _read_table(
         frame = frame.rename_axis("date").reset_index()
     date = next((c for c in ("date", data.roles.date) if c in frame.columns), None)
     if date is None:
-        return None, [finding("plan", f"{name} has no column of dates.", "Call it 'date'.", "plan")]
+        return None, [finding("plan", f"{name} has no date column.", "Name it 'date'.", "plan")]
     geo = next((c for c in ("geo", data.roles.geo) if c is not None and c in frame.columns), None)
     if "channel" not in frame.columns:
         keys = [date] if geo is None else [date, geo]
@@ -251,7 +261,7 @@ def _read_table(
     amount = next((c for c in ("planned", "spend") if c in frame.columns), None)
     if amount is None:
         message = f"{name} has no column 'planned' or 'spend'."
-        return None, [finding("plan", message, "Name the column of money so.", "plan")]
+        return None, [finding("plan", message, "Name the column of amounts 'spend'.", "plan")]
     found: list[Finding] = []
     where = pd.DataFrame(
         {
@@ -261,18 +271,18 @@ def _read_table(
         }
     )
     if geo is None and len(geos) > 1:
-        found.append(finding("plan", f"{name} has no column of geos.", "Call it 'geo'.", "plan"))
+        found.append(finding("plan", f"{name} has no geo column.", "Name it 'geo'.", "plan"))
     days = [f"{day:%Y-%m-%d}" for day in dates]
     for key, column, known in (("c", "channel", channels), ("g", geo, geos), ("t", date, days)):
         wrong = np.flatnonzero(where[key].to_numpy() < 0)
         if wrong.size and column is not None:
             shown = listing(sorted({str(frame[column].iloc[row]) for row in wrong}))
             have = listing(known, 4)
-            message = f"{name} has the {column} {shown}, which is not in the window."
-            found.append(finding("plan", message, f"Have {have}.", "plan"))
+            message = f"{name} names the {column} {shown}, which the window does not have."
+            found.append(finding("plan", message, f"The window has {have}.", "plan"))
     values = frame[amount].to_numpy(float)
     if not (np.isfinite(values).all() and (values >= 0).all()):
-        message = f"{name} has spends that are negative or missing."
+        message = f"{name} has negative or missing amounts."
         found.append(finding("plan", message, "Give numbers of 0 or more.", "plan"))
     if found:
         return None, found

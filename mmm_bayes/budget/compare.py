@@ -1,4 +1,4 @@
-"""Plans set by hand, side by side."""
+"""Compare given plans with today's plan."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ TODAY = "today"
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class PlanComparison:
-    """Plans beside today's.
+    """Plans compared with today's.
 
     Attributes
     ----------
     table
-        A row a plan, today's first: ``spend``; ``outcome``, ``difference`` (to today's plan, paired
-        over draws) and ``roas``, medians with ``_lower`` and ``_upper``; ``probability_better``
-        (than today's) and ``probability_best`` (of all).
+        One row per plan, today's first: ``spend``; medians of ``outcome``, ``difference`` (from
+        today's plan, within each draw) and ``roas``, each with ``_lower`` and ``_upper``;
+        ``probability_better`` (than today's plan) and ``probability_best`` (of all plans).
     outcomes
-        Draws (sample, plan).
+        Draws of each plan's outcome (sample, plan).
     channel_outcomes
-        Medians (plan, channel).
+        Median outcome of each channel (plan, channel).
     plans
         Spend (plan, channel, geo, date).
     """
@@ -50,7 +50,7 @@ class PlanComparison:
     plans: xr.DataArray
 
     def to_frame(self) -> pd.DataFrame:
-        """The table."""
+        """Return a copy of the table."""
         return self.table.copy()
 
     def __str__(self) -> str:
@@ -90,23 +90,24 @@ def compare_plans(
     max_draws: int = 1000,
     ci_prob: float = 0.9,
 ) -> PlanComparison:
-    """Set plans made by hand beside today's, over the same draws.
+    """Compare given plans with today's plan, over the same draws.
 
     Parameters
     ----------
     fitted
         A fit.
     plans
-        By name: ``{channel: money over the window}``, spread over geos and dates like today's plan
-        (``"x1.2"`` for 1.2 times today's; channels that are not named stay); a table with a row a
-        date (and geo) and a column a channel, or long with ``channel``, ``date`` and ``planned`` or
-        ``spend``; an ``xarray.DataArray`` (channel, geo, date); or a :class:`BudgetPlan`.
+        Plans by name, each in one of these forms: ``{channel: money over the window}``, spread over
+        geos and dates like today's plan (``"x1.2"`` for 1.2 times today's; channels that are not
+        named keep today's plan); a wide table with one row per date (and geo) and one column per
+        channel; a long table with ``channel``, ``date`` and ``planned`` or ``spend``; an
+        ``xarray.DataArray`` (channel, geo, date); or a :class:`BudgetPlan`.
     periods, start, reference, cost, controls, unit, after
-        As in :func:`mmm_bayes.budget.optimize.optimize_budget`; ``periods`` is by default that of
-        the first plan with dates.
+        As in :func:`mmm_bayes.budget.optimize.optimize_budget`; ``periods`` defaults to
+        the length of the first plan with dates.
     max_draws, ci_prob
-        Draws to compare over, and mass of the intervals. An optimised plan keeps its advantage on
-        the draws it was chosen on: those it was judged on are used here too.
+        Number of draws to compare over, and mass of the intervals. An optimised plan looks too good
+        on the draws that chose it, so the comparison uses the held-out draws.
 
     Returns
     -------
@@ -115,7 +116,7 @@ def compare_plans(
     Raises
     ------
     DataError
-        With every problem of every plan at once.
+        Listing every problem of every plan.
     """
     findings = check_arguments(
         fitted.data, total=None, goal="maximise", target_value=None, spend="exact",
@@ -125,11 +126,11 @@ def compare_plans(
     )  # fmt: skip
     if not plans:
         findings.append(
-            Finding("plans", "error", "No plan was given.", "Give one or more by name.")
+            Finding("plans", "error", "No plan was given.", "Give plans as {name: plan}.")
         )
     if TODAY in plans:
-        message = f"A plan is called {TODAY!r}, which is the name of today's own."
-        findings.append(Finding("plans", "error", message, "Call it otherwise."))
+        message = f"The name {TODAY!r} is reserved for today's plan."
+        findings.append(Finding("plans", "error", message, "Give your plan another name."))
     if findings:
         raise DataError(findings, "the plans")
     given = {
@@ -179,6 +180,6 @@ def _table(draws: NDArray, spend: NDArray, names: list[str], ci_prob: float) -> 
         columns |= {name: middle, f"{name}_lower": lower, f"{name}_upper": upper}
     columns["probability_better"] = (difference > 0).mean(0) + 0.5 * (difference == 0).mean(0)
     best = draws == draws.max(1, keepdims=True)
-    # Plans that are the same share their draws.
+    # Identical plans share the draws in which they are best.
     columns["probability_best"] = (best / best.sum(1, keepdims=True)).mean(0)
     return pd.DataFrame(columns, index=pd.Index(names, name="plan"))

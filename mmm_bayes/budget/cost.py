@@ -1,4 +1,4 @@
-"""What exposure costs: a channel's price, and how it rises with spend."""
+"""The price of a channel's exposure, and how it rises with spend."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ class CostCurve:
     .. math:: p(s) = p_0 \left(\frac{s}{s_0}\right)^{e}, \qquad
               \text{exposure}(s) = \frac{s}{p(s)}.
 
-    Exposure grows like :math:`s^{1 - e}`: an elasticity of 0.2 makes twice the spend 15% dearer a
-    unit. Below a millionth of :math:`s_0` the price stays as it is there.
+    Exposure grows like :math:`s^{1 - e}`: with an elasticity of 0.2, twice the spend raises the
+    price per unit by 15%. Below a millionth of :math:`s_0` the price is constant.
 
     Attributes
     ----------
     elasticity
-        ``e``, from 0 (a fixed price) to below 1.
+        ``e``: 0 (a fixed price) or more, and below 1.
     price
-        ``p_0`` in money a media unit; by default the channel's average (by geo) over the last
-        observed year, or in a window of the past the price of each date.
+        ``p_0`` in money per media unit. The default is the channel's average price in each geo over
+        the last observed year; for a window in the past, the price on each date.
     spend
-        ``s_0`` in money a period and geo; by default the mean where the channel spent, in that
-        geo over the last observed year.
+        ``s_0`` in money per period and geo. The default is the geo's mean over the periods with
+        spend in the last observed year.
     """
 
     elasticity: float = 0.0

@@ -1,4 +1,4 @@
-"""What plans bring over the draws that no plan was chosen on."""
+"""Outcomes of plans over held-out draws: those on which no plan was chosen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ELEMENTS = 8_000_000  # of an intermediate array: 64 MB
 
 
 class Summary(NamedTuple):
-    """Of draws: median, mean, and the ends of the central interval."""
+    """Median, mean, and central interval of draws."""
 
     median: float
     mean: float
@@ -30,7 +30,10 @@ class Summary(NamedTuple):
 
 
 class DrawSplit(NamedTuple):
-    """Positions of draws to optimise on and to judge on, and whether they are different ones."""
+    """Positions of the draws to optimise on and of the held-out draws.
+
+    ``is_split`` is False if there are too few draws to hold any out, and both are the same.
+    """
 
     chosen: NDArray
     held_out: NDArray
@@ -45,10 +48,10 @@ def summary(draws: NDArray, ci_prob: float) -> Summary:
 
 
 def split_draws(chains: int, draws: int, optimised: int, judged: int) -> DrawSplit:
-    """Half of the chains to choose a plan on, the others to judge it on.
+    """Split draws by chain: half of the chains choose a plan, the other half evaluate it.
 
-    A plan looks better on the draws that it was chosen on than it is (the optimiser's curse). With
-    one chain its second half is held out. Fewer than 20 draws are not divided.
+    A plan looks better than it is on the draws that chose it (the optimiser's curse). With a single
+    chain, the second half of it is held out. Fewer than 20 draws are not split.
     """
     place = np.arange(chains * draws).reshape(chains, draws)
     if chains * draws < 20:
@@ -68,31 +71,31 @@ def _even(values: NDArray, most: int) -> NDArray:
 
 
 def all_draws(fitted: Fitted) -> tuple[dict[str, NDArray], int, int]:
-    """Parameters as the model sees them, and the numbers of chains and draws."""
+    """Return the scaled parameters, and the numbers of chains and draws."""
     params, chains, draws = fitted.scaled()
     return params, len(chains), len(draws)
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """A response over draws, evaluated a batch of draws at a time."""
+    """Evaluates plans over the draws of a response, one batch of draws at a time."""
 
     structure: MediaStructure
     response: Response
 
     def outcomes(self, spend: NDArray) -> NDArray:
-        """Outcome (draw,) of a plan (channel, geo, date)."""
+        """Return the outcome (draw,) of a plan (channel, geo, date)."""
         return self._over(outcome.outcome, spend)
 
     def channel_outcomes(self, spend: NDArray) -> NDArray:
-        """Outcome (draw, channel) of every channel."""
+        """Return the outcome (draw, channel) of every channel."""
         return self._over(outcome.channel_outcomes, spend)
 
     def marginal(self, spend: NDArray, reference: NDArray) -> NDArray:
-        """Outcome of the next unit of money (draw, channel), spread like the plan's own money.
+        """Return the outcome (draw, channel) of the next unit of money of each channel.
 
-        A channel without money in the plan would spread it like ``reference``, or evenly; NaN for
-        one that has no money in either.
+        It is spread over geos and dates like the channel's money in the plan, or in ``reference``
+        if the plan gives it none; NaN if it has none in either.
         """
         own = spend.sum((1, 2), keepdims=True)
         today = reference.sum((1, 2), keepdims=True)
@@ -110,7 +113,7 @@ class Evaluator:
         parts = []
         with jax.enable_x64(True):
             for start in range(0, draws, size):
-                # The last batch is filled up, so that one program serves all.
+                # The last batch is padded with repeats, so that one compiled program serves all.
                 index = np.arange(start, start + size)
                 own = thinned(self.response, np.minimum(index, draws - 1))
                 parts.append(np.asarray(program(own, *plans))[: draws - start])
@@ -120,6 +123,6 @@ class Evaluator:
 def labelled(
     spend: NDArray, channels: list[str], geos: list[str], dates: Any, name: str
 ) -> xr.DataArray:
-    """Name the axes of a plan."""
+    """Label the axes of a plan."""
     coords = {"channel": channels, "geo": geos, "date": dates}
     return xr.DataArray(spend, coords, ("channel", "geo", "date"), name)

@@ -1,4 +1,4 @@
-"""Whether any plan meets all limits, and if none does, which of them stand against each other."""
+"""Whether any plan meets all limits and, if none does, which limits conflict."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 
-_TOLERANCE = 1e-9  # of the total: below what a solver of linear programs tells apart
+_TOLERANCE = 1e-9  # of the total; linear-program solvers do not resolve less
 
 
 def infeasible(
     rows: Sequence[Row], size: int, total: float | None, exact: bool = True
 ) -> list[Finding]:
-    """Every reason why no plan meets the limits at this total; empty if one does."""
+    """Return every reason why no plan meets the limits at this total; empty if one does."""
     found = feasible_set(rows, size, total, exact)
     polytope = found.polytope
     scale = max(total or 0.0, float(polytope.lower.sum()), 1e-300)
@@ -41,7 +41,7 @@ def infeasible(
             Finding(
                 "limits_clash",
                 "error",
-                "The limits cannot all be met: the plan that breaks them least still misses "
+                "The limits cannot all be met: even the plan that comes closest misses "
                 f"{'; '.join(broken)}.",
                 "Widen one of these limits, or change the total, by at least that much.",
                 "limits",
@@ -51,7 +51,7 @@ def infeasible(
 
 
 def total_range(rows: Sequence[Row], size: int) -> tuple[float, float]:
-    """Least and largest total that the limits allow; the largest may be infinite."""
+    """Return the smallest and largest total that the limits allow; the latter may be infinite."""
     from scipy.optimize import linprog
 
     polytope = feasible_set(rows, size, None).polytope
@@ -63,7 +63,7 @@ def total_range(rows: Sequence[Row], size: int) -> tuple[float, float]:
 
 
 def _program(polytope: Any) -> dict[str, Any]:
-    """Limits as scipy's linear programs take them."""
+    """Return limits as arguments of `scipy.optimize.linprog`."""
     upper, lower = np.isfinite(polytope.row_upper), np.isfinite(polytope.row_lower)
     a = np.concatenate([polytope.rows[upper], -polytope.rows[lower]])
     b = np.concatenate([polytope.row_upper[upper], -polytope.row_lower[lower]])
@@ -75,7 +75,7 @@ def _program(polytope: Any) -> dict[str, Any]:
 
 
 def _elastic(found: FeasibleSet, scale: float) -> NDArray:
-    """Least excess of every row over its limits (the sum of them minimised), bounds kept."""
+    """Return each row's violation, with the total violation minimised within the bounds."""
     from scipy.optimize import linprog
 
     p = found.polytope
@@ -112,8 +112,8 @@ def _crossed(found: FeasibleSet, scale: float) -> list[Finding]:
             Finding(
                 "limits_clash",
                 "error",
-                f"One limit asks for at least {in_full(p.lower[k])} for {pair[0]}, another "
-                f"allows at most {in_full(p.upper[k])} for {pair[1]}.",
+                f"One limit requires at least {in_full(p.lower[k])} for {pair[0]}, another allows "
+                f"at most {in_full(p.upper[k])} for {pair[1]}.",
                 "Lower the first or raise the second.",
                 "limits",
             )
@@ -124,7 +124,7 @@ def _crossed(found: FeasibleSet, scale: float) -> list[Finding]:
 def _against_bounds(
     row: Row, found: FeasibleSet, total: float | None, scale: float
 ) -> list[Finding]:
-    """A group whose members' bounds leave no room for its limits."""
+    """Report a group whose members' own limits rule out the limits of the group."""
     if row.is_share:
         if total is None:
             return []
@@ -142,9 +142,9 @@ def _against_bounds(
             Finding(
                 "group_too_small",
                 "error",
-                f"{row.name} may take at most {in_full(upper)} together, but the lower limits of "
+                f"{row.name} may get at most {in_full(upper)} together, but the lower limits of "
                 f"its members add up to {in_full(least)}.",
-                f"Raise the limit to {in_full(least)} or more, or lower those of its members.",
+                f"Raise the limit to {in_full(least)} or more, or lower the limits of its members.",
                 "limits",
             )
         )
@@ -153,9 +153,9 @@ def _against_bounds(
             Finding(
                 "group_too_large",
                 "error",
-                f"{row.name} should take at least {in_full(lower)} together, but the upper limits "
+                f"{row.name} should get at least {in_full(lower)} together, but the upper limits "
                 f"of its members add up to {in_full(most)}.",
-                f"Lower the limit to {in_full(most)} or less, or raise those of its members.",
+                f"Lower the limit to {in_full(most)} or less, or raise the limits of its members.",
                 "limits",
             )
         )
@@ -183,8 +183,8 @@ def _against_total(found: FeasibleSet, total: float, exact: bool, scale: float) 
                 "error",
                 f"The upper limits add up to {in_full(most)}, less than the total of "
                 f"{in_full(total)}.",
-                f"Lower the total to {in_full(most)} or less, raise some of the limits, or allow "
-                "to spend less with spend='at_most'.",
+                f"Lower the total to {in_full(most)} or less, raise some of the limits, or "
+                "allow spending less with spend='at_most'.",
                 "total",
             )
         ]

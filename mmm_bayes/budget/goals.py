@@ -1,12 +1,11 @@
-r"""How much to spend: the least for an outcome, the most for a return.
+r"""How much to spend: the least for a target outcome, the most for a target return.
 
-With :math:`V(B)` the best objective at a total of ``B``, the least spend for a target outcome is
-the smallest ``B`` with :math:`V(B) \ge Y`. The least spend at which a ROAS is reached is no useful
-number, since the first unit of money returns most: what is found for a target ROAS ``r`` is the
-largest spend whose best plan still returns it on the whole, :math:`V(B) / B \ge r`, and for a
-target marginal ROAS the largest spend whose next unit of money still does, :math:`V'(B) \ge r`.
-Totals are searched on a grid, each solved from the plan of the one before, and then by Brent's
-method.
+Let :math:`V(B)` be the best objective at a total of ``B``. The least spend for a target outcome
+``Y`` is the smallest ``B`` with :math:`V(B) \ge Y`. For returns the question is turned round, since
+the first unit of money returns most: for a target ROAS ``r`` the answer is the largest spend whose
+best plan still returns it overall, :math:`V(B) / B \ge r`, and for a target marginal ROAS it is the
+largest spend whose next unit of money still returns it, :math:`V'(B) \ge r`. Totals are first
+searched on a grid, each solved from its neighbour's plan, and then by Brent's method.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ from mmm_bayes.runtime.numbers import compact, in_full
 NDArray = np.ndarray[Any, Any]
 Goal = Literal["maximise", "outcome", "roas", "marginal_roas"]
 
-_LARGEST = 10.0  # times today's total, where no limit says how much may be spent
-_LEVELS = 10
+_LARGEST = 10.0  # times today's total, if no limit says how much may be spent
+_NUM_TOTALS = 10  # of the first grid
 _TOLERANCE = 1e-6  # of the total
 
 
-class Levels:
-    """Best plans by total, each solved once and near ones from their neighbours."""
+class PlansByTotal:
+    """Best plans by total; each is solved once, starting from the nearest total solved before."""
 
     def __init__(self, problem: Problem, rows: list[Row], starts: int) -> None:
         self.problem, self.rows, self.starts = problem, rows, starts
         self.found: dict[float, tuple[Solution, FeasibleSet]] = {}
 
     def at(self, total: float, *, afresh: bool = False) -> Solution:
-        """Best plan of a total; ``afresh`` from all starts."""
+        """Return the best plan of a total; ``afresh`` solves it from all starting plans."""
         if total in self.found and not afresh:
             return self.found[total][0]
         problem = self.problem
@@ -59,7 +58,7 @@ class Levels:
         return solution
 
     def price(self, total: float) -> float:
-        """Value of one more unit of money in total."""
+        """Return how much one more unit of money in the total adds to the objective."""
         solution = self.at(total)
         feasible = self.found[total][1]
         found = optimality(feasible, solution.z, solution.gradient, self.problem.scale)
@@ -69,76 +68,76 @@ class Levels:
 def spend_for(
     problem: Problem, rows: list[Row], goal: Goal, target: float, most: float | None, starts: int
 ) -> tuple[float, Solution, FeasibleSet, tuple[str, ...]]:
-    """Total, plan, limits and notes for a goal.
+    """Find the total and its plan for a goal; also return the limits used, and notes.
 
     Parameters
     ----------
     problem, rows
         Objective and limits.
     goal, target
-        What is to be reached.
+        What should be reached.
     most
-        Largest total to consider; by default what the limits allow, at most ten times today's.
+        Largest total to consider; by default the limits decide, up to ten times today's total.
     starts
-        Draws from the simplex among the starts.
+        Number of starting plans drawn from the simplex.
 
     Raises
     ------
     DataError
-        If no total within the limits reaches the target, with the best that can be.
+        If no total within the limits reaches the target; the message names the best one.
     """
     least, allowed = total_range(rows, problem.variables.size)
     today = max(float(problem.variables.today.sum()), 1e-300)
     capped = most is None and allowed > _LARGEST * today
     largest = min(allowed, _LARGEST * today if most is None else most)
     least = max(least, 1e-4 * min(today, largest))
-    grid = np.geomspace(least, largest, _LEVELS) if largest > least else np.array([largest])
-    levels = Levels(problem, rows, starts)
+    grid = np.geomspace(least, largest, _NUM_TOTALS) if largest > least else np.array([largest])
+    plans = PlansByTotal(problem, rows, starts)
     for place, total in enumerate(grid):
-        levels.at(float(total), afresh=place in (0, len(grid) // 2, len(grid) - 1))
-    excess = _excess(levels, goal, target)
+        plans.at(float(total), afresh=place in (0, len(grid) // 2, len(grid) - 1))
+    excess = _excess(plans, goal, target)
     met = [excess(float(total)) >= 0 for total in grid]
     notes: list[str] = []
     if not any(met):
-        raise DataError([_out_of_reach(levels, grid, goal, target)], "the budget problem")
+        raise DataError([_out_of_reach(plans, grid, goal, target)], "the budget problem")
     if goal == "outcome":
         k = met.index(True)
         low = float(grid[k - 1]) if k else None
         high: float | None = float(grid[k])
         if low is None:
             notes.append(
-                f"The least spend that the limits allow, {in_full(grid[k])}, reaches the target."
+                f"The target is reached at {in_full(grid[k])}, the least that the limits allow."
             )
     else:
         k = len(met) - 1 - met[::-1].index(True)
         low, high = float(grid[k]), (float(grid[k + 1]) if k + 1 < len(grid) else None)
         if high is None:
             why = (
-                "ten times today's total, where the search ends"
+                "ten times today's total, where the search stops"
                 if capped
-                else "all that is allowed"
+                else "the most that is allowed"
             )
-            notes.append(f"The target is met by {in_full(low)}, {why}.")
+            notes.append(f"The target is still met at {in_full(low)}, {why}.")
     total = _root(excess, low, high, goal == "outcome")
-    levels.at(total, afresh=True)
-    # A better plan of the same total may meet the target with less, or let more be spent.
+    plans.at(total, afresh=True)
+    # If that found a better plan, the target is met with less money, or more may be spent.
     if low is not None and high is not None:
         ends = (low, total) if goal == "outcome" else (total, high)
         total = _root(excess, *ends, goal == "outcome")
-    solution, feasible = levels.found[total]
+    solution, feasible = plans.found[total]
     return total, solution, feasible, tuple(notes)
 
 
-def _excess(levels: Levels, goal: Goal, target: float) -> Callable[[float], float]:
-    """How far a total is above the target: zero or more where it is met."""
+def _excess(plans: PlansByTotal, goal: Goal, target: float) -> Callable[[float], float]:
+    """Return a function of the total: the margin above the target, 0 or more where it is met."""
 
     def excess(total: float) -> float:
         if goal == "outcome":
-            return levels.at(total).value - target
+            return plans.at(total).value - target
         if goal == "roas":
-            return levels.at(total).value / total - target
-        levels.at(total)
-        return levels.price(total) - target
+            return plans.at(total).value / total - target
+        plans.at(total)
+        return plans.price(total) - target
 
     return excess
 
@@ -146,7 +145,7 @@ def _excess(levels: Levels, goal: Goal, target: float) -> Callable[[float], floa
 def _root(
     excess: Callable[[float], float], low: float | None, high: float | None, from_above: bool
 ) -> float:
-    """The total where a target is just met, between one that misses and one that meets it."""
+    """Find the total that just meets a target, between one that misses and one that meets it."""
     from scipy.optimize import brentq
 
     if low is None or high is None:
@@ -162,11 +161,11 @@ def _root(
     return root
 
 
-def _out_of_reach(levels: Levels, grid: NDArray, goal: Goal, target: float) -> Finding:
+def _out_of_reach(plans: PlansByTotal, grid: NDArray, goal: Goal, target: float) -> Finding:
     values = {
-        "outcome": lambda total: levels.at(total).value,
-        "roas": lambda total: levels.at(total).value / total,
-        "marginal_roas": levels.price,
+        "outcome": lambda total: plans.at(total).value,
+        "roas": lambda total: plans.at(total).value / total,
+        "marginal_roas": plans.price,
     }[goal]
     reached = [(values(float(total)), float(total)) for total in grid]
     best, at = max(reached)
@@ -174,8 +173,8 @@ def _out_of_reach(levels: Levels, grid: NDArray, goal: Goal, target: float) -> F
     return Finding(
         "target_out_of_reach",
         "error",
-        f"No spend from {in_full(grid[0])} to {in_full(grid[-1])} reaches the {name} of "
-        f"{in_full(target)}; the best is {in_full(best)}, at a spend of {in_full(at)}.",
-        f"Ask for {compact(best, 4)} or less, or widen the limits.",
+        f"No total from {in_full(grid[0])} to {in_full(grid[-1])} reaches {name} "
+        f"{in_full(target)}; the best is {in_full(best)}, at a total of {in_full(at)}.",
+        f"Lower target_value to {compact(best, 4)} or less, or widen the limits.",
         "target_value",
     )

@@ -1,4 +1,4 @@
-"""Limits on parts of a plan, and the feasible set they make."""
+"""Limits on parts of a plan, and the feasible set that they define."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Labels = str | Sequence[str] | None
 
 @dataclass(frozen=True)
 class Limit:
-    """A lower and an upper limit of the money of some cells of a plan, together.
+    """A lower and an upper limit on the money that some cells of a plan get together.
 
     Attributes
     ----------
     channel, geo
-        Labels, one or several; all by default.
+        One label or several; all by default.
     date
-        A date, several, or a slice of them; all by default.
+        One date, several, or a slice of dates; all by default.
     lower, upper
-        In money over the window, as multiples of today's money of the same cells
-        (``unit="today"``), or as shares of the plan's total (``unit="share"``).
+        The limits, in the unit below; None for no limit.
     unit
-        ``"money"``, ``"today"`` or ``"share"``.
+        ``"money"`` over the window, ``"today"`` for multiples of the same cells' money in today's
+        plan, or ``"share"`` for shares of the plan's total.
     each
-        Apply the limit to every channel, geo or date for itself.
+        Axes along which the limit applies separately: ``"channel"``, ``"geo"``, ``"date"``.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Limit:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A limit on a sum of variables, with its name; limits of shares are relative to the total."""
+    """A named limit on a weighted sum of variables; if ``is_share``, relative to the total."""
 
     name: str
     coefficients: NDArray
@@ -64,16 +64,16 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class FeasibleSet:
-    """Bounds and named rows at a total.
+    """Bounds and named rows at a given total.
 
     Attributes
     ----------
     polytope
-        Row 0 is the total where it is limited.
+        Bounds and rows; row 0 is the total, if it is limited.
     names
-        Of its rows.
+        Names of the rows.
     lower_names, upper_names
-        Of the limits behind each variable's bounds.
+        Names of the limits that set each variable's bounds.
     """
 
     polytope: Polytope
@@ -89,7 +89,7 @@ def limits_of(
     | None,
     limits: Sequence[Limit],
 ) -> list[Limit]:
-    """Bring the short forms into one list."""
+    """Combine ``bounds``, ``change`` and ``limits`` into one list of limits."""
     found = [
         Limit(channel=name, lower=own[0], upper=own[1]) for name, own in (bounds or {}).items()
     ]
@@ -111,7 +111,7 @@ def rows_of(
     dates: pd.DatetimeIndex,
     paid: NDArray,
 ) -> tuple[list[Row], list[Finding]]:
-    """Translate limits to rows over the variables; findings name every problem of every limit."""
+    """Translate limits into rows over the variables; also return all problems of all limits."""
     rows: list[Row] = []
     findings: list[Finding] = []
     for limit in limits:
@@ -133,7 +133,7 @@ def rows_of(
 def feasible_set(
     rows: Sequence[Row], size: int, total: float | None, exact: bool = True
 ) -> FeasibleSet:
-    """Bounds and rows at a total, which is met (``exact``) or not passed; or without one."""
+    """Return bounds and rows for a total that is met (``exact``) or not exceeded, or for none."""
     lower, upper = np.zeros(size), np.full(size, np.inf)
     lower_names, upper_names = ["no spend below zero"] * size, [""] * size
     kept: list[tuple[str, NDArray, float, float]] = []
@@ -146,7 +146,7 @@ def feasible_set(
             if total is not None and exact:
                 low, high = low * total, high * total
             else:
-                # A share of a total that is not known: one homogeneous row a side.
+                # A share of an unknown total: one homogeneous row per side.
                 if np.isfinite(low):
                     kept.append((row.name, a - low, 0.0, np.inf))
                 if np.isfinite(high):
@@ -174,7 +174,10 @@ def feasible_set(
 
 
 def _today(variables: Variables, coefficients: NDArray, cells: NDArray) -> float:
-    """Today's money of some cells; of a whole variable to the last bit, so that 1 holds it."""
+    """Return today's money of some cells, bit for bit if they are one whole variable.
+
+    A limit of 1 times today's money then holds that variable exactly where it is.
+    """
     touched = np.flatnonzero(coefficients)
     if len(touched) == 1 and abs(coefficients[touched[0]] - 1.0) < 1e-12:
         return float(variables.today[touched[0]])
@@ -188,7 +191,7 @@ def _as_tuple(labels: Labels, known: Sequence[str]) -> tuple[str, ...]:
 
 
 def _dates(date: Any, dates: pd.DatetimeIndex) -> NDArray:
-    """Whether each date is meant."""
+    """Return which dates of the window a limit selects."""
     if date is None:
         return np.ones(len(dates), bool)
     if isinstance(date, slice):
@@ -264,25 +267,26 @@ def _problems(
             if label not in known:
                 add(
                     f"unknown_{what}",
-                    f"A limit names the {what} {label!r}, which the fit does not have."
+                    f"A limit names the {what} {label!r}, which the table does not have."
                     f"{nearest(str(label), known)}",
-                    f"Have {listing(known, 12)}.",
+                    f"The table has {listing(known, 12)}.",
                 )
             elif what == "channel" and given is not None and not paid[list(channels).index(label)]:
                 add(
                     "unpaid_channel",
                     f"A limit names {label!r}, which has no spend in the table.",
-                    "Leave it out: only paid channels are planned.",
+                    "Leave it out: only channels with spend are planned.",
                 )
     try:
         if not _dates(limit.date, dates).any():
             add(
                 "unknown_date",
-                f"The limit on {limit.date!r} names no date of the window.",
+                f"No date of the window matches the limit's date={limit.date!r}.",
                 f"The window runs from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}.",
             )
     except (ValueError, TypeError, KeyError):
-        add("unknown_date", f"{limit.date!r} is no date.", "Write dates like 2024-01-31.")
+        message = f"The limit's date={limit.date!r} cannot be read as a date."
+        add("unknown_date", message, "Write dates like 2024-01-31.")
     name = (
         limit.channel
         if isinstance(limit.channel, str)
@@ -294,26 +298,26 @@ def _problems(
             add(
                 "negative_limit",
                 f"The {side} limit of {name} is {value:g}; 0 or more is expected.",
-                "Spend cannot be negative; leave a side that has no limit as None.",
+                "Give an amount of 0 or more, or None for no limit on that side.",
             )
     if limit.lower is not None and limit.upper is not None and limit.lower > limit.upper:
         add(
             "crossed_limits",
             f"The lower limit of {name} ({limit.lower:g}) is above its upper limit "
             f"({limit.upper:g}).",
-            "Swap them, or give the same number twice to hold the spend there.",
+            "Swap them; give the same number twice to fix the spend.",
         )
     if limit.unit not in ("money", "today", "share"):
         add(
             "unknown_unit",
-            f"The limit of {name} has the unit {limit.unit!r}.",
-            "Take 'money', 'today' (multiples of today's) or 'share' (of the total).",
+            f"The limit of {name} has the unknown unit {limit.unit!r}.",
+            "Use 'money', 'today' (multiples of today's plan) or 'share' (of the total).",
         )
     for axis in limit.each:
         if axis not in BY:
             add(
                 "unknown_each",
                 f"each= names {axis!r}.{nearest(str(axis), BY)}",
-                f"Take any of {listing(BY)}.",
+                f"Use any of {listing(BY)}.",
             )
     return found

@@ -1,4 +1,4 @@
-r"""How far a plan is from satisfying the conditions of an optimum, and what each limit costs.
+r"""How far a plan is from the conditions of an optimum, and the price of each limit.
 
 At a maximum over :math:`l \le z \le u`, :math:`a \le A z \le b` there are prices :math:`\nu` of the
 rows (positive at an upper limit, negative at a lower one, of either sign at an equality) and of the
@@ -6,10 +6,10 @@ bounds with (Karush, Kuhn and Tucker)
 
 .. math:: \nabla F(z) = A'\nu + \pi^u - \pi^l, \qquad \pi^u, \pi^l \ge 0,
 
-where only limits that bind have a price. Given the plan, the prices that leave the smallest largest
-remainder are a linear program; that remainder, over the plan's mean marginal return, is the
-residual. It is the largest difference between the return of the next unit of money in a free
-variable and what the limits say it should be.
+where only binding limits have a price. Given the plan, a linear program finds the prices with the
+smallest maximum violation of these conditions; that maximum over the plan's mean marginal return is
+the residual. It is the largest difference between the marginal return of a free variable and the
+marginal return that the prices imply.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mmm_bayes.budget.limits import FeasibleSet
 
 NDArray = np.ndarray[Any, Any]
 
-_NEAR = 1e-7  # of a variable's typical size: closer to a bound than that is at it
+_NEAR = 1e-7  # of a variable's typical size; closer to a bound counts as being at it
 
 
 @dataclass(frozen=True, eq=False)
 class Optimality:
-    """Prices of limits in objective per unit of money, and what they leave.
+    """Prices of limits (objective per unit of money), and the residual of the conditions.
 
     Attributes
     ----------
     residual
-        Largest remainder over the mean marginal return.
+        Largest violation of the conditions, over the mean marginal return.
     row_prices
-        Of the rows (m,): what the objective gains by one more unit of money in an upper limit.
+        Prices of the rows (m,): how much the objective gains if an upper limit is raised by one.
     lower_prices, upper_prices
-        Of the bounds (n,), zero or more, zero where they do not bind.
+        Prices of the bounds (n,): 0 or more, and 0 where they do not bind.
     free
         Variables strictly inside their bounds (n,).
     """
@@ -50,14 +50,14 @@ class Optimality:
 
 
 def optimality(feasible: FeasibleSet, z: NDArray, gradient: NDArray, scale: NDArray) -> Optimality:
-    """Prices and residual at a plan.
+    """Compute prices and residual at a plan.
 
     Parameters
     ----------
     feasible
         Limits.
     z, gradient, scale
-        Plan, derivative of the objective in money, and typical sizes, each (n,).
+        Plan, derivative of the objective in money, and typical size of each variable; all (n,).
     """
     p = feasible.polytope
     near = _NEAR * scale
@@ -95,9 +95,10 @@ def _prices(
     low: NDArray,
     high: NDArray,
 ) -> tuple[NDArray, float]:
-    """Prices of the rows with the smallest largest remainder, and that remainder.
+    """Find row prices with the smallest maximum violation, and that violation.
 
-    A variable that can rise must not have a return above its price, one that can fall none below.
+    The return of a variable that can rise must not exceed its price; the return of one that can
+    fall must not be below it.
     """
     from scipy.optimize import linprog
 
@@ -120,7 +121,7 @@ def _prices(
     if result.status:
         return np.zeros(m), np.inf
     prices = np.asarray(result.x[:m])
-    # The solver's own tolerance would round a small remainder to zero.
+    # Recomputed, since the solver's own tolerance would round a small violation to zero.
     rest = gradient - prices @ rows
     over = float(np.abs(rest[can_rise & can_fall]).max(initial=0.0))
     over = max(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mmm_bayes.budget import explanation as words
 from mmm_bayes.budget.checks import check_arguments, finding
 from mmm_bayes.budget.cost import CostCurve
 from mmm_bayes.budget.evaluation import labelled, summary
+from mmm_bayes.budget.explanation import binding_limits, cautions, explain, table_of
 from mmm_bayes.budget.feasibility import infeasible
 from mmm_bayes.budget.goals import Goal, spend_for
 from mmm_bayes.budget.limits import FeasibleSet, Limit, feasible_set, limits_of, rows_of
@@ -55,58 +55,59 @@ def optimize_budget(
     max_draws: int = 300,
     ci_prob: float = 0.9,
 ) -> BudgetPlan:
-    """Find the plan of spend that is best under the posterior, and say why.
+    """Find the best plan of spend under the posterior, and explain it.
 
-    The outcome of a plan is what the money spent in the window brings in it and in the ``max_lag -
-    1`` periods after it, exposure from before carried in
-    (:mod:`mmm_bayes.budget.outcome`). Half of the chains choose the plan, the others judge it.
+    The outcome of a plan is the effect of the money spent in the window, within it and in the
+    ``max_lag - 1`` periods after it, given the exposure carried over from before
+    (:mod:`mmm_bayes.budget.outcome`). Half of the chains choose the plan; the others evaluate it.
 
     Parameters
     ----------
     fitted
         A fit.
     total
-        Money over the window; by default today's. With another goal than ``"maximise"`` the most
-        that may be spent.
+        Money over the window; by default that of today's plan. With a goal other than
+        ``"maximise"``, the most that may be spent.
     goal, target_value
-        ``"maximise"`` the objective for the total; the least spend whose objective reaches the
-        ``"outcome"`` ``target_value``; the largest spend whose best plan still has a ``"roas"`` of
-        it (objective over total), or whose next unit of money still returns it
-        (``"marginal_roas"``): see :mod:`mmm_bayes.budget.goals`.
+        ``"maximise"``: the largest objective for the total. ``"outcome"``: the least spend whose
+        objective reaches ``target_value``. ``"roas"``: the largest spend whose best plan still has
+        this objective over total. ``"marginal_roas"``: the largest spend whose next unit of money
+        still returns ``target_value``. See :mod:`mmm_bayes.budget.goals`.
     spend
-        ``"exact"``: the total is spent; ``"at_most"``: less may be.
+        ``"exact"``: the whole total is spent; ``"at_most"``: it may be less.
     objective, level, risk_aversion
-        Of the outcome's draws: ``"mean"``; ``"quantile"``, the ``level`` quantile; ``"cvar"``, the
-        mean of the worst share ``level``; ``"mean_sd"``, mean less ``risk_aversion`` deviations;
-        ``"sharpe"``, mean over deviation.
+        The quantity that is maximised over the draws of the outcome: ``"mean"``; ``"quantile"``,
+        the ``level`` quantile; ``"cvar"``, the mean of the worst share ``level``; ``"mean_sd"``,
+        the mean less ``risk_aversion`` standard deviations; ``"sharpe"``, the mean over the
+        standard deviation.
     by
-        What is moved: ``"channel"``, and ``"date"`` (flighting), ``"geo"`` or both. Within a
-        variable money is spread like today's plan.
+        Dimensions along which money moves: ``"channel"``, and optionally ``"date"`` (flighting),
+        ``"geo"`` or both. Within one variable money is spread as in today's plan.
     periods, start
-        Length of the window (a quarter of a year) and its first date: a date of the training table,
-        or by default the first after it.
+        Length of the window (by default a quarter of a year) and its first date: a date of the
+        training table, or by default the first date after it.
     reference
-        Today's plan: by default what was spent in the window, or in the last ``periods`` observed.
-        Any form that :func:`mmm_bayes.budget.compare.compare_plans` takes.
+        Today's plan: by default the spend observed in the window, or in the last ``periods``
+        observed. Any form that :func:`mmm_bayes.budget.compare.compare_plans` accepts.
     bounds
         ``{channel: (lower, upper)}`` in money over the window; ``None`` leaves a side open.
     change
-        ``(lower, upper)`` as multiples of today's money of each channel, or by channel.
+        ``(lower, upper)`` as multiples of today's money, for each channel or by channel.
     limits
-        Any other: groups, geos, periods, shares of the total (:class:`Limit`).
+        Other limits: on groups, geos, periods, shares of the total (:class:`Limit`).
     cost
-        By channel a price in money a media unit, or a :class:`CostCurve`.
+        A price in money per media unit, or a :class:`CostCurve`, by channel.
     controls
-        Future values by name, (date,) or (geo, date); they matter with a logarithmic link alone.
+        Future values by name, (date,) or (geo, date). They matter only with a logarithmic link.
     unit
         ``"revenue"`` or ``"target"``.
     after
-        What is spent in the periods of carry-out, ``"today"`` (today's plan once more, or what was
-        observed) or ``"zero"``. It decides how saturated they are for what is carried over.
+        Spend in the periods after the window that still feel it: ``"today"`` (today's plan again,
+        or the observed spend) or ``"zero"``. It decides how saturated these periods are.
     starts
-        Starts drawn from the simplex, beside the fixed ones.
+        Number of starting plans drawn from the simplex, in addition to the fixed ones.
     max_draws
-        Draws to optimise over.
+        Largest number of draws to optimise over.
     ci_prob
         Mass of the intervals.
 
@@ -117,8 +118,8 @@ def optimize_budget(
     Raises
     ------
     DataError
-        If arguments are wrong or no plan meets the limits, with every finding at once; if a target
-        is out of reach, with the best that is not.
+        If arguments are wrong or no plan meets the limits, with all findings; if a target is out of
+        reach, with the best value that can be reached.
     """
     by = (by,) if isinstance(by, str) else tuple(by)
     findings = check_arguments(
@@ -138,7 +139,7 @@ def optimize_budget(
     findings += more
     amount = float(variables.today.sum()) if total is None else float(total)
     if not amount > 0:
-        findings.append(finding("total", "Today's plan spends nothing.", "Give a total.", "total"))
+        findings.append(finding("total", "Today's plan has no spend.", "Give total=.", "total"))
     exact = spend == "exact" and goal == "maximise"
     if not findings:
         cap = amount if goal == "maximise" or total is not None else None
@@ -184,23 +185,23 @@ def _result(
     settings: dict[str, Any],
     notes: tuple[str, ...],
 ) -> BudgetPlan:
-    """Judge the plan on held-out draws, and explain it."""
+    """Evaluate the plan on held-out draws, and explain it."""
     window, evaluator, variables = scenario.window, scenario.evaluator, problem.variables
     ci_prob, scale = settings["ci_prob"], problem.scale
     plan = variables.spend(solution.z)
-    table = words.table_of(
+    table = table_of(
         fitted, window, variables, plan, evaluator, feasible, solution.z, scale, ci_prob
     )
     planned, today = evaluator.outcomes(plan), evaluator.outcomes(window.reference)
     gain = summary(planned - today, ci_prob)
     better = float(np.mean(planned > today) + 0.5 * np.mean(planned == today))
     found = optimality(feasible, solution.z, solution.gradient, scale)
-    binding = words.binding_limits(feasible, found, solution.z, scale)
-    explained = words.explain(
+    binding = binding_limits(feasible, found, solution.z, scale)
+    explained = explain(
         problem, window, feasible, solution, found, binding, table, gain, better, settings,
         scenario.is_split,
     )  # fmt: skip
-    warned = words.cautions(fitted, window, variables, plan, table, gain, ci_prob, len(planned))
+    warned = cautions(fitted, window, variables, plan, table, gain, ci_prob, len(planned))
     names = (fitted.data.channels, fitted.data.geos, window.dates)
     priced = feasible.names[:1] == ("total",)
     return BudgetPlan(

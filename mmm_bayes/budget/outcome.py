@@ -1,13 +1,12 @@
-r"""What a plan of spend brings, for every draw: array functions, differentiable in the spend.
+r"""The outcome of a plan of spend for every draw: array functions, differentiable in the spend.
 
-With the exposure :math:`x_{cgt}` bought by a plan in a window of ``T`` periods, the periods before
-it and the ``K = max_lag - 1`` periods after it (in which what was spent within still works), the
-outcome of a plan is
+A plan buys exposure :math:`x_{cgt}` in a window of ``T`` periods, whose effect lasts through the
+``K = max_lag - 1`` periods after it. The outcome of the plan is
 
 .. math:: f_d(\text{plan}) = \sum_{g,\,t \le T + K} v_{gt}
           \bigl(\mu_{dgt}(\text{plan}) - \mu_{dgt}(\text{nothing spent in the window})\bigr),
 
-with :math:`v` the revenue of a unit of target (or one) and :math:`\mu_d` the expected target of
+with :math:`v` the revenue per unit of target (or one) and :math:`\mu_d` the expected target of
 draw ``d``. Exposure before and after the window is the same in both terms. With an identity link
 the outcome is a sum over channels; with a logarithmic one channels multiply each other and the
 baseline.
@@ -29,21 +28,21 @@ from mmm_bayes.transforms import causal_convolution, lag_tensor
 Array = jax.Array
 Leaf = Any
 
-# Price at spends close to zero: that of this share of the anchor, so that slopes stay finite.
+# Below this share of the anchor the price is constant, so that slopes stay finite at zero spend.
 _NEAR_ZERO = 1e-6
 
 
 class Prices(NamedTuple):
-    """What money buys.
+    """Prices of exposure.
 
     Attributes
     ----------
     rate
-        Scaled exposure a unit of money buys at the anchor's spend (channel, geo, time).
+        Scaled exposure per unit of money at the anchor's spend (channel, geo, time).
     elasticity
-        Rise of the price with spend (channel,): see :class:`mmm_bayes.budget.cost.CostCurve`.
+        Elasticity of the price in spend (channel,): see :class:`mmm_bayes.budget.cost.CostCurve`.
     anchor
-        Spend a cell (channel, geo, time) at which ``rate`` holds.
+        Spend of each cell (channel, geo, time) at which ``rate`` holds.
     """
 
     rate: Leaf
@@ -52,28 +51,29 @@ class Prices(NamedTuple):
 
 
 class Response(NamedTuple):
-    """All that does not depend on the plan; draws on the leading axis where there are any.
+    """Everything that does not depend on the plan; arrays with draws have them on the first axis.
 
     Attributes
     ----------
     params
-        Parameters of the saturation, each (draw, channel with it).
+        Parameters of the saturation, each (draw, channels that have it).
     kernels
         Adstock weights (draw, channel, lag).
     effect
-        Coefficients (draw, channel, geo) on the scale of the mean: per head with an identity link,
-        of its logarithm with a logarithmic one.
+        Coefficients (draw, channel, geo): on the mean per head with an identity link, on the
+        logarithm of the mean with a logarithmic link.
     weight
-        What a unit of mean counts (geo, time): heads times revenue, or revenue alone with a
+        Value of one unit of the mean (geo, time): heads times revenue, or revenue alone with a
         logarithmic link.
     base
-        Logarithm of the mean without media (draw, geo, time); of no dates with an identity link.
+        Logarithm of the mean without media (draw, geo, time); without dates for an identity link.
     fixed
-        Scaled exposure (channel, geo, history + time): all of it with nothing spent in the window.
+        Scaled exposure (channel, geo, history + time) if nothing is spent in the window.
     prices
-        From money to scaled exposure.
+        Prices, from money to scaled exposure.
     nothing
-        Outcome (draw, channel) with nothing spent (identity link), or (draw, 1): of all together.
+        Sums of `channel_sums` if nothing is spent: (draw, channel), or (draw, 1) for a logarithmic
+        link.
     """
 
     params: dict[str, Leaf]
@@ -87,25 +87,25 @@ class Response(NamedTuple):
 
 
 def is_log(response: Response) -> bool:
-    """Whether effects are on the logarithm of the mean."""
+    """Return whether effects are on the logarithm of the mean."""
     return response.base.shape[-1] > 0
 
 
 def exposure(prices: Prices, spend: Array) -> Array:
-    r"""Scaled exposure (channel, geo, time) of spend: :math:`r s (s / s_0)^{-e}`."""
+    r"""Return the scaled exposure (channel, geo, time) of spend: :math:`r s (s / s_0)^{-e}`."""
     e = prices.elasticity[:, None, None]
     relative = jnp.maximum(spend / prices.anchor, _NEAR_ZERO)
     return prices.rate * spend * jnp.where(e == 0, 1.0, relative ** (-e))
 
 
 def effects(structure: MediaStructure, response: Response, spend: Array) -> Array:
-    """Effects (draw, channel, geo, time) of a plan (channel, geo, date) with what surrounds it."""
+    """Return effects (draw, channel, geo, time) of a plan together with the exposure around it."""
     own = exposure(response.prices, spend)
     history = structure.max_lag - 1
     padded = response.fixed + jnp.pad(own, ((0, 0), (0, 0), (history, history)))
     if structure.adstock_first:
         lags = lag_tensor(padded, structure.max_lag)[..., history:]
-        # One matrix product a channel: the lag tensor is the same for all draws.
+        # One matrix product per channel: the lag tensor is the same for all draws.
         carried = jnp.einsum("dcl,cglt->dcgt", response.kernels, lags)
         curves = jax.vmap(lambda p, x: media.saturate(structure, p, x))(response.params, carried)
     else:
@@ -115,7 +115,7 @@ def effects(structure: MediaStructure, response: Response, spend: Array) -> Arra
 
 
 def channel_sums(structure: MediaStructure, response: Response, spend: Array) -> Array:
-    """Outcome before subtracting that of nothing: (draw, channel), or (draw, 1) with a log link."""
+    """Sum the value of the mean: (draw, channel), or (draw, 1) with a logarithmic link."""
     found = effects(structure, response, spend)
     if not is_log(response):
         return jnp.einsum("dcgt,gt->dc", found, response.weight)
@@ -124,15 +124,15 @@ def channel_sums(structure: MediaStructure, response: Response, spend: Array) ->
 
 
 def outcome(structure: MediaStructure, response: Response, spend: Array) -> Array:
-    """Outcome (draw,) of a plan (channel, geo, date)."""
+    """Return the outcome (draw,) of a plan (channel, geo, date)."""
     return (channel_sums(structure, response, spend) - response.nothing).sum(1)
 
 
 def channel_outcomes(structure: MediaStructure, response: Response, spend: Array) -> Array:
-    """Outcome (draw, channel) of each channel: what would be lost were it left out of the plan.
+    """Return each channel's outcome (draw, channel): the loss if it were left out of the plan.
 
-    With a logarithmic link the others stay as planned, and the parts sum to more or less than the
-    outcome of the plan.
+    With a logarithmic link the other channels stay as planned, and the parts sum to more or less
+    than the outcome of the plan.
     """
     if not is_log(response):
         return channel_sums(structure, response, spend) - response.nothing
@@ -145,7 +145,7 @@ def channel_outcomes(structure: MediaStructure, response: Response, spend: Array
 def channel_slopes(
     structure: MediaStructure, response: Response, spend: Array, directions: Array
 ) -> Array:
-    """Derivatives (draw, channel) of the outcome along ``directions`` (channel, geo, date)."""
+    """Return derivatives (draw, channel) of the outcome along ``directions`` (as plans)."""
     n = spend.shape[0]
     tangents = jnp.eye(n)[:, :, None, None] * directions
 
@@ -156,7 +156,7 @@ def channel_slopes(
 
 
 def with_nothing(structure: MediaStructure, response: Response) -> Response:
-    """Fill in ``nothing``: the outcome of the window without spend."""
+    """Fill in ``nothing``: the sums without spend in the window."""
     empty = jnp.zeros_like(jnp.asarray(response.prices.rate))
     return response._replace(nothing=channel_sums(structure, response, empty))
 

@@ -24,11 +24,11 @@ class Binding:
     Attributes
     ----------
     name
-        Of the limit.
+        Name of the limit.
     side
         ``"lower"``, ``"upper"`` or ``"equal"``.
     price
-        What the objective would gain, were the limit one unit of money wider (the total: higher).
+        Gain of the objective if the limit were one unit of money wider (the total: higher).
     """
 
     name: str
@@ -39,39 +39,38 @@ class Binding:
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class BudgetPlan:
-    """A plan of spend, what it is expected to bring, and why it is as it is.
+    """A plan of spend, its expected outcome, and an explanation.
 
-    Outcomes are in money (``unit="revenue"``) or units of the target, and are what the media of the
-    window bring in it and in the ``max_lag - 1`` periods after it. Medians and intervals are over
-    draws of the posterior on which the plan was not chosen.
+    Outcomes are in money (``unit="revenue"``) or units of the target. They are the effect of the
+    window's media, within it and in the ``max_lag - 1`` periods after it. Medians and intervals are
+    over held-out draws of the posterior: draws that did not choose the plan.
 
     Attributes
     ----------
     plan, today
         Spend (channel, geo, date).
     table
-        A row a channel: ``today``, ``planned``, ``change`` (share of today's), ``lower``, ``upper``
-        (limits of its money, where there are any), ``binds``; ``outcome_today``,
-        ``outcome_planned``, ``roas``, ``marginal_roas`` each with ``_lower`` and ``_upper``; and
-        ``observed_low``, ``observed_high``, the range of its spend in all observed windows of this
-        length.
+        One row per channel: spend ``today`` and ``planned``, ``change`` (as a share of today's),
+        ``lower`` and ``upper`` (limits of its money, if any), ``binds`` (which of them bind);
+        ``outcome_today``, ``outcome_planned``, ``roas`` and ``marginal_roas``, each with ``_lower``
+        and ``_upper``; and ``observed_low`` and ``observed_high``, the range of its spend over all
+        observed windows of this length.
     outcome, outcome_today, gain
-        Summaries of the planned outcome, today's, and their difference.
+        Summaries of the outcome of the plan, of today's plan, and of their difference.
     probability_better
-        Share of draws in which the plan brings more than today's; draws without a difference
-        count half.
+        Share of draws in which the plan's outcome is larger than today's; ties count half.
     value, value_today
-        Objective on the draws that the plan was chosen on.
+        The objective of both plans, on the draws that chose the plan.
     kkt_residual
-        See :mod:`mmm_bayes.budget.optimality`.
+        Distance from the conditions of an optimum: see :mod:`mmm_bayes.budget.optimality`.
     price_of_total
-        What one more unit of money would add to the objective, by the conditions of an optimum.
+        Increase of the objective per additional unit of money in the total.
     binding
         Limits that bind, with their prices.
     explanation, warnings
-        Sentences.
+        Sentences about the plan, and cautions.
     settings
-        What was asked for.
+        Arguments that the plan was made with.
     """
 
     plan: xr.DataArray
@@ -94,11 +93,11 @@ class BudgetPlan:
 
     @property
     def total(self) -> float:
-        """Money of the plan."""
+        """Total money of the plan."""
         return float(self.plan.sum())
 
     def to_frame(self) -> pd.DataFrame:
-        """Spend in long form: channel, geo, date, ``today`` and ``planned``."""
+        """Return the spend as a long table: channel, geo, date, ``today`` and ``planned``."""
         both = xr.Dataset({"today": self.today, "planned": self.plan})
         frame = both.to_dataframe().reset_index()
         return frame[["channel", "geo", "date", "today", "planned"]]
@@ -106,14 +105,14 @@ class BudgetPlan:
     def response_curves(
         self, multipliers: NDArray | None = None, *, around: str = "plan"
     ) -> xr.DataArray:
-        """Outcome of every channel were its money in the window another, the others as planned.
+        """Return each channel's outcome for other amounts of its money, the others as planned.
 
         Parameters
         ----------
         multipliers
-            Of the channel's larger budget of the two plans; 0 to 1.5 by default.
+            Multiples of the channel's larger budget in the two plans; 0 to 1.5 by default.
         around
-            ``"plan"`` or ``"today"``: whose spread over geos and dates the money has.
+            ``"plan"`` or ``"today"``: the plan whose spread over geos and dates is used.
 
         Returns
         -------
@@ -189,12 +188,12 @@ class BudgetPlan:
 
 
 def _interacts(evaluator: Evaluator) -> bool:
-    """Whether a channel's outcome depends on the others."""
+    """Return whether a channel's outcome depends on the other channels."""
     return bool(np.shape(evaluator.response.base)[-1])
 
 
 def _columns(table: pd.DataFrame) -> pd.DataFrame:
-    """What fits in a line: money in full, outcomes with intervals as text."""
+    """Return the columns to print: money in full, outcomes with their intervals."""
     shown = pd.DataFrame(index=table.index)
     shown["today"] = table["today"].map(in_full)
     shown["planned"] = table["planned"].map(in_full)

@@ -1,4 +1,4 @@
-"""Why a plan is as it is, in sentences, and what to be careful about."""
+"""Explain a plan in sentences, and list cautions about it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mmm_bayes.runtime.numbers import compact, in_full
 
 NDArray = np.ndarray[Any, Any]
 
-_PRIOR_ONLY = 0.85  # posterior over prior width, above which the data said little
+_PRIOR_ONLY = 0.85  # ratio of posterior to prior width above which the data added little
 
 
 def binding_limits(
     feasible: FeasibleSet, found: Optimality, z: NDArray, scale: NDArray
 ) -> tuple[Binding, ...]:
-    """Limits that bind, groups first, each name once with its largest price."""
+    """Return binding limits, groups first; each name once per side, with its largest price."""
     p = feasible.polytope
     result: dict[tuple[str, str], float] = {}
     sums = p.rows @ z
@@ -69,7 +69,7 @@ def explain(
     settings: dict[str, Any],
     is_split: bool,
 ) -> tuple[str, ...]:
-    """Sentences on the window, the optimum, the limits, the gain and the assumptions."""
+    """Write sentences on the window, the optimum, the limits, the gain and the assumptions."""
     lines = [_window_line(window, problem, settings)]
     lines.append(_movement(problem, solution, found, binding))
     lines.append(_returns(problem, feasible, found, solution, settings))
@@ -77,32 +77,32 @@ def explain(
     if groups:
         shown = sorted(groups, key=lambda b: -abs(b.price))
         each = (
-            f"{b.name} ({'held' if b.side == 'equal' else f'{b.side} limit'}, {abs(b.price):.3g})"
+            f"{b.name} ({'fixed' if b.side == 'equal' else f'{b.side} limit'}, {abs(b.price):.3g})"
             for b in shown
         )
         lines.append(
-            "Limits that bind, with what one unit of money more room would add to the objective: "
-            f"{listing(each, 8)}."
+            "Binding limits, with the gain of the objective per unit of money by which they are "
+            f"widened: {listing(each, 8)}."
         )
     zero = table.index[(table["planned"] <= 0) & (table["today"] > 0)]
     if len(zero):
-        lines.append(f"The plan stops {listing(zero)}.")
+        lines.append(f"The plan stops spending on {listing(zero)}.")
     held = (
-        "on draws of the posterior that the plan was not chosen on"
+        "on held-out draws of the posterior"
         if is_split
-        else "on the draws that the plan was chosen on (too few to hold any out), which flatters it"
+        else "on the draws that chose the plan (too few to hold any out), which is optimistic"
     )
     if np.array_equal(table["planned"], table["today"]) and gain.lower == gain.upper == 0.0:
         return (*lines, *_assumptions(problem, window, settings))
     lines.append(
-        f"The plan brings {compact(gain.median, 4)} more than today's ({settings['ci_prob']:.0%} "
-        f"interval {compact(gain.lower, 4)} to {compact(gain.upper, 4)}; mean "
-        f"{compact(gain.mean, 4)}) and is better with probability {probability:.2f}, {held}."
+        f"Gain over today's plan: {compact(gain.median, 4)} ({settings['ci_prob']:.0%} interval "
+        f"{compact(gain.lower, 4)} to {compact(gain.upper, 4)}; mean {compact(gain.mean, 4)}). The "
+        f"plan is better with probability {probability:.2f}, {held}."
     )
     spent = float(table["planned"].sum() - table["today"].sum())
     if abs(spent) > 1e-6 * max(float(table["today"].sum()), 1e-300):
         lines.append(
-            f"It spends {in_full(abs(spent))} {'more' if spent > 0 else 'less'} than today's."
+            f"It spends {in_full(abs(spent))} {'more' if spent > 0 else 'less'} than today's plan."
         )
     lines += _assumptions(problem, window, settings)
     return tuple(lines)
@@ -110,14 +110,20 @@ def explain(
 
 def _window_line(window: PlanWindow, problem: Problem, settings: dict[str, Any]) -> str:
     later = len(window.later)
-    tail = "nothing" if settings["after"] == "zero" else "today's plan again"
+    tail = "no spend" if settings["after"] == "zero" else "today's plan again"
     line = (
         f"{_aim(problem, settings)} over {len(window.dates)} periods from "
         f"{window.dates[0]:%Y-%m-%d} to {window.dates[-1]:%Y-%m-%d}"
     )
     if later:
-        line += f", with what is felt in the {later} periods after it, in which {tail} is spent"
-    return line + f". What is moved: money by {', '.join(problem.variables.by)}."
+        line += f", plus its effect in the {later} periods after it (assuming {tail} there)"
+    return line + f". Money moves between {_variables(problem)}."
+
+
+def _variables(problem: Problem) -> str:
+    names = {"channel": "channels", "geo": "geos", "date": "dates"}
+    words = [names[name] for name in problem.variables.by]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _aim(problem: Problem, settings: dict[str, Any]) -> str:
@@ -125,36 +131,37 @@ def _aim(problem: Problem, settings: dict[str, Any]) -> str:
     unit = "revenue" if settings["unit"] == "revenue" else "target"
     target = settings["target_value"]
     return {
-        "maximise": f"Maximised: {objective} of the {unit} brought",
-        "outcome": f"Least spend with {objective} of the {unit} brought at {in_full(target or 0)}",
-        "roas": f"Largest spend whose best plan returns {target or 0:g} a unit of money on the "
-        f"whole ({objective} of the {unit} brought)",
+        "maximise": f"Objective: {objective} of the incremental {unit}",
+        "outcome": f"Least spend at which {objective} of the incremental {unit} is "
+        f"{in_full(target or 0)}",
+        "roas": f"Largest spend whose best plan returns {target or 0:g} per unit of money "
+        f"({objective} of the incremental {unit})",
         "marginal_roas": f"Largest spend whose next unit of money returns {target or 0:g} "
-        f"({objective} of the {unit} brought)",
+        f"({objective} of the incremental {unit})",
     }[settings["goal"]]
 
 
 def _movement(
     problem: Problem, solution: Solution, found: Optimality, binding: tuple[Binding, ...]
 ) -> str:
-    """Whether the plan differs from today's, and if not, why."""
+    """Say how far the plan differs from today's and, if it does not, why."""
     today, total = problem.variables.today, max(float(solution.z.sum()), 1e-300)
     moved = 0.5 * float(np.abs(solution.z - today).sum())
     reached = [value for value in solution.starts.values() if np.isfinite(value)]
     agree = sum(value >= solution.value - 1e-4 * abs(solution.value) for value in reached)
-    tried = f"{agree} of {len(reached)} starts end within 0.01% of it"
+    tried = f"{agree} of {len(reached)} starting plans led within 0.01% of this objective"
     if moved > 1e-9 * total:
         share = moved / max(total, float(today.sum()))
         return f"The plan moves {share:.1%} of the money; {tried}."
     if not found.free.any():
         return "The plan is today's: the limits leave no room to move money."
     if float(np.abs(solution.gradient).max(initial=0.0)) <= 1e-12:
-        return "The plan is today's: the objective is flat, no channel's money changes it."
+        return "The plan is today's: the objective is flat, so moving money does not change it."
     if found.residual < 1e-3:
-        return f"The plan is today's, which already meets the conditions of an optimum; {tried}."
+        return f"The plan is today's, which already satisfies the optimality conditions; {tried}."
     return (
-        "The plan is today's: no better one was found, although the conditions of an optimum are "
-        f"not met (residual {found.residual:.1e}); try more starts."
+        "The plan is today's: no better plan was found, although the optimality conditions are not "
+        f"satisfied (residual {found.residual:.1e}); increase starts=."
     )
 
 
@@ -167,8 +174,8 @@ def _returns(
 ) -> str:
     free = found.free & (solution.z > 0)
     if not free.any():
-        return f"KKT residual {found.residual:.1e}: every variable is at a limit."
-    # Net of the prices of groups, the same for all free variables at an optimum.
+        return f"KKT residual {found.residual:.1e}: every channel is at a limit."
+    # Net of the prices of groups: the same for all free variables at an optimum.
     slopes = _net(solution.gradient, feasible, found)[free]
     channels = problem.variables.owner[0][free]
     names = settings["channels"]
@@ -176,34 +183,35 @@ def _returns(
     low, high = float(slopes.min()), float(slopes.max())
     span = f"{low:.4g}" if high - low <= 5e-4 * abs(high) else f"{low:.4g} to {high:.4g}"
     priced = found.row_prices[1:] if feasible.names[:1] == ("total",) else found.row_prices
-    net = " (less the price of the groups that it is in)" if np.any(priced != 0) else ""
+    net = " (after the price of its group limits)" if np.any(priced != 0) else ""
     return (
         f"KKT residual {found.residual:.1e} of the mean marginal return. The next unit of money "
-        f"adds {span} to the objective{net} wherever no bound of its own binds ({inside})."
+        f"adds {span} to the objective{net} in channels that are not at a limit ({inside})."
     )
 
 
 def _net(gradient: NDArray, feasible: FeasibleSet, found: Optimality) -> NDArray:
-    """Derivatives less the prices of all rows but the total."""
+    """Return derivatives less the prices of all rows except the total."""
     first = 1 if feasible.names[:1] == ("total",) else 0
     return gradient - found.row_prices[first:] @ feasible.polytope.rows[first:]
 
 
 def _assumptions(problem: Problem, window: PlanWindow, settings: dict[str, Any]) -> list[str]:
     lines = []
-    where = "each channel's average price over the last observed year, by geo"
+    where = "each channel's average price in each geo over the last observed year"
     if not window.is_future:
         where = "the prices observed on the dates of the window"
-    lines.append(f"Exposure is bought at {where}, unless a cost was given.")
+    lines.append(f"Exposure is bought at {where}, except where cost= was given.")
     if np.shape(problem.response.base)[-1]:
         lines.append(
-            "Channels multiply the baseline, which for dates not yet observed takes controls of a "
-            "year before (unless given) and the model's own trend and season; a channel's outcome "
-            "is what would be lost without it, so the channels need not sum to the total."
+            "Channels multiply the baseline. For future dates it uses the controls of one year "
+            "earlier (unless controls= was given) and the model's trend and seasonality. A "
+            "channel's outcome is the loss without that channel, so channels need not sum to the "
+            "total."
         )
     unpaid = [name for name, own in zip(settings["channels"], window.paid, strict=True) if not own]
     if unpaid:
-        lines.append(f"Not planned, since they have no spend: {listing(unpaid)}.")
+        lines.append(f"Channels without spend are not planned: {listing(unpaid)}.")
     return lines
 
 
@@ -217,7 +225,7 @@ def cautions(
     ci_prob: float,
     draws: int,
 ) -> tuple[str, ...]:
-    """Warnings: outside of what was observed, gains that may be none, curves by the prior alone."""
+    """Warn about extrapolation, gains that may be zero, and curves known only from the prior."""
     found = []
     out = [
         f"{name} ({compact(row['planned'], 4)}; observed {compact(row['observed_low'], 4)} to "
@@ -228,23 +236,23 @@ def cautions(
     ]
     if out:
         found.append(
-            "Totals outside the range of all observed windows of this length, where the curve is "
+            "Totals outside the range observed in windows of this length, where the curve is "
             f"extrapolated: {listing(out, 8)}."
         )
     found += _cells_beyond(fitted, window, plan)
     changed = np.any(plan != variables.reference)
     if changed and gain.lower < 0.0 < gain.upper:
         found.append(
-            f"The {ci_prob:.0%} interval of the gain includes zero: the data do not settle that "
-            "the plan beats today's."
+            f"The {ci_prob:.0%} interval of the gain includes zero: the data do not establish that "
+            "the plan is better than today's."
         )
     if weak := prior_only(fitted):
         found.append(
-            f"The shape of the curve comes from the prior almost alone for {listing(weak, 8)}: an "
-            "experiment or more varied spend would teach it."
+            f"The shape of the response curve comes almost entirely from the prior for "
+            f"{listing(weak, 8)}: an experiment or more varied spend would inform it."
         )
     if draws < 100:
-        found.append(f"Only {draws} draws to judge on: intervals are rough.")
+        found.append(f"The plan was evaluated on only {draws} draws: intervals are rough.")
     return tuple(found)
 
 
@@ -264,11 +272,11 @@ def _cells_beyond(fitted: Fitted, window: PlanWindow, plan: NDArray) -> list[str
         lines.append(f"{name}{where} ({int(over[c].sum())} of {over[c].size}{times})")
     if not lines:
         return []
-    return [f"Periods with more spend than any observed one: {listing(lines, 8)}."]
+    return [f"Periods with more spend than any observed period: {listing(lines, 8)}."]
 
 
 def prior_only(fitted: Fitted) -> list[str]:
-    """Channels whose curve parameters have about as wide a posterior as prior."""
+    """Return channels whose curve parameters have a posterior about as wide as the prior."""
     if "prior" not in fitted.tree.children:
         return []
     prior, posterior = (fitted.tree[group].to_dataset() for group in ("prior", "posterior"))
@@ -303,7 +311,7 @@ def table_of(
     scale: NDArray,
     ci_prob: float,
 ) -> pd.DataFrame:
-    """The table of :class:`mmm_bayes.budget.plan.BudgetPlan`."""
+    """Build the table of :class:`mmm_bayes.budget.plan.BudgetPlan`."""
     today = window.reference
     tail = [0.5 * (1 - ci_prob), 0.5, 1 - 0.5 * (1 - ci_prob)]
     own, before = plan.sum((1, 2)), today.sum((1, 2))
@@ -331,13 +339,13 @@ def table_of(
 def _bounds(
     variables: Variables, feasible: FeasibleSet, z: NDArray, scale: NDArray, channels: int
 ) -> dict[str, Any]:
-    """Limits of each channel's money, and at which of them it or its variables are."""
+    """Return the limits of each channel's money, and which of them bind, in words."""
     p, owner = feasible.polytope, variables.owner[0]
     lower = np.bincount(owner, p.lower, channels)
     upper = np.bincount(owner, p.upper, channels)
     for row, low, high in zip(p.rows, p.row_lower, p.row_upper, strict=True):
         for c in range(channels):
-            # A limit of just this channel's total.
+            # A limit on this channel's total alone.
             if np.abs(row - (owner == c)).max(initial=0.0) < 1e-9:
                 lower[c], upper[c] = max(lower[c], low), min(upper[c], high)
     near = 1e-7 * scale
@@ -358,12 +366,12 @@ def _bounds(
                 sides.append(side)
             elif count:
                 sides.append(f"{side} ({count} of {size})")
-        words.append("held" if sides == ["lower", "upper"] else ", ".join(sides))
+        words.append("fixed" if sides == ["lower", "upper"] else ", ".join(sides))
     return {"lower": lower, "upper": upper, "binds": words}
 
 
 def observed_range(fitted: Fitted, periods: int) -> tuple[NDArray, NDArray]:
-    """Least and largest total (channel,) of any observed window of so many periods."""
+    """Return the smallest and largest total (channel,) over observed windows of this length."""
     spend = fitted.data.ds["spend"].values.sum(0)
     sums = np.concatenate([np.zeros((1, spend.shape[1])), np.cumsum(spend, 0)])
     totals = sums[periods:] - sums[:-periods]

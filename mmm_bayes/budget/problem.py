@@ -24,7 +24,7 @@ _SCREEN_ELEMENTS = 50_000  # above which rough steps use fewer draws
 
 
 class Point(NamedTuple):
-    """Arguments of the compiled objective that say how variables make a plan."""
+    """Arguments of the compiled objective: how variables are turned into a plan."""
 
     index: Any
     share: Any
@@ -35,9 +35,9 @@ class Point(NamedTuple):
 def value_and_gradient(structure: MediaStructure, objective: Objective) -> Any:
     """Compile the smoothed objective of variables (n,), and its gradient."""
 
-    def value(z: Any, response: Response, point: Point, blunt: Any, width: Any) -> Any:
+    def value(z: Any, response: Response, point: Point, added: Any, width: Any) -> Any:
         spend = jnp.concatenate([z, jnp.zeros(1, z.dtype)])[point.index] * point.share
-        found = outcomes.outcome(structure, response, spend + blunt * point.usual)
+        found = outcomes.outcome(structure, response, spend + added * point.usual)
         return risk.smooth(objective, found, width)
 
     return jax.jit(jax.value_and_grad(value))
@@ -45,7 +45,7 @@ def value_and_gradient(structure: MediaStructure, objective: Objective) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """An objective over draws of outcomes, and what moves."""
+    """An objective over draws of outcomes, and the variables of the plan."""
 
     structure: MediaStructure
     response: Response
@@ -56,7 +56,7 @@ class Problem:
 
     @functools.cached_property
     def scale(self) -> NDArray:
-        """Typical size (n,) of each variable: steps are measured in it."""
+        """Typical size (n,) of each variable, the unit of the solver's steps."""
         usual = np.asarray(self.response.prices.anchor)
         spend = np.where(self.variables.index < self.variables.size, usual, 0.0)
         sums = self.variables.values(spend)
@@ -65,7 +65,7 @@ class Problem:
 
     @functools.cached_property
     def screen(self) -> Response:
-        """Draws for rough steps: few of them where all take long."""
+        """Draws for rough steps: a subset if evaluating all of them takes long."""
         draws, channels, geos = np.shape(self.response.effect)
         size = draws * channels * geos * np.shape(self.response.weight)[1]
         if draws <= 2 * _SCREEN_DRAWS or size < _SCREEN_ELEMENTS:
@@ -74,20 +74,20 @@ class Problem:
 
     @functools.cached_property
     def point(self) -> Point:
-        """How variables make a plan."""
+        """How variables are turned into a plan."""
         moves = self.variables.index < self.variables.size
         usual = np.where(moves, np.asarray(self.response.prices.anchor), 0.0)
         with jax.enable_x64(True):
             return Point(*map(jnp.asarray, (self.variables.index, self.variables.share, usual)))
 
     def smooth(
-        self, z: NDArray, blunt: float, width: float, screen: bool = False
+        self, z: NDArray, added: float, width: float, screen: bool = False
     ) -> tuple[float, NDArray]:
-        """Smoothed objective and its gradient in money."""
+        """Return the smoothed objective and its gradient in money."""
         self.cache["evaluations"] = self.cache.get("evaluations", 0) + 1
         with jax.enable_x64(True):
             response = self._on_device(screen)
-            value, slope = self._function(z, response, self.point, blunt, width)
+            value, slope = self._function(z, response, self.point, added, width)
             return float(value), np.asarray(slope)
 
     @functools.cached_property
@@ -101,23 +101,23 @@ class Problem:
         return self.cache[name]
 
     def draws(self, spend: NDArray) -> NDArray:
-        """Outcome (draw,) of a plan."""
+        """Return the outcome (draw,) of a plan."""
         with jax.enable_x64(True):
             function = outcomes.compiled(self.structure, outcomes.outcome)
             return np.asarray(function(self._on_device(False), spend))
 
     def exact(self, z: NDArray) -> float:
-        """Objective of variables, neither smoothed nor blunted."""
+        """Return the objective of variables, without smoothing or added spend."""
         return risk.exact(self.objective, self.draws(self.variables.spend(z)))
 
     @property
     def evaluations(self) -> int:
-        """Gradients so far."""
+        """Number of gradients computed so far."""
         return int(self.cache.get("evaluations", 0))
 
 
 def thinned(response: Response, draws: NDArray) -> Response:
-    """Keep some draws."""
+    """Return the response of some of the draws."""
     return response._replace(
         params={name: value[draws] for name, value in response.params.items()},
         kernels=response.kernels[draws],

@@ -1,10 +1,10 @@
-r"""The feasible set, and the nearest plan in it.
+r"""The feasible set, and projection onto it.
 
 Plans are :math:`\{z : l \le z \le u,\; a \le A z \le b\}`. The nearest point to ``y`` is
-:math:`\mathrm{clip}(y + A'\lambda, l, u)`, where :math:`\lambda` maximises the concave dual, one
-multiplier a row. With a single row (the total) the dual's derivative is piecewise linear in one
-variable and solved exactly from its corners; with several rows a semi-smooth Newton method finds
-the multipliers, and L-BFGS-B of SciPy where it does not get on.
+:math:`\mathrm{clip}(y + A'\lambda, l, u)`, where :math:`\lambda` maximises the concave dual, with
+one multiplier per row. With a single row (the total) the dual's derivative is piecewise linear in
+one variable and solved exactly from its breakpoints. With several rows a semi-smooth Newton method
+finds the multipliers, and SciPy's L-BFGS-B takes over where it makes no progress.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _ROUNDS = 60
 
 @dataclass(frozen=True, eq=False)
 class Polytope:
-    """Bounds of every variable and of every row.
+    """Bounds on variables and on weighted sums of them.
 
     Attributes
     ----------
     lower, upper
-        Of the variables (n,); ``upper`` may be infinite.
+        Bounds of the variables (n,); ``upper`` may be infinite.
     rows
         Coefficients (m, n).
     row_lower, row_upper
-        Of ``rows @ z`` (m,), infinite where there is none.
+        Bounds of ``rows @ z`` (m,), infinite where there is none.
     """
 
     lower: NDArray
@@ -41,7 +41,7 @@ class Polytope:
     row_upper: NDArray
 
     def violation(self, z: NDArray) -> float:
-        """Largest amount by which a bound or a row is broken."""
+        """Return the largest amount by which a bound or a row is violated."""
         parts = [self.lower - z, z - self.upper]
         if len(self.rows):
             sums = self.rows @ z
@@ -50,9 +50,9 @@ class Polytope:
 
     @functools.cached_property
     def sided(self) -> Sided:
-        """Rows of length one with a single limit each."""
+        """Rows scaled to unit norm, each with a single limit."""
         size = np.sqrt((self.rows**2).sum(1))
-        some = size > 0  # a row without coefficients says nothing of the variables
+        some = size > 0  # a row without coefficients does not restrict any variable
         size = size[some]
         rows = self.rows[some] / size[:, None]
         low, high = self.row_lower[some] / size, self.row_upper[some] / size
@@ -65,7 +65,7 @@ class Polytope:
         return Sided(np.concatenate([rows[equal], rows[below], rows[above]]), limit, sign, scale)
 
     def scaled(self, scale: NDArray) -> Polytope:
-        """The same set for ``z / scale``."""
+        """Return the same set for ``z / scale``."""
         return Polytope(
             self.lower / scale,
             self.upper / scale,
@@ -76,7 +76,7 @@ class Polytope:
 
 
 def project(polytope: Polytope, y: NDArray, multipliers: NDArray | None = None) -> NDArray:
-    """Nearest feasible point to ``y``; ``multipliers`` of an earlier call are a start, and kept up.
+    """Return the nearest feasible point to ``y``.
 
     Parameters
     ----------
@@ -85,7 +85,8 @@ def project(polytope: Polytope, y: NDArray, multipliers: NDArray | None = None) 
     y
         Point (n,).
     multipliers
-        One a limit of :attr:`Polytope.sided`, changed in place.
+        Starting values from an earlier call, one per limit of :attr:`Polytope.sided`; updated in
+        place.
     """
     m = len(polytope.rows)
     if m == 0:
@@ -106,9 +107,10 @@ def _one_row(p: Polytope, y: NDArray) -> NDArray:
 
 
 def _crossing(y: NDArray, w: NDArray, low: NDArray, high: NDArray, aim: float) -> float:
-    """Where ``w @ clip(y + t w, low, high)`` reaches ``aim``; its last corner if it never does.
+    """Return the ``t`` at which ``w @ clip(y + t w, low, high)`` reaches ``aim``.
 
-    It is piecewise linear and rises in ``t``; at a corner a variable enters or leaves its bounds.
+    The sum is piecewise linear and increasing in ``t``; at a breakpoint a variable enters or leaves
+    its bounds. If ``aim`` is never reached, return the last breakpoint.
     """
     moving = w != 0
     rest = float(w[~moving] @ np.clip(y[~moving], low[~moving], high[~moving]))
@@ -117,25 +119,25 @@ def _crossing(y: NDArray, w: NDArray, low: NDArray, high: NDArray, aim: float) -
     def total(t: float) -> float:
         return float(w @ np.clip(y + t * w, low, high))
 
-    corners = np.concatenate([(low - y) / w, (high - y) / w])
-    corners = np.sort(corners[np.isfinite(corners)])
-    left, right = 0, len(corners)
+    breakpoints = np.concatenate([(low - y) / w, (high - y) / w])
+    breakpoints = np.sort(breakpoints[np.isfinite(breakpoints)])
+    left, right = 0, len(breakpoints)
     while left < right:
         middle = (left + right) // 2
-        if total(corners[middle]) < aim:
+        if total(breakpoints[middle]) < aim:
             left = middle + 1
         else:
             right = middle
-    if not len(corners):
+    if not len(breakpoints):
         start, within = 0.0, 0.0
     elif left == 0:
-        start, within = float(corners[0]), float(corners[0]) - 1.0
-    elif left == len(corners):
-        start, within = float(corners[-1]), float(corners[-1]) + 1.0
+        start, within = float(breakpoints[0]), float(breakpoints[0]) - 1.0
+    elif left == len(breakpoints):
+        start, within = float(breakpoints[-1]), float(breakpoints[-1]) + 1.0
     else:
-        start = float(corners[left - 1])
-        within = 0.5 * (start + float(corners[left]))
-    # Between two corners the slope is that of the variables inside their bounds.
+        start = float(breakpoints[left - 1])
+        within = 0.5 * (start + float(breakpoints[left]))
+    # Between two breakpoints the slope comes from the variables inside their bounds.
     trial = y + within * w
     inside = (trial > low) & (trial < high)
     slope = float(w[inside] @ w[inside])
@@ -143,7 +145,7 @@ def _crossing(y: NDArray, w: NDArray, low: NDArray, high: NDArray, aim: float) -
 
 
 class Sided(NamedTuple):
-    """Rows of one limit each: ``rows @ z`` at least (``sign`` 1), at most (-1) or equal to (0)."""
+    """Rows with one limit: ``rows @ z`` is at least (``sign`` 1), at most (-1) or equal (0)."""
 
     rows: NDArray
     limit: NDArray
@@ -166,17 +168,17 @@ def _many_rows(p: Polytope, y: NDArray, multipliers: NDArray | None) -> NDArray:
 
 
 def _dual(p: Polytope, sided: Sided, y: NDArray, lam: NDArray) -> tuple[float, NDArray, NDArray]:
-    """Dual value, its derivative, and the point."""
+    """Return the dual value, its derivative, and the point."""
     z = np.clip(y + lam @ sided.rows, p.lower, p.upper)
     slope = sided.limit - sided.rows @ z
     return float(0.5 * np.sum((z - y) ** 2) + lam @ slope), slope, z
 
 
 def _newton(p: Polytope, sided: Sided, y: NDArray, lam: NDArray) -> tuple[NDArray, bool]:
-    """Semi-smooth Newton steps on the multipliers that their sign does not hold at zero.
+    """Take semi-smooth Newton steps on the multipliers whose sign constraint is not active.
 
-    Along a step the dual is piecewise quadratic: its best point is found exactly, and the step ends
-    where a multiplier reaches zero.
+    Along a step the dual is piecewise quadratic, so its maximum is found exactly; the step ends
+    early where a multiplier reaches zero. Also return whether the iteration converged.
     """
     tolerance = 1e-12 * sided.scale
     for _ in range(_ROUNDS):
@@ -194,7 +196,7 @@ def _newton(p: Polytope, sided: Sided, y: NDArray, lam: NDArray) -> tuple[NDArra
         length = _crossing(y + lam @ sided.rows, along, p.lower, p.upper, float(step @ sided.limit))
         falling = sided.sign * step < 0
         limits = np.where(falling, -lam / np.where(falling, step, 1.0), np.inf)
-        # A multiplier at zero that Newton's step would take over does not move.
+        # Multipliers at zero must not change sign: hold them, and step along the gradient.
         stuck = falling & (lam == 0)
         if stuck.any():
             step = np.where(stuck, 0.0, np.where(moving, slope, 0.0))
@@ -213,7 +215,7 @@ def _newton(p: Polytope, sided: Sided, y: NDArray, lam: NDArray) -> tuple[NDArra
 
 
 def _quasi_newton(p: Polytope, sided: Sided, y: NDArray, lam: NDArray) -> NDArray:
-    """The same maximum by L-BFGS-B of SciPy, where Newton's method does not get on."""
+    """Maximise the dual by SciPy's L-BFGS-B, for cases where Newton's method makes no progress."""
     from scipy.optimize import minimize
 
     bounds = [(0.0 if sign > 0 else None, 0.0 if sign < 0 else None) for sign in sided.sign]
@@ -227,7 +229,7 @@ def _quasi_newton(p: Polytope, sided: Sided, y: NDArray, lam: NDArray) -> NDArra
 
 
 def _settle(p: Polytope, z: NDArray) -> NDArray:
-    """Take out what rounding left of equality rows, spread over variables inside their bounds."""
+    """Remove rounding errors of the rows by spreading them over variables inside their bounds."""
     for _ in range(3):
         sums = p.rows @ z
         gap = np.clip(sums, p.row_lower, p.row_upper) - sums

@@ -1,13 +1,13 @@
-r"""From outcomes of draws to one number: mean, quantile, CVaR, mean less deviation, Sharpe ratio.
+r"""Objectives over draws of the outcome: mean, quantile, CVaR, mean less deviation, Sharpe ratio.
 
-Quantile and CVaR of draws are not differentiable where draws change places. Both are smoothed by a
-logistic kernel of width ``h``. CVaR is Rockafellar and Uryasev's
+The quantile and CVaR of draws are not differentiable where draws change order, so both are smoothed
+by a logistic kernel of width ``h``. CVaR uses the form of Rockafellar and Uryasev,
 
 .. math:: \max_a\; a - \frac{1}{q D} \sum_d h \log\bigl(1 + e^{(a - f_d) / h}\bigr),
 
-whose auxiliary variable ``a`` is maximised out exactly in every evaluation (the derivative in the
-plan is then that at the best ``a``); the quantile is the root of
-:math:`\frac1D \sum_d \sigma((a - f_d) / h) = q`. As ``h`` goes to zero both become the exact ones.
+where the auxiliary variable ``a`` is maximised exactly in every evaluation (the derivative in the
+plan is then taken at the best ``a``). The quantile is the root of
+:math:`\frac1D \sum_d \sigma((a - f_d) / h) = q`. As ``h`` goes to zero both become exact.
 
 References
 ----------
@@ -30,7 +30,7 @@ Kind = Literal["mean", "quantile", "cvar", "mean_sd", "sharpe"]
 
 @dataclass(frozen=True)
 class Objective:
-    """What is maximised over the draws of a plan's outcome.
+    """The objective over the draws of a plan's outcome.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class Objective:
         ``"mean"``; ``"quantile"``; ``"cvar"``, the mean of the worst outcomes; ``"mean_sd"``, mean
         less ``risk_aversion`` standard deviations; ``"sharpe"``, mean over standard deviation.
     level
-        Of the quantile, or the share of worst outcomes.
+        Probability of the quantile, or share of worst outcomes in ``"cvar"``.
     risk_aversion
-        Of ``"mean_sd"``.
+        Weight of the standard deviation in ``"mean_sd"``.
     """
 
     kind: Kind = "mean"
@@ -64,12 +64,12 @@ class Objective:
 
 
 def exact(objective: Objective, outcomes: NDArray) -> float:
-    """Value of the objective for outcomes (draw,), not smoothed."""
+    """Return the objective of outcomes (draw,), without smoothing."""
     f = np.asarray(outcomes, float)
     if objective.kind == "quantile":
         return float(np.quantile(f, objective.level))
     if objective.kind == "cvar":
-        # Rockafellar and Uryasev's maximum, at a draw: the next draw counts in part.
+        # Rockafellar and Uryasev's maximum is at a draw, and the next draw counts in part.
         worst = np.sort(f)
         share = objective.level * f.size
         whole = min(int(np.floor(share)), f.size - 1)
@@ -82,7 +82,7 @@ def exact(objective: Objective, outcomes: NDArray) -> float:
 
 
 def smooth(objective: Objective, outcomes: Array, width: Array) -> Array:
-    """Value of the objective for outcomes (draw,), smoothed over ``width`` deviations of them."""
+    """Return the objective of outcomes (draw,), smoothed over ``width`` standard deviations."""
     f = outcomes
     if objective.kind == "mean":
         return f.mean()
@@ -100,12 +100,12 @@ def smooth(objective: Objective, outcomes: Array, width: Array) -> Array:
     near = jax.nn.sigmoid((a - still) / h)
     near = near * (1.0 - near)
     weight = near / jnp.maximum(near.sum(), 1e-300)
-    # The implicit derivative of the root: draws count by their kernel at it.
+    # Implicit derivative of the root: each draw is weighted by its kernel there.
     return a + jnp.sum(weight * (f - still))
 
 
 def _smoothed_quantile(f: Array, h: Array, level: float) -> Array:
-    """Root of the mean logistic distribution about the draws, by bisection."""
+    """Find the smoothed quantile by bisection."""
     reach = 40.0 * h
     start = (f.min() - reach, f.max() + reach)
 

@@ -1,4 +1,4 @@
-"""What a question about plans is asked of: a window, prices, and two sets of draws."""
+"""The scenario that plans are evaluated in: a window, its prices, and two sets of draws."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from mmm_bayes.runtime.findings import Finding
 
 NDArray = np.ndarray[Any, Any]
 
-_JUDGED = 1000  # draws: the Monte Carlo error of a 90% interval's end is then a tenth of its width
+_HELD_OUT = 1000  # draws; a 90% interval's end then has a Monte Carlo error of 1/10 of its width
 
 
 @dataclass(frozen=True, eq=False)
 class Scenario:
-    """A window with its prices, and the draws to choose a plan on and to judge it on."""
+    """A window, a response over the choosing draws, and an evaluator over the held-out draws."""
 
     window: PlanWindow
     chosen: Response
@@ -43,7 +43,7 @@ class Scenario:
 def window_asked_for(
     fitted: Fitted, periods: int | None, start: Any, reference: Any
 ) -> tuple[PlanWindow, list[Finding]]:
-    """Window and today's plan, and what is wrong with the latter."""
+    """Return the window with today's plan, and the problems of ``reference``."""
     data = fitted.data
     first = data.n_dates if start is None else _position(fitted, start)
     count = periods_of_quarter(data) if periods is None else int(periods)
@@ -66,10 +66,10 @@ def scenario_of(
     after: After,
     max_draws: int,
 ) -> Scenario:
-    """Compute all that does not depend on a plan."""
+    """Compute everything that does not depend on a plan."""
     prices = prices_of(fitted, window, cost)
     params, chains, draws = all_draws(fitted)
-    split = split_draws(chains, draws, max_draws, _JUDGED)
+    split = split_draws(chains, draws, max_draws, _HELD_OUT)
 
     def respond(draws: NDArray) -> Response:
         own = {name: value[draws] for name, value in params.items()}

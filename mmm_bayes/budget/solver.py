@@ -1,19 +1,19 @@
 r"""Maximise an objective over a polytope, from several starts.
 
 The method is the spectral projected gradient of Birgin, Martínez and Raydan: steps along the
-gradient of a length from the last two gradients (Barzilai and Borwein), projected onto the feasible
-set exactly, with a line search that compares with the worst of the last few values. Gradients are
-exact, by JAX, over the draws. Small problems are polished by SLSQP of SciPy.
+gradient whose length follows from the last two gradients (Barzilai and Borwein), exact projection
+onto the feasible set, and a line search that compares with the worst of the last few values. JAX
+computes exact gradients over the draws. Small problems are polished by SciPy's SLSQP.
 
-Hill and root curves of exponent below one have an infinite slope at no spend, which no method of
-gradients can step from. The solver therefore sees every cell with a share :math:`\epsilon` of its
-usual spend more, and :math:`\epsilon` falls in stages; values that are compared and reported are
-those without it.
+Hill and root curves with an exponent below one have an infinite slope at zero spend, which gradient
+methods cannot leave. The solver therefore adds a share :math:`\epsilon` of its usual spend to every
+cell, and reduces :math:`\epsilon` in stages. Values that are compared and reported are computed
+without this addition.
 
-Curves of exponent above one make a problem with several local optima. Starts are today's plan, an
-even split, proportional splits, pulses, draws from the simplex, and the optimum over channel totals
-of the separate response curves (exact for its grid, by dynamic programming). All are improved
-roughly; the best few go on to the end.
+Curves with an exponent above one create several local optima. The starting plans
+(:mod:`mmm_bayes.budget.starts`) are today's plan, an even split, proportional splits, pulses, draws
+from the simplex, and the optimum over channel totals of the separate response curves. All are
+improved roughly; the best few are solved to the end.
 
 References
 ----------
@@ -35,8 +35,8 @@ from mmm_bayes.budget.projection import Polytope, project
 
 NDArray = np.ndarray[Any, Any]
 
-FINEST = 1e-4  # last share of a cell's usual spend by which curves are blunted at zero
-_ROUGH = ((1e-1, 0.3, 40), (1e-2, 0.1, 60))  # share, width of smoothing, most steps
+FINEST = 1e-4  # share of a cell's usual spend that is added in the last stage
+_ROUGH = ((1e-1, 0.3, 40), (1e-2, 0.1, 60))  # added share, smoothing width, maximum steps
 _FINE = ((1e-3, 0.03, 150), (FINEST, 0.01, 250))
 _SLSQP_SIZE = 40
 
@@ -50,13 +50,14 @@ class Solution:
     z
         Variables.
     value
-        Objective, exact.
+        Exact objective.
     gradient
-        Of the smoothed objective in money, at the finest stage.
+        Gradient of the smoothed objective in money, at the finest stage.
     starts
-        Value reached from every start, by name: in full for the best, roughly for the others.
+        Value reached from every starting plan, by name: after full optimisation for the best
+        few, after rough optimisation for the others.
     evaluations
-        Gradients taken.
+        Number of gradients computed.
     """
 
     z: NDArray
@@ -96,7 +97,7 @@ def maximise(
         if value > best_value:
             best_value, best = value, v
     z = scale * best
-    # A feasible start that beats all is kept: smoothing must not make a plan worse than today's.
+    # Keep a feasible start that is better than all: smoothing must not make plans worse than it.
     for name, start in starts.items():
         if feasible.polytope.violation(start) <= 1e-12 * max(float(start.sum()), 1e-300):
             value = problem.exact(start)
@@ -110,7 +111,7 @@ def maximise(
 def _distinct(
     rough: Sequence[tuple[float, str, NDArray]], keep: int
 ) -> list[tuple[float, str, NDArray]]:
-    """The best few that are not the same point again."""
+    """Return the best few that are distinct points."""
     kept: list[tuple[float, str, NDArray]] = []
     for item in rough:
         same = any(np.abs(item[2] - other[2]).max() < 1e-3 for other in kept)
@@ -122,7 +123,7 @@ def _distinct(
 
 
 def _settled(polytope: Polytope, z: NDArray, today: NDArray) -> NDArray:
-    """Project in money; values within rounding of today's are today's."""
+    """Project in money, and set values within rounding of today's to today's."""
     z = project(polytope, z)
     near = np.abs(z - today) <= 1e-13 * np.maximum(today, 1e-300)
     return np.where(near & (today >= polytope.lower) & (today <= polytope.upper), today, z)
@@ -138,12 +139,12 @@ def _spg(
     screen: bool,
     tolerance: float,
 ) -> NDArray:
-    """Spectral projected gradient steps in scaled variables; returns the best point seen."""
-    blunt, width, steps = stage
+    """Take spectral projected gradient steps in scaled variables; return the best point seen."""
+    added, width, steps = stage
     multipliers = np.zeros(len(polytope.sided.limit))
 
     def evaluate(at: NDArray) -> tuple[float, NDArray]:
-        value, slope = problem.smooth(scale * at, blunt, width, screen)
+        value, slope = problem.smooth(scale * at, added, width, screen)
         return -value / unit, -slope * scale / unit
 
     unit = 1.0
@@ -179,24 +180,24 @@ def _spg(
         longest = 1e3 / max(float(np.abs(slope).max()), 1e-300)
         length = float(moved @ moved) / bend if bend > 0 else longest
         length = float(np.clip(length, 1e-6 * longest, longest))
-        # Multipliers of a projection grow with the step: so scaled, they are near the next ones.
+        # Projection multipliers grow with the step length: scale them for a warm start.
         multipliers *= length / before
-        # Steps need not be monotone: stop where several together brought nothing.
+        # Steps need not be monotone: stop only if several together gained nothing.
         if step >= 12 and min(recent[:-10]) - best_value <= tolerance * abs(best_value):
             break
     return best
 
 
 def _slsqp(problem: Problem, polytope: Polytope, v: NDArray, scale: NDArray) -> NDArray:
-    """Polish a small problem: second-order steps near the optimum."""
+    """Polish a small problem by second-order steps near the optimum."""
     from scipy.optimize import minimize
 
-    blunt, width, _ = _FINE[-1]
-    start, _ = problem.smooth(scale * v, blunt, width)
+    added, width, _ = _FINE[-1]
+    start, _ = problem.smooth(scale * v, added, width)
     unit = max(abs(start), 1e-300)
 
     def fun(at: NDArray) -> tuple[float, NDArray]:
-        value, slope = problem.smooth(scale * np.maximum(at, polytope.lower), blunt, width)
+        value, slope = problem.smooth(scale * np.maximum(at, polytope.lower), added, width)
         return -value / unit, -slope * scale / unit
 
     constraints = []
@@ -220,7 +221,7 @@ def _slsqp(problem: Problem, polytope: Polytope, v: NDArray, scale: NDArray) -> 
     if not np.isfinite(found.x).all():
         return v
     polished = project(polytope, found.x)
-    better = problem.smooth(scale * polished, blunt, width)[0] >= start
+    better = problem.smooth(scale * polished, added, width)[0] >= start
     return polished if better else v
 
 

@@ -23,9 +23,9 @@ NDArray = np.ndarray[Any, Any]
 def starting_plans(
     problem: Problem, feasible: FeasibleSet, total: float, count: int
 ) -> dict[str, NDArray]:
-    """Starts, before projection onto the feasible set.
+    """Return starting plans by name, before projection onto the feasible set.
 
-    ``count`` of them are draws of a Halton sequence on the simplex: the same in every call.
+    ``count`` of them come from a Halton sequence on the simplex, the same in every call.
     """
     from scipy.stats import qmc
 
@@ -58,7 +58,7 @@ def starting_plans(
 
 
 def _pulses(variables: Variables, z: NDArray, every: int) -> NDArray:
-    """Bring each channel's money together in every so manieth period, channels taking turns."""
+    """Concentrate each channel's money in one of ``every`` periods; channels take turns."""
     on = (variables.owner[2] + variables.owner[0]) % every == 0
     place = variables.owner[0]
     before = np.bincount(place, z)
@@ -75,10 +75,10 @@ def separable_totals(
     place: NDArray,
     within: NDArray,
 ) -> NDArray:
-    """Channel totals (member,) that are best were every curve for itself, by dynamic programming.
+    """Return the best channel totals (member,) if curves were independent, by dynamic programming.
 
-    Each channel's total runs over a grid while the others stay as they are; S-shaped curves are no
-    harder than others. Bounds of single variables are kept as bounds of their channel's sum.
+    The result is exact on its grid, for S-shaped curves too. Each curve is computed with the other
+    channels at today's spend. Bounds of single variables become bounds of their channel's sum.
     """
     low = np.bincount(place, feasible.polytope.lower, len(members))
     high = np.minimum(np.bincount(place, feasible.polytope.upper, len(members)), total)
@@ -124,7 +124,7 @@ def _curve_program(structure: MediaStructure) -> Callable[..., Any]:
 def _separate_curves(
     problem: Problem, levels: NDArray, members: NDArray, place: NDArray, within: NDArray
 ) -> NDArray:
-    """Mean outcome (member, level) of each channel's total, the others as today."""
+    """Return the mean outcome (member, level) of each channel's total, the others as today."""
     today = problem.variables.today
     plans = np.array(
         [

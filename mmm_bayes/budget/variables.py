@@ -1,4 +1,4 @@
-"""What the optimiser moves: totals of a channel, of its periods, of its geos, or single cells."""
+"""The variables of the optimiser: money of a channel, of its periods or geos, or of cells."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Variables:
     Attributes
     ----------
     by
-        What variables differ by.
+        Dimensions along which variables differ.
     index
-        Variable of every cell; ``size`` for cells that do not move (unpaid channels).
+        Variable of every cell; ``size`` for cells that do not move (channels without spend).
     share
-        Share of its variable's money that a cell gets: as in today's plan, or evenly by head where
-        today's plan has nothing.
+        Share of a variable's money that goes to each cell: as in today's plan, or evenly by
+        population if today's plan has no money there.
     today
         Money of every variable in today's plan.
     reference
@@ -46,23 +46,23 @@ class Variables:
         return len(self.today)
 
     def spend(self, z: NDArray) -> NDArray:
-        """Plan of the variables' values; bit for bit today's where a value is today's."""
+        """Return the plan of some values; it equals today's bit for bit where values do."""
         padded = np.append(z, 0.0)[self.index] * self.share
         same = np.append(z == self.today, True)[self.index]
         return np.where(same, self.reference, padded)
 
     def values(self, spend: NDArray) -> NDArray:
-        """Money of every variable in a plan."""
+        """Return the money of every variable in a plan."""
         return np.bincount(self.index.ravel(), spend.ravel(), self.size + 1)[: self.size]
 
     def row(self, cells: NDArray) -> NDArray:
-        """Coefficients (size,) that give the money of some cells."""
+        """Return coefficients (size,) whose sum over variables is the money of some cells."""
         weights = np.where(cells, self.share, 0.0)
         return np.bincount(self.index.ravel(), weights.ravel(), self.size + 1)[: self.size]
 
 
 def variables_of(reference: NDArray, paid: NDArray, heads: NDArray, by: Sequence[str]) -> Variables:
-    """Group the cells of a plan.
+    """Group the cells of a plan into variables.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The window a plan is for: its dates, what surrounds it, today's plan and prices in it."""
+"""The window of a plan: its dates, the exposure around it, today's plan and its prices."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Unit = Literal["revenue", "target"]
 
 @dataclass(frozen=True, eq=False)
 class PlanWindow:
-    """Dates of a plan, and those after it in which it still works; money is (channel, geo, date).
+    """Dates of a plan, and the later dates on which it still has an effect.
 
     Attributes
     ----------
     dates, later
-        The window, and the ``max_lag - 1`` periods of carry-out.
+        The window, and the ``max_lag - 1`` periods after it.
     start
         Position of the first date on the training grid (its length for a future window).
     reference
-        Today's plan.
+        Money of today's plan (channel, geo, date).
     units
-        Media units of today's plan (channel, geo, date): those of unpaid channels stay.
+        Media units of today's plan (channel, geo, date); channels without spend keep theirs.
     paid
         Channels with spend (channel,).
     """
@@ -55,7 +55,7 @@ class PlanWindow:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, geos and dates."""
+        """Numbers of channels, geos and dates."""
         channels, geos, dates = self.reference.shape
         return channels, geos, dates
 
@@ -66,22 +66,22 @@ class PlanWindow:
 
 
 def periods_of_quarter(data: MMMData) -> int:
-    """Periods in a quarter of a year, at least one and at most those of the table."""
+    """Return the number of periods in a quarter, at least 1 and at most those of the table."""
     return int(min(max(1, round(data.time_step.per_year / 4)), data.n_dates))
 
 
 def window_at(fitted: Fitted, start: int, periods: int, reference: NDArray | None) -> PlanWindow:
-    """Lay a window of ``periods`` dates at a position of the training grid, or after it.
+    """Place a window of ``periods`` dates at a position of the training grid, or after it.
 
-    Today's plan is what was spent in the window, or for dates not yet observed what was spent in
-    the last ``periods`` observed; ``reference`` (channel, geo, date) replaces it.
+    Today's plan is the spend observed in the window or, for future dates, in the last ``periods``
+    observed; ``reference`` (channel, geo, date) replaces it.
     """
     data = fitted.data
     carry = fitted.structure.media.max_lag - 1
     beyond = max(0, start + periods + carry - data.n_dates)
     grid = data.dates if not beyond else data.dates.append(data.future_dates(beyond))
     rows = np.arange(start, start + periods)
-    # Dates not yet observed take those as many periods before as the window is long.
+    # Future dates repeat the last `periods` observed ones.
     rows = np.where(rows < data.n_dates, rows, data.n_dates - periods + (rows - start))
     spend = _channel_first(data.ds["spend"].values)[..., rows]
     units = _channel_first(data.ds["exposure"].values)[..., rows]
@@ -100,14 +100,14 @@ def window_at(fitted: Fitted, start: int, periods: int, reference: NDArray | Non
 
 
 def last_year(data: MMMData) -> slice:
-    """Positions of the last observed year."""
+    """Return the positions of the last observed year."""
     return slice(max(0, data.n_dates - round(data.time_step.per_year)), data.n_dates)
 
 
 def prices_of(
     fitted: Fitted, window: PlanWindow, cost: Mapping[str, CostCurve | float] | None
 ) -> Prices:
-    """Prices of the window: averages of the last observed year by geo, or those of its dates."""
+    """Return prices: each geo's average over the last observed year, or those of past dates."""
     data = fitted.data
     spend = _channel_first(data.ds["spend"].values)
     exposure = _channel_first(data.ds["exposure"].values)
@@ -148,7 +148,7 @@ def response_of(
     after: After,
     controls: Mapping[str, NDArray] | None,
 ) -> Response:
-    """Arrays of :mod:`mmm_bayes.budget.outcome` for some draws, in double precision."""
+    """Compute the arrays of :mod:`mmm_bayes.budget.outcome` for draws, in double precision."""
     structure, scaling = fitted.structure, fitted.scaling
     params = {name: np.asarray(value, float) for name, value in params.items()}
     geos = fitted.data.n_geos
@@ -188,7 +188,7 @@ def _kernels(structure: media.MediaStructure) -> Any:
 
 
 def _surroundings(fitted: Fitted, window: PlanWindow, prices: Prices, after: After) -> NDArray:
-    """Scaled exposure around the window, and of unpaid channels within it."""
+    """Return scaled exposure around the window, and of channels without spend within it."""
     data, carry = fitted.data, len(window.later)
     scaled = data.ds["population"].values[None, :, None] * _media_scale(fitted)
     seen = _channel_first(data.ds["exposure"].values) / scaled
@@ -216,7 +216,7 @@ def _log_base(
     params: Mapping[str, NDArray],
     controls: Mapping[str, NDArray] | None,
 ) -> NDArray:
-    """Logarithm of the mean without media (draw, geo, time)."""
+    """Return the logarithm of the mean without media (draw, geo, time)."""
     structure, scaling, data = fitted.structure, fitted.scaling, fitted.data
     heads = data.ds["population"].values
     dates = pd.DatetimeIndex(window.dates.append(window.later))
@@ -238,10 +238,10 @@ def _log_base(
 def projected_controls(
     data: MMMData, window: PlanWindow, given: Mapping[str, NDArray] | None = None
 ) -> NDArray:
-    """Controls (geo, time, control): observed, given, else those of a year before, else their mean.
+    """Return controls (geo, time, control) of the window and the dates after it.
 
-    ``given`` are values (date,) or (geo, date) of the window by name; the dates after it take
-    those of a year before.
+    They are the observed ones; for future dates those of one year earlier, or their mean if the
+    table is shorter. ``given`` replaces values of the window: (date,) or (geo, date), by name.
     """
     seen = data.ds["controls"].values
     year = round(data.time_step.per_year)
@@ -257,7 +257,7 @@ def projected_controls(
 
 
 def _revenue(data: MMMData, window: PlanWindow) -> NDArray:
-    """Revenue of a unit of target (geo, time): observed, then the last year's average."""
+    """Return revenue per unit of target (geo, time): observed, then the last year's average."""
     seen, target = data.ds["revenue_per_target"].values, data.ds["target"].values
     year = last_year(data)
     weight = np.maximum(target[:, year], 0.0)
@@ -287,7 +287,10 @@ def _channel_first(values: NDArray) -> NDArray:
 
 
 def _average(exposure: NDArray, spend: NDArray) -> NDArray | None:
-    """Media units a unit of money (geo,), of all geos where one spent nothing; None if all did."""
+    """Return media units per unit of money (geo,); None if no geo has spend.
+
+    A geo without spend takes the average of all geos.
+    """
     if spend.sum() <= 0:
         return None
     total = spend.sum(1)
@@ -296,7 +299,7 @@ def _average(exposure: NDArray, spend: NDArray) -> NDArray | None:
 
 
 def _usual(recent: NDArray, ever: NDArray, reference: NDArray) -> NDArray:
-    """Mean spend (geo,) of the periods with spend: of the last year, of ever, of any channel."""
+    """Return mean spend (geo,) over periods with spend: last year's, else all, else the plan's."""
     for values in (recent, ever):
         positive = values > 0
         if positive.any():

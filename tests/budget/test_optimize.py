@@ -40,14 +40,14 @@ def test_plan_keeps_the_total_and_its_limits(plan: BudgetPlan):
 
 
 def test_free_channels_have_one_marginal_return(fitted: Fitted):
-    """On the draws that it was chosen on: here all, since they are few."""
+    """On the draws that chose the plan: here all of them, since they are few."""
     few = prior_fit(fitted.data, fitted.spec, draws=9)
     plan = optimize_budget(few, change=(0.2, 5.0), **SMALL)
     free = plan.table["binds"] == ""
     assert free.sum() >= 2
     slopes = plan.evaluator.marginal(plan.plan.values, plan.today.values).mean(0)[free]
     np.testing.assert_allclose(slopes, plan.price_of_total, rtol=2e-3)
-    assert any("flatters" in line for line in plan.explanation)
+    assert any("hold any out" in line for line in plan.explanation)
 
 
 def test_gain_is_judged_on_other_draws(plan: BudgetPlan):
@@ -103,8 +103,9 @@ def test_goals_are_met_and_no_more(fitted: Fitted):
 
 
 def test_a_target_out_of_reach_says_what_is_in_reach(fitted: Fitted):
-    with pytest.raises(DataError, match="the best is"):
+    with pytest.raises(DataError) as caught:
         optimize_budget(fitted, goal="outcome", target_value=1e15, **SMALL)
+    assert [finding.check for finding in caught.value.findings] == ["target_out_of_reach"]
 
 
 def test_all_problems_are_named_at_once(fitted: Fitted):
@@ -119,7 +120,7 @@ def test_all_problems_are_named_at_once(fitted: Fitted):
         Limit(channel="tv", date="1999-01-01"),
         Limit(channel="tv", unit="euro"),
     ]
-    with pytest.raises(DataError, match="Did you mean 'tv'") as caught:
+    with pytest.raises(DataError, match="'tv'") as caught:
         optimize_budget(fitted, limits=limits)
     checks = {finding.check for finding in caught.value.findings}
     assert checks == {
@@ -128,10 +129,12 @@ def test_all_problems_are_named_at_once(fitted: Fitted):
 
 
 def test_infeasible_limits_are_named_with_the_remedy(fitted: Fitted):
-    with pytest.raises(DataError, match="Raise the total to"):
+    with pytest.raises(DataError) as caught:
         optimize_budget(fitted, 10.0, bounds={"tv": (20.0, None)})
-    with pytest.raises(DataError, match="spend='at_most'"):
+    assert [finding.check for finding in caught.value.findings] == ["total_too_small"]
+    with pytest.raises(DataError, match="spend='at_most'") as caught:
         optimize_budget(fitted, change=(0.1, 0.5))
+    assert [finding.check for finding in caught.value.findings] == ["total_too_large"]
     with pytest.raises(DataError) as caught:
         optimize_budget(
             fitted,
@@ -144,8 +147,8 @@ def test_infeasible_limits_are_named_with_the_remedy(fitted: Fitted):
     assert [finding.check for finding in caught.value.findings] == [
         "group_too_small", "group_too_large",
     ]  # fmt: skip
-    # No pair of limits clashes: only all together do.
-    with pytest.raises(DataError, match="breaks them least"):
+    # Any two of these limits can be met, but not all three.
+    with pytest.raises(DataError) as caught:
         optimize_budget(
             fitted,
             limits=[
@@ -154,6 +157,7 @@ def test_infeasible_limits_are_named_with_the_remedy(fitted: Fitted):
                 Limit(channel=("tv", "search"), upper=0.4, unit="share"),
             ],
         )
+    assert [finding.check for finding in caught.value.findings] == ["limits_clash"]
 
 
 def test_less_than_the_total_may_be_spent(fitted: Fitted):
@@ -165,7 +169,7 @@ def test_warnings_name_what_is_beyond_the_data(fitted: Fitted):
     plan = optimize_budget(fitted, 50.0 * float(simulated_spend(fitted)), **SMALL)
     text = " ".join(plan.warnings)
     assert "extrapolated" in text
-    assert "more spend than any observed" in text
+    assert "observed period" in text
 
 
 def simulated_spend(fitted: Fitted) -> float:

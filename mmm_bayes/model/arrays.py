@@ -1,4 +1,4 @@
-"""From a checked table to the arrays of the compiled programs."""
+"""Build the arrays of the compiled programs from a checked table."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ NDArray = np.ndarray[Any, Any]
 
 
 class AddedRows(NamedTuple):
-    """Rows put together from parts of observed ones, ``M`` a geo, in scaled units.
+    """Rows assembled from parts of observed rows, ``M`` per geo, in scaled units.
 
     Attributes
     ----------
     media
-        Positions in time (channel, geo, M) of the rows that lend a channel its exposure.
+        Positions in time (channel, geo, M) of the rows that a channel's exposure is copied from.
     calendar
-        Positions in time (geo, M) of the rows that lend trend, seasonality, events and offset.
+        Positions in time (geo, M) of the rows that trend, seasonality, events and offset come from.
     controls
-        Values (geo, M, control).
+        Values of the controls (geo, M, control).
     target
-        Values (geo, M).
+        Values of the target (geo, M).
     """
 
     media: NDArray
@@ -41,13 +41,13 @@ class AddedRows(NamedTuple):
 
 
 def scaled_media(data: MMMData, scaling: Scaling) -> NDArray:
-    """Scaled exposure with time innermost: (channel, geo, time)."""
+    """Return scaled exposure with time innermost: (channel, geo, time)."""
     exposure, population = data.ds["exposure"].values, data.ds["population"].values
     return np.moveaxis(scaling.media(exposure, population), 2, 0)
 
 
 def lagged(media: NDArray, history: NDArray | None, max_lag: int) -> NDArray:
-    """Lag tensor (channel, geo, lag, time) in NumPy: a view over the padded series, then a copy."""
+    """Return the lag tensor (channel, geo, lag, time), as NumPy on the host."""
     padded = _with_history(media, history, max_lag)
     windows = np.lib.stride_tricks.sliding_window_view(padded, max_lag, axis=-1)
     return np.ascontiguousarray(np.swapaxes(windows[..., ::-1], -1, -2))
@@ -62,14 +62,14 @@ def _with_history(media: NDArray, history: NDArray | None, max_lag: int) -> NDAr
 
 
 def log_rate(data: MMMData) -> float:
-    """Logarithm of the mean count per head, where a count model's intercept is centred."""
+    """Return the logarithm of the mean count per head, at which count models are centred."""
     per_head = data.ds["target"].values / data.ds["population"].values[:, None]
     mean = float(np.mean(per_head))
     return float(np.log(mean)) if mean > 0 else 0.0
 
 
 def effect_reference(data: MMMData, scaling: Scaling) -> EffectReference:
-    """Money and target that a unit of linear predictor brings over the training window."""
+    """Return the revenue and the target per unit of linear predictor in the training window."""
     target = data.ds["target"].values
     if scaling.link == "identity":
         population = data.ds["population"].values[:, None]
@@ -92,7 +92,7 @@ def training_arrays(
     dtype: Any,
     tests: Sequence[LiftTest] = (),
 ) -> ModelArrays:
-    """Arrays of the table a model is fitted to, and of its lift tests."""
+    """Build the arrays of a training table and its lift tests."""
     reference = effect_reference(data, scaling)
     arrays = window_arrays(structure, data, scaling, frame, None, log_rate(data), reference)
     population = data.ds["population"].values
@@ -111,7 +111,7 @@ def window_arrays(
     rate: float,
     reference: EffectReference,
 ) -> ModelArrays:
-    """Arrays of any window of dates; ``history`` (channel, geo, time) is the media before it."""
+    """Build the arrays of any window; ``history`` (channel, geo, time) is the media before it."""
     media = scaled_media(data, scaling)
     max_lag = structure.media.max_lag
     if structure.media.adstock_first:
@@ -135,23 +135,22 @@ def window_arrays(
 
 
 def augmented_arrays(
-    structure: Structure, arrays: ModelArrays, rows: AddedRows, power: NDArray
+    structure: Structure, arrays: ModelArrays, rows: AddedRows, likelihood_weight: NDArray
 ) -> ModelArrays:
-    """Append rows along the time axis of training arrays, and give every row a power.
+    """Append rows along the time axis of training arrays, and weight the likelihood of every row.
 
-    A channel of an added row takes the whole window of lags of the row that lends it, so adstock
-    is still free. Trend, seasonality and events come from the row that lends the calendar, all of
-    them together, and so does the offset of counts. Added rows count nothing in the reference of
-    priors on ROAS and shares: those hold for the observed rows.
+    A channel of an added row takes the whole window of lags of the row it was copied from, so the
+    adstock remains free. Trend, seasonality, events and the offset of counts are taken together,
+    from the row of the calendar. Priors on ROAS and shares refer to the observed rows only.
 
     Parameters
     ----------
     structure, arrays
         The model, and the arrays of its table with ``n`` dates.
     rows
-        What to append.
-    power
-        Powers (geo, n + M) of the likelihood, zero or more: observed rows first.
+        Rows to append.
+    likelihood_weight
+        Factor (geo, n + M) of each row's log likelihood, 0 or more; observed rows first.
 
     Raises
     ------
@@ -160,8 +159,8 @@ def augmented_arrays(
     """
     if not structure.media.adstock_first:
         raise ValueError(
-            "Rows cannot be appended where saturation comes first: the effect of a row needs the "
-            'whole series of exposure before it. Set media.order = "adstock_first".'
+            'Rows can be appended only with media.order = "adstock_first": with saturation first, '
+            "the effect of a row depends on the whole series of exposure before it."
         )
     geo = np.arange(rows.calendar.shape[0])[:, None]
     lent = np.take_along_axis(arrays.media, rows.media[:, :, None, :], axis=-1)
@@ -180,15 +179,17 @@ def augmented_arrays(
         target=np.concatenate([arrays.target, rows.target], 1),
         log_offset=np.concatenate([arrays.log_offset, arrays.log_offset[geo, rows.calendar]], 1),
         reference=reference,
-        block=prepare_block(structure, np.asarray(design, float), np.asarray(power, float)),
-        power=power,
+        block=prepare_block(
+            structure, np.asarray(design, float), np.asarray(likelihood_weight, float)
+        ),
+        likelihood_weight=likelihood_weight,
         experiments=arrays.experiments,
     )
     return cast(result, arrays.target.dtype)
 
 
 def cast(arrays: ModelArrays, dtype: Any) -> ModelArrays:
-    """Bring every array of numbers to one floating type; positions stay whole."""
+    """Convert every array to one floating type, except arrays of integer positions."""
     return jax.tree.map(
         lambda x: np.asarray(x, None if np.asarray(x).dtype.kind == "i" else dtype), arrays
     )

@@ -8,7 +8,7 @@ with baseline columns ``x`` (:mod:`mmm_bayes.model.baseline`), adstock weights `
 ``S`` and geo multipliers ``m`` (:mod:`mmm_bayes.model.media`). Exposure is per head where geos have
 a population. With ``marginal=True`` and a Gaussian likelihood the coefficients with normal priors
 are integrated out (:mod:`mmm_bayes.model.linear_block`), which also draws them back. Rows may carry
-likelihood weights (``ModelArrays.power``): the log likelihood is then
+likelihood weights (``ModelArrays.likelihood_weight``): the log likelihood is then
 :math:`\sum_{gt} w_{gt} \log p(y_{gt})`. Lift tests add the likelihood of their measurements
 (:mod:`mmm_bayes.model.calibration`).
 """
@@ -66,10 +66,10 @@ def generative(
     dates = numpyro.plate("date", eta.shape[-1], dim=-1)
     with numpyro.plate("geo", structure.n_geos, dim=-2), dates:
         outcome = observation(structure, params, eta, arrays.log_offset)
-        powers = contextlib.nullcontext()
-        if arrays.power is not None:
-            powers = numpyro.handlers.scale(scale=arrays.power)
-        with powers:
+        weighted = contextlib.nullcontext()
+        if arrays.likelihood_weight is not None:
+            weighted = numpyro.handlers.scale(scale=arrays.likelihood_weight)
+        with weighted:
             numpyro.sample("target", outcome, obs=arrays.target if observed else None)
 
 

@@ -23,20 +23,20 @@ Array = jax.Array
 def prepare_block(
     structure: Structure,
     design: np.ndarray[Any, Any],
-    power: np.ndarray[Any, Any] | None = None,
+    likelihood_weight: np.ndarray[Any, Any] | None = None,
 ) -> Any:
     """Factor or cross-multiply the design of the linear block once, on the host.
 
-    ``design`` is (geo, time, column); ``power`` is (geo, time), as in :class:`ModelArrays`.
+    ``design`` is (geo, time, column), ``likelihood_weight`` (geo, time) as in `ModelArrays`.
     """
     if not structure.is_marginal:
         return None
     columns = structure.columns(normal=True)
     shared = design[:, :, columns]
     if structure.is_rotated:
-        own = None if power is None else power[0]
+        own = None if likelihood_weight is None else likelihood_weight[0]
         return lg.rotate(shared[0], normal_scales(structure), own)
-    return lg.group(shared, design[:, :, structure.geo_columns], power)
+    return lg.group(shared, design[:, :, structure.geo_columns], likelihood_weight)
 
 
 def log_marginal(structure: Structure, params: Params, arrays: ModelArrays) -> Array:

@@ -172,7 +172,7 @@ class Program:
 
         ``keep`` turns a batch of both (n, geo, time) into what is to be kept of them.
         """
-        arrays = arrays._replace(block=None, power=None, experiments=None)
+        arrays = arrays._replace(block=None, likelihood_weight=None, experiments=None)
         return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep, devices)
 
     def compile_ahead(
@@ -285,7 +285,7 @@ def geo_specs(arrays: ModelArrays) -> ModelArrays:
         target=first,
         log_offset=first,
         block=block,
-        power=None if arrays.power is None else first,
+        likelihood_weight=None if arrays.likelihood_weight is None else first,
     )
 
 

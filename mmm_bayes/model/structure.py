@@ -88,12 +88,12 @@ class ModelArrays(NamedTuple):
     reference
         Totals that priors on ROAS and contribution shares refer to.
     block
-        Prepared linear-Gaussian block, or ``None``. The powers of its rows are built in.
+        Prepared linear-Gaussian block, or ``None``. Likelihood weights are built in.
     experiments
         Lift tests (:class:`~mmm_bayes.model.calibration.Experiments`), or ``None``.
-    power
-        Powers (geo, time) of each row's likelihood, zero or more, or ``None`` where all are one.
-        NumPyro accepts zeros where the arrays are traced (as in every compiled program here).
+    likelihood_weight
+        Factor (geo, time) of each row's log likelihood, 0 or more, or ``None`` if all are 1.
+        NumPyro accepts zeros only if arrays are traced, as in every compiled program here.
     """
 
     media: Any
@@ -102,7 +102,7 @@ class ModelArrays(NamedTuple):
     log_offset: Any
     reference: EffectReference
     block: Any
-    power: Any = None
+    likelihood_weight: Any = None
     experiments: Any = None
 
 

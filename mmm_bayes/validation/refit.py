@@ -89,7 +89,8 @@ def weighted(structure: Structure, arrays: ModelArrays, power: NDArray) -> Model
     """Give every row (geo, time) a likelihood weight; rows of weight zero are left out."""
     block = prepare_block(structure, np.asarray(arrays.design, float), power)
     target = np.where(power > 0, arrays.target, 0.0)
-    return make.cast(arrays._replace(block=block, power=power, target=target), arrays.target.dtype)
+    result = arrays._replace(block=block, likelihood_weight=power, target=target)
+    return make.cast(result, arrays.target.dtype)
 
 
 def refit(

@@ -313,7 +313,7 @@ def test_rows_take_the_draws_in_turn(mmm: MMM, monkeypatch: pytest.MonkeyPatch) 
             return {"draw": positions[:, 0]}
 
         def outcomes(self, rng_key: Any, params: Any, arrays: Any, keep: Any) -> Any:
-            asked["channels"], asked["power"] = arrays.media.shape[0], arrays.power
+            asked["channels"], asked["power"] = arrays.media.shape[0], arrays.likelihood_weight
             place = np.arange(arrays.target.shape[1])
             return keep(10_000 * params["draw"][:, None, None] + place[None, None], None)
 

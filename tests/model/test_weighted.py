@@ -1,4 +1,4 @@
-"""Rows with powers of their likelihood, and rows appended to the table's."""
+"""Rows with likelihood weights, and rows appended to the table's."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Held(NamedTuple):
     structure: Structure
     arrays: ModelArrays
 
-    def with_power(self, power: np.ndarray) -> ModelArrays:
-        block = prepare_block(self.structure, self.arrays.design, power)
-        return self.arrays._replace(block=block, power=power)
+    def with_weight(self, weight: np.ndarray) -> ModelArrays:
+        block = prepare_block(self.structure, self.arrays.design, weight)
+        return self.arrays._replace(block=block, likelihood_weight=weight)
 
     def program(self, marginal: bool) -> Program:
         return program_for(self.structure, marginal, "float64")
@@ -108,7 +108,7 @@ def start(program: Program, held: Held) -> np.ndarray:
     return program.layout(held.arrays).start(np.random.default_rng(3), 0.5)
 
 
-def whole_powers(shape: tuple[int, ...]) -> np.ndarray:
+def whole_weights(shape: tuple[int, ...]) -> np.ndarray:
     """Copies beyond the first: 20 in each geo, of weeks drawn with replacement."""
     rng = np.random.default_rng(6)
     counts = [
@@ -131,25 +131,25 @@ def copies(held: Held, times: np.ndarray) -> AddedRows:
 
 
 @pytest.mark.parametrize("name", _cases("rotated", "geo counts", slow=("geo counts",)))
-def test_powers_of_one_change_nothing(name: str) -> None:
+def test_weights_of_one_change_nothing(name: str) -> None:
     held = _held(name)
-    ones = held.with_power(np.ones(held.arrays.target.shape))
+    ones = held.with_weight(np.ones(held.arrays.target.shape))
     for program in forms(held):
         found, wanted = potentials(program, start(program, held), ones, held.arrays)
         assert found == pytest.approx(wanted, rel=1e-11)
 
 
-def test_appended_copies_are_whole_powers(held: Held) -> None:
-    """The strongest test: rows written out again, the same rows with a power, and neither.
+def test_appended_copies_are_whole_weights(held: Held) -> None:
+    """The strongest test: rows written out again, the same rows with a weight, and neither.
 
     Effects that follow from a ROAS are those of the observed rows in all.
     """
-    times = whole_powers(held.arrays.target.shape)
+    times = whole_weights(held.arrays.target.shape)
     ones, added = np.ones(times.shape), np.ones((len(times), 20))
     rows = copies(held, times)
     written, raised, neither = (
-        augmented_arrays(held.structure, held.arrays, rows, np.concatenate(powers, 1))
-        for powers in ((ones, added), (1.0 + times, 0.0 * added), (ones, 0.0 * added))
+        augmented_arrays(held.structure, held.arrays, rows, np.concatenate(weights, 1))
+        for weights in ((ones, added), (1.0 + times, 0.0 * added), (ones, 0.0 * added))
     )
     for program in forms(held):
         position = start(program, held)
@@ -163,12 +163,12 @@ def test_appended_copies_are_whole_powers(held: Held) -> None:
 def test_the_plain_likelihood_is_the_weighted_sum(name: str) -> None:
     """Powers change the density by ``sum (p - 1) log f``, whatever the likelihood."""
     held = _held(name)
-    power = np.random.default_rng(7).uniform(0.0, 3.0, held.arrays.target.shape)
-    power[:, 3] = 0.0
+    weight = np.random.default_rng(7).uniform(0.0, 3.0, held.arrays.target.shape)
+    weight[:, 3] = 0.0
     program, structure = held.program(False), held.structure
     position = start(program, held)
-    ones = held.with_power(np.ones(power.shape))
-    weighted, plain = potentials(program, position, held.with_power(power), ones)
+    ones = held.with_weight(np.ones(weight.shape))
+    weighted, plain = potentials(program, position, held.with_weight(weight), ones)
 
     def log_densities(position: jax.Array, arrays: ModelArrays) -> jax.Array:
         params = program.resolve(program.layout(arrays).constrain(position), arrays)
@@ -176,14 +176,14 @@ def test_the_plain_likelihood_is_the_weighted_sum(name: str) -> None:
         return observation(structure, params, eta, arrays.log_offset).log_prob(arrays.target)
 
     each = compile_program(jax.jit(log_densities), position, ones)(position, ones)
-    assert plain - weighted == pytest.approx(np.sum((power - 1.0) * np.asarray(each)), rel=1e-10)
+    assert plain - weighted == pytest.approx(np.sum((weight - 1.0) * np.asarray(each)), rel=1e-10)
 
 
 @pytest.mark.parametrize("name", _cases("rotated", "geo normal"))
 def test_the_weighted_marginal_density_is_the_integral_of_the_plain_one(name: str) -> None:
     """A Gaussian integral over the linear block: exp(-U(mode)) (2 pi)^(k/2) / sqrt(det H)."""
     held = _held(name)
-    arrays = held.with_power(np.random.default_rng(8).uniform(0.0, 2.5, held.arrays.target.shape))
+    arrays = held.with_weight(np.random.default_rng(8).uniform(0.0, 2.5, held.arrays.target.shape))
     marginal, plain = held.program(True), held.program(False)
     theta = start(marginal, held)
     inner, outer = marginal.layout(arrays), plain.layout(arrays)
@@ -208,7 +208,7 @@ def test_the_weighted_marginal_density_is_the_integral_of_the_plain_one(name: st
 def test_drawn_back_coefficients_are_those_of_the_copies() -> None:
     """Mean and covariance of the linear block, within 4.5 standard errors of two samples."""
     held, draws = _held("geo normal"), 3000
-    times = whole_powers(held.arrays.target.shape)
+    times = whole_weights(held.arrays.target.shape)
     appended = augmented_arrays(
         held.structure, held.arrays, copies(held, times), np.ones((3, WEEKS + 20))
     )
@@ -216,7 +216,7 @@ def test_drawn_back_coefficients_are_those_of_the_copies() -> None:
     positions = np.tile(start(program, held), (draws, 1))
     one, two = (
         program.parameters(jax.random.key(seed), positions, arrays)
-        for seed, arrays in ((1, appended), (2, held.with_power(1.0 + times)))
+        for seed, arrays in ((1, appended), (2, held.with_weight(1.0 + times)))
     )
     for site in ("intercept", "control_coef", "linear_geo", "coefficient__geo"):
         a, b = (np.reshape(params[site], (draws, -1)) for params in (one, two))
@@ -256,9 +256,9 @@ def test_an_appended_row_is_put_together_from_its_parts() -> None:
         controls=rng.normal(size=(3, 5, 2)),
         target=rng.integers(0, 9, (3, 5)).astype(float),
     )
-    power = rng.uniform(size=(3, WEEKS + 5))
-    found = augmented_arrays(structure, arrays, rows, power)
-    np.testing.assert_array_equal(found.power, power)
+    weight = rng.uniform(size=(3, WEEKS + 5))
+    found = augmented_arrays(structure, arrays, rows, weight)
+    np.testing.assert_array_equal(found.likelihood_weight, weight)
     for name in ("design", "target", "log_offset"):
         np.testing.assert_array_equal(getattr(found, name)[:, :WEEKS], getattr(arrays, name))
     for g in range(3):
@@ -281,7 +281,7 @@ def test_an_appended_row_is_put_together_from_its_parts() -> None:
 def test_rows_keep_the_precision_of_the_arrays() -> None:
     held = _held("rotated")
     single = jax.tree.map(lambda x: np.asarray(x, np.float32), held.arrays)
-    times = whole_powers((1, WEEKS))
+    times = whole_weights((1, WEEKS))
     found = augmented_arrays(held.structure, single, copies(held, times), np.ones((1, WEEKS + 20)))
     assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {np.dtype("float32")}
 
@@ -290,6 +290,6 @@ def test_saturation_first_cannot_take_rows() -> None:
     data = data_for("national")
     spec = ModelSpec(media={"max_lag": 4, "order": "saturation_first"})
     held = Held(MMM(data, spec).structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
-    rows = copies(held, whole_powers((1, WEEKS)))
+    rows = copies(held, whole_weights((1, WEEKS)))
     with pytest.raises(ValueError, match=r'Set media\.order = "adstock_first"'):
         augmented_arrays(held.structure, held.arrays, rows, np.ones((1, WEEKS + 20)))

@@ -35,7 +35,7 @@ from mmm_bayes.inference.sharding import (
     process_number,
     several_processes,
 )
-from mmm_bayes.model import arrays as make
+from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model import checks, tree, units
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
@@ -100,7 +100,7 @@ class MMM:
             self.spec, data.channels, data.controls, data.n_geos, bool(self.lift_tests)
         )
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
-        self._log_rate = make.log_rate(data)
+        self._log_rate = model_arrays.log_rate(data)
         self._frame = TimeFrame.from_dates(data.dates)
 
     def __repr__(self) -> str:
@@ -259,7 +259,7 @@ class MMM:
     def arrays(self) -> ModelArrays:
         """Scaled arrays of the table, arguments of the compiled programs."""
         dtype = np.dtype(self.spec.sampler.real)
-        return make.training_arrays(
+        return model_arrays.training_arrays(
             self.structure, self.data, self._scaling, self._frame, dtype, self.lift_tests
         )
 
@@ -268,7 +268,9 @@ class MMM:
         if added is None:
             return observed
         rows = added.added_rows(self.structure)
-        return make.augmented_arrays(self.structure, observed, rows, added.likelihood_weight)
+        return model_arrays.augmented_arrays(
+            self.structure, observed, rows, added.likelihood_weight
+        )
 
     def program(self, marginal: bool = True) -> Program:
         """Compiled parts of the model, kept between fits."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmm_bayes.analysis.decomposition import Units
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.model import arrays as make
+from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.structure import ModelArrays
 
@@ -49,19 +49,19 @@ def window_of(
         table = data if isinstance(data, MMMData) else fitted.data.with_table(data)
         _check_names(fitted.data, table)
         start = _start(fitted.data, table.dates)
-        known = make.scaled_media(fitted.data, fitted.scaling)
+        known = model_arrays.scaled_media(fitted.data, fitted.scaling)
         history = known[..., :start] if start else None
         with fitted.precision():
-            arrays = make.window_arrays(
+            arrays = model_arrays.window_arrays(
                 fitted.structure,
                 table,
                 fitted.scaling,
                 fitted.frame,
                 history,
                 fitted.log_rate,
-                make.effect_reference(fitted.data, fitted.scaling),
+                model_arrays.effect_reference(fitted.data, fitted.scaling),
             )
-        arrays = make.cast(arrays, fitted.dtype)
+        arrays = model_arrays.cast(arrays, fitted.dtype)
     scaling, ds = fitted.scaling, table.ds
     weight = ds["revenue_per_target"].values if revenue else np.ones(arrays.target.shape)
     units = Units(

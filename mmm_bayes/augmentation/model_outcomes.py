@@ -20,7 +20,7 @@ import numpy as np
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
-from mmm_bayes.model import arrays as make
+from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.priors import PriorSpec
@@ -119,7 +119,7 @@ def draw_outcomes(
     """
     spec, smaller = restricted(structure.spec, data, pillow)
     own = structure_of(spec, smaller.channels, smaller.controls, smaller.n_geos)
-    arrays = make.training_arrays(
+    arrays = model_arrays.training_arrays(
         own,
         smaller,
         fit_scaling(smaller, spec.likelihood.link),
@@ -140,7 +140,7 @@ def draw_outcomes(
     n = arrays.target.shape[1]
     ones = np.ones((rows.target.shape[0], n + rows.target.shape[1]))
     added = _restricted_rows(rows, structure, own)
-    extended = make.augmented_arrays(own, arrays, added, ones)
+    extended = model_arrays.augmented_arrays(own, arrays, added, ones)
     replicated = program.outcomes(key_outcome, params, extended, lambda drawn, _: (drawn,))[0]
     new = replicated[:, :, n:]
     each = np.arange(new.shape[2]) % len(kept)

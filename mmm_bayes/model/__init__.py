@@ -1,7 +1,7 @@
-"""The Bayesian media-mix model: its specification and the NumPyro program it stands for."""
+"""The Bayesian media-mix model: its specification, and its NumPyro program."""
 
 import numpyro
 
-# After `import arviz`, `numpyro` is a stand-in that loads on first use. If its submodule were the
-# first thing imported, that would load twice and miss its own attributes: use the package first.
+# After `import arviz`, `numpyro` is a lazy module. Importing a submodule of it first would load the
+# package twice and lose attributes, so use the package once before anything else.
 _NUMPYRO = numpyro.__version__

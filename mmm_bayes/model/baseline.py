@@ -1,6 +1,6 @@
 """The linear part of the predictor: intercept, trend, seasonality, events and controls.
 
-Every term is a set of design columns with independent priors, made once on the host. Terms with
+Every term is a set of design columns with independent priors, built once on the host. Terms with
 normal priors can be integrated out (:mod:`mmm_bayes.inference.marginal`).
 """
 
@@ -19,15 +19,15 @@ from mmm_bayes.transforms import fourier, hat_basis, hsgp_basis
 
 NDArray = np.ndarray[Any, Any]
 
-_EPOCH = pd.Timestamp("1970-01-05")  # a Monday: weekly phases start with the week
+_EPOCH = pd.Timestamp("1970-01-05")  # a Monday, so that weekly phases start with the week
 _HSGP_HALF_WIDTH = 1.0  # domain [-0.5, 1.5] around the training window [0, 1]
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term of the linear predictor: its coefficients' name, dimension, labels and priors.
+    """A term of the linear predictor: name, dimension, labels and priors of its coefficients.
 
-    ``scaled_by_process`` marks coefficients whose prior scale is the Gaussian process's.
+    ``scaled_by_process`` marks coefficients whose prior scales come from the Gaussian process.
     """
 
     site: str
@@ -39,7 +39,7 @@ class Term:
 
     @property
     def is_normal(self) -> bool:
-        """Whether every coefficient has a normal prior; a constant is one without width."""
+        """Whether every coefficient has a normal prior; a constant counts as one of width zero."""
         families = {prior.dist for prior in self.priors}
         return "normal" in families and families <= {"normal", "constant"}
 
@@ -68,7 +68,7 @@ class TimeFrame:
         return pd.DatetimeIndex(self.dates)
 
     def time(self, dates: pd.DatetimeIndex) -> NDArray:
-        """Place dates on the window's clock."""
+        """Return dates as fractions of the training window."""
         first, last = self.index[0], self.index[-1]
         return np.asarray((dates - first) / (last - first), float)
 
@@ -120,7 +120,7 @@ def design_columns(
     spec, frame
         The model, and its training window.
     dates
-        Dates of the rows: the training dates, or those of a forecast.
+        Dates of the rows: training dates or future dates.
     controls
         Scaled controls (geo, time, control).
     """
@@ -128,7 +128,7 @@ def design_columns(
     shared = [np.ones((n_dates, 1)), _trend(spec, frame, dates)]
     days = np.asarray((dates - _EPOCH) / pd.Timedelta(days=1), float)
     for season in spec.seasonality:
-        # The middle of a period stands for it: a week's phase is its Thursday's.
+        # A period is represented by its middle: a week has the phase of its Thursday.
         middle = days + 0.5 * frame.step_days
         shared.append(_fourier(middle, season.days, season.order))
     for event in spec.events:
@@ -138,10 +138,10 @@ def design_columns(
 
 
 def _fourier(days: NDArray, period: float, order: int) -> NDArray:
-    # Phases within one period: single precision cannot hold days since 1970 to the hour.
-    # Jitted as a whole: one small compilation instead of one an operation.
-    make = jax.jit(fourier, static_argnums=(1, 2))
-    return np.asarray(make(np.mod(days, period), period, order), float)
+    # Phases within one period, since single precision cannot hold days since 1970 to the hour.
+    # Jitted as a whole: one small compilation instead of one per operation.
+    compiled = jax.jit(fourier, static_argnums=(1, 2))
+    return np.asarray(compiled(np.mod(days, period), period, order), float)
 
 
 def _trend(spec: ModelSpec, frame: TimeFrame, dates: pd.DatetimeIndex) -> NDArray:
@@ -150,29 +150,29 @@ def _trend(spec: ModelSpec, frame: TimeFrame, dates: pd.DatetimeIndex) -> NDArra
     if kind == "linear":
         return time[:, None] - 0.5
     if kind == "knots":
-        return _walk(spec, time) - _walk(spec, frame.time(frame.index)).mean(0)
+        return _knot_columns(spec, time) - _knot_columns(spec, frame.time(frame.index)).mean(0)
     if kind == "hsgp":
-        clipped = np.clip(time, -0.45, 1.45)  # inside the basis' domain; constant beyond
+        clipped = np.clip(time, -0.45, 1.45)  # within the domain of the basis; constant beyond
         width, m = _HSGP_HALF_WIDTH, spec.trend.n_basis
-        make = jax.jit(lambda t: hsgp_basis(t, m, centre=0.5, half_width=width).functions)
-        return np.asarray(make(clipped), float)
+        compiled = jax.jit(lambda t: hsgp_basis(t, m, centre=0.5, half_width=width).functions)
+        return np.asarray(compiled(clipped), float)
     return np.zeros((len(dates), 0))
 
 
 def hsgp_frequencies(n_basis: int) -> NDArray:
-    """Frequencies of the trend's basis functions, on the window's clock."""
+    """Return the frequencies of the trend's basis functions, per training window."""
     return np.arange(1, n_basis + 1) * np.pi / (2 * _HSGP_HALF_WIDTH)
 
 
-def _walk(spec: ModelSpec, time: NDArray) -> NDArray:
-    """Columns of the steps of a walk over the knots; after the last knot it stays where it is."""
+def _knot_columns(spec: ModelSpec, time: NDArray) -> NDArray:
+    """Return one column per step of the random walk over the knots, constant after the last."""
     knots = np.linspace(0.0, 1.0, spec.trend.n_knots)
     hats = np.asarray(jax.jit(lambda t: hat_basis(t, knots))(np.clip(time, 0.0, 1.0)), float)
     return np.cumsum(hats[:, ::-1], 1)[:, ::-1][:, 1:]
 
 
 def event_indicator(event: EventSpec, dates: pd.DatetimeIndex, step_days: float) -> NDArray:
-    """One where a row's period touches the event, zero elsewhere."""
+    """Return 1 for rows whose period overlaps the event, and 0 for others."""
     starts = dates.to_numpy()
     ends = starts + np.timedelta64(round(step_days * 24 * 3600), "s")
     result = np.zeros(len(dates))

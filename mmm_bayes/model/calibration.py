@@ -1,19 +1,19 @@
-r"""Experiments in the likelihood: the model's own counterfactual over a test's dates and geos.
+r"""Lift tests in the likelihood: the model's own counterfactual over the dates and geos of a test.
 
-A test ``k`` changes the exposure of its channels from :math:`x^0` to :math:`x^1` in some rows. With
+A test changes the exposure of its channels from :math:`x^0` to :math:`x^1` in some rows. With the
 adstock weights, saturation and coefficients of the model
 
 .. math:: \Delta\eta_{gt} = \sum_c \beta_{cg}\, [S_c((w_c * x^1_{cg})(t)) -
           S_c((w_c * x^0_{cg})(t))],
 
-so spend before the test, within it and after the change, up to the last measured day, counts as it
-works by the model. The lift is :math:`\sum_{gt} s\, n_g\, \Delta\eta_{gt}` under an identity link
+so spend before, during and after the change, up to the last measured day, has the effect that the
+model gives it. The lift is :math:`\sum_{gt} s\, n_g\, \Delta\eta_{gt}` under an identity link
 (``s`` the target's scale, ``n`` heads), and :math:`\sum_{gt} y_{gt}\,[1 - \exp(-s\,
-\Delta\eta_{gt})]` under a logarithmic one where the table holds the change (errors of a row stay
-what they were). It was measured as :math:`N(\mathrm{lift}, \mathrm{standard\ error}^2)`.
+\Delta\eta_{gt})]` under a logarithmic one if the table includes the change (the errors of each row
+are kept). Its measurement is distributed as :math:`N(\mathrm{lift}, \mathrm{standard\ error}^2)`.
 
-Under an identity link the lift is linear in the coefficients, also in their geo differences that
-are integrated out: see :mod:`mmm_bayes.inference.functionals`.
+Under an identity link the lift is linear in the coefficients, including geo differences that are
+integrated out: see :mod:`mmm_bayes.inference.functionals`.
 """
 
 from __future__ import annotations
@@ -34,29 +34,30 @@ from mmm_bayes.model import media
 from mmm_bayes.model.media import MediaStructure, Params
 
 Array = jax.Array
-Leaf = Any  # an array of JAX on the device, of NumPy on the host
+Leaf = Any  # a JAX array on the device, a NumPy array on the host
 NDArray = np.ndarray[Any, Any]
 
 
 class Experiments(NamedTuple):
-    """Tests as arrays, everything over the standard errors.
+    """Lift tests as arrays, all values divided by the standard errors.
 
-    A *slot* is one geo of one test in which a channel's spend differs; a *case* is one geo of one
-    test. Channels have as many slots as the one with the most; spare ones have no exposure.
+    A *case* is one geo of one test. A *slot* of a channel is a case in which its spend changes.
+    All channels have as many slots as the channel with the most; unused slots have no exposure.
 
     Attributes
     ----------
     media
-        Exposure (channel, 2 slots, ...), with the change then without: lag tensor, or series with
-        history, over the measured dates.
+        Exposure over the measured dates (channel, 2 * slot, ...), first with the change and then
+        without: a lag tensor, or series with their history.
     case
         Case (channel, slot) of each slot.
     test, geo
         Test and geo (case,) of each case.
     weight
-        Measured value per unit of target (case, date); of linear predictor with an identity link.
+        Measured value per unit of target (case, date); with an identity link, per unit of the
+        linear predictor.
     direction
-        1 where the change is on top of the table's spend, -1 where the table holds it (case,).
+        1 if the change comes on top of the table's spend, -1 if the table includes it (case,).
     exponent
         Scale of the linear predictor in the exponent; zero with an identity link.
     observed
@@ -76,12 +77,12 @@ class Experiments(NamedTuple):
 def experiments_of(
     data: MMMData, tests: Sequence[LiftTest], structure: MediaStructure, scaling: Scaling
 ) -> Experiments | None:
-    """Arrays of tests on a table; ``None`` without tests.
+    """Build the arrays of lift tests on a table; ``None`` without tests.
 
     Raises
     ------
     DataError
-        With every reason why a test does not fit the table.
+        Listing every reason why a test does not fit the table.
     """
     if not tests:
         return None
@@ -126,7 +127,7 @@ def _exponent(scaling: Scaling) -> float:
 
 
 def _window(path: NDArray, placed: PlacedTest, width: int, structure: MediaStructure) -> NDArray:
-    """Exposure of one geo over the measured dates, with what came before, as the model takes it."""
+    """Return one geo's exposure over the measured dates and before, as the model takes it."""
     first = int(np.flatnonzero(placed.measured.any(0))[0])
     before = structure.max_lag - 1
     series = np.concatenate([np.zeros(before), path, np.zeros(width)])[
@@ -145,7 +146,7 @@ def _weights(
     width: int,
     scaling: Scaling,
 ) -> tuple[NDArray, NDArray]:
-    """Weights (case, date) of the outcome and measured values (test,), over standard errors."""
+    """Return outcome weights (case, date) and measurements (test,), over standard errors."""
     heads, target = data.ds["population"].values, data.ds["target"].values
     scales = [as_weighted_sum(data, own) for own in placed]
     result = np.zeros((len(cases), width))
@@ -158,7 +159,7 @@ def _weights(
 
 
 def _differences(structure: MediaStructure, params: Params, given: Experiments) -> Array:
-    """Saturated exposure with the change less without it (channel, slot, date)."""
+    """Return saturated exposure with the change less without it (channel, slot, date)."""
     curves = media.response(structure, params, given.media, given.weight.shape[-1])
     with_change, without = jnp.split(curves, 2, axis=1)
     return with_change - without
@@ -167,9 +168,9 @@ def _differences(structure: MediaStructure, params: Params, given: Experiments) 
 def predicted(
     structure: MediaStructure, params: Params, coefficients: Array, given: Experiments, n_geos: int
 ) -> Array:
-    """What the model says each test measures (test,), over its standard error.
+    """Return the value that the model predicts for each test (test,), over its standard error.
 
-    ``coefficients`` is (channel, geo), or (channel, 1) where geos share them.
+    ``coefficients`` is (channel, geo), or (channel, 1) if geos share them.
     """
     differences = _differences(structure, params, given)
     n = coefficients.shape[0]
@@ -177,7 +178,7 @@ def predicted(
     own = jnp.take_along_axis(every, given.geo[given.case], axis=1)
     change = jnp.zeros(given.weight.shape, differences.dtype)
     change = change.at[given.case].add(own[:, :, None] * differences)
-    # expm1 over its exponent tends to the identity, whose exponent is zero.
+    # As the exponent tends to zero, expm1 over it tends to the identity link.
     signed = given.direction[:, None] * given.exponent
     curved = jnp.expm1(signed * change) / jnp.where(signed == 0, 1.0, given.direction[:, None])
     change = jnp.where(signed == 0, change, curved)
@@ -188,7 +189,7 @@ def predicted(
 def functionals(
     structure: MediaStructure, params: Params, coefficients: Array, given: Experiments, n_geos: int
 ) -> Functionals:
-    """Tests as functionals of the geo differences of the coefficients; identity link."""
+    """Express tests as functionals of the geo differences of coefficients; identity link only."""
     differences = _differences(structure, params, given)
     loads = jnp.sum(given.weight[given.case] * differences, -1)  # (channel, slot)
     channel = jnp.broadcast_to(jnp.arange(loads.shape[0])[:, None], loads.shape)

@@ -1,4 +1,4 @@
-"""Whether a model and a table go together: every reason at once, each with its remedy."""
+"""Check that a model can be fitted to a table; all problems are reported, with remedies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def _names(spec: ModelSpec, data: MMMData) -> list[str]:
         for name in named:
             if name not in known:
                 hint = nearest(name, list(known)) if known else "the data have none."
-                found.append(f"The model names the {what} {name!r}, not in the data: {hint}")
+                found.append(
+                    f"The model names the {what} {name!r}, which is not in the data: {hint}"
+                )
     return found
 
 
@@ -49,14 +51,14 @@ def _effects(spec: ModelSpec, data: MMMData) -> list[str]:
         effect = spec.channel_transforms(channel)[2]
         if effect in ("roas", "marginal_roas") and spend[position] <= 0:
             found.append(
-                f"Channel {channel!r} has no spend, so it has no ROAS to put a prior on: set "
+                f"Channel {channel!r} has no spend, so a prior on its ROAS is not possible: set "
                 f'channels.{channel}.effect = "coefficient" or "contribution_share".'
             )
     return found
 
 
 def _priors(spec: ModelSpec) -> list[str]:
-    """Scale and shape parameters need priors above zero."""
+    """Check that parameters with a restricted range have priors within it."""
     found = []
     positive = {
         "likelihood.sigma": spec.likelihood.sigma,
@@ -78,23 +80,23 @@ def _priors(spec: ModelSpec) -> list[str]:
             prior = priors.get(name)
             if prior is not None and not _within_unit(prior.dist, prior.high, prior.value):
                 found.append(
-                    f"{scope}.priors.{name} should stay within 0 and 1, but a {prior.dist} prior "
-                    "does not: use beta, or uniform or truncated_normal with high <= 1."
+                    f"{scope}.priors.{name} should lie between 0 and 1, but a {prior.dist} prior "
+                    "can exceed 1: use beta, or uniform or truncated_normal with high <= 1."
                 )
     for place, prior in positive.items():
         if not prior.is_positive:
             found.append(
-                f"{place} should be above zero, but a {prior.dist} prior allows negative values: "
+                f"{place} should be positive, but a {prior.dist} prior allows negative values: "
                 "use half_normal, log_normal, gamma or truncated_normal with low = 0."
             )
     return found
 
 
 _ONE_DATE = (
-    "The table has 1 date: carry-over and trend need at least 2, and a model many more. Bring a "
+    "The table has 1 date; adstock and trend need at least 2, and a useful model many more. Use a "
     "longer history."
 )
-_ANY = ("beta", "roas", "marginal_roas")  # an effect may be given a prior that allows harm
+_ANY = ("beta", "roas", "marginal_roas")  # a prior of an effect may allow negative values
 
 
 def _within_unit(family: str, high: float | None, value: float | None) -> bool:
@@ -107,20 +109,19 @@ def _target(spec: ModelSpec, data: MMMData) -> list[str]:
     target = data.ds["target"].values
     family = spec.likelihood.family
     if not np.isfinite(target).all():
-        return ["The target has empty cells: fit on rows whose target is known."]
+        return ["The target has empty cells: fit only on rows whose target is known."]
     if family == "log_normal" and (target <= 0).any():
         return [
-            f"A log_normal likelihood needs a target above zero; {int((target <= 0).sum())} values "
-            'are not (smallest {:g}). Use likelihood.family = "normal" or "student_t".'.format(
-                target.min()
-            )
+            f"A log_normal likelihood needs a positive target; {int((target <= 0).sum())} values "
+            f"are not (the smallest is {target.min():g}). Use likelihood.family = "
+            '"normal" or "student_t".'
         ]
     if family in ("poisson", "negative_binomial"):
         wrong = int(((target < 0) | (target % 1 != 0)).sum())
         if wrong:
             return [
                 f"A {family} likelihood needs counts; {wrong} values of the target are not whole "
-                'numbers of zero or more. Use likelihood.family = "normal" or "log_normal".'
+                'numbers of 0 or more. Use likelihood.family = "normal" or "log_normal".'
             ]
     return []
 
@@ -134,8 +135,8 @@ def _time(spec: ModelSpec, data: MMMData) -> list[str]:
             possible = int(season.days / (2.0 * frame.step_days))
             remedy = f"lower the order to {possible}" if possible else "leave it out"
             found.append(
-                f"Seasonality of period {season.period} and order {season.order} is finer than "
-                f"rows every {frame.step_days:g} days can show: {remedy}."
+                f"Seasonality with period {season.period} and order {season.order} is too fine for "
+                f"rows every {frame.step_days:g} days: {remedy}."
             )
     if spec.media.max_lag > data.n_dates:
         found.append(
@@ -144,7 +145,7 @@ def _time(spec: ModelSpec, data: MMMData) -> list[str]:
     for event in spec.events:
         try:
             for text in event.dates:
-                # pandas would take "now" and numbers of nanoseconds, too.
+                # pandas would also accept "now" and numbers of nanoseconds.
                 datetime.fromisoformat(text)
             touched = event_indicator(event, data.dates, frame.step_days)
         except ValueError as error:
@@ -152,7 +153,7 @@ def _time(spec: ModelSpec, data: MMMData) -> list[str]:
             continue
         if not touched.any():
             found.append(
-                f"Event {event.name!r} touches no row between {data.dates[0]:%Y-%m-%d} and "
+                f"Event {event.name!r} overlaps no row between {data.dates[0]:%Y-%m-%d} and "
                 f"{data.dates[-1]:%Y-%m-%d}: correct its dates or leave it out."
             )
     return found

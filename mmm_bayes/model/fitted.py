@@ -1,4 +1,4 @@
-"""A fitted model: specification, data and draws, and what is rebuilt from them on demand."""
+"""A fitted model: specification, data and draws; everything else is rebuilt on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import xarray as xr
 from mmm_bayes.data.lift_tests import LiftTest, from_json
 from mmm_bayes.data.scaling import Scaling, fit_scaling
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.model import arrays as make
+from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model import units
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.spec import ModelSpec
@@ -25,14 +25,14 @@ NDArray = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Everything a result is computed from.
+    """A fitted model, from which all results are computed.
 
     Attributes
     ----------
     spec, data
-        What was fitted.
+        The model, and the table it was fitted to.
     tree
-        Draws, in the units of the table, under ArviZ's group names.
+        Draws in the units of the table, under ArviZ's group names.
     """
 
     spec: ModelSpec
@@ -41,7 +41,7 @@ class Fitted:
 
     @cached_property
     def structure(self) -> Structure:
-        """What is fixed of the model for these columns."""
+        """The fixed part of the model for these columns."""
         data = self.data
         return structure_of(self.spec, data.channels, data.controls, data.n_geos)
 
@@ -57,12 +57,12 @@ class Fitted:
 
     @cached_property
     def log_rate(self) -> float:
-        """Centre of a count model's intercept."""
-        return make.log_rate(self.data)
+        """Logarithm of the mean count per head, the centre of a count model's intercept."""
+        return model_arrays.log_rate(self.data)
 
     @cached_property
     def lift_tests(self) -> tuple[LiftTest, ...]:
-        """Experiments that the fit was calibrated with."""
+        """Lift tests that the fit was calibrated with."""
         return from_json(str(self.tree["posterior"].attrs.get("lift_tests", "[]")))
 
     @property
@@ -74,38 +74,38 @@ class Fitted:
     def arrays(self) -> ModelArrays:
         """Arrays of the training window."""
         with self.precision():
-            return make.training_arrays(
+            return model_arrays.training_arrays(
                 self.structure, self.data, self.scaling, self.frame, self.dtype
             )
 
     def window(self, data: MMMData, *, carry_over: bool) -> ModelArrays:
-        """Arrays of other dates or spends.
+        """Build the arrays of other dates, or of other spend.
 
         Parameters
         ----------
         data
             Table with the same channels, controls and geos.
         carry_over
-            Whether the training exposure is the history of the window (a forecast).
+            Whether the training exposure carries over into the window, as in a forecast.
         """
-        history = make.scaled_media(self.data, self.scaling) if carry_over else None
-        reference = make.effect_reference(self.data, self.scaling)
+        history = model_arrays.scaled_media(self.data, self.scaling) if carry_over else None
+        reference = model_arrays.effect_reference(self.data, self.scaling)
         with self.precision():
-            arrays = make.window_arrays(
+            arrays = model_arrays.window_arrays(
                 self.structure, data, self.scaling, self.frame, history, self.log_rate, reference
             )
-        return make.cast(arrays, self.dtype)
+        return model_arrays.cast(arrays, self.dtype)
 
     def precision(self) -> Any:
-        """Context in which arrays have the fit's floating type."""
+        """Return a context in which JAX computes in the precision of the fit."""
         return jax.enable_x64(self.dtype == np.float64)
 
     def scaled(
         self, group: str = "posterior", max_draws: int | None = None
     ) -> tuple[dict[str, NDArray], NDArray, NDArray]:
-        """Parameters as the model sees them, draws in one axis, with their chain and draw labels.
+        """Return scaled parameters with draws on one axis, and their chain and draw labels.
 
-        ``max_draws`` thins evenly within chains (at least one draw a chain).
+        ``max_draws`` thins evenly within chains (at least one draw per chain).
         """
         ds = self.tree[group].to_dataset()
         if max_draws is not None and ds.sizes["chain"] * ds.sizes["draw"] > max_draws:
@@ -121,7 +121,7 @@ class Fitted:
 
 
 def in_batches(params: dict[str, NDArray], size: int) -> Iterator[tuple[dict[str, NDArray], int]]:
-    """Cut draws into equal batches (the last filled up with its first row) and true lengths."""
+    """Yield equal batches of draws (the last padded with its first row) with their true lengths."""
     count = len(next(iter(params.values())))
     for start in range(0, count, size):
         index = np.arange(start, start + size)

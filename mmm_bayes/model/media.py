@@ -1,7 +1,7 @@
 """The media part: transforms of exposure, and coefficients that may differ by geo.
 
-Parameters are one vector a name over the channels that have it. Channels with the same transforms
-are computed together.
+Each parameter is one vector over the channels that have it. Channels with the same transforms are
+computed together.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from mmm_bayes.model.spec import EFFECT_SITE, ModelSpec, transform_parameters
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS, causal_convolution, convolve_lags
 
 Array = jax.Array
-Leaf = Any  # an array of JAX on the device, of NumPy on the host
+Leaf = Any  # a JAX array on the device, a NumPy array on the host
 Params = dict[str, Array]
 
 
 class EffectReference(NamedTuple):
-    """What turns a coefficient into money: see :func:`coefficients`.
+    """Quantities that convert a coefficient into revenue or target: see :func:`coefficients`.
 
-    ``weight`` (geo, time) is the revenue, ``target_weight`` the target, that one unit of linear
-    predictor brings; ``spend`` (channel,) and ``target_total`` are sums over the training window.
+    ``weight`` and ``target_weight`` (geo, time) are the revenue and the target per unit of the
+    linear predictor; ``spend`` (channel,) and ``target_total`` are sums over the training window.
     """
 
     weight: Leaf
@@ -37,7 +37,7 @@ class EffectReference(NamedTuple):
 
 @dataclass(frozen=True)
 class MediaParameter:
-    """A media parameter: which channels have it, with which prior."""
+    """A media parameter: the channels that have it, and their priors."""
 
     site: str
     channels: tuple[str, ...]
@@ -55,7 +55,7 @@ class TransformGroup:
 
 @dataclass(frozen=True)
 class MediaStructure:
-    """What is fixed of the media part: parameters, groups, and kinds of effect priors."""
+    """The fixed part of the media model: parameters, groups, and kinds of effect priors."""
 
     channels: tuple[str, ...]
     parameters: tuple[MediaParameter, ...]
@@ -66,12 +66,12 @@ class MediaStructure:
     adstock_first: bool
 
     def parameter(self, site: str) -> MediaParameter:
-        """The parameter of a name."""
+        """Return the parameter with this name."""
         return next(p for p in self.parameters if p.site == site)
 
 
 def media_structure(spec: ModelSpec, channels: tuple[str, ...]) -> MediaStructure:
-    """Read the media part of a specification for these channels."""
+    """Build the media structure of a specification for these channels."""
     owners: dict[str, list[str]] = {}
     groups: dict[tuple[str, str], list[int]] = {}
     effects = []
@@ -98,7 +98,7 @@ def media_structure(spec: ModelSpec, channels: tuple[str, ...]) -> MediaStructur
 
 
 def kernel_weights(structure: MediaStructure, params: Params) -> Array:
-    """Adstock weights (channel, lag); a channel without adstock has weight one at lag zero."""
+    """Return adstock weights (channel, lag); without adstock the weight is 1 at lag 0."""
     rows: dict[int, int] = {}
     parts = []
     for group in structure.groups:
@@ -118,9 +118,9 @@ def kernel_weights(structure: MediaStructure, params: Params) -> Array:
 
 
 def response(structure: MediaStructure, params: Params, media: Array, n_dates: int) -> Array:
-    """Adstocked and saturated exposure (channel, geo, time), before coefficients.
+    """Return adstocked and saturated exposure (channel, geo, time), before coefficients.
 
-    ``media`` is the lag tensor (channel, geo, lag, time) where adstock comes first, else the
+    ``media`` is the lag tensor (channel, geo, lag, time) if adstock comes first, otherwise the
     exposure with its history (channel, geo, history + time).
     """
     if not structure.channels:
@@ -133,7 +133,7 @@ def response(structure: MediaStructure, params: Params, media: Array, n_dates: i
 
 
 def saturate(structure: MediaStructure, params: Params, x: Array) -> Array:
-    """Saturation of every channel, channels on the first axis of ``x`` (channel, geo, time)."""
+    """Return the saturation of ``x`` (channel, geo, time)."""
     if len(structure.groups) == 1:
         return _saturate_group(structure, params, structure.groups[0], x)
     result = jnp.zeros_like(x)
@@ -170,17 +170,17 @@ def coefficients(
     marginal_curves: Array,
     reference: EffectReference,
 ) -> Array:
-    r"""Coefficient of every channel, before geo differences, from what its prior is on.
+    r"""Return each channel's coefficient, before geo differences, from its effect parameter.
 
-    With ``A_c = sum_{gt} w_{gt} m_{cg} h_{cgt}`` the effect of a coefficient of one on revenue
-    (``m`` the geo multipliers, folded into ``curves``; ``marginal_curves`` are those of 1% more
-    exposure),
+    Let ``A_c = sum_{gt} w_{gt} m_{cg} h_{cgt}`` be the effect of a coefficient of one on revenue,
+    with geo multipliers ``m`` (included in ``curves``; ``marginal_curves`` are those for 1% more
+    exposure). Then
 
     .. math:: \beta_c = \mathrm{ROAS}_c\, S_c / A_c, \qquad
               \beta_c = \mathrm{mROAS}_c\, 0.01\, S_c / (A_c(1.01 x) - A_c(x)), \qquad
               \beta_c = \mathrm{share}_c\, Y / A_c,
 
-    exactly for additive models, to first order in the effect for multiplicative ones.
+    which is exact for additive models, and of first order in the effect for multiplicative ones.
     """
     if not structure.channels:
         return jnp.zeros(0, curves.dtype)

@@ -1,4 +1,4 @@
-"""What a fit of a model will need of memory, from its shapes alone: nothing is computed."""
+"""Estimate the memory that a fit needs from its shapes alone, without computing anything."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmm_bayes.model.program import Program, batch_size
 from mmm_bayes.model.structure import ModelArrays
 
 SINGLE_PRECISION_ABOVE = 20_000_000
-"""Elements of a predictive group past which it is kept in float32."""
+"""Number of elements above which a predictive group is stored in float32."""
 
-# Arrays (channel, geo, time) and (geo, time) alive in a gradient: bounds, which the tests compare
-# with what compiled programs of national and geo models take.
+# Upper bounds of the arrays (channel, geo, time) and (geo, time) alive in a gradient; tests compare
+# them with compiled programs of national and geo models.
 _MEDIA_COPIES, _ROW_COPIES = 12, 16
 _PROGRAMS = 400 * 2**20  # compilers, compiled programs and libraries
 
@@ -29,18 +29,18 @@ def estimate_memory(
     prior_draws: int,
     mesh_shape: tuple[int, int] = (1, 1),
 ) -> MemoryEstimate:
-    """Peak of memory of a fit by NUTS.
+    """Estimate the peak memory of a fit by NUTS.
 
     Parameters
     ----------
     program, arrays
-        The compiled parts (nothing is compiled here) and the arrays conditioned on.
+        The program (nothing is compiled here) and the arrays conditioned on.
     sampler
-        Number of draws and chains, and precision.
+        Numbers of draws and chains, and the precision.
     prior_draws
-        Draws of the prior kept with the fit.
+        Number of prior draws stored with the fit.
     mesh_shape
-        Devices along chains and along geos.
+        Numbers of devices along chains and along geos.
     """
     layout = program.layout(arrays)
     real = arrays.target.dtype.itemsize
@@ -73,7 +73,7 @@ def estimate_memory(
         "a batch of predictions": batch * real * cells * (2 * channels + 6),
     }
     free = device_memory()
-    # Devices of a CPU share the memory of the machine: splitting geos would save nothing.
+    # CPU devices share the memory of the machine, so splitting geos would save nothing.
     splits = free is not None and program.structure.n_geos > 1
     remedies = _remedies(sampler, host, device, along_geos if splits else None, prior_draws, real)
     return MemoryEstimate(host, device, available_memory(), free, remedies)
@@ -114,22 +114,22 @@ def _remedies(
         found.append((by_draw // 2, f"num_samples={fewer} (now {sampler.num_samples})"))
     if sampler.num_chains > 2:
         half = sampler.num_chains // 2
-        text = f"num_chains={half} (now {sampler.num_chains}), where these are enough for R-hat"
+        text = f"num_chains={half} (now {sampler.num_chains}), if that is enough for R-hat"
         found.append(
             ((by_draw + sampling) * (sampler.num_chains - half) // sampler.num_chains, text)
         )
     if along_geos is not None:
-        text = f"geo_devices={2 * along_geos}: the geos of a chain on more devices"
+        text = f"geo_devices={2 * along_geos}, which spreads the geos over more devices"
         found.append(((sampling + device["table on the device"]) // 2, text))
     if real == 8:
         found.append(((sampling + device["table on the device"]) // 2, 'precision="float32"'))
     found.append((device["table on the device"] // 2, "a smaller max_lag, or fewer dates"))
     return tuple(
-        f"{text}: {_less(saved)} less"
+        f"{text}: saves {_size(saved)}"
         for saved, text in sorted(found, key=lambda x: -x[0])
         if saved
     )
 
 
-def _less(count: int) -> str:
+def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

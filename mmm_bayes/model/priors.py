@@ -1,4 +1,4 @@
-"""Priors by name: written in a model file, checked when made, turned into NumPyro distributions."""
+"""Priors by the name of their family, and their NumPyro distributions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _truncated_quantile(u: NDArray, loc: float, scale: float, low: float, high: 
     return np.clip(loc + scale * special.ndtri(first + u * (last - first)), low, high)
 
 
-# Family -> its parameters, NumPyro's constructor, and the quantile function in closed form.
+# Family -> parameters, NumPyro constructor, and the quantile function in closed form.
 _FAMILIES: dict[str, tuple[tuple[str, ...], _Builder, Callable[..., NDArray]]] = {
     "normal": (
         ("loc", "scale"),
@@ -128,7 +128,7 @@ class PriorSpec(Frozen):
     @field_validator("*")
     @classmethod
     def _one_zero(cls, value: Any) -> Any:
-        # Equal priors have one hash, which is that of their text: no "-0.0".
+        # Equal priors must have the same JSON text, which their hash is made of: no "-0.0".
         return value + 0.0 if isinstance(value, float) else value
 
     @model_validator(mode="after")
@@ -144,23 +144,23 @@ class PriorSpec(Frozen):
         if surplus or absent:
             raise ValueError(
                 f"A {self.dist} prior takes {', '.join(wanted)}"
-                + (f"; {', '.join(absent)} missing" if absent else "")
-                + (f"; {', '.join(surplus)} not known to it" if surplus else "")
+                + (f"; missing: {', '.join(absent)}" if absent else "")
+                + (f"; not accepted: {', '.join(surplus)}" if surplus else "")
                 + "."
             )
         for name, value in given.items():
             if not math.isfinite(value):
-                raise ValueError(f"{name} of a {self.dist} prior should be finite, got {value}.")
+                raise ValueError(f"{name} of a {self.dist} prior should be finite, but is {value}.")
             if name in _POSITIVE and value <= 0:
-                raise ValueError(f"{name} of a {self.dist} prior should be > 0, got {value}.")
+                raise ValueError(f"{name} of a {self.dist} prior should be > 0, but is {value}.")
         bounds = (given.get("low"), given.get("high"))
         if bounds[0] is not None and bounds[1] is not None and bounds[0] >= bounds[1]:
-            raise ValueError(f"low should be below high, got {self.low} and {self.high}.")
+            raise ValueError(f"low should be below high, but they are {self.low} and {self.high}.")
         return self
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        """Values of the family's parameters, in its order."""
+        """Values of the family's parameters, in the family's order."""
         values = (getattr(self, name) for name in _FAMILIES[self.dist][0])
         return tuple(
             _DEFAULTS[name] if value is None else value
@@ -173,14 +173,14 @@ class PriorSpec(Frozen):
         return float(self.quantile(np.asarray(0.5)))
 
     def quantile(self, u: NDArray) -> NDArray:
-        """Quantile function at probabilities ``u`` in (0, 1)."""
-        # A quantile past the largest number is infinite, and no reason to warn.
+        """Return quantiles at probabilities ``u`` in (0, 1)."""
+        # A quantile beyond the largest float is infinite, which is no reason to warn.
         with np.errstate(over="ignore", divide="ignore"):
             return np.asarray(_FAMILIES[self.dist][2](u, *self.parameters))
 
     @property
     def is_positive(self) -> bool:
-        """Whether every value the prior allows is above (or at) zero."""
+        """Whether the prior allows no negative value."""
         if self.dist == "constant":
             return (self.value or 0.0) >= 0
         if self.dist in ("uniform", "truncated_normal"):
@@ -198,10 +198,10 @@ class PriorSpec(Frozen):
 
 
 def distribution(priors: Sequence[PriorSpec]) -> dist.Distribution:
-    """One distribution over several quantities whose priors are of one family."""
+    """Return one distribution over several quantities with priors of the same family."""
     family = priors[0].dist
     columns = np.array([prior.parameters for prior in priors]).T
-    # NumPy, not JAX: bounds must stay concrete under a trace.
+    # NumPy rather than JAX, since bounds must stay concrete while tracing.
     arguments: list[Any] = [
         float(column[0]) if len(set(column.tolist())) == 1 else column for column in columns
     ]

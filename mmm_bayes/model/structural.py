@@ -51,7 +51,7 @@ LOADING_PRIORS = {
     _FIRST: PriorSpec(dist="half_normal", scale=1.0),
     _SECOND: PriorSpec(dist="normal", loc=0.0, scale=1.0),
 }
-"""Priors of the loadings of a bidirected edge on its first (positive) and second node."""
+"""Priors of a bidirected edge's loadings on its first node (positive) and its second node."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class District:
     nodes
         Names of the equations.
     structures
-        Their models: national, Gaussian.
+        Structures of their models, which are national and Gaussian.
     pairs
-        Bidirected edges, by position.
+        Bidirected edges, as pairs of positions.
     """
 
     nodes: tuple[str, ...]
@@ -74,19 +74,19 @@ class District:
 
 
 class DistrictArrays(NamedTuple):
-    """Arrays of every equation, and the joined linear blocks."""
+    """Arrays of every equation, and their joint linear block."""
 
     equations: tuple[ModelArrays, ...]
     block: joint.JointBlock
 
     @property
     def target(self) -> Any:
-        """The first equation's target: what programs read the floating type of."""
+        """The first equation's target, from which programs read the floating type."""
         return self.equations[0].target
 
 
 def join_arrays(district: District, equations: Sequence[ModelArrays]) -> DistrictArrays:
-    """Join the arrays of the equations; their own blocks are not needed."""
+    """Join the arrays of the equations; a joint block replaces their own blocks."""
     designs = [
         np.asarray(own.design, float)[0][:, structure.columns(normal=True)]
         for structure, own in zip(district.structures, equations, strict=True)
@@ -97,7 +97,7 @@ def join_arrays(district: District, equations: Sequence[ModelArrays]) -> Distric
 
 
 def covariance_of(district: District, sigma: Array, params: Params) -> Array:
-    """Covariance (node, node) of the errors, in the scaled units of each target."""
+    """Return the covariance (node, node) of the errors, in the scaled units of each target."""
     loadings = jnp.zeros((len(district.nodes), len(district.pairs)), sigma.dtype)
     for k, (first, second) in enumerate(district.pairs):
         loadings = loadings.at[first, k].set(params[_FIRST][k])
@@ -107,7 +107,7 @@ def covariance_of(district: District, sigma: Array, params: Params) -> Array:
 
 
 def generative(district: District, arrays: DistrictArrays) -> None:
-    """The NumPyro model, linear coefficients integrated out; sites are ``node/site``."""
+    """State the NumPyro model with linear coefficients integrated out; sites are ``node/site``."""
     residuals, scales, sigmas = [], [], []
     for node, structure, own in zip(
         district.nodes, district.structures, arrays.equations, strict=True
@@ -130,22 +130,22 @@ def generative(district: District, arrays: DistrictArrays) -> None:
 
 
 class DistrictProgram(Program):
-    """Compiled parts of a district: as of one equation, with sites by node."""
+    """Compiled programs of a district, as for a single equation but with sites by node."""
 
     def __init__(self, district: District) -> None:
         super().__init__(district.structures[0], marginal=True)
         self.district = district
 
     def model(self, arrays: Any) -> None:
-        """The NumPyro model that is sampled."""
+        """State the NumPyro model that is sampled."""
         generative(self.district, arrays)
 
     def batch_size(self, arrays: Any) -> int:
-        """Draws evaluated together: as many as of the largest equation."""
+        """Return the number of draws evaluated together, as for the largest equation."""
         return min(super(DistrictProgram, self).batch_size(own) for own in arrays.equations)
 
     def priors(self) -> dict[str, Sequence[PriorSpec]]:
-        """Priors of all sites by ``node/site``."""
+        """Return the priors of all sites by ``node/site``."""
         found: dict[str, Sequence[PriorSpec]] = {
             name: [prior] for name, prior in LOADING_PRIORS.items()
         }
@@ -155,9 +155,9 @@ class DistrictProgram(Program):
         return found
 
     def from_position(self, rng_key: Array, position: Array, arrays: Any) -> Draws:
-        """All parameters of a draw, linear coefficients drawn back.
+        """Return all parameters of one draw, with linear coefficients drawn back.
 
-        ``sigma`` becomes the standard deviation of an equation's whole error, and
+        ``sigma`` becomes the standard deviation of an equation's total error, and
         ``error_correlation`` (node, node) is added.
         """
         district = self.district
@@ -182,7 +182,7 @@ class DistrictProgram(Program):
         return result
 
     def by_node(self, params: dict[str, NDArray]) -> dict[str, dict[str, NDArray]]:
-        """Parameters of :meth:`parameters`, by equation."""
+        """Split the result of :meth:`parameters` by equation."""
         return {node: _of_node(params, node) for node in self.district.nodes}
 
 
@@ -193,5 +193,5 @@ def _of_node(params: dict[str, Any], node: str) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=16)
 def district_program(district: District, precision: str) -> DistrictProgram:
-    """The program of a district, kept between fits (one a precision)."""
+    """Return the program of a district, cached between fits (one per precision)."""
     return DistrictProgram(district)

@@ -1,4 +1,4 @@
-"""Draws as a labelled tree: ArviZ's groups, real coordinates, the units of the table."""
+"""Draws as a labelled tree with ArviZ's groups, real coordinates and the units of the table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OBSERVED = ("target",)
 
 
 def parameter_dims(structure: Structure) -> dict[str, tuple[str, ...]]:
-    """Dimensions of every parameter that has any."""
+    """Return the dimensions of every parameter that is not a scalar."""
     n = len(structure.channels)
     dims: dict[str, tuple[str, ...]] = {
         "media_geo_scale": ("channel",),
@@ -36,7 +36,7 @@ def parameter_dims(structure: Structure) -> dict[str, tuple[str, ...]]:
 
 
 def coordinates(structure: Structure, data: MMMData) -> dict[str, Any]:
-    """Labels of every dimension."""
+    """Return the labels of every dimension."""
     coords: dict[str, Any] = {
         "channel": list(structure.channels),
         "control": list(structure.controls),
@@ -54,7 +54,7 @@ def coordinates(structure: Structure, data: MMMData) -> dict[str, Any]:
 def parameter_group(
     structure: Structure, data: MMMData, params: Mapping[str, NDArray], chains: int
 ) -> xr.Dataset:
-    """Parameters in table units, (chain * draw, ...) each, as a dataset (chain, draw, ...)."""
+    """Label parameters in table units, (chain * draw, ...), as a dataset (chain, draw, ...)."""
     dims, coords = parameter_dims(structure), coordinates(structure, data)
     variables = {}
     for name in sorted(params):
@@ -68,7 +68,7 @@ def parameter_group(
 def target_group(
     structure: Structure, data: MMMData, name: str, values: NDArray, chains: int
 ) -> xr.Dataset:
-    """Values (chain * draw, geo, time) of the target as a dataset."""
+    """Label values (chain * draw, geo, time) of the target as a dataset."""
     shaped = values.reshape(chains, values.shape[0] // chains, *values.shape[1:])
     variables = {name: (("chain", "draw", "geo", "date"), shaped)}
     return _dataset(variables, coordinates(structure, data), chains)
@@ -86,7 +86,7 @@ def _dataset(
 
 
 def sample_stats(draws: Draws, max_tree_depth: int) -> xr.Dataset:
-    """Diagnostics of the draws, under ArviZ's names."""
+    """Return diagnostics of the draws under ArviZ's names."""
     info = draws.info
     step_size = info.step_size
     fields = {
@@ -108,14 +108,14 @@ def sample_stats(draws: Draws, max_tree_depth: int) -> xr.Dataset:
 
 
 def data_groups(data: MMMData) -> dict[str, xr.Dataset]:
-    """The table, as observed and constant data."""
+    """Return the table as the groups of observed and constant data."""
     observed = data.ds[list(OBSERVED)]
     constant = data.ds.drop_vars(list(OBSERVED))
     return {"observed_data": observed, "constant_data": constant}
 
 
 def data_from(tree: xr.DataTree) -> MMMData:
-    """Join the table again: the inverse of :func:`data_groups`."""
+    """Rebuild the table from its groups: the inverse of :func:`data_groups`."""
     constant = tree["constant_data"].to_dataset()
     observed = tree["observed_data"].to_dataset()
     return MMMData(constant.assign(observed.data_vars).assign_attrs(constant.attrs))

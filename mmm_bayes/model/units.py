@@ -1,4 +1,4 @@
-"""Between the scale the sampler works on and the units of the table, for every parameter.
+"""Convert every parameter between the sampler's scale and the units of the table.
 
 All maps are affine, ``natural = offset + factor * scaled``, so the inverse is exact.
 """
@@ -21,16 +21,16 @@ _PER_TARGET = {"sigma", "trend_coef", "seasonality_coef", "event_coef", "trend_a
 def affine(
     structure: Structure, scaling: Scaling, log_rate: float, name: str
 ) -> tuple[NDArray, NDArray]:
-    """Offset and factor of a parameter.
+    """Return the offset and the factor of a parameter.
 
-    Exposure parameters are in media units (per head where geos have a population); coefficients in
-    units of the target (per head), or in logarithms under a log link; a control's coefficient is
-    per unit of the control.
+    In the units of the table, exposure parameters are in media units (per head if geos have a
+    population) and coefficients are in units of the target (per head), or on the logarithm of the
+    target under a log link. A control's coefficient is per unit of the control.
 
     Parameters
     ----------
     structure, scaling
-        The model and its scales.
+        The fixed part of the model, and its scales.
     log_rate
         Logarithm of the mean count (per head): where a count model's intercept is centred.
     name
@@ -55,7 +55,7 @@ def affine(
 def to_table_units(
     structure: Structure, scaling: Scaling, log_rate: float, params: dict[str, NDArray]
 ) -> dict[str, NDArray]:
-    """Convert parameters as the sampler sees them; leading axes (chain, draw) pass through."""
+    """Convert scaled parameters to table units; leading axes (chain, draw) are kept."""
     result = {}
     for name, value in _split_geo(structure, params).items():
         offset, factor = affine(structure, scaling, log_rate, name)

@@ -21,7 +21,7 @@ from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.inference import mcmc
 from mmm_bayes.inference.convergence import rank_rhat
-from mmm_bayes.model import arrays as make
+from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.linear_block import prepare_block
@@ -43,7 +43,7 @@ def conditioned(empty: Fitted, tests: Sequence[LiftTest] = ()) -> tuple[Structur
     data = empty.data
     structure = structure_of(empty.spec, data.channels, data.controls, data.n_geos, bool(tests))
     with empty.precision():
-        arrays = make.training_arrays(
+        arrays = model_arrays.training_arrays(
             structure, data, empty.scaling, empty.frame, empty.dtype, tests
         )
     return structure, arrays
@@ -90,7 +90,7 @@ def weighted(structure: Structure, arrays: ModelArrays, power: NDArray) -> Model
     block = prepare_block(structure, np.asarray(arrays.design, float), power)
     target = np.where(power > 0, arrays.target, 0.0)
     result = arrays._replace(block=block, likelihood_weight=power, target=target)
-    return make.cast(result, arrays.target.dtype)
+    return model_arrays.cast(result, arrays.target.dtype)
 
 
 def refit(
@@ -180,17 +180,17 @@ def log_densities(fitted: Fitted, table: MMMData) -> xr.DataArray:
     """
     structure, scaling = fitted.structure, fitted.scaling
     with fitted.precision():
-        arrays = make.window_arrays(
+        arrays = model_arrays.window_arrays(
             structure,
             table,
             scaling,
             fitted.frame,
             None,
             fitted.log_rate,
-            make.effect_reference(fitted.data, scaling),
+            model_arrays.effect_reference(fitted.data, scaling),
         )
         target = scaling.target(table.ds["target"].values, table.ds["population"].values)
-        arrays = make.cast(arrays._replace(target=target), fitted.dtype)
+        arrays = model_arrays.cast(arrays._replace(target=target), fitted.dtype)
         arrays = _same_reference(arrays)
         params, chains, draws = fitted.scaled()
         program = program_for(structure, True, fitted.spec.sampler.real)

@@ -11,7 +11,7 @@ import mmm_bayes as mb
 from mmm_bayes.analysis.lift import lift_of
 from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.scaling import fit_scaling
-from mmm_bayes.model import arrays as make
+from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model import calibration
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
@@ -230,7 +230,7 @@ def test_structures_with_tests_compile_apart():
     assert not tested.integrates_media(True)
     assert program_for(plain, True, "float64") is not program_for(tested, True, "float64")
     frame = TimeFrame.from_dates(data.dates)
-    arrays = make.training_arrays(
+    arrays = model_arrays.training_arrays(
         tested, data, fit_scaling(data, "log"), frame, np.dtype("float32"), experiments_on(data)
     )
     assert arrays.experiments.case.dtype.kind == "i"

@@ -57,12 +57,12 @@ def exact_jointly(design, target, scales, size, origin):
 
 def linear_parts(spec: ModelSpec, train: MMMData, whole: MMMData):
     """Design, scaled target and prior scales of a table on the scales of its first rows."""
-    from mmm_bayes.model import arrays as make
+    from mmm_bayes.model import arrays as model_arrays
     from mmm_bayes.model.linear_block import normal_scales
 
     empty = shell(spec, train)
-    reference = make.effect_reference(train, empty.scaling)
-    arrays = make.window_arrays(
+    reference = model_arrays.effect_reference(train, empty.scaling)
+    arrays = model_arrays.window_arrays(
         empty.structure, whole, empty.scaling, empty.frame, None, 0.0, reference
     )
     target = empty.scaling.target(whole.ds["target"].values, np.ones(1))[0]

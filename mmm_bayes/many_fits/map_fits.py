@@ -18,7 +18,6 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.many_fits.fit_cells import FitCell, Method, Summarise, make_fit
 from mmm_bayes.many_fits.fit_map import FITS, INDEX, KIND, UNFINISHED, Entry, FitMap, write_index
-from mmm_bayes.model.checks import ModelDataError
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing
 from mmm_bayes.runtime.jobs.fill import fill_store
@@ -288,8 +287,6 @@ def _fits_together(
         where = f"Table {name!r} with model {spec_name!r}"
         try:
             MMM(data, spec, lift_tests=tests)
-        except ModelDataError as error:
-            found += [_finding("model", f"{where}: {text}") for text in error.problems]
         except DataError as error:
             found += [replace(f, message=f"{where}: {f.message}") for f in error.findings]
     return found

@@ -1,7 +1,7 @@
-"""The model as programs over a flat vector: potential, starts, and what follows each draw.
+"""The model as compiled programs over a flat vector: potential, parameters and outcomes of draws.
 
-A :class:`Program` belongs to a structure, not to a table: data are arguments, and programs are kept
-between fits, so that another table of the same shape is fitted without compiling again.
+A :class:`Program` belongs to a structure, not to a table: data are arguments, and programs are
+cached between fits, so that another table of the same shape is fitted without compiling again.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from mmm_bayes.model.structure import ModelArrays, Structure
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 
-_BATCH = 100  # most draws evaluated together on a device
-_BATCH_BYTES = 256 * 2**20  # of intermediate arrays, past which fewer are
-_WHOLE = PartitionSpec()  # every device has all of an array
+_BATCH = 100  # largest number of draws that a device evaluates together
+_BATCH_BYTES = 256 * 2**20  # of intermediate arrays; larger models evaluate fewer draws together
+_REPLICATED = PartitionSpec()  # every device holds the whole array
 _STANDARD = PriorSpec(dist="normal", loc=0.0, scale=1.0)
 
 
 class Program:
-    """Compiled parts of one model structure, in the marginal or the plain form."""
+    """Compiled programs of one model structure, in the marginal or the plain form."""
 
     def __init__(self, structure: Structure, marginal: bool) -> None:
         self.structure = structure
@@ -52,15 +52,15 @@ class Program:
         self._compiled: dict[Any, Any] = {}
 
     def model(self, arrays: ModelArrays) -> None:
-        """The NumPyro model that is sampled."""
+        """State the NumPyro model that is sampled."""
         generative(self.structure, arrays, marginal=self.marginal)
 
     def priors(self) -> dict[str, Sequence[PriorSpec]]:
-        """Priors of the sampled sites; those not named are standard normal."""
+        """Return the priors of the sampled sites; sites that are not named are standard normal."""
         return site_priors(self.structure)
 
     def layout(self, arrays: Any) -> Layout:
-        """Sites of the sampled vector, found by one abstract run of the model."""
+        """Return the sites of the sampled vector, found by one abstract run of the model."""
         if self._layout is None:
             found: list[tuple[str, tuple[int, ...], Any]] = []
 
@@ -85,16 +85,16 @@ class Program:
         return self._layout
 
     def potential(self, position: Array, arrays: ModelArrays) -> Array:
-        """Negative log density of an unconstrained vector."""
+        """Return the negative log density of an unconstrained vector."""
         params, volume = self.layout(arrays).constrain_with_volume(position)
         return -(log_density(self.model, (arrays,), {}, params)[0] + volume)
 
     def not_finite(self, arrays: ModelArrays) -> str:
-        """Say which terms of the log density are not finite at the middle of the priors."""
+        """Say which terms of the log density are not finite at the prior medians."""
         layout = self.layout(arrays)
         position = layout.start(np.random.default_rng(0), 0.0).astype(arrays.target.dtype)
         with tracing(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # out of support: what is looked for
+            warnings.simplefilter("ignore", UserWarning)  # out-of-support values
             params = layout.constrain(jnp.asarray(position))
             fixed = numpyro.handlers.substitute(
                 numpyro.handlers.seed(self.model, jax.random.key(0)), data=params
@@ -107,17 +107,17 @@ class Program:
             }
         bad = [f"{name} ({value:g})" for name, value in parts.items() if not np.isfinite(value)]
         if not bad:
-            return "At the middle of the priors every term is finite."
-        return f"At the middle of the priors these terms are not finite: {', '.join(bad)}."
+            return "At the prior medians every term is finite."
+        return f"At the prior medians these terms are not finite: {', '.join(bad)}."
 
     def sampler(self, arrays: ModelArrays) -> NUTSProgram:
-        """The compiled sampler of this model."""
+        """Return the compiled sampler of this model."""
         if self._sampler is None:
             self._sampler = NUTSProgram(self.potential, self.layout(arrays).dim)
         return self._sampler
 
     def resolve(self, params: Params, arrays: ModelArrays) -> Params:
-        """Add to the sites what the model computes of them (assembled vectors, coefficients)."""
+        """Add the deterministic sites: assembled vectors and coefficients."""
         seeded = numpyro.handlers.seed(self.model, jax.random.key(0))
         fixed = numpyro.handlers.substitute(seeded, data=params)
         trace = numpyro.handlers.trace(fixed).get_trace(arrays)
@@ -125,7 +125,7 @@ class Program:
         return {name: x for name, x in (params | extra).items() if not _is_internal(name)}
 
     def from_position(self, rng_key: Array, position: Array, arrays: ModelArrays) -> Params:
-        """All parameters (scaled) of one unconstrained draw, the linear block drawn back."""
+        """Return all scaled parameters of one unconstrained draw, the linear block drawn back."""
         params = self.resolve(self.layout(arrays).constrain(position), arrays)
         if self.marginal:
             params = complete(self.structure, rng_key, params, arrays)
@@ -138,7 +138,7 @@ class Program:
         arrays: ModelArrays,
         devices: Sequence[jax.Device] = (),
     ) -> dict[str, NDArray]:
-        """All parameters (scaled) of unconstrained draws (n, dim), linear block drawn back.
+        """Return all scaled parameters of unconstrained draws (n, dim), linear block drawn back.
 
         Draws are spread over ``devices`` of this process, as in :meth:`outcomes`.
         """
@@ -147,7 +147,7 @@ class Program:
         )
 
     def prior(self, rng_key: Array, arrays: ModelArrays, draws: int) -> dict[str, NDArray]:
-        """Draws of all parameters (scaled) from the prior. The program must be the plain one."""
+        """Draw all scaled parameters from the prior. The program must be the plain one."""
         seed = np.asarray(jax.random.bits(rng_key, (4,), "uint32"))
         sites = self.layout(arrays).prior_draws(np.random.default_rng(seed), draws)
         dtype = arrays.target.dtype
@@ -168,9 +168,9 @@ class Program:
         keep: Callable[[NDArray, NDArray], Any],
         devices: Sequence[jax.Device] = (),
     ) -> Any:
-        """Replicated targets (scaled) and log likelihoods of parameter draws, batch by batch.
+        """Compute replicated scaled targets and log likelihoods of parameter draws, in batches.
 
-        ``keep`` turns a batch of both (n, geo, time) into what is to be kept of them.
+        ``keep`` maps a batch of both (n, geo, time) to the arrays that are kept.
         """
         arrays = arrays._replace(block=None, likelihood_weight=None, experiments=None)
         return self._batched("outcomes", self._outcome, arrays, rng_key, params, keep, devices)
@@ -181,16 +181,16 @@ class Program:
         observed: ModelArrays | None = None,
         devices: Sequence[jax.Device] = (),
     ) -> None:
-        """Compile what follows the sampler, while it runs.
+        """Compile the programs used after sampling, while the sampler runs.
 
         Parameters
         ----------
         arrays
-            What is conditioned on.
+            Arrays that the model is conditioned on.
         observed
-            The table alone, if rows were added to it: outcomes are those of the table.
+            Arrays of the table alone, if rows were added: outcomes are computed for these.
         devices
-            Those that will be used.
+            Devices that will be used.
         """
         positions = np.zeros((1, self.layout(arrays).dim), arrays.target.dtype)
         key = jax.random.key(0)
@@ -208,15 +208,15 @@ class Program:
         keep: Callable[..., Any] | None = None,
         devices: Sequence[jax.Device] = (),
     ) -> Any:
-        """Evaluate ``function(key, draw, arrays)`` over leading axes, a batch at a time."""
+        """Evaluate ``function(key, draw, arrays)`` over leading axes, one batch at a time."""
         count = len(jax.tree.leaves(draws)[0])
         keys = jax.random.split(rng_key, count)
         size = self.batch_size(arrays) * max(1, len(devices))
         mesh = Mesh(np.array(devices), ("draw",)) if len(devices) > 1 else None
-        arrays = jax.device_put(arrays, None if mesh is None else NamedSharding(mesh, _WHOLE))
+        arrays = jax.device_put(arrays, None if mesh is None else NamedSharding(mesh, _REPLICATED))
         result: Any = None
         for start in range(0, count, size):
-            # The last batch is filled up with its own first row, so that one program serves all.
+            # The last batch is padded with its own first row, so that one program serves all.
             index = np.arange(start, start + size)
             index = np.where(index < count, index, start)
             batch = jax.tree.map(lambda x, index=index: x[index], draws)
@@ -226,7 +226,7 @@ class Program:
                 lambda x, made=made: np.asarray(x)[:made], run(keys[index], batch, arrays)
             )
             piece = piece if keep is None else keep(*piece)
-            # Filled in place: pieces that are joined at the end take the memory twice.
+            # Filled in place: concatenating pieces at the end would need the memory twice.
             if result is None:
                 result = jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), piece)
             for whole, part in zip(jax.tree.leaves(result), jax.tree.leaves(piece), strict=True):
@@ -234,7 +234,7 @@ class Program:
         return result
 
     def batch_size(self, arrays: Any) -> int:
-        """Draws that a device evaluates together: see :func:`batch_size`."""
+        """Return the number of draws evaluated together: see :func:`batch_size`."""
         return batch_size(arrays)
 
     def _compile(
@@ -254,7 +254,7 @@ class Program:
                 if mesh is not None:
                     lead = PartitionSpec("draw")
                     run = jax.shard_map(
-                        run, mesh=mesh, in_specs=(lead, lead, _WHOLE), out_specs=lead,
+                        run, mesh=mesh, in_specs=(lead, lead, _REPLICATED), out_specs=lead,
                         check_vma=False,
                     )  # fmt: skip
                 self._compiled[key] = compile_program(jax.jit(run), keys, batch, arrays)
@@ -262,10 +262,10 @@ class Program:
 
 
 def batch_size(arrays: ModelArrays) -> int:
-    """Draws that a device evaluates together: a hundred, or what a bound on memory allows.
+    """Return the number of draws that a device evaluates together: 100, or fewer to save memory.
 
-    A draw holds its media after adstock and saturation, (channel, geo, time) each, and a handful of
-    arrays (geo, time).
+    A draw holds its media after adstock and after saturation, each (channel, geo, time), and about
+    six arrays (geo, time).
     """
     channels = arrays.media.shape[0]
     draw = (2 * channels + 6) * arrays.target.size * arrays.target.dtype.itemsize
@@ -273,11 +273,11 @@ def batch_size(arrays: ModelArrays) -> int:
 
 
 def geo_specs(arrays: ModelArrays) -> ModelArrays:
-    """Which axis of each array lies along the geos of a mesh of devices."""
-    whole = jax.tree.map(lambda _: _WHOLE, arrays)
+    """Return how each array is split over the geo axis of a device mesh."""
+    whole = jax.tree.map(lambda _: _REPLICATED, arrays)
     first = PartitionSpec(GEO)
     block = arrays.block
-    along = first if isinstance(block, GroupedBlock) else _WHOLE
+    along = first if isinstance(block, GroupedBlock) else _REPLICATED
     block = jax.tree.map(lambda _: along, block)
     return whole._replace(
         media=PartitionSpec(None, GEO),
@@ -291,12 +291,12 @@ def geo_specs(arrays: ModelArrays) -> ModelArrays:
 
 @functools.lru_cache(maxsize=32)
 def program_for(structure: Structure, marginal: bool, precision: str) -> Program:
-    """The program of a structure, kept between fits (one a precision)."""
+    """Return the program of a structure, cached between fits (one per precision)."""
     return Program(structure, marginal)
 
 
 def site_priors(structure: Structure) -> dict[str, Sequence[PriorSpec]]:
-    """Priors of every site by its name; sites not named are standard normal.
+    """Return the priors of sites by name; sites that are not named are standard normal.
 
     All sites are independent a priori: dependence (geo, process) enters by deterministic scaling.
     """
@@ -322,8 +322,8 @@ def site_priors(structure: Structure) -> dict[str, Sequence[PriorSpec]]:
 
 
 def _is_internal(name: str) -> bool:
-    """Parts of a vector whose priors are of several families, and standardised coefficients."""
-    site = name.rpartition("/")[2]  # of a system's equation the node comes first
+    """Return whether a site is only part of a vector, or a standardised coefficient."""
+    site = name.rpartition("/")[2]  # sites of a system start with "node/"
     return "__" in site and site != "coefficient__geo"
 
 

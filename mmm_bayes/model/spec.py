@@ -1,4 +1,4 @@
-"""The specification of a model: everything that stays fixed in a fit, in one frozen object."""
+"""The specification of a model: all settings of a fit in one frozen object."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ MEDIA_PRIORS: dict[str, PriorSpec] = {
     "marginal_roas": PriorSpec(dist="log_normal", loc=-0.2, scale=0.9),
     "contribution_share": PriorSpec(dist="beta", a=1.0, b=12.0),
 }
-"""Default priors of the media part. Saturation acts on exposure over the channel's mean positive
-exposure (per head where there is a population); ``beta`` is in standard deviations of target."""
+"""Default priors of media parameters. Saturation acts on exposure divided by the channel's mean
+positive exposure (per head if there is a population); ``beta`` is in standard deviations of the
+target."""
 
 EFFECT_SITE: dict[str, str] = {
     "coefficient": "beta",
@@ -59,7 +60,7 @@ EFFECT_SITE: dict[str, str] = {
 
 
 class ChannelSpec(Frozen):
-    """What one channel has of its own; what is not given comes from ``media``."""
+    """Settings of a single channel; those that are None come from ``media``."""
 
     adstock: AdstockName | None = None
     saturation: SaturationName | None = None
@@ -80,17 +81,17 @@ class MediaSpec(Frozen):
     adstock, saturation
         Names of the transforms; ``"none"`` leaves the step out.
     max_lag
-        Number of periods the effect of one period's exposure is followed, its own included.
+        Number of periods over which one period's exposure has an effect, including its own.
     normalise
         Whether adstock weights sum to one.
     order
         ``"adstock_first"`` or ``"saturation_first"``.
     effect
-        What the effect's prior is on: the ``"coefficient"`` (in standard deviations of the
-        target at full saturation), the ``"roas"``, the ``"marginal_roas"`` (+1%) or the
-        ``"contribution_share"`` of the summed target.
+        The quantity that the effect's prior is placed on: the ``"coefficient"`` (in standard
+        deviations of the target at full saturation), the ``"roas"``, the ``"marginal_roas"``
+        (of 1% more spend) or the ``"contribution_share"`` of the summed target.
     priors
-        By name; see ``MEDIA_PRIORS`` for names and defaults.
+        Priors by parameter name; see ``MEDIA_PRIORS`` for names and defaults.
     """
 
     adstock: AdstockName = "geometric"
@@ -108,19 +109,19 @@ class MediaSpec(Frozen):
 
 
 class TrendSpec(Frozen):
-    """Slow movement of the baseline.
+    """Slow changes of the baseline.
 
     Attributes
     ----------
     kind
         ``"none"``; ``"linear"``; ``"knots"``, a piecewise-linear random walk over ``n_knots``
-        equally spaced knots; ``"hsgp"``, a Gaussian process of squared-exponential kernel in
-        ``n_basis`` basis functions, whose amplitude and length scale are learned.
+        equally spaced knots; ``"hsgp"``, a Gaussian process with squared-exponential kernel and
+        ``n_basis`` basis functions, whose amplitude and length scale are estimated.
     scale
-        Prior standard deviation of the total linear rise, or of one step of the walk, in standard
-        deviations of the target.
+        Prior standard deviation of the total linear change, or of one step of the random walk, in
+        standard deviations of the target.
     amplitude, length
-        Priors of the Gaussian process; the length is in fractions of the training window.
+        Priors of the Gaussian process; the length scale is a fraction of the training window.
     """
 
     kind: Literal["none", "linear", "knots", "hsgp"] = "linear"
@@ -152,10 +153,9 @@ class SeasonalitySpec(Frozen):
 
 
 class EventSpec(Frozen):
-    """An event: a name, its dates (ISO), and how many days it is felt before and after.
+    """An event: its name, its dates (ISO), and for how many days before and after it has an effect.
 
-    A period takes part where its interval touches the event's. ``yearly`` repeats month and day
-    in every year.
+    A row is affected if its period overlaps the event. ``yearly`` repeats month and day every year.
     """
 
     name: str
@@ -167,7 +167,7 @@ class EventSpec(Frozen):
 
 
 class ControlsSpec(Frozen):
-    """Coefficients of the controls, per standard deviation of a control (binary ones: per unit)."""
+    """Priors of control coefficients, per standard deviation (per unit for a binary control)."""
 
     prior: PriorSpec = _normal(1.0)
     priors: dict[str, PriorSpec] = {}
@@ -187,14 +187,14 @@ class LikelihoodSpec(Frozen):
 
     @property
     def link(self) -> Literal["identity", "log", "count"]:
-        """How the linear predictor relates to the target."""
+        """Relation of the linear predictor to the target."""
         if self.family in ("normal", "student_t"):
             return "identity"
         return "log" if self.family == "log_normal" else "count"
 
     @property
     def is_gaussian(self) -> bool:
-        """Whether the linear block can be integrated out."""
+        """Whether the likelihood allows integrating out the linear block."""
         return self.family in ("normal", "log_normal")
 
 
@@ -204,13 +204,13 @@ class GeoSpec(Frozen):
     Attributes
     ----------
     media
-        ``"normal"``: a geo's coefficient is ``beta * (1 + tau z)`` with ``z`` standard normal,
-        integrated out exactly under a Gaussian likelihood; a geo's coefficient can fall below zero
-        where ``tau`` is large. ``"log_normal"``: ``beta * exp(tau z)``, always of the sign of
-        ``beta``, and several times slower, since every ``z`` is sampled. ``"pooled"``: the same in
+        ``"normal"``: the coefficient of a geo is ``beta * (1 + tau z)`` with ``z`` standard normal,
+        integrated out exactly under a Gaussian likelihood; it can be negative if ``tau`` is large.
+        ``"log_normal"``: ``beta * exp(tau z)``, which always has the sign of ``beta`` but is
+        several times slower, since every ``z`` is sampled. ``"pooled"``: the same coefficient in
         every geo.
     controls
-        ``"normal"``: a control's coefficient differs by geo; ``"pooled"``: it does not.
+        ``"normal"``: the coefficients of controls differ by geo; ``"pooled"``: they do not.
     media_scale, intercept_scale, control_scale
         Priors of the between-geo standard deviations.
     """
@@ -228,15 +228,15 @@ class ModelSpec(Frozen):
     Attributes
     ----------
     name, description
-        What the model is called, and for what.
+        Name and purpose of the model.
     data
-        Which table, and the parts of its columns (optional: a spec may be used with any data).
+        The table and the roles of its columns (optional: a spec can be used with any data).
     media, channels
-        Defaults of all channels, and what single channels have of their own.
+        Settings of all channels, and settings of single channels.
     intercept
-        Prior in standard deviations of the target around its mean.
+        Prior of the baseline, in standard deviations of the target around its mean.
     trend, seasonality, events, controls, likelihood, geo, sampler
-        Their sections.
+        Settings of the other parts of the model.
 
     Examples
     --------
@@ -270,7 +270,7 @@ class ModelSpec(Frozen):
         for what, values in given:
             twice = {value for value in values if values.count(value) > 1}
             if twice:
-                raise ValueError(f"{what} given twice: {sorted(twice)}.")
+                raise ValueError(f"The {what} is given more than once: {sorted(twice)}.")
         return self
 
     @classmethod
@@ -280,7 +280,7 @@ class ModelSpec(Frozen):
         Raises
         ------
         ModelSpecError
-            With every problem of the file: its place, what was expected and the nearest name.
+            Listing every problem of the file: where it is, what was expected and the nearest name.
         """
         text, where = _read(source)
         try:
@@ -295,11 +295,11 @@ class ModelSpec(Frozen):
             raise ModelSpecError(_explain(error, where)) from None
 
     def to_toml(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the model as TOML (what differs from the defaults); write it if given a path."""
+        """Return settings that differ from the defaults as TOML; with ``path``, write them too."""
         import tomli_w
 
         values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-        # Members of a list are written whole: one left at its defaults would be an empty {}.
+        # Entries of a list are written in full: one with all defaults would be an empty {}.
         for name in ("seasonality", "events"):
             if name in values:
                 members = getattr(self, name)
@@ -310,12 +310,12 @@ class ModelSpec(Frozen):
         return text
 
     def evolve(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, checked anew."""
+        """Return a copy with some fields changed; all fields are checked again."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_validate(values | changes)
 
     def channel_transforms(self, channel: str) -> tuple[str, str, str]:
-        """Adstock, saturation and kind of effect prior of a channel."""
+        """Return the adstock, the saturation and the kind of effect prior of a channel."""
         own = self.channels.get(channel, ChannelSpec())
         return (
             own.adstock or self.media.adstock,
@@ -324,7 +324,7 @@ class ModelSpec(Frozen):
         )
 
     def media_prior(self, channel: str, parameter: str) -> PriorSpec:
-        """Prior of a channel's parameter: its own, else of all media, else the default."""
+        """Return a parameter's prior: the channel's own, else that of all media, else a default."""
         own = self.channels.get(channel, ChannelSpec())
         for priors in (own.priors, self.media.priors, MEDIA_PRIORS):
             if parameter in priors:
@@ -332,18 +332,19 @@ class ModelSpec(Frozen):
         raise KeyError(parameter)
 
     def control_prior(self, control: str) -> PriorSpec:
-        """Prior of a control's coefficient."""
+        """Return the prior of a control's coefficient."""
         return self.controls.priors.get(control, self.controls.prior)
 
 
 class ModelSpecError(ValueError):
-    """A model file that cannot be used: every problem, and the remedy."""
+    """A model file that cannot be used; the message lists every problem with its remedy."""
 
 
 def transform_parameters(adstock: str, saturation: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the parameters of both transforms as they appear in specs and results.
+    """Return parameter names of both transforms as they appear in specifications and results.
 
-    The scale of a tanh saturation is ``saturation_scale``: ``scale`` is the Weibull adstock's.
+    The scale of a tanh saturation is ``saturation_scale``, since ``scale`` belongs to the Weibull
+    adstock.
     """
     kernel = () if adstock == "none" else ADSTOCKS[adstock].parameters
     curve = () if saturation == "none" else SATURATIONS[saturation].parameters
@@ -365,9 +366,9 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
         return source, "The model text"
     path = Path(source)
     if not _is_file(path):
-        beside = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-        there = f" In {path.parent} there are: {', '.join(beside)}." if beside else ""
-        raise FileNotFoundError(f"No model file {path}.{there}")
+        others = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+        hint = f" Model files in {path.parent}: {', '.join(others)}." if others else ""
+        raise FileNotFoundError(f"There is no model file {path}.{hint}")
     try:
         return read_text(path), str(path)
     except TextError as error:
@@ -377,7 +378,7 @@ def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a text too long for a name, or with a NUL in it
+    except (OSError, ValueError):  # too long for a file name, or with a NUL
         return False
 
 
@@ -386,8 +387,8 @@ def _explain(error: ValidationError, where: str) -> str:
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"]) or "top level"
         text = problem["msg"].removeprefix("Value error, ")
-        came = problem.get("input")
-        shown = "" if isinstance(came, dict) else f" (got {came!r})"
+        given = problem.get("input")
+        shown = "" if isinstance(given, dict) else f" (got {given!r})"
         lines.append(f"  [{place}] {text}{shown}")
     plural = "s" if len(lines) > 1 else ""
     return f"{where} has {len(lines)} problem{plural}:\n" + "\n".join(lines)

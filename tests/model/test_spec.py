@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(ModelSpecError) as caught:
         ModelSpec.from_toml(text)
     message = str(caught.value)
-    assert "has 5 problems" in message
+    assert len(re.findall(r"^  \[", message, re.MULTILINE)) == 5
     for part in (
         "media.adstock",
         "media.max_lag",
@@ -177,17 +178,17 @@ def test_all_problems_are_told_at_once() -> None:
     ):
         assert f"[{part}]" in message
     assert "'geometrical'" in message
-    assert "scale missing" in message
+    assert "missing: scale" in message
 
 
 @pytest.mark.parametrize(
     ("prior", "message"),
     [
-        ({"dist": "beta", "a": 1.0}, "b missing"),
-        ({"dist": "half_normal", "scale": 1.0, "loc": 2.0}, "loc not known"),
-        ({"dist": "half_normal", "scale": -1.0}, "scale of a half_normal prior should be > 0"),
-        ({"dist": "normal", "scale": float("inf")}, "finite"),
-        ({"dist": "uniform", "low": 1.0, "high": 0.0}, "low should be below high"),
+        ({"dist": "beta", "a": 1.0}, "missing: b"),
+        ({"dist": "half_normal", "scale": 1.0, "loc": 2.0}, "not accepted: loc"),
+        ({"dist": "half_normal", "scale": -1.0}, r"scale of a half_normal.*-1\.0"),
+        ({"dist": "normal", "scale": float("inf")}, "scale of a normal.*inf"),
+        ({"dist": "uniform", "low": 1.0, "high": 0.0}, r"low.*high.*1\.0.*0\.0"),
         ({"dist": "gausian", "scale": 1.0}, "normal"),
     ],
 )
@@ -246,26 +247,26 @@ def test_scaled_priors_are_those_of_the_scaled_quantity(
     )
 
 
-def test_a_missing_file_names_those_beside_it(tmp_path: Path) -> None:
+def test_a_missing_file_names_others_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "weekly.toml").write_text("")
-    with pytest.raises(FileNotFoundError, match=r"weakly\.toml.*there are: weekly\.toml"):
+    with pytest.raises(FileNotFoundError, match=r"weakly\.toml.*weekly\.toml"):
         ModelSpec.from_toml(tmp_path / "weakly.toml")
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
     path = tmp_path / "model.toml"
     path.write_text("[media\nmax_lag = 3")
-    with pytest.raises(ModelSpecError, match=r"model\.toml is not valid TOML.*line 1"):
+    with pytest.raises(ModelSpecError, match=r"model\.toml.*line 1"):
         ModelSpec.from_toml(path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[seasonality]]\nperiod='year'\n[[seasonality]]\nperiod=365.25", "given twice"),
+        ("[[seasonality]]\nperiod='year'\n[[seasonality]]\nperiod=365.25", r"\[365\.25\]"),
         (
             "[[events]]\nname='a'\ndates=['2023-01-01']\n[[events]]\nname='a'\ndates=['2023-02-01']",
-            "given twice",
+            r"event name.*\['a'\]",
         ),
     ],
 )
@@ -293,60 +294,59 @@ def _silent(data: MMMData) -> MMMData:
     return data.with_spend("tv", scale=0.0)
 
 
-MISFITS: dict[str, tuple[dict[str, Any], Change, list[str]]] = {
+MISFITS: dict[str, tuple[dict[str, Any], Change, list[tuple[str, str]]]] = {
     "names": (
         {"channels": {"tvv": {}},
          "controls": {"priors": {"prize": {"dist": "normal", "scale": 1}}}},
         _same,
-        ["'tvv', not in the data: did you mean 'tv'",
-         "'prize', not in the data: did you mean 'price'"],
+        [("unknown_channel", "'tv'"), ("unknown_control", "'price'")],
     ),
     "no spend for a ROAS": (
         {"media": {"effect": "roas"}},
         _silent,
-        ["'tv' has no spend, so it has no ROAS to put a prior on: set channels.tv.effect"],
+        [("roas_without_spend", "channels.tv.effect")],
     ),
     "negative scales": (
         {"likelihood": {"sigma": {"dist": "normal", "scale": 1.0}},
          "media": {"priors": {"ec": {"dist": "normal", "scale": 1.0}}}},
         _same,
-        ["likelihood.sigma should be above zero", "media.priors.ec should be above zero"],
+        [("prior_not_positive", "likelihood.sigma"), ("prior_not_positive", "media.priors.ec")],
     ),
     "retention above one": (
         {"media": {"priors": {"alpha": {"dist": "half_normal", "scale": 1.0}}}},
         _same,
-        ["media.priors.alpha should stay within 0 and 1"],
+        [("prior_outside_unit_interval", "media.priors.alpha")],
     ),
     "logarithm of a negative target": (
         {"likelihood": {"family": "log_normal"}},
         _with_target(lambda y: y - y.max()),
-        ["needs a target above zero; 104 values are not"],
+        [("target_not_positive", "104 value")],
     ),
     "counts that are not": (
         {"likelihood": {"family": "poisson"}},
         _with_target(lambda y: y + 0.5),
-        ["needs counts"],
+        [("target_not_a_count", "poisson")],
     ),
     "empty target": (
         {},
         _with_target(lambda y: np.where(np.arange(y.shape[-1]) == 3, np.nan, y)),
-        ["empty cells"],
+        [("empty_target", "target")],
     ),
     "season too fine": (
         {"seasonality": [{"period": "month", "order": 3}, {"period": "week", "order": 1}]},
         _same,
-        ["order 3 is finer than rows every 7 days can show: lower the order to 2", "leave it out"],
+        [("seasonality_too_fine", "Lower the order to 2."), ("seasonality_too_fine", "week")],
     ),
     "lags beyond the data": (
         {"media": {"max_lag": 300}},
         _same,
-        ["max_lag is 300, but there are 104"],
+        [("max_lag", "104")],
     ),
     "event outside": (
         {"events": [{"name": "fair", "dates": ["2030-05-01"]},
                     {"name": "odd", "dates": ["first of May"]}]},
         _same,
-        ["'fair' touches no row", "'odd' has a date that cannot be read"],
+        [("event_outside", "'fair'"), ("event_date", "'odd'")],
     ),
 }  # fmt: skip
 
@@ -355,12 +355,13 @@ MISFITS: dict[str, tuple[dict[str, Any], Change, list[str]]] = {
 def test_models_that_do_not_fit_the_data_are_refused_with_every_reason(
     national_data: MMMData, case: str
 ) -> None:
-    spec, change, messages = MISFITS[case]
+    spec, change, expected = MISFITS[case]
     with pytest.raises(ModelDataError) as caught:
         MMM(change(national_data), ModelSpec(**spec))
-    assert len(caught.value.problems) == len(messages)
-    for message in messages:
-        assert message in str(caught.value)
+    found = caught.value.findings
+    assert [finding.check for finding in found] == [check for check, _ in expected]
+    for finding, (_, words) in zip(found, expected, strict=True):
+        assert words in str(finding)
 
 
 def test_yearly_events_come_back_every_year(national_data: MMMData) -> None:

@@ -84,7 +84,7 @@ def test_geos_of_two_rows_and_a_geo_that_spends_nothing() -> None:
         data = mb.MMMData.from_dataframe(
             frame, date="week", target="sales", channels=["tv"], geo="geo"
         )
-    with pytest.raises(mb.errors.ModelDataError, match="lower it"):
+    with pytest.raises(mb.errors.ModelDataError, match="max_lag"):
         mb.MMM(data, mb.ModelSpec())
     spec = mb.ModelSpec(media={"max_lag": 1}, trend={"kind": "none"})
     fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, prior_draws=20, **DRAWS)

@@ -16,7 +16,8 @@ from mmm_bayes.analysis.decomposition import Units
 from mmm_bayes.budget import outcome
 from mmm_bayes.budget.cost import CostCurve
 from mmm_bayes.budget.outcome import Prices, Response
-from mmm_bayes.data.schema import MMMData, units_per_money
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.spend_change import units_per_money
 from mmm_bayes.model import baseline, media
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.predictor import linear_coefficients

@@ -12,23 +12,14 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.data import summary
-from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
+from mmm_bayes.data.dataset_layout import DIMS, build_dataset, wide_table
+from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
 from mmm_bayes.data.roles import Channels, Roles, Spend
-from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, nearest
+from mmm_bayes.data.spend_change import change_spend
+from mmm_bayes.runtime.findings import DataError, DataWarning, Finding
 
 __all__ = ["DataError", "DataWarning", "Finding", "MMMData"]
-
-NATIONAL = "national"
-_DIMS = {
-    "target": ("geo", "date"),
-    "spend": ("geo", "date", "channel"),
-    "exposure": ("geo", "date", "channel"),
-    "controls": ("geo", "date", "control"),
-    "population": ("geo",),
-    "revenue_per_target": ("geo", "date"),
-    "paid": ("channel",),
-}
 
 
 @final
@@ -55,7 +46,7 @@ class MMMData:
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, dims in _DIMS.items():
+        for name, dims in DIMS.items():
             if name not in self.ds or self.ds[name].dims != dims:
                 came = f"dimensions {self.ds[name].dims}" if name in self.ds else "nothing"
                 raise ValueError(
@@ -212,47 +203,21 @@ class MMMData:
 
         ``roles`` name the columns for `to_frame`; by default they carry the names given here.
         """
-        names = [NATIONAL] if geos is None else [str(g) for g in geos]
-        dates = pd.DatetimeIndex(dates, name="date").as_unit("ns")
-        step = step or infer_step(dates)
-        shape = (len(names), len(dates))
-        if controls is None:
-            controls = np.zeros((*shape, len(control_names)))
-        paid = np.ones(len(channels), bool) if paid is None else np.asarray(paid, bool)
-        roles = roles or _default_roles(
-            channels, control_names, geos, exposure, paid, population, revenue_per_target
-        )
-        revenue = 1.0 if revenue_per_target is None else revenue_per_target
-        people = np.ones(len(names)) if population is None else population
-        spend = np.asarray(spend, "float64")
-        values = {
-            "target": target,
-            "spend": spend,
-            "exposure": spend if exposure is None else exposure,
-            "controls": controls,
-            "population": people,
-            "revenue_per_target": np.broadcast_to(np.asarray(revenue, "float64"), shape),
-        }
-        variables = {k: (_DIMS[k], np.array(v, dtype="float64")) for k, v in values.items()}
-        ds = xr.Dataset(
-            variables | {"paid": (_DIMS["paid"], paid)},
-            coords={
-                "geo": np.array(names, dtype=str),
-                "date": dates,
-                "channel": np.array(list(channels), dtype=str),
-                "control": np.array(list(control_names), dtype=str),
-            },
-            attrs={
-                "target": roles.target or "",
-                "date": roles.date,
-                "geo": roles.geo or "",
-                "time_step": step.alias,
-                "time_step_unit": step.unit,
-                "time_step_n": step.n,
-                "has_population": int(population is not None),
-                "date_form": date_form,
-                "roles": roles.to_json(),
-            },
+        ds = build_dataset(
+            dates=dates,
+            target=target,
+            spend=spend,
+            channels=channels,
+            exposure=exposure,
+            controls=controls,
+            control_names=control_names,
+            geos=geos,
+            population=population,
+            revenue_per_target=revenue_per_target,
+            paid=paid,
+            roles=roles,
+            step=step,
+            date_form=date_form,
         )
         return cls(ds)
 
@@ -380,36 +345,7 @@ class MMMData:
         MMMData
             A copy; the data themselves are unchanged.
         """
-        if channel not in self.channels:
-            raise ValueError(
-                f"{channel!r} is not a channel.{nearest(channel, self.channels)} "
-                f"Channels are {self.channels}."
-            )
-        if (scale is None) == (value is None):
-            raise ValueError("Give exactly one of scale= (a factor) and value= (a new spend).")
-        change = np.asarray(scale if value is None else value, "float64")
-        if not np.isfinite(change).all() or (change < 0).any():
-            raise ValueError(
-                f"Spend cannot be negative or infinite, but came as {change.min():g} at the least. "
-                "Give numbers of 0 or more."
-            )
-        c, rows = self.channels.index(channel), self._positions(dates)
-        spend, exposure = self.ds["spend"].values.copy(), self.ds["exposure"].values.copy()
-        if value is None:
-            spend[:, rows, c] *= change
-            exposure[:, rows, c] *= change
-        elif not bool(self.ds["paid"].values[c]):
-            raise ValueError(
-                f"{channel!r} is unpaid media, so its spend cannot be set. Use scale=."
-            )
-        else:
-            bought = units_per_money(exposure[..., c], spend[..., c])[:, rows]
-            spend[:, rows, c] = change
-            exposure[:, rows, c] = change * bought
-        ds = self.ds.assign(
-            spend=self.ds["spend"].copy(data=spend),
-            exposure=self.ds["exposure"].copy(data=exposure),
-        )
+        ds = change_spend(self.ds, channel, self._positions(dates), scale=scale, value=value)
         return replace(self, ds=ds)
 
     def with_table(self, df: pd.DataFrame) -> MMMData:
@@ -438,26 +374,7 @@ class MMMData:
 
         `from_dataframe` with the same roles gives these data back exactly.
         """
-        roles, ds = self.roles, self.ds
-        dates = format_dates(self.dates, ds.attrs["date_form"])
-        columns: dict[str, Any] = {}
-        if roles.geo is not None:
-            columns[roles.geo] = np.repeat(self.geos, self.n_dates)
-        columns[roles.date] = dates.repeat(1).append([dates] * (self.n_geos - 1))
-        if roles.target is not None:
-            columns[roles.target] = ds["target"].values.ravel()
-        for c, name in enumerate(self.channels):
-            columns[roles.exposure[name]] = ds["exposure"].values[..., c].ravel()
-            spend = roles.spend[name]
-            if spend is not None:
-                columns[spend] = ds["spend"].values[..., c].ravel()
-        for k, name in enumerate(self.controls):
-            columns[roles.controls[name]] = ds["controls"].values[..., k].ravel()
-        if isinstance(roles.population, str):
-            columns[roles.population] = np.repeat(ds["population"].values, self.n_dates)
-        if isinstance(roles.revenue_per_target, str):
-            columns[roles.revenue_per_target] = ds["revenue_per_target"].values.ravel()
-        return pd.DataFrame(columns)
+        return wide_table(self.ds, self.roles)
 
     def summary(self) -> pd.DataFrame:
         """Return one row per channel.
@@ -475,41 +392,3 @@ class MMMData:
 
     def _repr_html_(self) -> str:
         return summary.as_html(self.ds, self.time_step.alias, self.findings)
-
-
-def units_per_money(exposure: np.ndarray, spend: np.ndarray) -> np.ndarray:
-    """Return media units bought per unit of money, of arrays (geo, date).
-
-    Where nothing was spent it is the mean of the geo, or of all geos if the geo spent nothing.
-    """
-    total = spend.sum(1)
-    overall = exposure.sum() / total.sum() if total.sum() > 0 else 1.0
-    mean = np.divide(exposure.sum(1), total, out=np.full(len(total), overall), where=total > 0)
-    rates = np.repeat(mean[:, None], spend.shape[1], axis=1)
-    return np.divide(exposure, spend, out=rates, where=spend > 0)
-
-
-def _default_roles(
-    channels: Sequence[str],
-    control_names: Sequence[str],
-    geos: Sequence[str] | None,
-    exposure: np.ndarray | None,
-    paid: np.ndarray,
-    population: np.ndarray | None,
-    revenue_per_target: np.ndarray | float | None,
-) -> Roles:
-    units = {c: c if exposure is None else f"{c}_exposure" for c in channels}
-    bought = {c: c if exposure is None else f"{c}_spend" for c in channels}
-    revenue: str | float | None = "revenue_per_target"
-    if revenue_per_target is None or isinstance(revenue_per_target, int | float):
-        revenue = revenue_per_target
-    return Roles(
-        date="date",
-        target="target",
-        exposure=units,
-        spend={c: bought[c] if p else None for c, p in zip(channels, paid, strict=True)},
-        controls={c: c for c in control_names},
-        geo=None if geos is None else "geo",
-        population=None if population is None else "population",
-        revenue_per_target=revenue,
-    )

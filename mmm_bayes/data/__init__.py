@@ -1,1 +1,1 @@
-"""Tables in, arrays out: loading, checking, scaling, bundled and simulated data."""
+"""Tables, panels and lift tests: loading, checking, scaling, and bundled data sets."""

@@ -1,4 +1,4 @@
-"""Checks of a table whose cells have been read: the panel, its length, the values."""
+"""Checks of a table whose cells have been read: its panel, its values and its length."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 
 def geo_order(geos: Iterable[str]) -> list[str]:
-    """Sort names with numbers inside them by number: geo_2 before geo_10."""
+    """Sort names by the numbers within them: geo_2 before geo_10."""
 
     def key(name: str) -> list[tuple[int, int, str]]:
         parts = re.split(r"([0-9]+)", name)
-        # Not int(): a name may have more digits than Python takes for a number.
+        # Not int(): a name may have more digits than Python converts to a number.
         numbers = [part.lstrip("0") if part[:1].isdecimal() else None for part in parts]
         return [
             (1, 0, part) if number is None else (0, len(number), number)
@@ -38,14 +38,14 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
     unique = dates[valid].unique().sort_values()
     step, findings = check_regular(unique, roles.date, step)
     if not valid.all():
-        # The rows without date or geo are reported already, and may be just what is absent here.
+        # Rows without date or geo are reported already, and may be the very dates missing here.
         findings = [f for f in findings if f.check != "date_gap"]
     keys = pd.DataFrame({"geo": geos, "date": dates})[valid]
     repeated = keys.index[keys.duplicated(keep="first")].to_numpy()
     if repeated.size:
-        remedy = "Sum the rows of a date into one."
+        remedy = "Sum the rows of each date into one."
         if roles.geo is None and repeated.size >= len(unique) / 2:
-            remedy += " If each row is a different region, name its column with geo=."
+            remedy += " If each row is a different region, name the region column with geo=."
         findings.append(
             table.cells(
                 "duplicate_date",
@@ -53,7 +53,7 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
                 roles.date,
                 repeated,
                 "{count} row(s) repeat a date"
-                + ("" if roles.geo is None else " of their geo")
+                + ("" if roles.geo is None else " of the same geo")
                 + ": {where}.",
                 remedy,
             )
@@ -66,8 +66,8 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
                 Finding(
                     "ragged_panel",
                     "error",
-                    f"Geo {name!r} lacks {len(absent)} of the {len(unique)} dates that other geos "
-                    f"have: {shown}.",
+                    f"Geo {name!r} has no row for {len(absent)} of the {len(unique)} dates of the "
+                    f"other geos: {shown}.",
                     "Add the rows, or keep only the dates that all geos have.",
                     where=roles.geo,
                     dates=tuple(f"{d:%Y-%m-%d}" for d in absent),
@@ -78,7 +78,7 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
 
 
 def check_values(table: Table) -> list[Finding]:
-    """Check signs, and that spend and exposure go together."""
+    """Check signs, and that spend and exposure occur together."""
     roles, numbers = table.roles, table.numbers
     findings = []
     for part, column in roles.numeric_columns():
@@ -94,7 +94,7 @@ def check_values(table: Table) -> list[Finding]:
                     rows,
                     f"Column {column!r} ({part}) should be 0 or more, but {{count}} cell(s) are "
                     "negative: {where}.",
-                    "Book refunds and corrections on the date of the spend they correct.",
+                    "Enter refunds and corrections on the date of the spend that they correct.",
                 )
             )
     for name, units in roles.exposure.items():
@@ -115,8 +115,8 @@ def check_values(table: Table) -> list[Finding]:
                         rows,
                         f"Channel {name!r} has {positive!r} above 0 where {zero!r} is 0 in "
                         "{count} row(s): {where}.",
-                        "Check that both columns are dated the same way (bills often come later "
-                        "than the media).",
+                        "Check that both columns use the date of the media (invoices are often "
+                        "dated later).",
                     )
                 )
     return findings + _check_population(table) + _check_revenue(table)
@@ -145,7 +145,7 @@ def _check_population(table: Table) -> list[Finding]:
             report(
                 "missing_population",
                 geo,
-                f"population says nothing about geo {geo!r}.{nearest(geo, population)}",
+                f"population has no value for geo {geo!r}.{nearest(geo, population)}",
                 "Give a number for every geo.",
             )
             continue
@@ -154,9 +154,9 @@ def _check_population(table: Table) -> list[Finding]:
             report(
                 "varying_population",
                 geo,
-                f"Population of geo {geo!r} should be one number, but {column!r} runs from "
+                f"Population of geo {geo!r} should be constant, but {column!r} ranges from "
                 f"{found.min():g} to {found.max():g}.",
-                "Use one figure per geo, for example its mean.",
+                "Use one number per geo, for example the mean.",
             )
         elif not ((found >= 1 / LARGEST) & (found <= LARGEST)).all() or (
             not isinstance(population, str) and not found.size
@@ -172,9 +172,7 @@ def _check_population(table: Table) -> list[Finding]:
 
 def _check_revenue(table: Table) -> list[Finding]:
     revenue = table.roles.revenue_per_target
-    remedy = (
-        "Give the revenue of one unit of the target, or leave it out when the target is revenue."
-    )
+    remedy = "Give the revenue per unit of the target, or leave it out if the target is revenue."
     if isinstance(revenue, str) and revenue in table.numbers:
         rows = np.flatnonzero(table.numbers[revenue] < 1 / LARGEST)
         if not rows.size:
@@ -201,8 +199,8 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
                 Finding(
                     "too_few_rows",
                     "error",
-                    f"The table has {n_dates} date(s), but min_rows asks for {min_rows}.",
-                    "Bring a longer history, or lower min_rows.",
+                    f"The table has {n_dates} date(s), fewer than min_rows={min_rows}.",
+                    "Use a longer history, or lower min_rows.",
                     where=roles.date,
                 )
             ]
@@ -213,8 +211,8 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
                 "too_few_rows",
                 "error",
                 f"The table has {table.n_rows} row(s) for {coefficients} coefficients ({parts}); "
-                f"at least {coefficients + 1} are expected, and 3 a coefficient are wise.",
-                "Bring a longer history, use weeks instead of months, or merge channels.",
+                f"at least {coefficients + 1} are needed, and 3 per coefficient are advisable.",
+                "Use a longer history, weeks instead of months, or merge channels.",
                 where=roles.date,
             )
         ]
@@ -223,9 +221,9 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
             Finding(
                 "few_rows",
                 "warning",
-                f"The table has {table.n_rows} rows for {coefficients} coefficients ({parts}): the "
-                "priors will decide much of the result.",
-                "Bring a longer history, merge channels, or state the priors with care.",
+                f"The table has {table.n_rows} rows for {coefficients} coefficients ({parts}), so "
+                "the priors will strongly influence the result.",
+                "Use a longer history, merge channels, or choose the priors with care.",
                 where=roles.date,
             )
         ]

@@ -1,4 +1,4 @@
-"""What the data can tell apart: columns that vary, differ, and are not sums of each other."""
+"""Collinearity: columns that are constant, equal to others, or nearly sums of others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from mmm_bayes.data.table import Table
 from mmm_bayes.runtime.findings import Finding, Severity
 
-# Belsley, Kuh & Welsch (1980) and most regression texts call 10 the point of concern.
+# Belsley, Kuh & Welsch (1980) and most textbooks on regression take 10 as the point of concern.
 VIF_LIMIT = 10.0
 FEW_ROWS = 3
 
@@ -24,7 +24,7 @@ def variance_inflation(columns: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     columns : array of shape (row, column)
-        Columns already centred.
+        Centred columns.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def variance_inflation(columns: np.ndarray) -> np.ndarray:
 
 
 def check_collinearity(table: Table) -> list[Finding]:
-    """Check that target, channels and controls vary, and differ from each other."""
+    """Check that the target, channels and controls vary, and differ from each other."""
     roles, numbers = table.roles, table.numbers
     findings = _check_constant(table)
     target = None if roles.target is None else numbers.get(roles.target)
@@ -60,16 +60,17 @@ def check_collinearity(table: Table) -> list[Finding]:
     columns = dict(zip(named, [*roles.exposure.values(), *roles.controls.values()], strict=True))
     for name, values in series.items():
         likeness = 0.0 if target is None else abs(_correlation(values, target))
-        # A column named for two parts has its own finding.
+        # A column with two roles has its own finding.
         if likeness > 0.999 and columns[name] != roles.target:
             exact = likeness > 1 - 1e-9
             findings.append(
                 Finding(
                     "leakage",
                     "error" if exact else "warning",
-                    f"{_sentence(name)} is {'the target itself' if exact else 'almost the target'}"
-                    f" (correlation {likeness:.6f}), so nothing would be left to explain.",
-                    "Leave it out: it is a result, not a cause.",
+                    f"{_sentence(name)} equals the target "
+                    f"{'exactly' if exact else 'almost exactly'} "
+                    f"(correlation {likeness:.6f}), so it would explain everything.",
+                    "Leave it out: it is an effect of the target, not a cause.",
                     where=columns[name],
                 )
             )
@@ -81,9 +82,9 @@ def check_collinearity(table: Table) -> list[Finding]:
                 Finding(
                     "same_series",
                     "error",
-                    f"{_sentence(first)} and {second} are the same series up to a linear "
-                    "rescaling, so their effects cannot be told apart.",
-                    "Keep one of them, or add two channels together.",
+                    f"{_sentence(first)} and {second} are the same series up to location and "
+                    "scale, so their effects cannot be separated.",
+                    "Keep one of them, or sum two channels.",
                     where=columns[second],
                 )
             )
@@ -105,7 +106,7 @@ def _check_constant(table: Table) -> list[Finding]:
             "error",
             roles.target,
             f"Target {roles.target!r} is {value:g} in every row, so there is nothing to explain.",
-            "Check that the right column is named.",
+            "Check that target= names the right column.",
         )
     for name, column in roles.exposure.items():
         values = numbers.get(column)
@@ -127,17 +128,17 @@ def _check_constant(table: Table) -> list[Finding]:
                 "error",
                 column,
                 f"Channel {name!r} is {np.nanmean(values):g} in every row, so its effect cannot be "
-                "told from the intercept.",
-                "Leave it out of channels, or bring dates on which it differed.",
+                "separated from the intercept.",
+                "Leave it out of channels, or add dates on which it differs.",
             )
         elif active < FEW_ROWS:
             report(
                 "few_active_rows",
                 "warning",
                 column,
-                f"Channel {name!r} is above 0 in {active} row(s) only, so its effect will come "
+                f"Channel {name!r} is above 0 in only {active} row(s), so its effect will come "
                 "from the prior.",
-                "Merge it with a similar channel, or bring an experiment.",
+                "Merge it with a similar channel, or add a lift test.",
             )
     for name, money in roles.spend.items():
         if money is None or money == roles.exposure.get(name) or money not in numbers:
@@ -158,7 +159,7 @@ def _check_constant(table: Table) -> list[Finding]:
                 "error",
                 column,
                 f"Control {name!r} is {np.nanmean(values):g} in every row, so its effect cannot "
-                "be told from the intercept.",
+                "be separated from the intercept.",
                 "Leave it out of controls.",
             )
     return findings
@@ -175,11 +176,11 @@ def _check_collinear(
     if len(columns) <= len(channels):
         return []
     if len(columns) == table.n_rows:
-        # Differences between geos are not what tells channels apart in a geo model.
+        # A geo model does not separate channels by differences between geos.
         columns = columns - pd.DataFrame(columns).groupby(table.geos).transform("mean").to_numpy()
     else:
         columns = columns - columns.mean(0)
-    # A triangle of the size of the channels has the norms and products that the rows have.
+    # The triangular factor has the same norms and inner products as the full columns.
     columns = np.asarray(np.linalg.qr(columns, mode="r"))
     factors = variance_inflation(columns)
     names = list(channels)
@@ -199,8 +200,8 @@ def _check_collinear(
                 f"{_sentence(names[c])} moves with the other channels: VIF {factors[c]:.1f} "
                 f"(above {VIF_LIMIT:g}), most with {partner} (correlation "
                 f"{likeness[c].max():.3f}).",
-                "Expect wide, trading-off intervals: merge the two, use tighter priors, or bring "
-                "an experiment on one of them.",
+                "Expect wide, negatively correlated intervals. Merge the two, use tighter priors, "
+                "or run a lift test on one of them.",
                 where=names[c].removeprefix("channel ").strip("'"),
             )
         )
@@ -208,7 +209,7 @@ def _check_collinear(
 
 
 def _sentence(text: str) -> str:
-    # str.capitalize would lower the letters of a name.
+    # str.capitalize would change the letters of a name to lower case.
     return text[:1].upper() + text[1:]
 
 
@@ -217,7 +218,7 @@ def _spread(values: np.ndarray) -> float:
     if not finite.size:
         return 0.0
     spread = float(finite.max() - finite.min())
-    # Rounding of a constant that was computed, e.g. 0.1 + 0.2 against 0.3.
+    # A computed constant may differ by rounding, e.g. 0.1 + 0.2 and 0.3.
     return spread if spread > 1e-12 * float(np.abs(finite).max()) else 0.0
 
 

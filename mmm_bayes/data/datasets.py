@@ -18,7 +18,7 @@ _HERE = Path(__file__).resolve()
 @final
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A bundled table: where it comes from, and which column plays which part."""
+    """A bundled table: its source, and the roles of its columns."""
 
     name: str
     title: str
@@ -95,12 +95,12 @@ def load_dataset(name: str, *, min_rows: int | None = None) -> MMMData:
 
 
 def dataset_roles(name: str) -> dict[str, Any]:
-    """Return which column of a bundled set plays which part, as `from_dataframe` takes it."""
+    """Return the column roles of a bundled set, as keywords of `from_dataframe`."""
     return dict(_info(name).roles)
 
 
 def load_truth(name: str) -> xr.Dataset | None:
-    """Load the truth a bundled set was simulated from; None for real data.
+    """Load the truth that a bundled set was simulated from; None for real data.
 
     The variables are those of `mmm_bayes.simulate.media_mix.SimulatedMMM.truth`.
     """
@@ -141,14 +141,14 @@ def data_card(name: str) -> str:
 def _info(name: str) -> DatasetInfo:
     if name not in DATASETS:
         raise ValueError(
-            f"There is no bundled data set {name!r}.{nearest(str(name), DATASETS)} There are "
+            f"There is no bundled data set {name!r}.{nearest(str(name), DATASETS)} Available are "
             f"{listing(DATASETS, 20)}."
         )
     return DATASETS[name]
 
 
 def _find(file: str) -> Path:
-    # An installed wheel carries the files inside the package; a checkout has them beside it.
+    # An installed wheel has the files inside the package; a checkout has them next to it.
     places = (_HERE.parents[1] / "_datasets", _HERE.parents[2] / "data")
     for place in places:
         if (place / file).is_file():

@@ -1,4 +1,4 @@
-"""Dates of a table: reading them in any usual form, and the regular step between them."""
+"""Dates of a table: reading them in common formats, and finding the regular step between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Unit = Literal["day", "month", "month_end", "unknown"]
 
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-# A difference of dates is nanoseconds in 64 bits, which end at 292 years.
+# Differences of dates are nanoseconds in 64 bits, at most 292 years.
 FIRST_DATE, LAST_DATE = pd.Timestamp("1850-01-01"), pd.Timestamp("2129-12-31 23:59:59")
 _TEXT_FORMATS = (
     "%Y-%m-%d",
@@ -47,12 +47,12 @@ class TimeStep:
     Attributes
     ----------
     unit : {"day", "month", "month_end", "unknown"}
-        ``"unknown"`` for a table of one date.
+        ``"unknown"`` for a table with a single date.
     n : int
         Number of units in a step: 7 days, 1 month, 12 months.
     alias : str
-        Pandas' name of the frequency, e.g. ``"W-MON"``, ``"MS"``, ``"YS"``. Months that begin
-        on a day other than the first are written ``"MS+14D"``.
+        The frequency as named by pandas, e.g. ``"W-MON"``, ``"MS"``, ``"YS"``. Months that
+        begin on another day than the first are written ``"MS+14D"``.
     """
 
     unit: Unit
@@ -73,21 +73,21 @@ class TimeStep:
         """Return the next ``periods`` dates after ``last``."""
         if self.unit == "unknown":
             raise ValueError(
-                "The step between dates is unknown because the table has one date; "
-                "give at least two dates."
+                "The step between dates is unknown, since the table has only one date. "
+                "Use a table with at least two dates."
             )
         return self._following(last, periods).as_unit("ns")
 
     def between(self, first: pd.Timestamp, last: pd.Timestamp) -> pd.DatetimeIndex:
         """Return ``first`` and the dates that follow it, up to ``last``."""
-        # One step more than the mean length can hide, then cut at the last date.
+        # Generate more steps than can fit by their mean length, then cut at the last date.
         count = int((last - first).days / self.days) + 2
         following = self._following(first, count)
         kept = following[following <= last].as_unit("ns")
         return pd.DatetimeIndex([first, *kept], name="date").as_unit("ns")
 
     def _following(self, last: pd.Timestamp, periods: int) -> pd.DatetimeIndex:
-        # Seconds: a span of centuries is more nanoseconds than a computer counts.
+        # In seconds: a span of centuries overflows nanoseconds.
         last = last.as_unit("s")
         if self.unit == "day":
             dates = [last + pd.Timedelta(days=self.n * k) for k in range(1, periods + 1)]
@@ -105,8 +105,8 @@ UNKNOWN_STEP = TimeStep("unknown", 1, "")
 class ParsedDates:
     """Dates of a column, at midnight; ``NaT`` where a cell could not be read.
 
-    ``form`` is how the table wrote them (``"datetime"``, ``"period:FREQ"``, ``"int:FORMAT"`` or
-    ``"text:FORMAT"``), so that they can be written back the same way.
+    ``form`` is the form that they have in the table (``"datetime"``, ``"period:FREQ"``,
+    ``"int:FORMAT"`` or ``"text:FORMAT"``), so that they can be written back the same way.
     """
 
     values: pd.DatetimeIndex
@@ -117,8 +117,8 @@ class ParsedDates:
 def parse_dates(column: pd.Series, name: str) -> ParsedDates:
     """Read a column of dates: datetimes, periods, text, ``yyyymmdd`` or plain years.
 
-    Text is read with one format for the whole column. Where two formats fit (day/month or
-    month/day), the one that gives regular dates is taken, and if both do the column is refused.
+    Text is read with one format for the whole column. If two formats fit (day/month or month/day),
+    the one that gives regular dates is used; if both do, the column is refused.
     """
     findings: list[Finding] = []
     column = plain_column(column)
@@ -144,7 +144,7 @@ def parse_dates(column: pd.Series, name: str) -> ParsedDates:
                     "unreadable_date",
                     "error",
                     f"Column {name!r} should hold dates, but {bad.size} cell(s) cannot be read as "
-                    f"one ({shown}).",
+                    f"dates ({shown}).",
                     "Write dates as YYYY-MM-DD, from 1850 to 2129 (an integer is read as a year "
                     "such as 1907 or as yyyymmdd; for spreadsheet day numbers use "
                     "pd.to_datetime(column, unit='D', origin='1899-12-30')).",
@@ -160,7 +160,7 @@ def parse_dates(column: pd.Series, name: str) -> ParsedDates:
                 "error",
                 f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)}); every row "
                 "needs a date.",
-                "Fill the dates in or drop these rows.",
+                "Fill in the dates, or drop these rows.",
                 where=name,
                 rows=rows,
             )
@@ -225,7 +225,7 @@ def _is_regular(values: pd.Series) -> bool:
 
 
 def format_dates(dates: pd.DatetimeIndex, form: str) -> pd.Index:
-    """Write dates back the way the table had them (the inverse of `parse_dates`)."""
+    """Write dates in the form that the table had (the inverse of `parse_dates`)."""
     kind, _, pattern = form.partition(":")
     if kind == "int":
         return pd.Index(dates.strftime(pattern).astype("int64"))
@@ -239,14 +239,14 @@ def format_dates(dates: pd.DatetimeIndex, form: str) -> pd.Index:
 
 
 def infer_step(dates: pd.DatetimeIndex) -> TimeStep:
-    """Return the commonest step between sorted, distinct dates (irregular ones are outvoted)."""
+    """Return the most common step between sorted, distinct dates."""
     if len(dates) < 2:
         return UNKNOWN_STEP
     day, ends = np.asarray(dates.day), np.asarray(dates.is_month_end)
     months = np.asarray(dates.year * 12 + dates.month - 1)
     gaps = np.diff(dates.to_numpy()).astype("timedelta64[D]").astype(int)
     usual_day = _mode(day)
-    # Four-weekly dates rarely share the day of the month, so a 70% majority means months.
+    # Four-weekly dates rarely share the day of the month, so a 70% majority indicates months.
     if np.median(gaps) >= 28 and max((day == usual_day).mean(), ends.mean()) >= 0.7:
         step = _mode(np.diff(months)[np.diff(months) > 0])
         at_end = bool(ends.mean() >= 0.7 and usual_day != 1)
@@ -275,10 +275,9 @@ def _month_alias(step: int, month: str, at_end: bool, months: np.ndarray) -> str
 def check_regular(
     dates: pd.DatetimeIndex, column: str, step: TimeStep | None = None
 ) -> tuple[TimeStep, list[Finding]]:
-    """Compare sorted, distinct dates with the regular grid their majority lies on.
+    """Compare sorted, distinct dates with the regular grid that most of them lie on.
 
-    Returns the step, and findings for dates off the grid and for dates of the grid that are
-    absent.
+    Return the step, and findings for dates off the grid and for dates missing from it.
     """
     step = step or infer_step(dates)
     if step.unit == "unknown" or len(dates) < 2:
@@ -290,9 +289,9 @@ def check_regular(
         finding = Finding(
             "irregular_dates",
             "error",
-            f"Dates in column {column!r} have no regular step: steps run from {gaps.min()} to "
-            f"{gaps.max()} days, most often {_mode(gaps)}.",
-            "Aggregate the table to days, weeks, months, quarters or years, one row each.",
+            f"Dates in column {column!r} have no regular step: steps range from {gaps.min()} to "
+            f"{gaps.max()} days; the most common is {_mode(gaps)}.",
+            "Aggregate the table to one row per day, week, month, quarter or year.",
             where=column,
         )
         return step, [finding]
@@ -303,8 +302,8 @@ def check_regular(
             Finding(
                 "irregular_dates",
                 "error",
-                f"Dates in column {column!r} go by {step.alias}, but {len(off)} lie(s) between the "
-                f"steps: {shown}.",
+                f"Dates in column {column!r} have the step {step.alias}, but {len(off)} of them "
+                f"lie between steps: {shown}.",
                 "Correct these dates or aggregate the table to one regular step.",
                 where=column,
                 dates=tuple(f"{d:%Y-%m-%d}" for d in off),
@@ -316,10 +315,10 @@ def check_regular(
             Finding(
                 "date_gap",
                 "error",
-                f"Dates in column {column!r} go by {step.alias} from {dates[0]:%Y-%m-%d} to "
-                f"{dates[-1]:%Y-%m-%d}, but {len(absent)} expected date(s) are absent: {shown}.",
-                "Add the rows (spend 0 where nothing was spent), or keep only the dates on one "
-                "side of the gap: carry-over needs every step.",
+                f"Dates in column {column!r} have the step {step.alias} from {dates[0]:%Y-%m-%d} "
+                f"to {dates[-1]:%Y-%m-%d}, but {len(absent)} date(s) are missing: {shown}.",
+                "Add the missing rows (with spend 0 where nothing was spent), or keep only the "
+                "dates on one side of the gap: adstock needs every step.",
                 where=column,
                 dates=tuple(f"{d:%Y-%m-%d}" for d in absent),
             )

@@ -1,4 +1,4 @@
-"""Names of tables by their content."""
+"""Digests that identify tables by their content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmm_bayes.data.schema import MMMData
 
 
 def table_digest(data: MMMData) -> str:
-    """Hexadecimal name of a table's values and labels."""
+    """Return a hexadecimal digest of a table's values and labels."""
     found = hashlib.sha256(f"{data.channels}{data.controls}{data.geos}".encode())
     found.update(data.dates.asi8.tobytes())
     for name in ("target", "spend", "exposure", "controls", "population", "revenue_per_target"):

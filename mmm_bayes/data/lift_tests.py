@@ -1,4 +1,4 @@
-"""Experiments as they were run: channels, dates, geos, change of spend, and what was measured."""
+"""Lift tests: the channels, dates, geos and change of spend of an experiment, and its result."""
 
 from __future__ import annotations
 
@@ -29,35 +29,36 @@ _COLUMNS = (*_NEEDED, "geo", "spend_change", "measured_until", "measure", "recor
 @final
 @dataclass(frozen=True)
 class LiftTest:
-    """One experiment, on one channel or on several at once.
+    """One experiment on one channel, or on several channels at once.
 
     Attributes
     ----------
     channel : str or tuple of str
         Channel, or channels whose spend changed together.
     start, end : pandas.Timestamp
-        First and last day of the change of spend; rows dated between count, both ends included.
+        First and last day of the change of spend; rows with a date in between belong to the test,
+        both ends included.
     lift : float
-        What was measured, in the unit of ``measure``. A lift is the outcome that the change brought
-        over the dates and geos: negative where spend was cut and the outcome fell.
+        The measured value, in the unit of ``measure``. A lift is the change of the outcome over the
+        dates and geos of the test: negative if spend was cut and the outcome fell.
     standard_error : float
-        Its standard error.
+        Standard error of ``lift``.
     geos : tuple of str
-        Geos under test; empty for all.
+        Geos of the test; empty for all.
     spend_change : float, tuple of float or None
-        Money by which spend changed in total over the test, one number a channel. None: the channel
-        as spent against the channel off, with ``lift`` what the spend brought.
+        Total change of spend over the test, one number per channel. None compares the channel's
+        spend with no spend, and ``lift`` is the effect of all of it.
     name : str
-        For tables and figures; by default channels and start.
+        Name in tables and figures; by default the channels and the start.
     measured_until : pandas.Timestamp or None
-        Last day whose outcome counts, ``end`` or later: what is carried over past the end of the
-        change is measured up to here. ``end`` by default: the rest is not seen by the test.
+        Last day whose outcome was measured, ``end`` or later, so that carry-over after the change
+        counts until then. By default ``end``: later carry-over was not measured.
     measure : {"lift", "roas", "cost_per_target"}
-        Unit of ``lift``: target; revenue per unit of money of the change; money of the change per
-        unit of target.
+        What ``lift`` measures: the target; revenue per unit of the spend change; spend change per
+        unit of the target.
     recorded : bool
-        Whether the spends of the table hold the change, as they do where the test ran in these rows
-        (the comparison is then with the table's spend less the change). False: the change is on
+        Whether the spend of the table includes the change, as it does if the test ran in these rows
+        (the comparison is then with the table's spend less the change). False: the change comes on
         top of the table's spend.
 
     Examples
@@ -82,11 +83,11 @@ class LiftTest:
         import pandas as pd
 
         unread = []
-        for field, what in (("start", "start"), ("end", "end"), ("measured_until", "end of the "
+        for field, label in (("start", "start"), ("end", "end"), ("measured_until", "end of the "
                             "measurement")):  # fmt: skip
             if (value := getattr(self, field)) is not None or field != "measured_until":
                 try:
-                    value = _date(value, what)
+                    value = _date(value, label)
                 except ValueError as error:
                     unread.append(str(error))
                     value = pd.NaT
@@ -117,10 +118,10 @@ class LiftTest:
         standard_error: float,
         **options: Any,
     ) -> Self:
-        """State a measured return on spend: revenue per unit of money, over dates and geos.
+        """Make a test of a measured return on spend: revenue per unit of money.
 
-        With ``spend_change`` it is the return on the change (an incremental ROAS), without one that
-        on all of the channel's spend in these rows.
+        With ``spend_change`` it is the return on the change (an incremental ROAS), without it the
+        return on all of the channel's spend in the rows of the test.
         """
         return cls(channel, start, end, roas, standard_error, measure="roas", **options)
 
@@ -134,29 +135,29 @@ class LiftTest:
         standard_error: float,
         **options: Any,
     ) -> Self:
-        """State a measured cost per unit of incremental target (a CPA, cost per order)."""
+        """Make a test of a measured cost per unit of incremental target (such as a CPA)."""
         return cls(channel, start, end, cost, standard_error, measure="cost_per_target", **options)
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Channels under test."""
+        """Channels of the test."""
         return (self.channel,) if isinstance(self.channel, str) else self.channel
 
     @property
     def changes(self) -> tuple[float, ...] | None:
-        """Change of spend of each channel; None for as spent against off."""
+        """Change of spend of each channel; None compares with no spend."""
         if self.spend_change is None or isinstance(self.spend_change, tuple):
             return self.spend_change
         return (float(self.spend_change),)
 
     @property
     def label(self) -> str:
-        """Channels in words."""
+        """Channels joined by plus signs."""
         return " + ".join(map(str, self.channels))
 
     @property
     def until(self) -> pd.Timestamp:
-        """Last day whose outcome counts."""
+        """Last day whose outcome was measured."""
         return self.end if self.measured_until is None else self.measured_until
 
 
@@ -165,24 +166,24 @@ def _problems(test: LiftTest) -> list[str]:
     given: tuple[object, ...] = test.channels
     named = all(isinstance(name, str) and name for name in given)
     if not test.channels or not named:
-        problems.append("The channel is missing.")
+        problems.append("channel is missing.")
     elif len(set(test.channels)) < len(test.channels):
-        problems.append(f"A channel is named twice: {listing(test.channels)}.")
+        problems.append(f"channel names one channel twice: {listing(test.channels)}.")
     if not test.start <= test.end:
         problems.append(f"The end {test.end:%Y-%m-%d} is before the start {test.start:%Y-%m-%d}.")
     if not test.end <= test.until and test.start <= test.end:
         problems.append(
-            f"The outcome is measured until {test.until:%Y-%m-%d}, before the end "
-            f"{test.end:%Y-%m-%d} of the test."
+            f"The outcome is measured until {test.until:%Y-%m-%d}, before the end of the test "
+            f"on {test.end:%Y-%m-%d}."
         )
     if not _usable(test.lift):
-        problems.append(f"The {_words(test.measure)} is {test.lift}.")
+        problems.append(f"The {_words(test.measure)} should be a number, but is {test.lift}.")
     elif test.measure == "cost_per_target" and test.lift <= 0:
-        problems.append(f"A cost per target should be above zero; got {test.lift}.")
+        problems.append(f"A cost per target should be above 0, but is {test.lift}.")
     if not (_usable(test.standard_error) and test.standard_error > 0):
-        problems.append(f"The standard error should be above zero; got {test.standard_error}.")
+        problems.append(f"The standard error should be above 0, but is {test.standard_error}.")
     if test.measure not in MEASURES:
-        problems.append(f"The measure should be one of {listing(MEASURES)}; got {test.measure!r}.")
+        problems.append(f"measure should be one of {listing(MEASURES)}, but is {test.measure!r}.")
     problems += _change_problems(test)
     return problems
 
@@ -191,19 +192,19 @@ def _change_problems(test: LiftTest) -> list[str]:
     changes = test.changes
     if changes is None:
         if not test.recorded:
-            return ["Without a change of spend the test is of the table's own spend: recorded."]
+            return ["recorded=False needs spend_change, the change on top of the table's spend."]
         return []
     if len(changes) != len(test.channels):
         return [
-            f"There are {len(changes)} changes of spend for {len(test.channels)} channels: give "
-            "one a channel, in their order."
+            f"spend_change has {len(changes)} number(s) for {len(test.channels)} channel(s): give "
+            "one per channel, in the same order."
         ]
     if not all(map(_usable, changes)):
-        return [f"The change of spend is {test.spend_change}."]
+        return [f"spend_change should be a number, but is {test.spend_change}."]
     if not np.any(changes):
-        return ["The change of spend is zero: there was nothing to test."]
+        return ["spend_change is 0, so the test changes nothing."]
     if test.measure != "lift" and sum(changes) == 0:
-        return [f"The changes of spend cancel: there is no {_words(test.measure)} of nothing."]
+        return [f"spend_change sums to 0, so a {_words(test.measure)} is undefined."]
     return []
 
 
@@ -217,7 +218,7 @@ def _words(measure: str) -> str:
 
 
 def to_json(tests: Sequence[LiftTest]) -> str:
-    """Write tests as text, to be stored with a fit."""
+    """Return tests as JSON, to be stored with a fit."""
 
     def plain(value: Any) -> Any:
         return value.isoformat() if hasattr(value, "isoformat") else value
@@ -226,7 +227,7 @@ def to_json(tests: Sequence[LiftTest]) -> str:
 
 
 def from_json(text: str) -> tuple[LiftTest, ...]:
-    """Read what :func:`to_json` wrote."""
+    """Read the JSON that :func:`to_json` returns."""
     return tuple(LiftTest(**record) for record in parse_json(text))
 
 
@@ -241,26 +242,26 @@ def read_lift_tests(
     geos: Iterable[str] = (),
     dates: Any = None,
 ) -> tuple[LiftTest, ...]:
-    """Read lift tests, one a row, and check them all at once.
+    """Read lift tests from a table with one row per test, and report all problems at once.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Columns ``channel, start, end, lift, standard_error`` and, where they apply, ``geo``
-        (several joined by ``|``, empty for all), ``spend_change`` (empty for on against off),
+        Columns ``channel, start, end, lift, standard_error`` and optionally ``geo`` (several joined
+        by ``|``, empty for all), ``spend_change`` (empty to compare with no spend),
         ``measured_until``, ``measure``, ``recorded`` and ``name``. Several channels are joined by
         ``|``, and so are their changes of spend.
     columns : mapping of str to str, optional
-        Other names of these columns.
+        Names of these columns in the table, where they differ.
     channels, geos : iterable of str
-        Those of the model, to check against; empty for no check.
+        Names in the model, to check against; empty for no check.
     dates : array of datetimes, optional
-        Those of the model: a test that no date falls into is refused.
+        Dates of the model; a test must contain at least one of them.
 
     Raises
     ------
     DataError
-        Listing every row that is wrong and why.
+        Listing every problem of every row.
     """
     names = {name: (columns or {}).get(name, name) for name in _COLUMNS}
     frame = plain_frame(frame).set_axis([str(c) for c in frame.columns], axis=1)
@@ -271,7 +272,7 @@ def read_lift_tests(
             [
                 Finding("duplicate_column", "error",
                         f"The table has {present.count(column)} columns named {column!r}.",
-                        "Rename or drop all but one.", column)
+                        "Rename or drop all but one of them.", column)
                 for column in twice
             ], "the lift tests",
         )  # fmt: skip
@@ -281,7 +282,7 @@ def read_lift_tests(
         raise DataError(
             [
                 Finding("column", "error", f"There is no column {column!r}.",
-                        nearest(column, map(str, frame.columns)).strip() or "Name it in columns=.",
+                        nearest(column, map(str, frame.columns)).strip() or "Map it with columns=.",
                         column)
                 for column in missing
             ], "the lift tests",
@@ -336,10 +337,10 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
     )
 
 
-def _number(value: Any, what: str) -> float:
+def _number(value: Any, label: str) -> float:
     number = to_float(value)
     if np.isnan(number):
-        raise ValueError(f"The {what} should be a number; got {cell_text(value)}.")
+        raise ValueError(f"The {label} should be a number, but is {cell_text(value)}.")
     return number
 
 
@@ -349,19 +350,19 @@ def _truth(value: Any) -> bool:
         return True
     if word in ("false", "no", "0", "0.0"):
         return False
-    raise ValueError(f"Recorded should be true or false; got {value!r}.")
+    raise ValueError(f"recorded should be true or false, but is {value!r}.")
 
 
-def _date(value: Any, what: str) -> pd.Timestamp:
+def _date(value: Any, label: str) -> pd.Timestamp:
     import pandas as pd
 
     given: Any = value
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        # 20240304, as spreadsheets keep it; any other number would pass as nanoseconds.
+        # Spreadsheets store 20240304; pandas would read any other number as nanoseconds.
         number = to_float(value)
         given = f"{number:.0f}" if 1e7 <= number < 1e8 and number % 1 == 0 else None
     elif isinstance(value, str) and not any(sign.isdigit() for sign in value):
-        given = None  # pandas reads "now" and "today"
+        given = None  # pandas accepts "now" and "today"
     found: Any = None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -371,7 +372,7 @@ def _date(value: Any, what: str) -> pd.Timestamp:
             found = None
     if found is None or pd.isna(found) or not FIRST_DATE.year <= found.year <= LAST_DATE.year:
         years = f"{FIRST_DATE.year} to {LAST_DATE.year}"
-        raise ValueError(f"The {what} should be a date ({years}); got {cell_text(value)}.")
+        raise ValueError(f"The {label} should be a date ({years}), but is {cell_text(value)}.")
     return found.tz_localize(None)
 
 
@@ -381,18 +382,18 @@ def _against_model(
     import pandas as pd
 
     findings = []
-    for what, asked, known in (("channel", test.channels, channels), ("geo", test.geos, geos)):
-        for name in asked:
+    for kind, names, known in (("channel", test.channels, channels), ("geo", test.geos, geos)):
+        for name in names:
             if known and name not in known:
-                hint = nearest(name, known).strip() or f"There are {listing(known, 12)}."
-                message = f"Row {row}: there is no {what} {name!r}."
-                findings.append(Finding(what, "error", message, hint, rows=(row,)))
+                hint = nearest(name, known).strip() or f"The model has {listing(known, 12)}."
+                message = f"Row {row}: there is no {kind} {name!r}."
+                findings.append(Finding(kind, "error", message, hint, rows=(row,)))
     if dates is not None:
         own = pd.DatetimeIndex(dates)
         if not ((own >= test.start) & (own <= test.end)).any():
             message = (
-                f"Row {row}: no date of the model lies from {test.start:%Y-%m-%d} to "
-                f"{test.end:%Y-%m-%d}; it has {own.min():%Y-%m-%d} to {own.max():%Y-%m-%d}."
+                f"Row {row}: the model has no date from {test.start:%Y-%m-%d} to "
+                f"{test.end:%Y-%m-%d}; it runs from {own.min():%Y-%m-%d} to {own.max():%Y-%m-%d}."
             )
             findings.append(Finding("dates", "error", message, "Correct the dates.", rows=(row,)))
     return findings

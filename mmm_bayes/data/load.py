@@ -72,18 +72,18 @@ def load_future(
     step, panel = check_panel(table, known)
     findings += panel + check_values(table)
     if table.geos is not None and roles.geo is not None:
-        for severity, names, message in (
-            ("missing_geo", set(geos) - set(table.geos), "is absent from"),
+        for check, names, message in (
+            ("missing_geo", set(geos) - set(table.geos), "is missing from"),
             ("unknown_geo", set(table.geos) - set(geos) - {""}, "is new in"),
         ):
             for name in geo_order(names):
                 findings.append(
                     Finding(
-                        severity,
+                        check,
                         "error",
-                        f"Geo {name!r} {message} the new table; the same geos are expected."
+                        f"Geo {name!r} {message} the new table; it should have the geos of the fit."
                         f"{nearest(name, geos)}",
-                        f"Geos are {listing(map(repr, geos), 12)}.",
+                        f"The fit has {listing(map(repr, geos), 12)}.",
                         where=roles.geo,
                         geo=name,
                     )
@@ -128,9 +128,9 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
         Finding(
             "duplicate_column",
             "error",
-            f"Column {name!r} is in the long table {names.count(name)} times and has "
-            f"{roles.count(name)} part(s) to play; one and one are expected.",
-            "Rename or drop all but one, and give each part a column of its own.",
+            f"Column {name!r} occurs {names.count(name)} time(s) in the long table and has "
+            f"{roles.count(name)} role(s); both should be 1.",
+            "Rename or drop all but one of them, and use a separate column for each role.",
             where=name,
         )
         for name in dict.fromkeys(roles)
@@ -141,7 +141,7 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
     df = df.set_axis(names, axis=1)[list(roles)].reset_index(drop=True)
     df = df.apply(plain_column)
     if pd.api.types.is_complex_dtype(df[value].dtype):
-        df[value] = df[value].astype("object")  # no number that a table means
+        df[value] = df[value].astype("object")  # complex values are not valid in a table
     groups = df.groupby([*keys, variable], sort=False, dropna=False)[value]
     repeated = groups.size() > 1
     numeric = pd.api.types.is_numeric_dtype(df[value].dtype)
@@ -153,9 +153,9 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
                     "duplicate_variable",
                     "error",
                     f"{int(repeated.sum())} combination(s) of {listing([*keys, variable])} have "
-                    f"several rows, first {first}, and {value!r} is not numeric, so they cannot be "
-                    "summed.",
-                    f"Make {value!r} numeric, or keep one row of each.",
+                    f"several rows (the first is {first}), and {value!r} is not numeric, so they "
+                    "cannot be summed.",
+                    f"Make {value!r} numeric, or keep one row of each combination.",
                     where=value,
                 )
             ]
@@ -199,12 +199,12 @@ def read_frame(
     except pd.errors.EmptyDataError as error:
         raise DataError([_empty(str(file))], str(file)) from error
     except UnicodeDecodeError as error:
-        message = f"The bytes of the file are no UTF-8 text ({error})."
+        message = f"The file is not UTF-8 text ({error})."
         remedy = "Save it as CSV UTF-8, or read it with pd.read_csv(..., encoding='latin-1')."
         raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
     except pd.errors.ParserError as error:
-        message = f"The rows of the file do not have the same columns ({str(error).strip()})."
-        remedy = "Look at that line: an open quote or a comma within a cell, for one."
+        message = f"The rows of the file have different numbers of columns ({str(error).strip()})."
+        remedy = "Check that line, for example for an open quote or a comma within a cell."
         raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
 
 
@@ -217,18 +217,18 @@ def _read_parquet(file: Path) -> pd.DataFrame:
         ) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # no permission, and the like
-        # A damaged file may raise anything in pyarrow and in what pandas keeps beside the table.
+            raise  # no permission, for example
+        # A damaged file may raise anything, in pyarrow and in the metadata that pandas stores.
         message = f"The file cannot be read as parquet ({type(error).__name__}: {error})."
-        remedy = "Copy or write the file anew; if it is CSV, use from_csv."
+        remedy = "Copy or write the file again; for a CSV file use from_csv."
         raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
 
 
 def _arrays(table: Table, step: TimeStep) -> dict[str, Any]:
-    """Put the rows of a sound table into (geo, date) order, as arguments of `from_arrays`."""
+    """Arrange the rows of a valid table by geo and date, as arguments of `from_arrays`."""
     roles, dates, geos = table.roles, table.dates, table.geos
     if dates is None or geos is None:  # pragma: no cover - reported as a missing column
-        raise AssertionError("a sound table has dates and geos")
+        raise AssertionError("a valid table has dates and geos")
     names = geo_order(geos)
     unique = dates.unique().sort_values()
     position = {name: g for g, name in enumerate(names)}
@@ -272,14 +272,14 @@ def _arrays(table: Table, step: TimeStep) -> dict[str, Any]:
 def _require_frame(df: object) -> None:
     if not isinstance(df, pd.DataFrame):
         raise TypeError(
-            f"A pandas DataFrame is expected, but a {type(df).__name__} came. For files use "
+            f"The table should be a pandas DataFrame, but is a {type(df).__name__}. For files use "
             "MMMData.from_csv or MMMData.from_parquet; for polars call .to_pandas()."
         )
 
 
 def _empty(source: str) -> Finding:
     return Finding(
-        "empty_table", "error", f"There are no rows in {source}.", "Check the file or the filter."
+        "empty_table", "error", f"There are no rows in {source}.", "Check the file or its filter."
     )
 
 
@@ -288,7 +288,7 @@ def _raise_or_warn(findings: Sequence[Finding], source: str) -> None:
         raise DataError(findings, source)
     if findings:
         warnings.warn(
-            f"{len(findings)} thing(s) to look at in {source}:\n{numbered(findings)}",
+            f"{len(findings)} warning(s) about {source}:\n{numbered(findings)}",
             DataWarning,
             skip_file_prefixes=(_PACKAGE,),
             stacklevel=2,

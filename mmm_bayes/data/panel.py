@@ -1,4 +1,4 @@
-"""A panel of shops: series of every node of a marketing graph, the target last."""
+"""A panel of shops: series of the nodes of a marketing graph, with the target last."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ NDArray = np.ndarray[Any, Any]
 @final
 @dataclass(frozen=True, eq=False)
 class ShopPanel:
-    """Series of many shops on the same nodes, with context and, where it is known, the truth.
+    """Series of many shops over the same nodes, with context and, if known, the true graphs.
 
     Attributes
     ----------
     series : numpy.ndarray
-        Values (shop, time, node) in their own units; the target is the last node. Not a number
-        where a value is missing, and past the end of a shorter shop.
+        Values (shop, time, node) in their own units; the target is the last node. NaN where a value
+        is missing, and after the end of a shorter series.
     nodes, shops : tuple of str
         Labels of nodes and shops.
     context : numpy.ndarray
-        Context variables (shop, time, variable), any number of them, none included. What does not
-        change over time is repeated.
+        Context variables (shop, time, variable), possibly none. Variables that are constant over
+        time are repeated.
     context_names : tuple of str
         Labels of the context variables.
     dates : pandas.DatetimeIndex, optional
-        One a time.
+        One date per time.
     groups : tuple of str, optional
-        What each node is: ``"brand"``, ``"views"``, ``"effect"``, ``"channel"`` or ``"target"``.
+        Kind of each node: ``"brand"``, ``"views"``, ``"effect"``, ``"channel"`` or ``"target"``.
     adjacency : numpy.ndarray, optional
-        The true graph of each shop (shop, source, target), boolean, nothing on the diagonal.
+        The true graph of each shop (shop, source, target), boolean, without self-loops.
     structure : numpy.ndarray, optional
-        Which of the latent graphs each shop has (shop,).
+        Index of each shop's latent graph (shop,).
     """
 
     series: NDArray
@@ -57,8 +57,8 @@ class ShopPanel:
 
     def _findings(self) -> list[Finding]:
         if self.series.ndim != 3:
-            message = f"series should be (shop, time, node); it has {self.series.ndim} dimensions."
-            return [_wrong("series", message, "One shop needs a leading axis of length 1.")]
+            message = f"series should be (shop, time, node), but has {self.series.ndim} dimensions."
+            return [_wrong("series", message, "For one shop add a leading axis of length 1.")]
         shops, times, nodes = self.series.shape
         found = []
         expected = {
@@ -75,23 +75,25 @@ class ShopPanel:
         for name, (value, shape) in optional.items():
             if value is not None:
                 expected[name] = (np.shape(value), shape)
-        for name, (came, wanted) in expected.items():
-            if came != wanted:
-                message = f"{name} should have the shape {wanted}, but has {came}."
+        for name, (given, wanted) in expected.items():
+            if given != wanted:
+                message = f"{name} should have the shape {wanted}, but has {given}."
                 found.append(_wrong(name, message, "series is (shop, time, node)."))
         for name, labels in (("nodes", self.nodes), ("shops", self.shops)):
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if twice:
-                message = f"{name} should differ; {listing(map(repr, twice))} occur more than once."
+                message = (
+                    f"{name} should be distinct, but {listing(map(repr, twice))} occur repeatedly."
+                )
                 found.append(_wrong(name, message, "Rename them."))
         if np.isinf(self.series).any():
             places = np.argwhere(np.isinf(self.series))
-            message = f"series has {len(places)} infinite values, first at {tuple(places[0])}."
-            found.append(_wrong("series", message, "Missing values are NaN."))
+            message = f"series has {len(places)} infinite value(s), the first at {_at(places)}."
+            found.append(_wrong("series", message, "Use NaN for missing values."))
         if np.ndim(self.context) == 3 and not np.isfinite(self.context).all():
             places = np.argwhere(~np.isfinite(self.context))
-            message = f"context has {len(places)} missing values, first at {tuple(places[0])}."
-            found.append(_wrong("context", message, "Fill them, with the value before for one."))
+            message = f"context has {len(places)} missing value(s), the first at {_at(places)}."
+            found.append(_wrong("context", message, "Fill them, e.g. with the previous value."))
         return found
 
     @property
@@ -101,12 +103,12 @@ class ShopPanel:
 
     @property
     def length(self) -> int:
-        """Number of times, of the longest shop."""
+        """Number of times of the longest series."""
         return self.series.shape[1]
 
     @property
     def n_nodes(self) -> int:
-        """Number of nodes: channels, and the target."""
+        """Number of nodes, including the target."""
         return self.series.shape[2]
 
     @property
@@ -116,11 +118,11 @@ class ShopPanel:
 
     @property
     def observed(self) -> NDArray:
-        """Which values are there (shop, time, node)."""
+        """Whether each value is observed (shop, time, node)."""
         return np.isfinite(self.series)
 
     def select(self, shops: Sequence[int] | NDArray | slice) -> ShopPanel:
-        """Return the panel of some shops, by position."""
+        """Return a panel of some shops, by position."""
         at = np.arange(self.n_shops)[shops]
         return replace(
             self,
@@ -132,7 +134,7 @@ class ShopPanel:
         )
 
     def window(self, start: int | None = None, stop: int | None = None) -> ShopPanel:
-        """Return the panel of the times from ``start`` to before ``stop``."""
+        """Return a panel of the times from ``start`` up to, but not including, ``stop``."""
         span = slice(start, stop)
         return replace(
             self,
@@ -140,6 +142,10 @@ class ShopPanel:
             context=self.context[:, span],
             dates=None if self.dates is None else self.dates[span],
         )
+
+
+def _at(places: NDArray) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in places[0])
 
 
 def _wrong(name: str, message: str, remedy: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Cells of a table of shops as names, dates and numbers, with findings on those that are not."""
+"""Read the cells of a table of shops as names, dates and numbers; report unreadable cells."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mmm_bayes.runtime.findings import Finding, listing
 
 @dataclass(frozen=True)
 class Cells:
-    """The columns that are there, row by row.
+    """The columns of the table as arrays, rows in the given order.
 
     Attributes
     ----------
     shops : numpy.ndarray, optional
-        Name of the shop of each row, None where the cell is empty.
+        Shop of each row; None where the cell is empty.
     dates : pandas.DatetimeIndex, optional
     numbers : dict
-        Values by column, not a number where the cell is empty or was refused.
+        Values by column; NaN where the cell is empty or was refused.
     refused : dict
-        Which cells of a column hold something that is no finite number.
+        Boolean by column: cells that hold something other than a finite number.
     """
 
     shops: np.ndarray | None
@@ -35,11 +35,11 @@ class Cells:
 
     @staticmethod
     def rows(mask: np.ndarray) -> tuple[int, ...]:
-        """Positions of the rows of a mask."""
+        """Return the positions of the rows in a mask."""
         return tuple(int(row) for row in np.flatnonzero(mask))
 
     def places(self, rows: Sequence[int]) -> str:
-        """Name rows by position, shop and date."""
+        """Describe rows by position, shop and date."""
         return listing(map(self._place, rows))
 
     def _place(self, row: int) -> str:
@@ -54,9 +54,9 @@ class Cells:
 def read_columns(
     frame: pd.DataFrame, shop: str, date: str, context: Sequence[str], nodes: Sequence[str]
 ) -> tuple[Cells, list[Finding]]:
-    """Read the columns that the table has, and list the cells that cannot be read."""
+    """Read the columns of a table, and report the cells that cannot be read."""
     frame = plain_frame(frame)
-    # Columns may be named by numbers.
+    # Column names may be numbers.
     by_name = {str(name): frame[name].reset_index(drop=True) for name in frame.columns}
     found: list[Finding] = []
     shops = dates = None
@@ -76,7 +76,7 @@ def read_columns(
         cells.numbers[name] = np.where(infinite, np.nan, values)
         cells.refused[name] = text | infinite
         if rows := cells.rows(text):
-            shown = f"{cell_text(by_name[name].iloc[rows[0]])} for one; {cells.places(rows)}"
+            shown = f"{cells.places(rows)}; the first is {cell_text(by_name[name].iloc[rows[0]])}"
             message = (
                 f"Column {name!r} should hold numbers, but {len(rows)} cell(s) do not: {shown}."
             )
@@ -84,7 +84,7 @@ def read_columns(
             found.append(Finding("not_a_number", "error", message, remedy, name, rows))
         if rows := cells.rows(infinite):
             message = (
-                f"Column {name!r} has {len(rows)} infinite cell(s), or beyond {LARGEST:g}: "
+                f"Column {name!r} has {len(rows)} cell(s) that are infinite or beyond {LARGEST:g}: "
                 f"{cells.places(rows)}."
             )
             remedy = "Look for a division by zero where the table was made."
@@ -93,7 +93,7 @@ def read_columns(
 
 
 def _names(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
-    """Names of shops as text, whole numbers without a point."""
+    """Return the names of shops as text, whole numbers without a decimal point."""
     blank = column.isna().to_numpy()
     whole = pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all()
     names = np.array(
@@ -104,5 +104,5 @@ def _names(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
     if not rows:
         return names, []
     text = f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)})."
-    remedy = "Fill the shop in or drop these rows."
+    remedy = "Fill in the shop, or drop these rows."
     return names, [Finding("missing_shop", "error", text, remedy, name, rows)]

@@ -1,4 +1,4 @@
-"""Tables of shops in, `ShopPanel` out, and back; every problem is reported at once."""
+"""Read tables of shops into a `ShopPanel`, and write them back; all problems are reported."""
 
 from __future__ import annotations
 
@@ -33,51 +33,51 @@ def load_shops(
     groups: Mapping[str, str] | None = None,
     format: Literal["csv", "parquet"] | None = None,
 ) -> ShopPanel:
-    """Read a table with one row a shop and date.
+    """Read a table with one row per shop and date.
 
-    Shops stand on one axis of regular dates, from the first of all shops to the last. Where a shop
-    has no row, before its first, after its last or between, its series are not a number and its
-    context is that of its row before (of its first row, before that).
+    All shops share one axis of regular dates, from the first date of any shop to the last. Where a
+    shop has no row, its series are NaN and its context is that of its previous row (before its
+    first row, that of the first row).
 
     Parameters
     ----------
     source : path or pandas.DataFrame
         A CSV or parquet file, or a table.
     shop, date : str
-        Columns of shop and date. Dates are read in any usual form, ``yyyymmdd`` whole numbers for
-        one.
+        Columns of shop and date. Dates may have any common form, including ``yyyymmdd`` integers.
     context : list of str, optional
-        Context variables; by default the columns that begin with ``context``.
+        Context variables; by default the columns whose name begins with ``context``.
     channels : list of str, optional
         Channels; by default the columns named like ``x0``, ``x_0`` or ``x-brand-0``.
     views : str, optional
-        Column of page views, the node before the target; left out where the table has no ``pv``.
+        Column of page views, the node before the target; ``"pv"`` is ignored if the table does not
+        have it.
     target : str
         Column of the target, the last node.
     groups : dict, optional
-        What channels are: ``"brand"``, ``"effect"``, ``"views"`` or ``"channel"``, the default.
+        Kind of a channel: ``"brand"``, ``"effect"``, ``"views"`` or ``"channel"``, the default.
     format : {"csv", "parquet"}, optional
-        By default the suffix of the file tells.
+        By default taken from the suffix of the file.
 
     Returns
     -------
     ShopPanel
-        Nodes are the channels, views and the target, in this order; shops in the order they come
-        in.
+        Nodes are the channels, views and the target, in this order; shops are in order of first
+        appearance.
 
     Raises
     ------
     DataError
-        Listing everything that keeps the table from being used: columns that are not there, dates
-        that cannot be read or lie between the steps, more than one row of a shop and date, cells
-        that are no number, negative channels, empty context.
+        Listing every problem of the table: missing columns, dates that cannot be read or lie
+        between the steps, several rows for a shop and date, cells that are not numbers, negative
+        channels, empty context.
     FileNotFoundError
         If there is no such file.
 
     Warns
     -----
     DataWarning
-        On dates left out within a shop, empty cells and a negative target.
+        About missing dates within a shop, empty cells and a negative target.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def load_shops(
     found = [*role_findings(roles, columns), *group_findings(groups or {}, roles)]
     if not len(frame):
         text = f"There are no rows in {named}."
-        found.append(Finding("empty_table", "error", text, "Check the file or the filter."))
+        found.append(Finding("empty_table", "error", text, "Check the file or its filter."))
     if any(f.check in ("duplicate_column", "empty_table") for f in found):
         raise DataError(found, named)
     cells, cell_findings = read_columns(frame, roles.shop, roles.date, roles.context, roles.nodes)
@@ -123,7 +123,7 @@ def load_shops(
     found += gaps
     if found:
         warnings.warn(
-            f"{len(found)} thing(s) to look at in {named}:\n{numbered(found)}",
+            f"{len(found)} warning(s) about {named}:\n{numbered(found)}",
             DataWarning,
             skip_file_prefixes=(_PACKAGE,),
             stacklevel=2,
@@ -132,10 +132,10 @@ def load_shops(
 
 
 def panel_to_frame(panel: ShopPanel, *, shop: str = "shop_id", date: str = "ds") -> pd.DataFrame:
-    """Write a panel as a table with one row a shop and date, the form `load_shops` reads.
+    """Return a panel as a table with one row per shop and date, as `load_shops` reads it.
 
-    Rows in which no node is observed are left out. A panel without dates gets days from
-    2000-01-01 on.
+    Rows in which no node is observed are left out. A panel without dates gets daily dates from
+    2000-01-01.
 
     Examples
     --------
@@ -156,14 +156,14 @@ def panel_to_frame(panel: ShopPanel, *, shop: str = "shop_id", date: str = "ds")
 
 
 def _value_findings(cells: Cells, roles: ShopRoles) -> list[Finding]:
-    """Findings on numbers: empty context, negative values, empty cells of series."""
+    """Check numbers: empty context, negative values, empty cells of series."""
     found = []
     for name in roles.context:
         if name not in cells.numbers:
             continue
         if rows := cells.rows(np.isnan(cells.numbers[name]) & ~cells.refused[name]):
             text = f"Context {name!r} has {len(rows)} empty cell(s): {cells.places(rows)}."
-            remedy = "Fill them, with the value before for one, or leave the variable out."
+            remedy = "Fill them, e.g. with the previous value, or leave the variable out."
             found.append(Finding("missing_context", "error", text, remedy, name, rows))
     for name in roles.nodes:
         if name not in cells.numbers:
@@ -172,18 +172,18 @@ def _value_findings(cells: Cells, roles: ShopRoles) -> list[Finding]:
         if rows := cells.rows(values < 0):
             text = f"Column {name!r} has {len(rows)} negative cell(s): {cells.places(rows)}."
             is_target = name == roles.target
-            remedy = "Returns may be above sales." if is_target else "Set refunds to 0."
+            remedy = "Check that returns really exceed sales." if is_target else "Set refunds to 0."
             severity: Literal["error", "warning"] = "warning" if is_target else "error"
             found.append(Finding("negative_value", severity, text, remedy, name, rows))
         if rows := cells.rows(np.isnan(values) & ~cells.refused[name]):
             text = f"Column {name!r} has {len(rows)} empty cell(s): {cells.places(rows)}."
-            remedy = "They are taken as missing; write 0 where nothing was spent or sold."
+            remedy = "They count as missing; enter 0 where nothing was spent or sold."
             found.append(Finding("missing_value", "warning", text, remedy, name, rows))
     return found
 
 
 def _grid(cells: Cells, roles: ShopRoles) -> tuple[pd.DatetimeIndex, list[Finding]]:
-    """Return the regular dates of all shops, and findings on dates off them and on repeats."""
+    """Return the regular dates of all shops, and findings on irregular and repeated dates."""
     if cells.dates is None:
         return pd.DatetimeIndex([]), []
     found = []
@@ -199,10 +199,9 @@ def _grid(cells: Cells, roles: ShopRoles) -> tuple[pd.DatetimeIndex, list[Findin
             rows = tuple(int(row) for row in repeated.index)
             pairs = len(repeated.drop_duplicates())
             text = (
-                f"{pairs} combination(s) of shop and date have more than one row: "
-                f"{cells.places(rows)}."
+                f"{pairs} combination(s) of shop and date have several rows: {cells.places(rows)}."
             )
-            remedy = "Keep one row of each, or sum them."
+            remedy = "Keep one row of each combination, or sum them."
             found.append(Finding("duplicate_row", "error", text, remedy, roles.date, rows))
     return dates, found
 
@@ -211,7 +210,7 @@ def _assemble(
     cells: Cells, roles: ShopRoles, grid: pd.DatetimeIndex, groups: Mapping[str, str]
 ) -> tuple[ShopPanel, list[Finding]]:
     if cells.shops is None or cells.dates is None:  # pragma: no cover - a missing column
-        raise AssertionError("a sound table has shops and dates")
+        raise AssertionError("a valid table has shops and dates")
     at, names = pd.factorize(cells.shops)
     when = grid.get_indexer(cells.dates)
     size = (len(names), len(grid))
@@ -224,7 +223,7 @@ def _assemble(
             values[at, when, k] = cells.numbers[name]
         return values
 
-    # Position of the row before each date, or of the first row of the shop.
+    # Position of the last row up to each date, or of the first row of the shop.
     before = np.maximum.accumulate(np.where(there, np.arange(len(grid)), -1), axis=1)
     first, last = there.argmax(1), len(grid) - 1 - there[:, ::-1].argmax(1)
     before = np.where(before < 0, first[:, None], before)
@@ -247,6 +246,6 @@ def _assemble(
 
 def _gap(panel: ShopPanel, shop: int, absent: pd.DatetimeIndex) -> Finding:
     iso = tuple(f"{date:%Y-%m-%d}" for date in absent)
-    text = f"Shop {panel.shops[shop]!r} has no row on {len(iso)} date(s) within: {listing(iso)}."
-    remedy = "They are taken as missing; add rows of 0 where nothing was spent or sold."
+    text = f"Shop {panel.shops[shop]!r} has no row for {len(iso)} date(s): {listing(iso)}."
+    remedy = "They count as missing; add rows with 0 where nothing was spent or sold."
     return Finding("date_gap", "warning", text, remedy, dates=iso)

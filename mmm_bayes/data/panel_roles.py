@@ -1,4 +1,4 @@
-"""Which columns of a table of shops are what, and what is wrong with that."""
+"""The roles of the columns of a table of shops, and checks of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KINDS = ("brand", "views", "effect", "channel", "target")
 
 @dataclass(frozen=True)
 class ShopRoles:
-    """Which column is what."""
+    """Column names by role."""
 
     shop: str
     date: str
@@ -31,7 +31,7 @@ class ShopRoles:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every column with a part to play."""
+        """Every column that has a role."""
         return (self.shop, self.date, *self.context, *self.nodes)
 
 
@@ -45,7 +45,7 @@ def shop_roles(
     views: str | None,
     target: str,
 ) -> ShopRoles:
-    """Return the roles, those that are not given by the names of the columns."""
+    """Return the roles; those that are not given follow from the names of the columns."""
     return ShopRoles(
         shop=shop,
         date=date,
@@ -65,36 +65,36 @@ def _chosen(
 
 
 def role_findings(roles: ShopRoles, columns: Sequence[str]) -> list[Finding]:
-    """List columns that are not there, are there twice, or have two parts to play."""
+    """Report columns that are missing, duplicated, or have two roles."""
     found = []
     for name in sorted({name for name in columns if columns.count(name) > 1}):
-        text = f"Column {name!r} is in the table {columns.count(name)} times."
-        found.append(_error("duplicate_column", text, "Keep one.", name))
+        text = f"The table has {columns.count(name)} columns named {name!r}."
+        found.append(_error("duplicate_column", text, "Keep one of them.", name))
     for name in dict.fromkeys(roles.all):
         if (count := roles.all.count(name)) > 1:
-            text = f"Column {name!r} has {count} parts to play, of shop, date, context and nodes."
-            found.append(_error("duplicate_role", text, "Give it one.", name))
+            text = f"Column {name!r} has {count} roles among shop, date, context and nodes."
+            found.append(_error("duplicate_role", text, "Give it one role.", name))
         if name not in columns:
             text = f"Column {name!r} is not in the table.{nearest(name, columns)}"
             remedy = f"The table has {listing(map(repr, columns), 20)}."
             found.append(_error("missing_column", text, remedy, name))
     if not roles.channels:
-        text = "No column is a channel: none is named like x0, x_0 or x-brand-0."
-        remedy = f"Name them with channels=[...]; the table has {listing(map(repr, columns), 20)}."
+        text = "There is no channel: no column is named like x0, x_0 or x-brand-0."
+        remedy = f"Give channels=[...]; the table has {listing(map(repr, columns), 20)}."
         found.append(_error("no_channels", text, remedy))
     return found
 
 
 def group_findings(groups: Mapping[str, str], roles: ShopRoles) -> list[Finding]:
-    """List groups that are none, or of no node."""
+    """Report unknown groups, and groups of unknown nodes."""
     found = []
     for name, group in groups.items():
         if name not in roles.nodes:
-            text = f"groups names {name!r}, which is no node.{nearest(name, roles.nodes)}"
-            found.append(_error("unknown_node", text, f"Nodes are {listing(roles.nodes, 20)}."))
+            text = f"groups names {name!r}, which is not a node.{nearest(name, roles.nodes)}"
+            found.append(_error("unknown_node", text, f"The nodes are {listing(roles.nodes, 20)}."))
         if group not in _KINDS:
-            text = f"Node {name!r} has the group {group!r}.{nearest(str(group), _KINDS)}"
-            found.append(_error("unknown_group", text, f"Groups are {', '.join(_KINDS)}."))
+            text = f"Node {name!r} has unknown group {group!r}.{nearest(str(group), _KINDS)}"
+            found.append(_error("unknown_group", text, f"The groups are {', '.join(_KINDS)}."))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Which column of a table plays which part."""
+"""The roles of a table's columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Spend = Sequence[str | None] | Mapping[str, str | None] | None
 
 @dataclass(frozen=True)
 class Roles:
-    """Column names by part.
+    """Column names by role.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Roles:
     controls : dict of str to str
         Column for each control name.
     population : str, dict of str to float, or None
-        Column, or number for each geo.
+        Column, or a number for each geo.
     revenue_per_target : str, float, or None
-        Column, or one number for all rows; None when the target is revenue already.
+        Column, or one number for all rows; None if the target is already revenue.
     """
 
     date: str
@@ -46,14 +46,14 @@ class Roles:
     revenue_per_target: str | float | None = None
 
     def columns(self) -> Iterator[tuple[str, str]]:
-        """Yield ``(part, column)`` for every column named, each once per part."""
+        """Yield ``(role, column)`` for every role that names a column."""
         yield "date", self.date
         if self.geo is not None:
             yield "geo", self.geo
         yield from self.numeric_columns()
 
     def numeric_columns(self) -> Iterator[tuple[str, str]]:
-        """Yield ``(part, column)`` for the columns that hold numbers."""
+        """Yield ``(role, column)`` for the columns that hold numbers."""
         if self.target is not None:
             yield "target", self.target
         for name, column in self.exposure.items():
@@ -69,12 +69,12 @@ class Roles:
             yield "revenue_per_target", self.revenue_per_target
 
     def to_json(self) -> str:
-        """Write as JSON text (kept in the attributes of the dataset)."""
+        """Return the roles as JSON, for the attributes of the dataset."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Roles:
-        """Read what `to_json` wrote."""
+        """Read the JSON that `to_json` returns."""
         return cls(**json.loads(text))
 
 
@@ -89,7 +89,7 @@ def make_roles(
     population: str | Mapping[str, float] | pd.Series | None = None,
     revenue_per_target: str | float | None = None,
 ) -> tuple[Roles, list[Finding]]:
-    """Bring the arguments of the loaders into one form, with findings on what does not fit."""
+    """Normalise the arguments of the loaders, with findings on those that are wrong."""
     findings: list[Finding] = []
     exposure = _named(channels, "channels", findings)
     if not exposure and not findings:
@@ -97,7 +97,7 @@ def make_roles(
             Finding(
                 "no_channels",
                 "error",
-                "No media channel is named; at least one is expected.",
+                "No media channel was given; at least one is needed.",
                 "Give channels=[...], the columns of media units or spend.",
                 where="channels",
             )
@@ -119,15 +119,15 @@ def make_roles(
         population=people,
         revenue_per_target=revenue_per_target,
     )
-    for what, names in (("channel", roles.exposure), ("control", roles.controls)):
+    for kind, names in (("channel", roles.exposure), ("control", roles.controls)):
         odd = [name for name in names if not name.strip() or "\x00" in name]
         if odd:
             findings.append(
                 Finding(
                     "bad_name",
                     "error",
-                    f"A {what} is named {odd[0]!r}, which cannot be a label.",
-                    "Give it a name with a dict {name: column}.",
+                    f"A {kind} cannot be named {odd[0]!r}.",
+                    "Give it another name with a dict {name: column}.",
                     where=odd[0],
                 )
             )
@@ -137,7 +137,7 @@ def make_roles(
             Finding(
                 "same_name",
                 "error",
-                f"{listing(map(repr, shared))} is named both as a channel and as a control.",
+                f"{listing(map(repr, shared))} is both a channel and a control.",
                 "Keep it in one of the two, or give it another name with a dict {name: column}.",
                 where=shared[0],
             )
@@ -147,7 +147,7 @@ def make_roles(
 
 def _named(columns: Channels, argument: str, findings: list[Finding]) -> dict[str, str]:
     if isinstance(columns, str):
-        # A lone string would be taken letter by letter.
+        # A single string would otherwise be read letter by letter.
         columns = [columns]
     if isinstance(columns, Mapping):
         return {str(name): str(column) for name, column in columns.items()}
@@ -181,9 +181,9 @@ def _spend(
             Finding(
                 "spend_length",
                 "error",
-                f"spend names {len(columns)} column(s) for {len(exposure)} channel(s); one is "
-                "expected for each channel, in the same order.",
-                "Give a dict {channel: spend column}, with None for unpaid media.",
+                f"spend has {len(columns)} column(s) for {len(exposure)} channel(s); it should "
+                "have one for each channel, in the same order.",
+                "Or give a dict {channel: spend column}, with None for unpaid media.",
                 where="spend",
             )
         )
@@ -194,7 +194,7 @@ def _spend(
 def _spend_by_name(
     spend: Mapping[str, str | None], exposure: Mapping[str, str], findings: list[Finding]
 ) -> dict[str, str | None]:
-    # A key may be the channel's name or its exposure column: both are what a person would write.
+    # A key may be the channel's name or its exposure column.
     named = {column: name for name, column in exposure.items()} | {name: name for name in exposure}
     found: dict[str, str | None] = {}
     known = len(findings)
@@ -207,18 +207,18 @@ def _spend_by_name(
                 "unknown_channel",
                 "error",
                 f"spend names {key!r}, which is not a channel.{nearest(str(key), exposure)}",
-                f"Channels are {listing(map(repr, exposure), 12)}.",
+                f"The channels are {listing(map(repr, exposure), 12)}.",
                 where=str(key),
             )
         )
     without = [name for name in exposure if name not in found]
-    # A misspelt channel is named once, not a second time as the one without spend.
+    # Report a misspelt channel once, and not again as a channel without spend.
     if without and len(findings) == known:
         findings.append(
             Finding(
                 "no_spend",
                 "error",
-                f"spend says nothing about {listing(map(repr, without))}.",
+                f"spend has no entry for {listing(map(repr, without))}.",
                 "Add its spend column, or None if the channel is unpaid (organic).",
                 where=without[0],
             )
@@ -227,5 +227,5 @@ def _spend_by_name(
 
 
 def _or_none(column: Any) -> str | None:
-    # TOML has no null, so an empty text stands for "unpaid" there.
+    # TOML has no null, so there an empty string means "unpaid".
     return None if column is None or column == "" else str(column)

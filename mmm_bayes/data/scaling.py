@@ -20,12 +20,12 @@ class Scaling(NamedTuple):
     link : {"identity", "log", "count"}
         How the target relates to the linear predictor.
     media_scale : array of shape (channel,)
-        Mean of the positive per-capita exposures, in media units per head.
+        Mean of positive exposures per head, in media units.
     target_center, target_scale : float
-        Mean and standard deviation over all geos and dates of the per-capita target
+        Mean and standard deviation over all geos and dates of the target per head
         (``"identity"``) or of its logarithm (``"log"``); 0 and 1 for ``"count"``.
     control_center, control_scale : array of shape (control,)
-        Mean and standard deviation; 0 and 1 for controls that are only ever 0 or 1.
+        Mean and standard deviation; 0 and 1 for controls whose values are all 0 or 1.
     """
 
     link: Link
@@ -52,7 +52,7 @@ class Scaling(NamedTuple):
         return scaled * (population[:, None, None] * self.media_scale)
 
     def controls(self, controls: np.ndarray) -> np.ndarray:
-        """Return controls of shape (..., control) less their centres, over their scales."""
+        """Return standardised controls of shape (..., control)."""
         return (controls - self.control_center) / self.control_scale
 
     def inverse_controls(self, scaled: np.ndarray) -> np.ndarray:
@@ -85,14 +85,14 @@ class Scaling(NamedTuple):
         return values * population[:, None]
 
     def inverse_effect(self, scaled: np.ndarray, population: np.ndarray) -> np.ndarray:
-        """Bring a difference of scaled targets (geo, date) into the units of the table.
+        """Convert a difference of scaled targets (geo, date) to the units of the table.
 
-        Defined for the identity link, where effects add up; elsewhere compare two calls of
-        `inverse_target`.
+        Defined for the identity link, where effects are additive; for other links compare two calls
+        of `inverse_target`.
         """
         if self.link != "identity":
             raise ValueError(
-                f"Effects add up only with the identity link, but the link is {self.link!r}. "
+                f"Effects are additive only with the identity link, but the link is {self.link!r}. "
                 "Subtract two results of inverse_target instead."
             )
         return scaled * self.target_scale * population[:, None]
@@ -112,20 +112,21 @@ def fit_scaling(data: MMMData, link: Link = "identity") -> Scaling:
     Raises
     ------
     ValueError
-        If the target is unknown, not positive under the log link, or not whole and non-negative
-        under the count link.
+        If the target is unknown, not positive (log link), or not a whole number of 0 or more (count
+        link).
     """
     if link not in get_args(Link):
         raise ValueError(f"link should be one of {get_args(Link)}, but is {link!r}.")
     if not data.has_target:
         raise ValueError(
-            "Scales need a known target, but some targets are empty. Fit them on the training data."
+            "Scales need a known target, but some targets are empty. Fit the scales on training "
+            "data."
         )
     ds = data.ds
     population, target = ds["population"].values, ds["target"].values
     exposure = ds["exposure"].values / population[:, None, None]
     positive = (exposure > 0).sum((0, 1))
-    # A channel that is off throughout keeps scale 1, so that 0 stays 0.
+    # A channel without any exposure keeps scale 1, so that 0 stays 0.
     media_scale = np.where(positive > 0, exposure.sum((0, 1)) / np.maximum(positive, 1), 1.0)
     center, scale = 0.0, 1.0
     if link == "count":
@@ -152,8 +153,7 @@ def _require_positive(target: np.ndarray) -> None:
     if not (target > 0).all():
         raise ValueError(
             f"A log link needs a target above 0, but {int((~(target > 0)).sum())} value(s) are not "
-            f"(the smallest is {np.min(target):g}). Use a Normal or Student-t likelihood, or a "
-            "count likelihood."
+            f"(the smallest is {np.min(target):g}). Use a normal, Student-t or count likelihood."
         )
 
 
@@ -162,6 +162,6 @@ def _require_counts(target: np.ndarray) -> None:
     if odd.size:
         raise ValueError(
             "A count likelihood needs whole numbers of 0 or more, but "
-            f"{odd.size} value(s) are not ({listing(f'{v:g}' for v in odd)}). Use a Normal or "
+            f"{odd.size} value(s) are not ({listing(f'{v:g}' for v in odd)}). Use a normal or "
             "log-normal likelihood."
         )

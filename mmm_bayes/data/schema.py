@@ -48,15 +48,15 @@ class MMMData:
     def __post_init__(self) -> None:
         for name, dims in DIMS.items():
             if name not in self.ds or self.ds[name].dims != dims:
-                came = f"dimensions {self.ds[name].dims}" if name in self.ds else "nothing"
+                found = f"has dimensions {self.ds[name].dims}" if name in self.ds else "is missing"
                 raise ValueError(
-                    f"MMMData needs the variable {name!r} with dimensions {dims}, but found "
-                    f"{came}. Build it with MMMData.from_dataframe or MMMData.from_arrays."
+                    f"The variable {name!r} should have dimensions {dims}, but {found}. Build "
+                    "MMMData with MMMData.from_dataframe or MMMData.from_arrays."
                 )
         if "roles" not in self.ds.attrs:
             raise ValueError(
-                "MMMData needs the attribute 'roles' that its loaders write. "
-                "Build it with MMMData.from_dataframe or MMMData.from_arrays."
+                "The dataset lacks the attribute 'roles'. Build MMMData with "
+                "MMMData.from_dataframe or MMMData.from_arrays."
             )
 
     # ------------------------------------------------------------------ construction
@@ -97,8 +97,8 @@ class MMMData:
         revenue_per_target : str or float, optional
             Column or number; None when the target is revenue.
         min_rows : int, optional
-            Fewest dates accepted. By default the table needs more rows than the simplest model
-            has coefficients (an intercept, and one for each channel and control).
+            Smallest number of dates that is accepted. By default the table needs more rows than
+            the simplest model has coefficients (an intercept, and one per channel and control).
 
         Returns
         -------
@@ -107,12 +107,12 @@ class MMMData:
         Raises
         ------
         DataError
-            With every problem of the table at once, in ``.findings``.
+            Listing every problem of the table, also in ``.findings``.
 
         Warns
         -----
         DataWarning
-            Once, with everything that deserves a look.
+            Once, listing everything that may need attention.
 
         Examples
         --------
@@ -199,9 +199,9 @@ class MMMData:
         step: TimeStep | None = None,
         date_form: str = "datetime",
     ) -> MMMData:
-        """Assemble arrays of shape ``(geo, date[, channel or control])`` without checks.
+        """Label arrays of shape ``(geo, date[, channel or control])``, without checks.
 
-        ``roles`` name the columns for `to_frame`; by default they carry the names given here.
+        ``roles`` name the columns of `to_frame`; by default they are the names given here.
         """
         ds = build_dataset(
             dates=dates,
@@ -255,31 +255,31 @@ class MMMData:
 
     @property
     def is_national(self) -> bool:
-        """True for a table without a geo column."""
+        """Whether the table has no geo column."""
         return self.roles.geo is None
 
     @property
     def has_population(self) -> bool:
-        """True when the table gave populations."""
+        """Whether the table has populations."""
         return bool(self.ds.attrs["has_population"])
 
     @property
     def has_target(self) -> bool:
-        """False for a table of future dates whose target is unknown (NaN)."""
+        """Whether all targets are known; False for a table of future dates."""
         return bool(self.ds["target"].notnull().all())
 
     @property
     def roles(self) -> Roles:
-        """Column names by part."""
+        """Column names by role."""
         return Roles.from_json(self.ds.attrs["roles"])
 
     @property
     def target_name(self) -> str:
-        """Name of the target: its column."""
+        """Name of the target column."""
         return self.roles.target or "target"
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Values (geo, date) of every channel (its exposure), control and the target, by name."""
+        """Return exposure of channels, controls and the target by name, each (geo, date)."""
         ds = self.ds
         found = {c: ds["exposure"].values[:, :, k] for k, c in enumerate(self.channels)}
         found |= {c: ds["controls"].values[:, :, k] for k, c in enumerate(self.controls)}
@@ -292,7 +292,7 @@ class MMMData:
         return TimeStep(attrs["time_step_unit"], int(attrs["time_step_n"]), attrs["time_step"])
 
     def future_dates(self, periods: int) -> pd.DatetimeIndex:
-        """Return the ``periods`` dates that follow the last one."""
+        """Return the ``periods`` dates after the last one."""
         return self.time_step.after(self.dates[-1], periods)
 
     def equals(self, other: MMMData) -> bool:
@@ -307,13 +307,13 @@ class MMMData:
         Raises
         ------
         ValueError
-            If no date is left.
+            If no date remains.
         """
         chosen = dates if isinstance(dates, slice) else pd.DatetimeIndex(list(dates))
         ds = self.ds.sel(date=chosen)
         if ds.sizes["date"] == 0:
             raise ValueError(
-                f"No date is left by {dates!r}; the data run from {self.dates[0]:%Y-%m-%d} to "
+                f"The data have no date in {dates!r}; they run from {self.dates[0]:%Y-%m-%d} to "
                 f"{self.dates[-1]:%Y-%m-%d}."
             )
         return replace(self, ds=ds)
@@ -335,7 +335,7 @@ class MMMData:
         scale : float, optional
             Factor on spend and exposure (0 switches the channel off).
         value : float or array broadcastable to (geo, chosen dates), optional
-            New spend in the currency of the table. Where nothing was spent before, exposure is
+            New spend in the currency of the table. Where there was no spend before, exposure is
             bought at the channel's mean price in that geo.
         dates : slice or list of dates, optional
             All dates by default.
@@ -343,7 +343,7 @@ class MMMData:
         Returns
         -------
         MMMData
-            A copy; the data themselves are unchanged.
+            A changed copy.
         """
         ds = change_spend(self.ds, channel, self._positions(dates), scale=scale, value=value)
         return replace(self, ds=ds)
@@ -351,13 +351,13 @@ class MMMData:
     def with_table(self, df: pd.DataFrame) -> MMMData:
         """Read another table with the same columns, for prediction.
 
-        The target may be absent or empty (it becomes NaN), and what only matters for fitting
-        (number of rows, constant columns, collinearity) is not checked. Geos must be the same;
-        where population was given by number it is taken over.
+        The target may be missing or empty (it becomes NaN). Checks that matter only for fitting
+        (number of rows, constant columns, collinearity) are left out. Geos must be the same; a
+        population that was given as numbers is reused.
         """
         loaded = load_future(df, self.roles, self.time_step, self.geos)
         data = self._from_loaded(loaded)
-        # The same order of geos as here, whatever their names sort to.
+        # Keep the order of geos of these data.
         return replace(data, ds=data.ds.sel(geo=self.ds["geo"].values))
 
     def _positions(self, dates: slice | Sequence[Any] | None) -> np.ndarray:
@@ -370,9 +370,9 @@ class MMMData:
     # ------------------------------------------------------------------ writing
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the wide table in its own column names, sorted by geo and date.
+        """Return the wide table with its own column names, sorted by geo and date.
 
-        `from_dataframe` with the same roles gives these data back exactly.
+        `from_dataframe` with the same roles reproduces these data exactly.
         """
         return wide_table(self.ds, self.roles)
 
@@ -380,7 +380,7 @@ class MMMData:
         """Return one row per channel.
 
         Columns: ``spend`` (total), ``spend_share``, ``exposure`` (total), ``nonzero`` (rows with
-        any exposure), ``correlation`` (exposure with target, both less their geo means), ``vif``
+        any exposure), ``correlation`` (of exposure and target, both less geo means), ``vif``
         (variance inflation factor of the exposure among channels) and ``paid``.
         """
         return summary.summary(self.ds)

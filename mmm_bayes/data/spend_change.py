@@ -27,8 +27,8 @@ def change_spend(
     change = np.asarray(scale if value is None else value, "float64")
     if not np.isfinite(change).all() or (change < 0).any():
         raise ValueError(
-            f"Spend cannot be negative or infinite, but came as {change.min():g} at the least. "
-            "Give numbers of 0 or more."
+            f"{'scale' if value is None else 'value'} should be finite and not negative, but has "
+            f"{change[~(np.isfinite(change) & (change >= 0))].flat[0]:g}."
         )
     c = channels.index(channel)
     spend, exposure = ds["spend"].values.copy(), ds["exposure"].values.copy()
@@ -48,9 +48,9 @@ def change_spend(
 
 
 def units_per_money(exposure: np.ndarray, spend: np.ndarray) -> np.ndarray:
-    """Return media units bought per unit of money, of arrays (geo, date).
+    """Return media units bought per unit of money (geo, date).
 
-    Where nothing was spent it is the mean of the geo, or of all geos if the geo spent nothing.
+    Cells without spend take the mean of their geo, or of all geos if the geo has no spend.
     """
     total = spend.sum(1)
     overall = exposure.sum() / total.sum() if total.sum() > 0 else 1.0

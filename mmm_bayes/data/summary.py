@@ -1,4 +1,4 @@
-"""What a person sees of the data: the summary of channels, text and HTML."""
+"""Summaries of the data: one row per channel, text and HTML."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def summary(ds: xr.Dataset) -> pd.DataFrame:
 
 
 def as_text(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> str:
-    """Return the plain representation."""
+    """Return the text representation."""
     return "MMMData\n" + "\n".join(f"  {n:<9}{text}" for n, text in _lines(ds, step, findings))
 
 
 def as_html(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> str:
-    """Return the representation of notebooks, with the summary of channels."""
+    """Return the notebook representation, with one row per channel."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{name}</th>"
         f"<td style='text-align:left'>{html.escape(text)}</td></tr>"

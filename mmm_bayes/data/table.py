@@ -1,4 +1,4 @@
-"""Cells of a table as numbers, dates and geo names, with findings on every cell that is neither."""
+"""Read the cells of a table as numbers, dates and geo names; report cells that cannot be read."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.runtime.findings import Finding, Severity, listing, nearest
 
-# Rows named in one finding: enough to see the pattern.
+# Rows listed in one finding: enough to show the pattern.
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Table:
-    """The columns that could be read, row by row as given.
+    """The columns of a table as arrays, rows in the given order.
 
-    ``dates`` and ``geos`` are None when their column is absent; a cell that could not be read is
+    ``dates`` and ``geos`` are None if their column is missing. A cell that could not be read is
     ``NaT``, ``""`` or NaN.
     """
 
@@ -34,7 +34,7 @@ class Table:
     numbers: dict[str, np.ndarray]
 
     def place(self, row: int) -> str:
-        """Name a row by position, geo and date."""
+        """Describe a row by position, geo and date."""
         notes = []
         if self.geos is not None and self.roles.geo is not None:
             notes.append(str(self.geos[row]))
@@ -43,7 +43,7 @@ class Table:
         return f"row {row}" + (f" ({', '.join(notes)})" if notes else "")
 
     def dates_of(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """ISO dates of rows."""
+        """Return the ISO dates of rows."""
         if self.dates is None:
             return ()
         return tuple(f"{self.dates[r]:%Y-%m-%d}" for r in rows if not pd.isna(self.dates[r]))
@@ -57,13 +57,13 @@ class Table:
         message: str,
         remedy: str,
     ) -> Finding:
-        """Make a finding about some cells of a column; ``{where}`` in the message lists them."""
+        """Make a finding about cells; the message's ``{where}`` and ``{count}`` are filled in."""
         positions = tuple(int(r) for r in rows)
         where = listing((self.place(r) for r in positions), SHOWN)
         return Finding(
             check,
             severity,
-            # Not str.format: names of columns may hold braces.
+            # Not str.format: column names may contain braces.
             message.replace("{where}", where).replace("{count}", str(len(positions))),
             remedy,
             where=column,
@@ -104,7 +104,7 @@ def read_cells(
 
 
 def _flat(df: pd.DataFrame, roles: Roles) -> pd.DataFrame:
-    """Bring dates and geos kept in the index into columns, and make labels text."""
+    """Turn index levels with dates and geos into columns, and labels into text."""
     wanted = {roles.date, roles.geo} - set(map(str, df.columns))
     if any(str(name) in wanted for name in df.index.names if name is not None):
         df = df.reset_index()
@@ -123,8 +123,8 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
                 Finding(
                     "two_roles",
                     "error",
-                    f"Column {column!r} is given {len(names)} parts: {listing(names)}.",
-                    "Give each column one part.",
+                    f"Column {column!r} has {len(names)} roles: {listing(names)}.",
+                    "Give each column one role.",
                     where=column,
                 )
             )
@@ -148,9 +148,9 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
                 Finding(
                     "duplicate_column",
                     "error",
-                    f"The table has {count} columns named {column!r}, so {listing(names)} is not "
-                    "clear.",
-                    "Rename or drop all but one.",
+                    f"The table has {count} columns named {column!r}, so {listing(names)} is "
+                    "ambiguous.",
+                    "Rename or drop all but one of them.",
                     where=column,
                 )
             )
@@ -170,7 +170,7 @@ def _read_geos(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]
         "error",
         f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)}); every row needs a "
         "geo.",
-        "Fill the geo in or drop these rows.",
+        "Fill in the geo, or drop these rows.",
         where=name,
         rows=rows,
     )
@@ -181,7 +181,7 @@ def _geo_name(value: object) -> str:
     # A missing cell turns a column of integer codes into floats: 12.0 is still geo 12.
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    # NumPy's texts end at a NUL.
+    # NumPy strings end at a NUL.
     return str(value).replace("\x00", "").strip()
 
 
@@ -195,11 +195,10 @@ def _read_numbers(
     if text.any():
         findings.append(_text_finding(series, column, part, table, np.flatnonzero(text)))
     if missing.any() and not empty_ok:
-        remedy = "Drop these rows at the ends of the table, or fill the cells in"
-        remedy += (
-            " (0 where nothing was spent or shown)."
+        remedy = (
+            "Fill in the cells (0 where nothing was spent or shown), or drop rows at the ends."
             if part.startswith(("channel", "spend"))
-            else "; a model cannot guess them."
+            else "Fill in the cells, or drop rows at the ends of the table."
         )
         findings.append(
             table.cells(
@@ -228,7 +227,7 @@ def _read_numbers(
 
 
 def _size_findings(values: np.ndarray, column: str, part: str, table: Table) -> list[Finding]:
-    """Numbers whose squares and products no computer holds."""
+    """Report numbers whose squares and products would overflow or underflow."""
     size = np.abs(np.nan_to_num(values))
     remedy = "Correct these cells, or give the column in another unit (thousands, millions)."
     if (size > LARGEST).any():
@@ -237,8 +236,8 @@ def _size_findings(values: np.ndarray, column: str, part: str, table: Table) -> 
         return [table.cells("huge_value", "error", column, rows, message, remedy)]
     if 0 < size.max(initial=0.0) < 1 / LARGEST:
         message = (
-            f"Column {column!r} ({part}) is nowhere above {1 / LARGEST:g} in size (largest "
-            f"{size.max():g}): too small to compute with."
+            f"All cells of column {column!r} ({part}) are smaller than {1 / LARGEST:g} in absolute "
+            f"value (the largest is {size.max():g}), too small for computations."
         )
         remedy = "Give the column in a smaller unit."
         return [Finding("tiny_values", "error", message, remedy, where=column)]
@@ -252,14 +251,14 @@ def _text_finding(
         (f"{table.place(int(r))}: {cell_text(series.iloc[int(r)])}" for r in rows), SHOWN
     )
     cells = [str(series.iloc[int(r)]) for r in rows]
-    remedy = "Correct these cells, or leave them out with pd.read_csv(..., na_values=[...])."
+    remedy = "Correct these cells, or mark them as empty with pd.read_csv(..., na_values=[...])."
     if all(re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", c.strip()) for c in cells):
         remedy = "Read the file with pd.read_csv(..., thousands=',')."
     elif all(re.fullmatch(r"[-+]?\d+,\d+", c.strip()) for c in cells):
         remedy = "Read the file with pd.read_csv(..., decimal=',')."
     elif all(re.search(r"[$€£¥%]", c) for c in cells):
         remedy = (
-            f"Take the signs off: df[{column!r}].str.replace(r'[$€£¥%,]', '', regex=True)"
+            f"Remove the signs: df[{column!r}].str.replace(r'[$€£¥%,]', '', regex=True)"
             ".astype(float)."
         )
     elif part.startswith("control") and len(rows) > series.notna().sum() / 2:
@@ -267,7 +266,7 @@ def _text_finding(
         code = f"pd.get_dummies(df, columns=[{column!r}], drop_first=True)"
         if len(kinds) == 2:
             code = f"(df[{column!r}] == {kinds[1]!r}).astype(float)"
-        remedy = f"Turn text into 0/1 columns ({code}) and name those as controls."
+        remedy = f"Convert text into 0/1 columns ({code}) and use those as controls."
     return Finding(
         "not_a_number",
         "error",

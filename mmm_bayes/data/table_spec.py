@@ -1,4 +1,4 @@
-"""The ``[data]`` section of a model file: which table, and which column plays which part."""
+"""The ``[data]`` section of a model file: a table, and the roles of its columns."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _ROLES = ("date", "target", "channels")
 
 @final
 class TableSpec(BaseModel):
-    """A table and the parts of its columns; frozen, unknown keys refused.
+    """A table and the roles of its columns; frozen, unknown keys are refused.
 
     Attributes
     ----------
     dataset : str, optional
-        Name of a bundled data set, which brings its own column parts. Give this or ``file``.
+        Name of a bundled data set, whose column roles are known. Give this or ``file``.
     file : str, optional
         CSV or parquet file, relative to the model file.
     date, target, channels, spend, controls, geo, population, revenue_per_target, min_rows
-        As in `MMMData.from_dataframe`. In a ``spend`` table ``""`` marks unpaid media.
+        As in `MMMData.from_dataframe`. In ``spend``, ``""`` marks unpaid media.
     variable, value : str, optional
         Columns of names and values, for a long table (one row per date and variable).
     """
@@ -64,26 +64,24 @@ class TableSpec(BaseModel):
     def _complete(self) -> Self:
         if (self.dataset is None) == (self.file is None):
             raise ValueError(
-                "the data section should name one of dataset (a bundled set) and file, but names "
+                "the data section should name either dataset (a bundled set) or file, but names "
                 + ("neither." if self.file is None else "both.")
             )
         given = sorted(self.model_fields_set - {"dataset", "file", "min_rows"})
         if self.dataset is not None and given:
             raise ValueError(
-                f"a bundled data set brings its own columns, but the data section also gives "
-                f"{listing(given)}. Leave them out, or use file."
+                "the column roles of a bundled data set are known, but the data section also "
+                f"gives {listing(given)}. Leave them out, or use file."
             )
         absent = [role for role in _ROLES if not getattr(self, role)]
         if self.file is not None and absent:
-            raise ValueError(
-                f"the data section does not say {listing(absent)}, which a file needs."
-            )
+            raise ValueError(f"the data section lacks {listing(absent)}, which a file needs.")
         if (self.variable is None) != (self.value is None):
-            raise ValueError("a long table needs both variable and value; a wide one neither.")
+            raise ValueError("a long table needs both variable and value, a wide table neither.")
         return self
 
     def with_file(self, path: str | os.PathLike[str]) -> Self:
-        """Return the same parts of columns for another file; a bundled set lends its own parts."""
+        """Return the same column roles for another file; a bundled set has its own roles."""
         if self.dataset is not None:
             from mmm_bayes.data.datasets import dataset_roles
 
@@ -98,9 +96,9 @@ class TableSpec(BaseModel):
         Raises
         ------
         DataError
-            With every problem of the table.
+            Listing every problem of the table.
         FileNotFoundError
-            If the file is absent.
+            If there is no such file.
         """
         if self.dataset is not None:
             from mmm_bayes.data.datasets import load_dataset

@@ -36,7 +36,8 @@ _MODULES = {
         "refutation refutation_report sensitivity",
     },
     "data": {
-        "data": "cells>cell_values",
+        "data": "cells>cell_values shops_load>panel_load shops_cells>panel_cells "
+        "shops_roles>panel_roles describe>summary",
         "runtime": "findings netcdf_file run_folder text_file whole_file>atomic_write "
         "zip_file streams",
         "simulate": "simulate>media_mix simulate_lift>lift_tests scm>scm_table "

@@ -72,24 +72,30 @@ def load_future(
     step, panel = check_panel(table, known)
     findings += panel + check_values(table)
     if table.geos is not None and roles.geo is not None:
-        for check, names, message in (
-            ("missing_geo", set(geos) - set(table.geos), "is missing from"),
-            ("unknown_geo", set(table.geos) - set(geos) - {""}, "is new in"),
-        ):
-            for name in geo_order(names):
-                findings.append(
-                    Finding(
-                        check,
-                        "error",
-                        f"Geo {name!r} {message} the new table; it should have the geos of the fit."
-                        f"{nearest(name, geos)}",
-                        f"The fit has {listing(map(repr, geos), 12)}.",
-                        where=roles.geo,
-                        geo=name,
-                    )
-                )
+        findings += _geo_findings(table.geos, geos, roles.geo)
     _raise_or_warn(findings, "the new table")
     return LoadedTable(_arrays(table, step), tuple(findings))
+
+
+def _geo_findings(found: np.ndarray, expected: Sequence[str], column: str) -> list[Finding]:
+    """Compare the geos of a new table with those of the fit."""
+    own, fitted = set(found) - {""}, set(expected)
+    known = f"The fit has {listing(map(repr, expected), 12)}."
+    return [
+        Finding(
+            check,
+            "error",
+            f"Geo {name!r} {problem}.{nearest(name, sorted(others - {name}))}",
+            known,
+            column,
+            geo=name,
+        )
+        for check, names, problem, others in (
+            ("missing_geo", fitted - own, "of the fit is missing from the new table", own),
+            ("unknown_geo", own - fitted, "of the new table is not in the fit", fitted),
+        )
+        for name in geo_order(names)
+    ]
 
 
 def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -> pd.DataFrame:

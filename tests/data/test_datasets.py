@@ -52,7 +52,7 @@ def test_list() -> None:
 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_files_are_what_the_script_writes(name: str, make: ModuleType) -> None:
-    made = make.simulate(name)
+    made = make.drawn(name)
     data, truth = load_dataset(name), load_truth(name)
     for variable in data.ds.data_vars:
         # Equal to the last digit here; another platform may round log and exp differently.
@@ -109,7 +109,7 @@ def test_lydia_pinkham_figures() -> None:
 
 def test_unknown_name() -> None:
     for function in (load_dataset, load_truth, data_card):
-        with pytest.raises(ValueError, match=r"'lydia_pinkam'.*Did you mean 'lydia_pinkham'"):
+        with pytest.raises(ValueError, match=r"'lydia_pinkam'.*'lydia_pinkham'"):
             function("lydia_pinkam")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,10 @@ def test_gaps_are_missing_rows_with_a_warning() -> None:
     frame = table(2).drop(index=[1, 2, 5])
     with pytest.warns(DataWarning) as caught:
         panel = load_shops(frame)
-    text = str(caught[0].message)
+    first, second = str(caught[0].message).splitlines()[1:]
     assert len(caught) == 1
-    assert "Shop '100' has no row on 2 date(s) within: 2021-01-31, 2021-02-01." in text
-    assert "Shop '101' has no row on 1 date(s) within: 2021-01-31." in text
+    assert re.search("'100'.* 2 .*2021-01-31, 2021-02-01", first)
+    assert re.search("'101'.* 1 .*2021-01-31", second)
     assert panel.length == 4
     assert np.isnan(panel.series[0, 1:3]).all()
     assert panel.context[0, :, 0].tolist() == [0, 0, 0, 3]
@@ -125,7 +126,7 @@ def test_missing_cells_and_returns_are_warned_of() -> None:
     frame = table()
     frame.loc[2, "x4"] = np.nan
     frame.loc[3, "gmv"] = -5.0
-    with pytest.warns(DataWarning, match=r"(?s)'x4' has 1 empty.*row 2 \(100, 2021-02-01\).*'gmv'"):
+    with pytest.warns(DataWarning, match=r"(?s)'x4'.* 1 .*row 2 \(100, 2021-02-01\).*'gmv'"):
         panel = load_shops(frame)
     assert np.isnan(panel.series[0, 2, 4])
     assert panel.series[0, 3, -1] == -5
@@ -156,12 +157,12 @@ def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(DataError) as caught:
         load_shops(frame.rename(columns={"gmv": "gvm"}))
     text = str(caught.value)
-    assert "Did you mean 'gvm'?" in text
+    assert "'gvm'" in text
     assert "row 0 (100, 2021-01-30)" in text
     assert "'1,000'" in text
     by_check = {finding.check: finding for finding in caught.value.findings}
     assert by_check["duplicate_row"].rows == (8, 9, 12, 13, 14)
-    assert "2 combination(s)" in by_check["duplicate_row"].message
+    assert by_check["duplicate_row"].message.startswith("2 ")
     assert by_check["negative_value"].rows == (1,)
 
 
@@ -206,7 +207,7 @@ def test_files(suffix: str, tmp_path: Path) -> None:
         pytest.importorskip("pyarrow")
         frame.to_parquet(path)
     assert_same(load_shops(path), load_shops(frame))
-    with pytest.raises(FileNotFoundError, match="Did you mean"):
+    with pytest.raises(FileNotFoundError, match=rf"'shops\.{suffix}'"):
         load_shops(tmp_path / f"shop.{suffix}")
 
 

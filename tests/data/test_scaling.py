@@ -87,13 +87,13 @@ def test_training_scales_apply_to_other_dates(data: MMMData) -> None:
 
 def test_refused_targets(data: MMMData) -> None:
     negative = data.ds.assign(target=data.ds["target"] - 100.5)
-    with pytest.raises(ValueError, match="log link needs a target above 0"):
+    with pytest.raises(ValueError, match="log link"):
         fit_scaling(MMMData(negative), "log")
-    with pytest.raises(ValueError, match="whole numbers"):
+    with pytest.raises(ValueError, match=r"[Cc]ount likelihood"):
         fit_scaling(MMMData(negative), "count")
-    with pytest.raises(ValueError, match="known target"):
+    with pytest.raises(ValueError, match="training data"):
         fit_scaling(MMMData(data.ds.assign(target=data.ds["target"] * np.nan)))
-    with pytest.raises(ValueError, match="link should be one of"):
+    with pytest.raises(ValueError, match=r"link.*'logit'"):
         fit_scaling(data, "logit")  # type: ignore[arg-type]
 
 

@@ -58,7 +58,7 @@ def test_netcdf_round_trip(geo: MMMData, tmp_path) -> None:
 
 
 def test_a_foreign_dataset_is_refused(geo: MMMData) -> None:
-    with pytest.raises(ValueError, match="needs the variable 'target'"):
+    with pytest.raises(ValueError, match=r"'target'.*'geo', 'date'"):
         MMMData(geo.ds.drop_vars("target"))
     with pytest.raises(ValueError, match="attribute 'roles'"):
         MMMData(geo.ds.drop_attrs())
@@ -70,7 +70,7 @@ def test_subset(geo: MMMData) -> None:
     assert part.time_step == geo.time_step
     assert geo.subset([geo.dates[3]]).dates[0] == geo.dates[3]
     assert geo.n_dates == 12
-    with pytest.raises(ValueError, match=r"No date is left.*2021-01-04 to 2021-03-22"):
+    with pytest.raises(ValueError, match=r"2021-01-04 to 2021-03-22"):
         geo.subset(slice("2030", None))
 
 
@@ -114,17 +114,17 @@ def test_set_spend_by_geo_and_date(geo: MMMData) -> None:
 
 
 def test_wrong_changes_of_spend(with_spend: MMMData) -> None:
-    with pytest.raises(ValueError, match=r"'tw' is not a channel. Did you mean 'tv'\?|'tw' is not"):
+    with pytest.raises(ValueError, match=r"'tw'.*'tv'"):
         with_spend.with_spend("tw", scale=1.0)
-    with pytest.raises(ValueError, match="exactly one"):
+    with pytest.raises(ValueError, match=r"scale=.*value="):
         with_spend.with_spend("tv")
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match=r"scale.*-1"):
         with_spend.with_spend("tv", scale=-1.0)
     unpaid = MMMData.from_dataframe(
         tables.with_spend(),
         **{**tables.WITH_SPEND, "spend": {"tv": "tv_cost", "search": None}},
     )
-    with pytest.raises(ValueError, match="unpaid media"):
+    with pytest.raises(ValueError, match=r"'search'.*scale="):
         unpaid.with_spend("search", value=1.0)
     halved = unpaid.with_spend("search", scale=0.5)
     assert float(halved.ds["exposure"].sel(channel="search").sum()) == pytest.approx(

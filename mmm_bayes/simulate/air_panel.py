@@ -1,4 +1,4 @@
-"""A simulated panel of shops in the shape of an online platform's: a funnel, spends, events."""
+"""A simulated panel of shops on an online platform: a marketing funnel, spend and sales events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AIR_CONTEXT = ("week", "promotion", "economy", "competition", "shop_type")
 
 _B, _E = slice(0, len(_BRAND)), slice(len(_BRAND), len(_BRAND) + len(_EFFECT))
 _PV, _GMV = len(AIR_NODES) - 2, len(AIR_NODES) - 1
-# Zeros of 30 to 70% where advertising runs in flights, of 2% where it is bought every day.
+# Advertising in flights has 30 to 70% zeros; advertising that is bought every day has 2%.
 _IN_FLIGHTS = np.array([name.startswith(("x-brand", "x-interact", "x-live")) for name in AIR_NODES])
 _FLIGHT = 14.0
 _BURN_IN = 60
@@ -33,7 +33,7 @@ _EVENTS = ((3, 8, 3), (5, 20, 2), (6, 18, 17), (9, 9, 2), (11, 11, 10), (12, 12,
 
 
 class _Funnel(NamedTuple):
-    """What the shops share: graphs (type, source, target), effects and carry-over."""
+    """Quantities shared by all shops: graphs (type, source, target), effects and carry-over."""
 
     graphs: NDArray
     effects: NDArray
@@ -44,7 +44,7 @@ class _Funnel(NamedTuple):
 
 
 class _Shop(NamedTuple):
-    """What is drawn for one shop; times include the burn-in."""
+    """Quantities drawn for one shop; times include the burn-in."""
 
     kind: int
     promotion: NDArray
@@ -54,7 +54,7 @@ class _Shop(NamedTuple):
 
 
 class _World(NamedTuple):
-    """A panel before it is run: what shops share, and what is nobody else's doing."""
+    """A panel before it is run: the shared funnel and the exogenous factors."""
 
     dates: pd.DatetimeIndex
     funnel: _Funnel
@@ -75,33 +75,33 @@ def air_shops(
 ) -> ShopPanel:
     r"""Simulate shops of an online platform: brand advertising, views, effect advertising, sales.
 
-    The shape of the data that CausalMMM (Gong et al. 2024, A.2.2) is applied to, which are not
-    public: the nodes, their groups, the number of shops and days are the paper's, all mechanisms
-    are made up. With carry-over :math:`m_{i,t} = \theta_i m_{i,t-1} + (1 - \theta_i) x_{i,t-1}` and
+    The panel mimics the data that CausalMMM (Gong et al. 2024, A.2.2) is applied to, which are not
+    public: nodes, groups and the numbers of shops and days follow the paper, all mechanisms are
+    invented. With carry-over :math:`m_{i,t} = \theta_i m_{i,t-1} + (1 - \theta_i) x_{i,t-1}` and
     saturation :math:`h(m) = m^{1.5} / (m^{1.5} + \gamma^{1.5})`, every node that has causes is
 
     .. math:: x_{j,t} = o_{j,t} \, s_{j,t} \, e^{z_{j,t}} \Big(0.3 + \sum_{i \to j} w_{ij}
               h(m_{i,t})\Big),
 
-    with an on-off process o, the factor s of week, promotion and economy, and noise z of its own
+    with an on-off process o, a factor s of week, promotion and economy, and independent noise z
     (AR(1) for advertising); :math:`\gamma` is 1 for brand advertising and 2.5 for what follows it,
     times :math:`e^{0.3 c_t}` for effects on sales with competition c. Brand advertising has no
     causes. Graphs follow the funnel: brand to views, views to effect advertising, effect
-    advertising and views to sales, now and then brand advertising to effect advertising or sales;
-    every type of shop has its own. Each series is then scaled by the size of the shop and by node
-    (log-normal, standard deviations 1.2 and 1).
+    advertising and views to sales, and sometimes brand advertising to effect advertising or sales;
+    every type of shop has its own graph. Each series is then scaled by the size of the shop and by
+    node (log-normal, standard deviations 1.2 and 1).
 
     Parameters
     ----------
     rng_key : jax.Array
-        Key; the same key gives the same panel. Each shop has a stream of its own: one more leaves
-        the others as they are.
+        Key; the same key gives the same panel. Each shop has its own random stream, so an
+        additional shop does not change the others.
     num_shops, num_dates : int
         Number of shops and of days.
     start : str
         First day.
     num_structures : int
-        Number of types of shops, each with a graph; a shop is of each with the same probability.
+        Number of types of shops, each with its own graph; all types are equally likely.
 
     Returns
     -------
@@ -150,28 +150,28 @@ def air_contributions(
     start: str = "2021-01-30",
     num_structures: int = 4,
 ) -> NDArray:
-    r"""What each node truly brought to the sales of each shop of :func:`simulate.air_shops`.
+    r"""Compute each node's true contribution to sales in each shop of :func:`simulate.air_shops`.
 
-    Sales of all days less those under :math:`do(x_i = 0)` on all of them, on the same noise,
-    promotions and competition: what goes through other nodes is in it, and so is what advertising
-    of the days before the panel still brings, in both.
+    These are the sales of all days less the sales under :math:`do(x_i = 0)` on all days, with the
+    same noise, promotions and competition. Effects through other nodes are included. Advertising
+    before the panel has its effect in both.
 
     Parameters
     ----------
     rng_key, num_shops, num_dates, start, num_structures
-        As the panel was drawn.
+        As for the panel.
 
     Returns
     -------
     numpy.ndarray
-        Units of the sales (shop, node), for all nodes but the last.
+        Contributions (shop, node) in units of sales, for all nodes but the last.
 
     Examples
     --------
     >>> import jax
     >>> from mmm_bayes import simulate
-    >>> brought = air_contributions(jax.random.key(0), num_shops=3, num_dates=30)
-    >>> brought.shape, bool((brought >= 0).all())
+    >>> contributions = air_contributions(jax.random.key(0), num_shops=3, num_dates=30)
+    >>> contributions.shape, bool((contributions >= 0).all())
     ((3, 12), True)
     """
     world = _draw_world(rng_key, num_shops, num_dates, start, num_structures)
@@ -218,7 +218,7 @@ def _draw_world(
 
 
 def _dates(start: str, sizes: dict[str, tuple[Any, int]]) -> pd.DatetimeIndex:
-    """Return the days from the burn-in on, or raise with all that is wrong."""
+    """Return the days including the burn-in, or raise listing every problem."""
     found = size_findings(sizes)
     first = pd.to_datetime(start, errors="coerce")
     if not isinstance(first, pd.Timestamp):
@@ -248,7 +248,7 @@ def _draw_funnel(rng: np.random.Generator, structures: int) -> _Funnel:
     for graph, part in zip(graphs, rng.spawn(structures), strict=True):
         u = part.uniform(size=(nodes, nodes))
         graph[:] = u < chance
-        # Views and sales without causes would be no funnel.
+        # Views, sales and some effect advertising always have a cause.
         graph[np.argmin(u[_B, _PV]), _PV] = True
         graph[_E.start + np.argmin(u[_E, _GMV]), _GMV] = True
         graph[_PV, _E.start + np.argmin(u[_PV, _E])] = True
@@ -256,10 +256,10 @@ def _draw_funnel(rng: np.random.Generator, structures: int) -> _Funnel:
 
 
 def _draw_shop(rng: np.random.Generator, funnel: _Funnel, events: NDArray) -> _Shop:
-    """Draw a shop; ``own`` is the factor of each day and node that is nobody else's doing."""
+    """Draw a shop; ``own`` is the exogenous factor of each day and node."""
     draw = dict(zip(("kind", "context", "plan", "noise", "scale"), rng.spawn(5), strict=True))
     days, nodes = len(events), len(AIR_NODES)
-    # Effect advertising follows what it hears from the funnel; brand advertising is planned.
+    # Effect advertising mostly follows the funnel; brand advertising is planned.
     sd = np.where(np.arange(nodes) < _E.start, 0.5, 0.2)
     own = np.exp(sd * _ar(draw["plan"], 0.7, (days, nodes)))
     own[:, [_PV, _GMV]] = np.exp(np.array([0.3, 0.12]) * draw["noise"].standard_normal((days, 2)))
@@ -277,7 +277,7 @@ def _draw_shop(rng: np.random.Generator, funnel: _Funnel, events: NDArray) -> _S
 
 
 def _ar(rng: np.random.Generator, rho: float, shape: tuple[int, int]) -> NDArray:
-    """Stationary AR(1) of unit variance (time, series)."""
+    """Draw stationary AR(1) series of unit variance (time, series)."""
     x = rng.standard_normal(shape)
     for t in range(1, shape[0]):
         x[t] = rho * x[t - 1] + np.sqrt(1 - rho**2) * x[t]
@@ -287,7 +287,7 @@ def _ar(rng: np.random.Generator, rho: float, shape: tuple[int, int]) -> NDArray
 def _flights(rng: np.random.Generator, days: int, off: NDArray) -> NDArray:
     """Return 1 in flights and 0 between them (time, node), zero ``off`` of the time.
 
-    Flights last two weeks on average; where there are hardly zeros they are single days.
+    Flights last two weeks on average; where zeros are rare they are single days.
     """
     u = rng.uniform(size=(days, len(off)))
     stop = np.where(off > 0.1, 1 / _FLIGHT, off)
@@ -300,7 +300,7 @@ def _flights(rng: np.random.Generator, days: int, off: NDArray) -> NDArray:
 
 
 def _events(dates: pd.DatetimeIndex) -> NDArray:
-    """Strength of promotions: 1 on the day of a sale, 0.4 while it builds up."""
+    """Return the strength of promotions: 1 on the day of a sale, 0.4 while it builds up."""
     strength = np.zeros(len(dates))
     for month, day, before in _EVENTS:
         for year in range(dates[0].year, dates[-1].year + 1):
@@ -311,7 +311,7 @@ def _events(dates: pd.DatetimeIndex) -> NDArray:
 
 
 def _run(funnel: _Funnel, kind: NDArray, context: NDArray, own: NDArray) -> NDArray:
-    """Levels of all nodes (shop, time, node), about 1, day by day from rest."""
+    """Compute the levels of all nodes (shop, time, node), about 1, day by day from rest."""
     shops, days, nodes = own.shape
     weights = funnel.graphs[kind] * funnel.effects
     half = np.ones((shops, days, nodes))

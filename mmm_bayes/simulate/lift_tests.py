@@ -24,17 +24,17 @@ NDArray = np.ndarray[Any, Any]
 @final
 @dataclass(frozen=True)
 class SimulatedLift:
-    """A world in which a lift test was run.
+    """A simulated world in which a lift test was run.
 
     Attributes
     ----------
     data
-        The table with the changed spend and what it brought: the test is recorded in it.
+        The table with the changed spend and its effect, so the test is recorded in it.
     truth
         The truth of :class:`SimulatedMMM` under the changed spend: contributions, ``mu``,
         ``roas`` and ``marginal_roas``.
     test
-        The test as it was measured, with error.
+        The test as measured, with error.
     true_lift
         Expected lift.
     """
@@ -57,22 +57,22 @@ def lift_test(
     measured_until: Any = None,
     relative_error: float = 0.1,
 ) -> SimulatedLift:
-    r"""Change a channel's spend in a simulated world, and measure what that brings.
+    r"""Change a channel's spend in a simulated world, and measure the effect.
 
     Spend is multiplied by ``factor`` over the test's dates and geos. The expected target changes
-    as the truth says, carry-over included; the lift is measured as :math:`N(\mathrm{true},
+    by the true model, including carry-over; the measured lift is drawn from :math:`N(\mathrm{true},
     (\mathrm{relative\ error} \cdot |\mathrm{true}|)^2)`.
 
     Parameters
     ----------
     rng_key
-        Key of the error of measurement.
+        Key of the measurement error.
     simulated
         World of :func:`simulate.mmm` with ``likelihood="normal"``.
     channel, start, end, geos, measured_until
         As in :class:`LiftTest`.
     factor
-        Spend during the test over what it would have been; 0 turns the channel off.
+        Factor on the spend during the test; 0 turns the channel off.
     relative_error
         Standard error of the measured lift over its size.
 
@@ -99,21 +99,20 @@ def lift_test(
         message = f"{channel} has no spend in any row of the test."
         raise DataError([Finding("rows", "error", message, "Check dates and geos.")], "the test")
     contribution = _contribution(data, truth, exposure)
-    brought = contribution - truth["contribution"].values
-    moved = brought.sum(-1)
-    lift = float(moved[seen].sum())
+    change_of_target = (contribution - truth["contribution"].values).sum(-1)
+    lift = float(change_of_target[seen].sum())
     error = relative_error * abs(lift)
     measured = lift + error * generator(rng_key).standard_normal()
     ds = data.ds.assign(
         spend=(data.ds["spend"].dims, spend),
         exposure=(data.ds["exposure"].dims, exposure),
-        target=data.ds["target"] + moved,
+        target=data.ds["target"] + change_of_target,
     )
     more = _contribution(data, truth, 1.01 * exposure) - contribution
     total = spend.sum((0, 1))
     under = truth.assign(
         contribution=(truth["contribution"].dims, contribution),
-        mu=truth["mu"] + moved,
+        mu=truth["mu"] + change_of_target,
         roas=("channel", contribution.sum((0, 1)) / total),
         marginal_roas=("channel", more.sum((0, 1)) / (0.01 * total)),
     )
@@ -125,7 +124,7 @@ def lift_test(
 
 
 def _contribution(data: MMMData, truth: xr.Dataset, exposure: NDArray) -> NDArray:
-    """Expected target (geo, date, channel) that exposure brings, by the truth."""
+    """Return the true contribution (geo, date, channel) of an exposure."""
     heads = data.ds["population"].values[:, None, None]
     drawn = {str(name): own.values for name, own in truth.data_vars.items()}
     scaled = exposure / heads / drawn["media_scale"]
@@ -146,7 +145,7 @@ def _check(simulated: SimulatedMMM, channel: str, factor: float) -> None:
         message = f"There is no channel {channel!r}."
         findings.append(Finding("channel", "error", message, f"There are {known}."))
     if not factor >= 0 or factor == 1:
-        message = f"factor should be 0 or more and not 1, but is {factor}."
+        message = f"factor should be 0 or more, and not 1, but is {factor}."
         findings.append(Finding("factor", "error", message, "2 doubles the spend, 0 stops it."))
     if findings:
         raise DataError(findings, "the simulated test")

@@ -35,7 +35,7 @@ from mmm_bayes.simulate.response import (
 
 _CHANNELS = ("tv", "radio", "search", "social", "display", "print", "video", "outdoor", "email")
 _REVENUE_PER_SALE = 25.0
-# One stream of random numbers a part, so that one more control does not change the spends.
+# One random stream per part, so that an additional control does not change the spend.
 _STREAMS = (
     "population", "demand", "controls", "spend", "prices", "parameters", "geos", "noise", "common",
 )  # fmt: skip
@@ -49,7 +49,7 @@ class SimulatedMMM:
     Attributes
     ----------
     data : MMMData
-        What an analyst would have.
+        The data that an analyst would have.
     truth : xarray.Dataset
         By channel: the parameters of kernel and curve (``alpha``, ``ec``, ``slope``; ``ec`` in
         units of ``media_scale``), ``beta`` (target per head at full saturation; on the log scale
@@ -123,9 +123,9 @@ def mmm(
     max_lag : int
         Length of the kernel in steps.
     likelihood : {"normal", "lognormal", "negative_binomial"}
-        Counts bring 25 units of money each (``revenue_per_target``).
+        A count is worth 25 units of money (``revenue_per_target``).
     media_share : float
-        Share of the expected target that the drawn ROAS make up.
+        Share of media in the expected target.
     noise : float
         Standard deviation of the noise over that of :math:`\eta` within geos: the variance
         explained is ``1 / (1 + noise**2)``. For counts, :math:`\phi^{-1/2}` takes its place.

@@ -1,4 +1,4 @@
-"""Parts of the simulator: media plans, what moves sales beside media, the expected target."""
+"""Parts of the simulator: media plans, other drivers of sales, and the expected target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Likelihood = Literal["normal", "lognormal", "negative_binomial"]
 
 
 class Media(NamedTuple):
-    """Spend and exposure (geo, date, channel); ``scaled`` is per head over ``scale``."""
+    """Spend and exposure (geo, date, channel); ``scaled`` is exposure per head over ``scale``."""
 
     spend: np.ndarray
     exposure: np.ndarray
@@ -19,7 +19,7 @@ class Media(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """What moves the target beside media, as shares of its mean level."""
+    """Drivers of the target other than media, as shares of its mean level."""
 
     controls: np.ndarray
     names: tuple[str, ...]
@@ -29,13 +29,13 @@ class Rest(NamedTuple):
     demand: np.ndarray
 
     def total(self) -> np.ndarray:
-        """Return the sum of all parts, controls centred; shape (geo, date)."""
+        """Return the sum of all drivers (geo, date), with controls centred."""
         centred = self.controls - self.controls.mean((0, 1))
         return self.trend + self.seasonality + centred @ self.effects
 
 
 class Mean(NamedTuple):
-    """Expected target: intercepts, effects and what they give."""
+    """The expected target, its parts, and the parameters behind them."""
 
     beta: np.ndarray
     beta_geo: np.ndarray
@@ -72,7 +72,7 @@ def draw_media(
     draw, common = rng["spend"], rng["common"]
 
     def mixed(own: np.ndarray, shared: np.ndarray) -> np.ndarray:
-        """Give all channels (last axis) a share of their variance in common."""
+        """Mix in a series that all channels (last axis) share."""
         return np.sqrt(1 - correlation) * own + np.sqrt(correlation) * shared[..., None]
 
     heads = population if num_geos > 1 else np.full(1, 1e6)
@@ -131,11 +131,11 @@ def draw_rest(
     trend: float,
     seasonality: float,
 ) -> Rest:
-    """Draw the controls and their effects, the trend and the yearly waves."""
+    """Draw the controls and their effects, the trend and the yearly seasonality."""
     num_dates = len(years)
     shape = (num_dates, num_geos)
     columns: list[tuple[str, np.ndarray, float]] = []
-    # One generator a control, so that one more of them leaves the others as they are.
+    # One generator per control, so that an additional control does not change the others.
     for k, part in enumerate(rng.spawn(num_controls)):
         if k == 0:
             cycle = ar1(part, 0.8, (num_dates, 1)) + 0.3 * ar1(part, 0.5, shape)
@@ -174,7 +174,7 @@ def solve_mean(
     saturated: np.ndarray,
     more: np.ndarray,
 ) -> Mean:
-    """Find the effects that bring the wanted contributions, and the intercept for the rest."""
+    """Find the effects that give the wanted contributions, and the intercept for the rest."""
     heads = population[:, None, None]
     geo_effect = factors[:, None, :-1]
     rows = population.sum() * rest.shape[1]
@@ -200,7 +200,7 @@ def solve_mean(
             unit=level,
         )
     beta = wanted / reach / level
-    # Effects are small on the log scale, so this is a contraction by about the media share a turn.
+    # Effects are small on the log scale, so each step shrinks the error by about the media share.
     for _ in range(200):
         intercept = np.log(base * factors[:, -1])
         effect = beta * geo_effect * saturated

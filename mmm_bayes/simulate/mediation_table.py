@@ -1,11 +1,11 @@
-r"""Simulated tables whose channels act through each other, with effects known from ``do()``.
+r"""Simulated tables whose channels act through each other, with true effects by ``do()``.
 
-Two worlds. In ``"full"`` demand and the season drive media plans and sales (confounding); TV and
-video drive search, TV drives awareness, and both lead to sales (mediation); visits follow from TV
-and sales (a collider); search and awareness share a hidden cause. ``"example"`` is the smallest
-graph with both troubles: the season drives TV, digital and sales, and TV drives search. Every
-medium acts with geometric carry-over and a Hill curve, written apart from the model's own
-transforms.
+There are two worlds. In ``"full"`` demand and the season drive media plans and sales (confounding);
+TV and video drive search, TV drives awareness, and both lead to sales (mediation); visits follow
+from TV and sales (a collider); search and awareness share a hidden cause. ``"example"`` is the
+smallest graph with confounding and mediation: the season drives TV, digital and sales, and TV
+drives search. Every medium has geometric carry-over and a Hill curve, implemented independently of
+the model's own transforms.
 
 =========  ========================================================================
 full
@@ -19,8 +19,8 @@ sales      tv, video, social, search, awareness, demand, price, season
 visits     tv, sales
 =========  ========================================================================
 
-The truth is simulated: the same noise, the channel set to zero in all equations (total effect) or
-in that of sales alone (direct effect).
+The truth is simulated with the same noise and the channel set to zero in all equations (total
+effect), or only in the equation of sales (direct effect).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _LAGS = 12
 
 
 class _Plan(NamedTuple):
-    """Spend of a channel: its level, what drives it, and whether it comes in flights."""
+    """The spend of a channel: its level, its drivers, and whether it comes in flights."""
 
     level: float
     drivers: tuple[str, ...]
@@ -58,11 +58,11 @@ class _Plan(NamedTuple):
 
 
 class _Equation(NamedTuple):
-    """A node that follows: its level, what a unit of each cause adds, and the size of its error.
+    """The equation of a node: its level, the effects of its causes, and the size of its error.
 
-    ``media`` holds the largest lift of each medium at strength one, ``linear`` coefficients;
-    ``push`` those of drivers that weigh as much as confounding does; ``centred`` causes count from
-    a level.
+    ``media`` holds the largest lift of each medium at strength one, ``linear`` holds coefficients,
+    and ``push`` holds coefficients that are scaled by the strength of confounding. ``centred``
+    causes are measured from a level.
     """
 
     level: float
@@ -156,14 +156,14 @@ class SimulatedMediation:
     Attributes
     ----------
     data : MMMData
-        Weekly and national, with the target sales.
+        Weekly national data with the target sales.
     edges, bidirected : tuple of pairs
-        The graph. The node ``"season"`` has no column: it stands for the time of the year.
+        The graph. The node ``"season"`` has no column: it represents the time of the year.
     roles : dict
-        Part of every node in a media-mix model.
+        Role of every node in a media-mix model.
     effects : pandas.DataFrame
-        A row a channel: ``total``, ``direct`` and ``indirect`` contribution to the sum of sales,
-        as spent against nothing, and ``spend``.
+        One row per channel: ``total``, ``direct`` and ``indirect`` contribution to the sum of
+        sales, compared with no spend, and ``spend``.
     """
 
     data: MMMData
@@ -176,7 +176,7 @@ class SimulatedMediation:
     def sales_without(
         self, channel: str, start: str | None = None, end: str | None = None
     ) -> NDArray:
-        """Sales (date,) had a channel been off: throughout, or from one date to another.
+        """Return sales (date,) with a channel off: at all dates, or from one date to another.
 
         Raises
         ------
@@ -209,15 +209,16 @@ def mediation(
     Parameters
     ----------
     rng_key
-        Random key; curves, effects and noise all follow from it.
+        Random key; it determines curves, effects and noise.
     world : {"full", "example"}
-        Which graph.
+        The graph.
     num_weeks : int
         Number of weeks, 52 or more.
     confounding : float
-        How strongly demand and season drive media: 1 is about half of the variance of plans.
+        Strength of demand and season as drivers of media: at 1 they make up about half of the
+        variance of spend.
     noise : float
-        Standard deviation of the noise of sales, as a share of their mean.
+        Standard deviation of the noise of sales, as a share of mean sales.
     start : str
         First Monday.
 
@@ -296,11 +297,11 @@ class _World:
         self.scale: dict[str, float] = {}
 
     def _medium(self, edge: Edge, exposure: NDArray) -> NDArray:
-        """Carry-over and saturation of an exposure, in (0, 1)."""
+        """Return an exposure after carry-over and saturation, in (0, 1)."""
         alpha, ec, slope = self.curves[edge]
         weights = ADSTOCKS["geometric"].function(np.arange(_LAGS), alpha)
         carried = np.convolve(exposure, weights / weights.sum())[: len(exposure)]
-        # Of the observed series: an intervention leaves the curve where it is.
+        # Set by the observed series, which runs first: interventions must not change the curve.
         if edge[0] not in self.scale:
             self.scale[edge[0]] = float(exposure[exposure > 0].mean())
         found: NDArray = SATURATIONS["hill"].function(carried / self.scale[edge[0]], ec, slope)
@@ -309,9 +310,10 @@ class _World:
     def run(
         self, off: str | None = None, *, direct: bool = False, rows: NDArray | None = None
     ) -> dict[str, NDArray]:
-        """Columns of the table; with a channel off everywhere, or in the equation of sales only.
+        """Return the columns of the table, optionally with a channel off.
 
-        ``rows`` says when it is off; by default always.
+        It is off in all equations or, if ``direct``, only in the equation of sales; in ``rows``, by
+        default all.
         """
         values = dict(self.drivers)
         for name, plan in self.spec.plans.items():

@@ -1,7 +1,7 @@
-"""Carry-over kernels and saturation curves of the simulator, in NumPy.
+"""Carry-over kernels and saturation curves of the simulators, in NumPy.
 
-They are written apart from `mmm_bayes.transforms` on purpose: simulated truth then does not share
-a mistake with the model that is to recover it, and is float64 whatever JAX is set to.
+They are implemented independently of `mmm_bayes.transforms` on purpose: the simulated truth then
+cannot share a mistake with the model that should recover it, and is always float64.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
 class Family(NamedTuple):
-    """A function of an array and its parameters, with a draw for each parameter."""
+    """A function of an array and its parameters, with a random draw for each parameter."""
 
     function: Callable[..., np.ndarray]
     draws: dict[str, Draw]
@@ -50,7 +50,7 @@ def _logistic(x: np.ndarray, lam: np.ndarray) -> np.ndarray:
 
 
 # Lags run along the last axis; parameters have shape (channel, 1). x is in multiples of the mean
-# positive exposure, which is what makes one set of draws fit every channel.
+# positive exposure, so that one set of draws suits every channel.
 ADSTOCKS: dict[str, Family] = {
     "geometric": Family(lambda lag, alpha: alpha**lag, {"alpha": _alpha}),
     "delayed": Family(
@@ -82,7 +82,7 @@ def draw_parameters(
     num_channels: int,
     given: Mapping[str, Any] | None,
 ) -> dict[str, np.ndarray]:
-    """Draw one value a channel for each parameter of the two families, and ``roas``.
+    """Draw one value per channel for each parameter of the two families, and for ``roas``.
 
     ``given`` replaces draws, by name, with arrays of shape (channel,) or one number for all.
     """
@@ -108,13 +108,13 @@ def draw_parameters(
     for name, draw in draws.items():
         value = draw(rng, num_channels)
         if name in given:
-            came = np.asarray(given[name], "float64")
-            if came.shape not in ((), (num_channels,)):
+            chosen = np.asarray(given[name], "float64")
+            if chosen.shape not in ((), (num_channels,)):
                 raise ValueError(
                     f"parameters[{name!r}] should have one number for each of {num_channels} "
-                    f"channels, but has shape {came.shape}."
+                    f"channels, but has shape {chosen.shape}."
                 )
-            value = np.broadcast_to(came, (num_channels,)).copy()
+            value = np.broadcast_to(chosen, (num_channels,)).copy()
         values[name] = value
     return values
 

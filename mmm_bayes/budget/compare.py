@@ -140,29 +140,33 @@ def compare_plans(
         (plan.sizes["date"] for plan in given.values() if isinstance(plan, xr.DataArray)), None
     )
     window, findings = window_asked_for(fitted, periods, start, reference)
-    spends = {TODAY: window.reference}
+    spend_by_name = {TODAY: window.reference}
     for name, plan in given.items():
         found, problems = read_plan(
             plan, window.reference, fitted.data, window.dates, window.paid, f"the plan {name!r}"
         )
         findings += problems
         if found is not None:
-            spends[name] = found
+            spend_by_name[name] = found
     if findings:
         raise DataError(findings, "the plans")
     evaluator = scenario_of(
         fitted, window, cost=cost, controls=controls, unit=unit, after=after, max_draws=max_draws
     ).evaluator
-    draws = np.stack([evaluator.outcomes(spend) for spend in spends.values()], 1)
-    by_channel = np.stack([evaluator.channel_outcomes(spend) for spend in spends.values()], 1)
-    names = list(spends)
+    draws = np.stack([evaluator.outcomes(spend) for spend in spend_by_name.values()], 1)
+    by_channel = np.stack(
+        [evaluator.channel_outcomes(spend) for spend in spend_by_name.values()], 1
+    )
+    names = list(spend_by_name)
     coords = {"plan": names, "channel": fitted.data.channels}
     stacked = [
         labelled(spend, fitted.data.channels, fitted.data.geos, window.dates, "spend")
-        for spend in spends.values()
+        for spend in spend_by_name.values()
     ]
     return PlanComparison(
-        table=_table(draws, np.array([spend.sum() for spend in spends.values()]), names, ci_prob),
+        table=_table(
+            draws, np.array([spend.sum() for spend in spend_by_name.values()]), names, ci_prob
+        ),
         outcomes=xr.DataArray(draws, {"plan": names}, ("sample", "plan"), "outcome"),
         channel_outcomes=xr.DataArray(np.median(by_channel, 0), coords, ("plan", "channel")),
         plans=xr.concat(stacked, pd.Index(names, name="plan")),

@@ -136,7 +136,7 @@ def mmm(
         every fifth channel from the third (search) on. Above 0 it is one more control,
         ``category_demand``.
     correlation : float
-        From 0 to below 1: share of the variance of log spends, over time and over geos, that all
+        From 0 to below 1: share of the variance of log spend, over time and over geos, that all
         channels have in common. Above 0 they share their season, and none runs in flights.
     geo_spread : float
         Standard deviation over geos of log intercepts and log effects.

@@ -1,4 +1,4 @@
-"""What is wrong with the settings of a simulated structural causal model: every reason at once."""
+"""Checks of the settings of simulators; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmm_bayes.simulate.scm_graph import causal_order, parents_of
 
 
 def size_findings(sizes: Mapping[str, tuple[Any, int]]) -> list[Finding]:
-    """Findings on whole numbers, given with the least each may be."""
+    """Check whole numbers, each given with its smallest allowed value."""
     return [
         _finding(name, f"a whole number of {least} or more", value, "Give one.")
         for name, (value, least) in sizes.items()
@@ -22,7 +22,7 @@ def size_findings(sizes: Mapping[str, tuple[Any, int]]) -> list[Finding]:
 
 
 def share_findings(shares: Mapping[str, Any]) -> list[Finding]:
-    """Findings on numbers that should be finite and not negative."""
+    """Check numbers that should be finite and not negative."""
     return [
         _finding(name, "a number of 0 or more", value, "Give one.")
         for name, value in shares.items()
@@ -31,7 +31,7 @@ def share_findings(shares: Mapping[str, Any]) -> list[Finding]:
 
 
 def name_findings(names: Mapping[str, tuple[Any, Sequence[str]]]) -> list[Finding]:
-    """Findings on names, given with those that are known."""
+    """Check names, each given with the known ones."""
     return [
         _finding(
             name,
@@ -45,16 +45,16 @@ def name_findings(names: Mapping[str, tuple[Any, Sequence[str]]]) -> list[Findin
 
 
 def confounder_findings(num_confounders: int, num_nodes: int) -> list[Finding]:
-    """Find more hidden causes than pairs of nodes."""
+    """Check that there are no more hidden causes than pairs of nodes."""
     pairs = num_nodes * (num_nodes - 1) // 2
     if num_confounders <= pairs:
         return []
-    expected = f"at most {pairs}, one a pair of the {num_nodes} nodes"
+    expected = f"at most {pairs}, one per pair of the {num_nodes} nodes"
     return [_finding("num_confounders", expected, num_confounders, "Lower it or raise num_nodes.")]
 
 
 def edge_findings(edges: Any, nodes: Sequence[str]) -> list[Finding]:
-    """List everything that keeps edges from being an acyclic graph over the nodes."""
+    """Check that edges form an acyclic graph over the nodes."""
     remedy = 'Write [("V0", "V1"), ("V1", "V2")].'
     if isinstance(edges, str) or not isinstance(edges, Iterable):
         return [_finding("edges", "a list of (cause, effect) pairs", edges, remedy)]
@@ -77,17 +77,17 @@ def edge_findings(edges: Any, nodes: Sequence[str]) -> list[Finding]:
             kept.append(pair)
     cycle = _cycle(parents_of(kept, nodes))
     if cycle:
-        text = f"edges hold the directed cycle {' -> '.join(nodes[i] for i in cycle)}."
-        remedy = "Remove or turn one of its edges."
+        text = f"edges contain the directed cycle {' -> '.join(nodes[i] for i in cycle)}."
+        remedy = "Remove or reverse one of its edges."
         found.append(Finding("cycle", "error", text, remedy, where="edges"))
     return found
 
 
 def column_findings(frame: pd.DataFrame) -> list[Finding]:
-    """Findings on columns that should hold finite numbers, and on a table without rows."""
+    """Check that columns hold finite numbers, and that the table has rows."""
     found = []
     if not len(frame):
-        text = "The table has no rows, so its columns have no range."
+        text = "The table has no rows, so the range of its columns is unknown."
         found.append(Finding("no_rows", "error", text, "Give at least one row."))
     for name, column in frame.items():
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
@@ -114,11 +114,11 @@ def _edge(edge: Sequence[str], text: str, remedy: str) -> Finding:
 
 def _unknown(edge: Sequence[str], name: str, nodes: Sequence[str]) -> Finding:
     known = f"Nodes are {nodes[0]} to {nodes[-1]} (num_nodes={len(nodes)})."
-    return _edge(edge, f"names {name!r}, which is no node.", known)
+    return _edge(edge, f"names {name!r}, which is not a node.", known)
 
 
 def _cycle(parents: Sequence[Sequence[int]]) -> list[int]:
-    """Find one cycle: every node out of the order has a parent out of it, so go back by those."""
+    """Find one cycle by walking back through parents that are not in the causal order."""
     left = set(range(len(parents))) - set(causal_order(parents))
     walk = [min(left)] if left else []
     while walk:

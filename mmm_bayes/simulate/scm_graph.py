@@ -1,4 +1,4 @@
-"""Acyclic graphs over numbered nodes: random ones, given ones, and their causal order."""
+"""Acyclic graphs over numbered nodes: random graphs, given graphs, and causal orders."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 def draw_parents(
     rng: np.random.Generator, num_nodes: int, expected_degree: float
 ) -> list[tuple[int, ...]]:
-    """Parents of each node in a random acyclic graph of Erdos and Renyi.
+    """Draw the parents of each node in a random acyclic graph of Erdos and Renyi.
 
-    Nodes come in a random order; each is joined with each one before it with probability
+    Nodes are in random order; each is joined with each node before it with probability
     ``min(1, 2 expected_degree / (num_nodes - 1))``, so that the expected number of edges is
     ``expected_degree * num_nodes`` where that many are possible.
     """
@@ -27,14 +27,14 @@ def draw_parents(
 
 
 def draw_pairs(rng: np.random.Generator, num_nodes: int, count: int) -> list[tuple[int, int]]:
-    """Pairs of distinct nodes, no pair twice, in the order of the nodes."""
+    """Draw distinct pairs of nodes, in the order of the nodes."""
     possible = list(itertools.combinations(range(num_nodes), 2))
     chosen = rng.choice(len(possible), count, replace=False)
     return [possible[k] for k in sorted(chosen)]
 
 
 def causal_order(parents: Sequence[Sequence[int]]) -> list[int]:
-    """Order the nodes with causes before effects; those on or behind a cycle are left out."""
+    """Order nodes with causes before effects; leave out nodes on or after a cycle."""
     order: list[int] = []
     left = list(range(len(parents)))
     while ready := [i for i in left if all(p in order for p in parents[i])]:
@@ -44,7 +44,7 @@ def causal_order(parents: Sequence[Sequence[int]]) -> list[int]:
 
 
 def parents_of(edges: Sequence[Sequence[str]], nodes: Sequence[str]) -> list[tuple[int, ...]]:
-    """Parents of each node by number, sorted."""
+    """Return the sorted parents of each node, as positions."""
     position = {name: i for i, name in enumerate(nodes)}
     parents: list[set[int]] = [set() for _ in nodes]
     for cause, effect in edges:

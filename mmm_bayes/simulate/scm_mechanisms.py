@@ -1,8 +1,8 @@
-"""How a variable follows from its causes and noise: the mechanisms of random causal models.
+"""Mechanisms of random causal models: functions of causes and noise.
 
-Each family is a formula over arrays and a function that draws its coefficients and applies it, in
-the manner of the Causal Discovery Toolbox (Kalainathan, Goudet and Dutta 2020, JMLR 21(37)).
-``causes`` has shape (row, cause) with one cause or more, ``noise`` and effects have shape (row,).
+Each family has a formula over arrays, and a function that draws its coefficients and applies it, as
+in the Causal Discovery Toolbox (Kalainathan, Goudet and Dutta 2020, JMLR 21(37)).
+``causes`` has shape (row, cause) with at least one cause; ``noise`` and effects have shape (row,).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _HIDDEN_UNITS = 20
 
 
 def linear(causes: np.ndarray, noise: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    r"""Sum of the causes, :math:`\sum_j a_j x_j + e`."""
+    r"""Return the sum of the causes, :math:`\sum_j a_j x_j + e`."""
     return causes @ coefficients + noise
 
 
 def polynomial(
     causes: np.ndarray, noise: np.ndarray, coefficients: np.ndarray, multiply: bool
 ) -> np.ndarray:
-    r"""Sum of clipped parabolas, :math:`\sum_j [a_{j0} + a_{j1} x_j + a_{j2} x_j^2]_{-1}^{1}`.
+    r"""Sum clipped parabolas, :math:`\sum_j [a_{j0} + a_{j1} x_j + a_{j2} x_j^2]_{-1}^{1}`.
 
     The noise is added to the sum, or multiplies it. ``coefficients`` has shape (cause, 3).
     """
@@ -37,7 +37,7 @@ def polynomial(
 
 
 def sigmoid(x: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
-    r"""Soft step between -a and a, :math:`s(x) = a b (x + c) / (1 + |b (x + c)|)`."""
+    r"""Apply a soft step between -a and a, :math:`s(x) = a b (x + c) / (1 + |b (x + c)|)`."""
     inner = b * (x + c)
     return a * inner / (1.0 + np.abs(inner))
 
@@ -47,7 +47,7 @@ def network(
     hidden: tuple[np.ndarray, np.ndarray],
     output: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    r"""Network of two layers, :math:`w_2' \tanh(W_1 x + b_1) + b_2`.
+    r"""Apply a network of two layers, :math:`w_2' \tanh(W_1 x + b_1) + b_2`.
 
     ``hidden`` is :math:`(W_1, b_1)` of shapes (unit, input) and (unit,), ``output`` is
     :math:`(w_2, b_2)` of shapes (unit,) and ().
@@ -57,11 +57,11 @@ def network(
 
 
 def gaussian_process(rng: np.random.Generator, inputs: np.ndarray) -> np.ndarray:
-    r"""One draw of a Gaussian process with covariance :math:`\exp(-|x - x'|^2 / 2)` at the inputs.
+    r"""Draw a Gaussian process with covariance :math:`\exp(-|x - x'|^2 / 2)` at the inputs.
 
-    The covariance of close points is singular in floating point, so it is factorised by Cholesky's
-    method with pivots, which stops once no point has more than 1e-12 of its variance (of 1) left:
-    after some 20 columns with one input, at most after as many as there are rows. ``inputs`` has
+    The covariance of close points is singular in floating point, so it is factorised by a pivoted
+    Cholesky decomposition that stops when no point has more than 1e-12 of its unit variance left:
+    after about 20 columns for one input, and at most after as many columns as rows. ``inputs`` has
     shape (row, input).
     """
     rows = len(inputs)
@@ -77,7 +77,7 @@ def gaussian_process(rng: np.random.Generator, inputs: np.ndarray) -> np.ndarray
         left = np.maximum(left - factor[rank] ** 2, 0.0)
         left[pivot] = 0.0
         rank += 1
-    # As many normal draws as rows, whatever the rank: the stream does not hang on rounding.
+    # As many normal draws as rows for any rank, so that the stream does not depend on rounding.
     return rng.standard_normal(rows)[:rank] @ factor[:rank]
 
 
@@ -99,7 +99,7 @@ def _draw_step(rng: np.random.Generator) -> tuple[float, float, float]:
 def _draw_sigmoid_add(
     rng: np.random.Generator, causes: np.ndarray, noise: np.ndarray
 ) -> np.ndarray:
-    # The noise comes once with every cause and once more: that is the published mechanism.
+    # The noise is added once per cause and once more, as in the published mechanism.
     total = sigmoid(causes, *_draw_step(rng)).sum(1)
     return total + (causes.shape[1] + 1) * noise
 
@@ -140,27 +140,26 @@ MECHANISMS: dict[str, Callable[[np.random.Generator, np.ndarray, np.ndarray], np
     "gp_mix": _draw_gp_mix,
     "nn": _draw_nn,
 }
-"""By name: draws coefficients and returns the effect of ``(causes, noise)``."""
+"""Functions by name that draw coefficients and return the effect of ``(causes, noise)``."""
 
 
 def draw_mixture(
     rng: np.random.Generator, num_rows: int, *, by_component: bool = False
 ) -> np.ndarray:
-    r"""Draws of a random mixture of four normal distributions, shape (row,).
+    r"""Draw from a random mixture of four normal distributions, shape (row,).
 
     Means are :math:`2 z` with standard normal :math:`z`, weights are proportional to
     :math:`U(0, 1)`, and variances are those of a mixture fitted to 300 standard normal draws (0.1
-    to 0.5): the toolbox means to draw them too, but sets an attribute that is not read.
+    to 0.5): the toolbox intends to draw them too, but sets an attribute that is never read.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of everything drawn.
+        Source of all draws.
     num_rows : int
         Number of draws.
     by_component : bool
-        Whether draws of a component stand together, first component first. Otherwise the rows are
-        independent.
+        Whether draws are grouped by component. Otherwise the rows are independent.
     """
     variances = fit_mixture(rng.standard_normal(_FIT_SIZE), _COMPONENTS)[2]
     means = 2.0 * rng.standard_normal(_COMPONENTS)
@@ -174,20 +173,20 @@ def draw_mixture(
 def fit_mixture(
     x: np.ndarray, num_components: int, *, tolerance: float = 1e-3, max_steps: int = 100
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, means and variances of a normal mixture by expectation maximisation.
+    """Fit weights, means and variances of a normal mixture by expectation maximisation.
 
-    It starts from k-means clusters (from quantiles, so that nothing is random) and stops once the
-    mean log likelihood gains less than ``tolerance``: the settings of scikit-learn's
-    ``GaussianMixture``, whose early stop is part of what the toolbox's variances are.
+    It starts from k-means clusters (initialised by quantiles, so that nothing is random) and stops
+    when the mean log likelihood gains less than ``tolerance``. These are the settings of
+    scikit-learn's ``GaussianMixture``, whose early stop affects the variances of the toolbox.
 
     Parameters
     ----------
     x : numpy.ndarray
-        Values, shape (row,), with at least as many distinct ones as components.
+        Values, shape (row,), with at least as many distinct values as components.
     num_components : int
         Number of components.
     tolerance, max_steps : float, int
-        When to stop.
+        Stopping criteria.
     """
     centres = np.quantile(x, (np.arange(num_components) + 0.5) / num_components)
     for _ in range(max_steps):
@@ -216,8 +215,8 @@ def fit_mixture(
 def _weighted_moments(
     x: np.ndarray, share: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, means and variances of components that own a share of each row, (row, component)."""
+    """Return weights, means and variances of components with shares (row, component)."""
     mass = share.sum(0)
     means = x @ share / mass
-    # 1e-6 keeps a component from closing in on a single row.
+    # 1e-6 prevents a component from collapsing onto a single row.
     return mass / len(x), means, (share * (x[:, None] - means) ** 2).sum(0) / mass + 1e-6

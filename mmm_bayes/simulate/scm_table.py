@@ -1,4 +1,4 @@
-"""Tables drawn from random structural causal models, with the graph they obey."""
+"""Tables drawn from random structural causal models, with their graphs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from mmm_bayes.simulate.scm_graph import causal_order, draw_pairs, draw_parents,
 from mmm_bayes.simulate.scm_mechanisms import MECHANISMS, Mechanism, draw_mixture
 
 Noise = Literal["gaussian", "uniform"]
-# One stream of random numbers a part: another mechanism or noise leaves the graph as it is.
+# One random stream per part, so that another mechanism or noise does not change the graph.
 _STREAMS = ("graph", "confounders", "roots", "mechanisms", "noise")
 
 
 @final
 @dataclass(frozen=True)
 class SimulatedSCM:
-    """A table drawn from a structural causal model, and the model.
+    """A table drawn from a structural causal model, together with the model.
 
     Attributes
     ----------
     frame : pandas.DataFrame
-        The observed variables, one column a node.
+        The observed variables, one column per node.
     nodes : tuple of str
         Names of the columns.
     edges : tuple of (str, str)
@@ -45,11 +45,11 @@ class SimulatedSCM:
     bidirected : tuple of (str, str)
         Pairs with a hidden common cause.
     truth : xarray.Dataset
-        ``order (position)``, nodes with causes before effects; by node, in units before
-        standardisation: ``noise_mean`` and ``noise_sd`` (not a number for roots, which are all
-        noise), ``location`` and ``scale``, what was taken off and divided by;
-        ``noise (row, node)``, and ``hidden (row, confounder)``, the hidden causes in the order of
-        ``bidirected``. Attributes name the mechanism and the kind of noise.
+        ``order (position)``: nodes with causes before effects. By node, in units before
+        standardisation: ``noise_mean`` and ``noise_sd`` (NaN for roots, which are all noise), and
+        the ``location`` and ``scale`` of the standardisation. ``noise (row, node)``, and
+        ``hidden (row, confounder)``: the hidden causes in the order of ``bidirected``. Attributes
+        name the mechanism and the kind of noise.
     """
 
     frame: pd.DataFrame
@@ -76,7 +76,7 @@ def scm(
 ) -> SimulatedSCM:
     r"""Draw a table from a random structural causal model.
 
-    In the manner of the Causal Discovery Toolbox (Kalainathan, Goudet and Dutta 2020), with the
+    This follows the Causal Discovery Toolbox (Kalainathan, Goudet and Dutta 2020), with the
     settings of the experiments of Poinsot and Leite (2023) as defaults. Nodes ``V0``, ``V1``, ..
     are drawn in a random causal order. Roots come from a mixture of four normal distributions
     (:func:`mmm_bayes.simulate.scm_mechanisms.draw_mixture`); every other node is
@@ -85,46 +85,46 @@ def scm(
               e_i = \mathtt{noise\_coeff} \, (u_i z + m_i)
 
     with standard normal :math:`z`, and :math:`u_i \sim U(0, 1)` and :math:`m_i = \pm 2` drawn once
-    a node.
+    per node.
 
     Parameters
     ----------
     rng_key : jax.Array
-        Key; the same key gives the same table. Graph, mechanisms and noise have streams of their
-        own: a change of one setting leaves what does not hang on it.
+        Key; the same key gives the same table. Graph, mechanisms and noise have
+        separate streams: changing one setting leaves everything else unchanged.
     num_rows, num_nodes : int
         Size of the table.
     expected_degree : float
         Expected number of edges over ``num_nodes``. Each node draws its parents among those before
         it with probability ``p = min(1, 2 expected_degree / (num_nodes - 1))`` each (Erdos-Renyi):
-        from ``expected_degree = (num_nodes - 1) / 2`` on, all nodes are joined.
+        from ``expected_degree = (num_nodes - 1) / 2`` on, all pairs are joined.
     mechanism : str
         Family of :math:`f_i`: ``"linear"`` (coefficients U(0, 1)), ``"polynomial"`` (parabolas
         clipped to -1 and 1; the noise multiplies the sum with probability 1/2),
-        ``"sigmoid_add"`` (soft steps of each cause; the noise counts once a cause and once more),
+        ``"sigmoid_add"`` (a soft step of each cause; the noise is added once per cause and again),
         ``"sigmoid_mix"`` (a soft step of the sum of causes and noise), ``"gp_add"`` (a draw of a
-        Gaussian process a cause), ``"gp_mix"`` (one draw over causes and noise together) or
+        Gaussian process for each cause), ``"gp_mix"`` (one draw over causes and noise together) or
         ``"nn"`` (a network of 20 tanh units over causes and noise).
     noise_coeff : float
-        Factor of the noise of all nodes but roots.
+        Factor on the noise of all nodes except roots.
     noise : {"gaussian", "uniform"}
-        Uniform takes :math:`z \sim U(0, 1)`.
+        ``"uniform"`` draws :math:`z \sim U(0, 1)`.
     edges : iterable of (cause, effect), optional
         An acyclic graph over ``V0`` to ``V{num_nodes - 1}`` in place of a random one.
     num_confounders : int
-        Number of random pairs that share a hidden cause: a root of its own that enters both
-        mechanisms as one more cause and is not in the table. A node with hidden causes only is no
-        root.
+        Number of random pairs that share a hidden cause: a separate root that enters both
+        mechanisms as an additional cause and is not in the table. A node that has only hidden
+        causes is not a root.
     rescale : bool
-        Whether each variable is standardised (population standard deviation) as soon as it is
-        drawn, before its effects are. A variable that is constant is only centred.
+        Whether each variable is standardised (by its population standard deviation) as soon as it
+        is drawn, before its effects are drawn. A constant variable is only centred.
     guide_compat : bool
         Whether roots keep the order in which the toolbox draws them: all rows of a mixture's first
         component, then those of the second, and so on. All roots then change component in about the
-        same rows, so that **roots which the graph calls independent are strongly dependent**, and
-        so are other variables: the table does not obey its graph, and rows are not exchangeable.
-        Published figures rest on such tables. By default the rows of each root are shuffled on
-        their own: rows are independent and obey the graph.
+        same rows, so that **roots that are independent by the graph are strongly dependent**, and
+        so are other variables: the table violates its graph, and rows are not exchangeable.
+        Published figures are based on such tables. By default the rows of each root are shuffled
+        separately: rows are independent and follow the graph.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def scm(
     Raises
     ------
     DataError
-        Listing every setting that is out of range, and every edge that cannot be.
+        Listing every setting that is out of range, and every invalid edge.
     TypeError
         If ``rng_key`` is no JAX key.
 
@@ -199,14 +199,14 @@ def add_uniform_outliers(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Append rows whose cells are uniform on the observed range of their column.
 
-    Such rows obey no graph: their columns are independent.
+    Such rows follow no graph: their columns are independent.
 
     Parameters
     ----------
     rng_key : jax.Array
         Key; the same key gives the same rows.
     frame : pandas.DataFrame
-        Numbers only, at least one row.
+        Columns of numbers, at least one row.
     fraction : float
         ``int(fraction * len(frame))`` rows are appended.
 
@@ -220,7 +220,7 @@ def add_uniform_outliers(
     Raises
     ------
     DataError
-        Listing a fraction out of range, columns that are no numbers, and empty cells.
+        Listing a fraction out of range, columns that are not numeric, and empty cells.
 
     Examples
     --------
@@ -244,7 +244,7 @@ def add_uniform_outliers(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Everything drawn, by node: the observed ones, then the hidden causes."""
+    """Everything that was drawn, by node: observed nodes first, then hidden causes."""
 
     order: tuple[int, ...]
     values: np.ndarray
@@ -258,7 +258,7 @@ class _Drawn:
 def _with_hidden(
     parents: Sequence[tuple[int, ...]], pairs: Sequence[tuple[int, int]]
 ) -> list[tuple[int, ...]]:
-    """Causes of each node; hidden ones are nodes after the others, without causes."""
+    """Return the causes of each node; hidden causes are additional nodes at the end."""
     count = len(parents)
     hidden = [tuple(count + k for k, pair in enumerate(pairs) if i in pair) for i in range(count)]
     return [*(a + b for a, b in zip(parents, hidden, strict=True)), *[()] * len(pairs)]
@@ -276,7 +276,7 @@ def _generate(
     by_component: bool,
 ) -> _Drawn:
     count = len(causes)
-    # A stream a node: what one node draws does not shift what the next one gets.
+    # One stream per node, so that the draws of one node do not shift those of the next.
     streams = {part: rng[part].spawn(count) for part in ("roots", "mechanisms", "noise")}
     drawn = _Drawn(
         order=tuple(causal_order(causes)),
@@ -306,7 +306,7 @@ def _generate(
 def _draw_noise(
     rng: np.random.Generator, num_rows: int, noise: Noise
 ) -> tuple[np.ndarray, float, float]:
-    """Noise of one node, and its mean and standard deviation given what is drawn once a node."""
+    """Draw the noise of one node; also return its mean and standard deviation given u and m."""
     spread, offset = rng.uniform(), rng.choice((-2.0, 2.0))
     if noise == "gaussian":
         return spread * rng.standard_normal(num_rows) + offset, offset, spread
@@ -315,7 +315,7 @@ def _draw_noise(
 
 
 def _moments(x: np.ndarray) -> tuple[float, float]:
-    """Mean and population standard deviation, 1 in place of one that is rounding only."""
+    """Return mean and population standard deviation, with 1 for one that is only rounding."""
     sd = float(x.std())
     is_constant = sd <= 10 * np.finfo(np.float64).eps * float(np.abs(x).max())
     return float(x.mean()), 1.0 if is_constant else sd
@@ -345,7 +345,7 @@ def _check(
     shares: dict[str, Any],
     names: dict[str, tuple[Any, tuple[str, ...]]],
 ) -> tuple[str, ...]:
-    """Return the names of the nodes, or raise with all that is wrong."""
+    """Return the names of the nodes, or raise listing every problem."""
     findings = size_findings(sizes)
     nodes: tuple[str, ...] = ()
     if not {"num_nodes", "num_confounders"} & {finding.where for finding in findings}:

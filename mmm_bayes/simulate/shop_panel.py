@@ -1,4 +1,4 @@
-"""Panels of shops drawn from a few latent graphs, each shop with noise of its own."""
+"""Panels of shops drawn from a few latent graphs, each shop with its own noise."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def shops(
     mechanism_key: Any = None,
     graphs: NDArray | None = None,
 ) -> ShopPanel:
-    r"""Simulate shops whose channels cause one another and a target, by one of a few graphs each.
+    r"""Simulate shops whose channels cause each other and a target, each shop by one of few graphs.
 
-    The data of CausalMMM (Gong et al. 2024, A.2.1), with the time indices of its autoregression
-    put right. Nodes are ``x0``, ``x1``, .. and ``y``. With noise :math:`e \sim N(0,
-    \mathtt{noise\_sd}^2)` of its own for every shop, node and time, and :math:`K` lags, a channel
-    without causes is
+    These are the data of CausalMMM (Gong et al. 2024, A.2.1), with the time indices of its
+    autoregression corrected. Nodes are ``x0``, ``x1``, .. and ``y``. With independent noise
+    :math:`e \sim N(0, \mathtt{noise\_sd}^2)` for every shop, node and time, and :math:`K` lags, a
+    channel without causes is
 
     .. math:: x_t = a x_{t-1} + b x_{t-1} \sum_{k=1}^K x_{t-k} + g e_{t-K} e_{t-1} + e_t
 
-    with :math:`a, b, g \sim N(0, 0.1)` (variance 0.1) once a node, redrawn until
-    :math:`|a| < 0.9` and :math:`8 \, \mathtt{noise\_sd} \, K |b| < 1 - |a|`: beyond that many such
-    series diverge, and a shop in which one still does draws its noise anew. Any other channel, and
-    the response of the target, is
+    with :math:`a, b, g \sim N(0, 0.1)` (variance 0.1) once per node, redrawn until
+    :math:`|a| < 0.9` and :math:`8 \, \mathtt{noise\_sd} \, K |b| < 1 - |a|`: beyond this limit many
+    such series diverge. A shop in which one still diverges draws its noise again. Every other
+    channel, and the response of the target, is
 
     .. math:: x_{j,t} = \sum_{i \to j} \sum_{k=1}^K w_{ijk} \tanh x_{i,t-k} + e_{j,t},
               \qquad w_{ijk} \sim U(-1, 1).
@@ -64,41 +64,41 @@ def shops(
     Parameters
     ----------
     rng_key : jax.Array
-        Key; the same key gives the same panel. Graphs, mechanisms and each shop have streams of
-        their own: one more shop leaves the others as they are.
+        Key; the same key gives the same panel. Graphs, mechanisms and each shop have separate
+        streams, so an additional shop does not change the others.
     simulation : {1, 2}
         In 1 the target y is the response u. In 2 it is the S-curve
         :math:`v^\alpha / (v^\alpha + \gamma)` of the positive :math:`v = \log(1 + e^{u / s}) /
-        \log 2`, no noise after it, where s is `ShopSettings.response_scale`, and
+        \log 2`, without further noise, where s is `ShopSettings.response_scale`, and
         :math:`\alpha = 1 + 2 \sigma(p \cdot c)` and :math:`\gamma = \exp(q \cdot c)` follow from
         the shop's context c; :math:`|p| = 1`, :math:`|q| = 0.7`.
     num_shops, num_channels, num_dates : int
-        Size of the panel. Every shop has two context variables, standard normal and constant in
-        time; they do nothing in simulation 1.
+        Size of the panel. Every shop has two context variables, standard normal and constant over
+        time; they have no effect in simulation 1.
     num_structures : int
-        Number of latent graphs; each shop has one of them with the same probability.
+        Number of latent graphs; each shop has one of them, with equal probability.
     num_lags : int
-        K, the order of memory.
+        Number of lags K.
     noise_sd : float
         Standard deviation of the noise, above 0.
     edge_probability : float
-        Probability that a channel which is no root, or the target, has any one channel before it
-        in the graph's order as a cause; channels have one at least, the target two. With the
-        defaults 20% of all ordered pairs of nodes are edges.
+        Probability that each earlier channel in the order of the graph is a cause of a channel that
+        is not a root, or of the target. Such channels have at least one cause, the target two. With
+        the defaults 20% of all ordered pairs of nodes are edges.
     root_share : float
         Share of channels without causes.
     burn_in : int
-        Steps from rest before the first that is kept.
+        Number of steps from rest that are discarded.
     mechanisms : {"shared", "shop"}
-        Whether a, b, g and w are one set for all shops or one each.
+        Whether all shops share a, b, g and w, or each shop has its own.
     difficulty : tuple of str
         Any of ``"nonlinear"`` (an edge passes tanh, a step, a parabola, or a product with another
-        cause of the same node, one kind a pair), ``"spends"`` (roots are spends: positive,
-        autocorrelated, 40% zeros, of log-normal scale over shops and channels), ``"confounded"``
-        (hidden drivers of 2 or 3 channels each, which are no edges) and ``"short"`` (30 dates).
+        cause of the same node, one kind per pair), ``"spends"`` (roots are spend: positive,
+        autocorrelated, 40% zeros, on a log-normal scale over shops and channels), ``"confounded"``
+        (hidden drivers of 2 or 3 channels each, without edges) and ``"short"`` (30 dates).
     mechanism_key : jax.Array, optional
-        Key of the mechanisms; ``rng_key`` if not given. Panels with the same one and different
-        ``rng_key`` obey the same mechanisms on different graphs and noise.
+        Key of the mechanisms; by default ``rng_key``. Panels with the same mechanism key and
+        different ``rng_key`` have the same mechanisms with different graphs and noise.
     graphs : numpy.ndarray, optional
         Boolean (structure, source, target), the target last, in place of random graphs.
 
@@ -184,7 +184,7 @@ def duplicated_shops(
         more, times = _differences(panel.series[:, :length, node], one.series[:, :length, node])
         apart += more
         common += times
-    # What only one of them observes is no evidence: half of it at least should be common.
+    # Only times that both observe are evidence: they should be at least half of either series.
     seen = [part.observed[:, :length].sum((1, 2)) for part in (panel, one)]
     enough = (common > 0) & (common >= 0.5 * np.maximum(seen[0][:, None], seen[1]))
     same = enough & (apart <= tolerance**2 * common)
@@ -194,7 +194,7 @@ def duplicated_shops(
 
 
 def _differences(x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
-    """Sums of squared differences of all pairs of rows, and the number of times both are there.
+    """Sum squared differences of all pairs of rows, and count the times both are observed.
 
     Both rows are standardised over these times, so a sum is ``2 n (1 - r)`` with their correlation
     r; a constant row is 0 all along.
@@ -206,7 +206,7 @@ def _differences(x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
     var_x = x**2 @ at_z.T / count - (sum_x / count) ** 2
     var_z = at_x @ (z**2).T / count - (sum_z / count) ** 2
     covariance = x @ z.T / count - sum_x * sum_z / count**2
-    # Rows have about unit variance, so what is below this is rounding.
+    # Rows have about unit variance, so anything below this is rounding.
     moves_x, moves_z = var_x > 1e-10, var_z > 1e-10
     both = moves_x & moves_z
     r = covariance / np.sqrt(np.where(both, var_x * var_z, 1.0))
@@ -214,7 +214,7 @@ def _differences(x: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _filled(x: NDArray) -> tuple[NDArray, NDArray]:
-    """Standardised rows with 0 where nothing is observed, and 1 where something is."""
+    """Return standardised rows with 0 where not observed, and an indicator of observed values."""
     seen = np.isfinite(x)
     count = np.maximum(seen.sum(1, keepdims=True), 1)
     filled = np.where(seen, x, 0.0)

@@ -1,4 +1,4 @@
-"""Draws of the parts of a panel of simulated shops, and their assembly."""
+"""Draw the parts of a simulated panel of shops, and assemble them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmm_bayes.simulate.shops_mechanisms import (
     hill_settings,
     respond,
     run,
-    spends_of,
+    spend_from_shocks,
 )
 
 NDArray = np.ndarray[Any, Any]
@@ -75,27 +75,27 @@ class ShopSettings:
         for name in ("edge_probability", "root_share"):
             value = getattr(self, name)
             if not _is_number(value) or not 0 < value <= 1:
-                found.append(_wrong(name, "above 0 and at most 1", value))
+                found.append(_wrong(name, "a number above 0 and at most 1", value))
         if not _is_number(self.noise_sd) or not 0 < self.noise_sd < np.inf:
-            # Without noise shops of one graph would be one series.
+            # Without noise all shops with the same graph would have the same series.
             found.append(_wrong("noise_sd", "a number above 0", self.noise_sd))
         if found:
             raise DataError(found, "the settings of simulate.shops")
 
     @property
     def n_times(self) -> int:
-        """Length of the series: at most 30 where ``difficulty`` has ``"short"``."""
+        """Length of the series: at most 30 if ``difficulty`` has ``"short"``."""
         return min(self.num_dates, _SHORT) if "short" in self.difficulty else self.num_dates
 
     @property
     def n_hidden(self) -> int:
-        """Number of hidden drivers: one a four channels where ``difficulty`` asks for them."""
+        """Number of hidden drivers: one per four channels if ``difficulty`` asks for them."""
         is_confounded = "confounded" in self.difficulty and self.num_channels > 1
         return max(1, self.num_channels // 4) if is_confounded else 0
 
     @property
     def response_scale(self) -> float:
-        """Standard deviation of the target, were its causes all white noise."""
+        """Standard deviation that the target would have if its causes were white noise."""
         causes = self.edge_probability * self.num_channels
         return self.noise_sd * float(np.sqrt(1 + causes * self.num_lags / 3))
 
@@ -103,7 +103,7 @@ class ShopSettings:
 @final
 @dataclass(frozen=True, eq=False)
 class SimulatedShops:
-    """A panel of simulated shops, and what it follows from.
+    """A panel of simulated shops, and everything that generated it.
 
     Attributes
     ----------
@@ -113,16 +113,16 @@ class SimulatedShops:
         The latent graphs (structure, source, target).
     mechanisms : mmm_bayes.simulate.shops_mechanisms.Mechanisms
     noise : numpy.ndarray
-        The e of each shop, time and node, burn-in first.
+        The noise e (shop, time, node), including the burn-in.
     hidden : numpy.ndarray
-        Hidden drivers (shop, time, driver), burn-in first.
+        Hidden drivers (shop, time, driver), including the burn-in.
     states : numpy.ndarray
-        Series before the response curve and the scale of spends, burn-in first
-        (shop, time, node); the target's is u.
+        Series before the response curve and the scale of spend (shop, time, node), including the
+        burn-in; the state of the target is u.
     scale : numpy.ndarray
-        What states are multiplied by (shop, node).
+        Factor on the states (shop, node).
     alpha, gamma : numpy.ndarray
-        Exponent and half point of the response curve of each shop.
+        Exponent and half-saturation parameter of each shop's response curve.
     """
 
     panel: ShopPanel
@@ -148,7 +148,7 @@ def simulate_shops_with_truth(
     rng = streams(rng_key, ("graphs", "shops"))
     mechanisms = _draw_mechanisms(rng_key if mechanism_key is None else mechanism_key, settings)
     latent = _latent(rng["graphs"], settings, graphs)
-    # A generator a shop, from which its parts branch: no two shops can share noise.
+    # One generator per shop, from which its parts are spawned: no two shops can share noise.
     parts = [shop.spawn(5) for shop in rng["shops"].spawn(settings.num_shops)]
     structure = np.array([int(part[0].integers(len(latent))) for part in parts])
     drawn = _draw_stable(settings, latent[structure], mechanisms, [p[1:4] for p in parts])
@@ -227,22 +227,24 @@ def _draw_stable(
     mechanisms: Mechanisms,
     parts: Sequence[Sequence[np.random.Generator]],
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Draw noise and hidden drivers and run them, again for the shops in which a root diverges."""
+    """Draw noise and hidden drivers and run them; repeat for shops in which a root diverges."""
     steps = settings.burn_in + settings.n_times
     noise = np.empty((settings.num_shops, steps, settings.num_channels + 1))
     hidden = np.empty((settings.num_shops, steps, settings.n_hidden))
     states = np.empty_like(noise)
     left = list(range(settings.num_shops))
-    unit, is_spends = settings.noise_sd, "spends" in settings.difficulty
+    unit, roots_are_spend = settings.noise_sd, "spends" in settings.difficulty
     for _ in range(_ATTEMPTS):
         for n in left:
             noise[n] = unit * parts[n][0].standard_normal(noise.shape[1:])
             hidden[n] = draw_hidden(parts[n][1], steps, settings.n_hidden)
         pushes = unit * hidden[left] @ mechanisms.loadings
-        spends = None
-        if is_spends:
+        spend = None
+        if roots_are_spend:
             shocks = noise[left] + pushes
-            spends = np.stack([spends_of(parts[n][2], shocks[k], unit) for k, n in enumerate(left)])
+            spend = np.stack(
+                [spend_from_shocks(parts[n][2], shocks[k], unit) for k, n in enumerate(left)]
+            )
         own = len(mechanisms.weights) > 1
         states[left] = run(
             graphs[left],
@@ -250,17 +252,17 @@ def _draw_stable(
             noise[left],
             unit=unit,
             pushes=pushes,
-            spends=spends,
+            spend=spend,
         )
         is_root = np.logical_not(graphs[left].any(1))
         is_root[:, -1] = False
         diverged = (np.abs(states[left]) >= DIVERGED * unit).any(1)
         has_left = np.asarray((diverged & is_root).any(1))
-        left = [n for n, again in zip(left, has_left, strict=True) if again and not is_spends]
+        left = [n for n, again in zip(left, has_left, strict=True) if again and not roots_are_spend]
         if not left:
             return noise, hidden, states
-    text = f"Roots of {len(left)} shops diverge in each of {_ATTEMPTS} draws of their noise."
-    remedy = "Shorten the series or give another mechanism_key."
+    text = f"Roots of {len(left)} shop(s) diverge in all {_ATTEMPTS} draws of their noise."
+    remedy = "Shorten the series, or use another mechanism_key."
     raise DataError([Finding("diverged", "error", text, remedy)], "the shops")
 
 

@@ -1,4 +1,4 @@
-"""Random graphs of channels and a target, and which node of a graph acts through which other."""
+"""Random graphs of channels and a target, and checks of given graphs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def draw_graph(
 ) -> NDArray:
     """Draw one graph over the channels and the target, the last node.
 
-    ``round(root_share * channels)`` channels, at least one, are roots. The others follow them in a
-    random order, and each takes each channel before it as a parent with probability
-    ``edge_probability``, at least one; the target takes each channel likewise, at least two of
-    them where there are two. Nothing follows from the target.
+    ``round(root_share * channels)`` channels, at least one, are roots. The others follow in random
+    order, and each takes every channel before it as a parent with probability
+    ``edge_probability``, and at least one; the target likewise takes channels, and at least two if
+    there are two. The target has no effects.
 
     Returns
     -------
     numpy.ndarray
-        Boolean (source, target), ``channels + 1`` a side, acyclic.
+        Boolean (source, target), with ``channels + 1`` nodes, acyclic.
     """
     roots = min(channels, max(1, round(root_share * channels)))
     order = rng.permutation(channels)
@@ -33,16 +33,16 @@ def draw_graph(
         target = order[place] if place < channels else channels
         least = 1 if place < channels else min(2, channels)
         u = rng.uniform(size=place)
-        # The smallest of the uniform numbers first: those that were nearest to be drawn.
+        # If too few are drawn, those with the smallest uniform numbers are added.
         kept = (u < edge_probability) | (np.argsort(np.argsort(u)) < least)
         graph[order[:place][kept], target] = True
     return graph
 
 
 def partners(graphs: NDArray) -> NDArray:
-    """Return the parent each parent acts together with (shop, source, target).
+    """Return the partner of each parent in products (shop, source, target).
 
-    It is the next parent of the same node, the first after the last: a parent alone has itself.
+    The partner is the next parent of the same node, cyclically: a single parent is its own partner.
     Where there is no edge the entry is the source.
     """
     shops, nodes, _ = graphs.shape
@@ -55,21 +55,23 @@ def partners(graphs: NDArray) -> NDArray:
 
 
 def graph_findings(graphs: NDArray, channels: int) -> list[Finding]:
-    """List everything that keeps an array from being graphs of channels and a target."""
+    """Check that an array holds valid graphs of channels and a target."""
     side = channels + 1
     if graphs.ndim != 3 or graphs.shape[1:] != (side, side) or not len(graphs):
-        text = f"graphs should be (structure, {side}, {side}), but have the shape {graphs.shape}."
-        return [_finding(text, "The target is the last of channels + 1 nodes.")]
+        text = f"graphs should be (structure, {side}, {side}), but has shape {graphs.shape}."
+        return [_finding(text, "The target is the last of the channels + 1 nodes.")]
     if graphs.dtype != bool:
-        return [_finding(f"graphs should be boolean, but are {graphs.dtype}.", "Use != 0.")]
+        return [_finding(f"graphs should be boolean, but is {graphs.dtype}.", "Use graphs != 0.")]
     found = []
     if graphs.diagonal(axis1=1, axis2=2).any():
         at = np.flatnonzero(graphs.diagonal(axis1=1, axis2=2).any(1))
-        found.append(_finding(f"graphs {listing(at)} join a node with itself.", "Remove that."))
+        found.append(
+            _finding(f"graphs {listing(at)} join a node with itself.", "Remove these edges.")
+        )
     if graphs[:, -1].any():
         at = np.flatnonzero(graphs[:, -1].any(1))
         text = f"graphs {listing(at)} have edges from the target, the last node."
-        found.append(_finding(text, "The target has causes only; graphs are (source, target)."))
+        found.append(_finding(text, "The target has no effects; graphs are (source, target)."))
     return found
 
 

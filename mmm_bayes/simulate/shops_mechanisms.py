@@ -1,7 +1,7 @@
-"""How nodes of a shop follow from the past: roots, edges, hidden drivers and the response curve.
+"""Mechanisms of simulated shops: roots, edges, hidden drivers and the response curve.
 
-Arrays over shops: values are (shop, time, node), weights (shop or 1, source, target, lag), where
-lag ``k`` stands at ``k - 1``. ``unit`` is the standard deviation of the noise, the scale on which
+Arrays run over shops: values are (shop, time, node), weights (shop or 1, source, target, lag) with
+lag ``k`` at position ``k - 1``. ``unit`` is the standard deviation of the noise, the scale on which
 steps and parabolas bend.
 """
 
@@ -18,36 +18,36 @@ from mmm_bayes.simulate.shops_graph import partners
 
 NDArray = np.ndarray[Any, Any]
 
-# N(0, 0.1): the second number is a variance, as the 0.01 of the noise beside it in the paper is.
+# N(0, 0.1): the second number is a variance, like the 0.01 of the noise next to it in the paper.
 COEFFICIENT_SD = 0.1**0.5
-# A value this many standard deviations of the noise away has left the stable region for good.
+# A value beyond this many standard deviations of the noise has left the stable region for good.
 DIVERGED = 20.0
 _LARGEST_A = 0.9
-# Up to eight standard deviations the products of a root pull it back more than they push it off:
-# of 4,000 roots of 320 steps and 7 lags 1 diverged, of those without a limit 330.
+# Within eight standard deviations the products of a root pull it back more than they push it away:
+# with this limit 1 of 4,000 roots of 320 steps and 7 lags diverged, without it 330 did.
 _STABLE = 8.0
 _HIDDEN_RHO = 0.7
 
 
 @dataclass(frozen=True)
 class Mechanisms:
-    """Everything about a panel that is neither graph nor noise.
+    """The mechanisms of a panel: everything except graphs and noise.
 
-    The leading axis has length 1 where the shops share it.
+    The leading axis has length 1 where shops share the mechanism.
 
     Attributes
     ----------
     roots : numpy.ndarray
         Coefficients a, b and g of each node (shop or 1, 3, node).
     weights : numpy.ndarray
-        Lag weights of each pair of nodes, with an edge or without (shop or 1, source, target, lag).
+        Lag weights of all pairs of nodes, also without an edge (shop or 1, source, target, lag).
     shapes : numpy.ndarray
         Position in `SHAPES` of each pair (shop or 1, source, target).
     loadings : numpy.ndarray
-        What each hidden driver gives to each node (driver, node), in standard deviations of the
+        Effect of each hidden driver on each node (driver, node), in standard deviations of the
         noise.
     curve : numpy.ndarray
-        Weights of the context in the exponent (first row) and the half point (second row).
+        Weights of the context in the exponent (first row) and in half saturation (second row).
     """
 
     roots: NDArray
@@ -60,8 +60,8 @@ class Mechanisms:
 def draw_roots(rng: np.random.Generator, nodes: int, lags: int, unit: float) -> NDArray:
     """Draw a, b and g of each node (3, node), redrawn until the series is stable.
 
-    ``|a| < 0.9`` and ``|b| < (1 - |a|) / (8 unit lags)``. Redrawing until a normal number lies
-    within limits is the same as inverting its truncated distribution, which takes one draw.
+    The limits are ``|a| < 0.9`` and ``|b| < (1 - |a|) / (8 unit lags)``. Redrawing until a normal
+    number lies within limits equals inverting its truncated distribution, which takes one draw.
     """
     u = rng.uniform(size=(3, nodes))
     a = _within(u[0], np.full(nodes, _LARGEST_A))
@@ -75,7 +75,7 @@ def _within(u: NDArray, limit: NDArray) -> NDArray:
 
 
 def draw_loadings(rng: np.random.Generator, channels: int, drivers: int) -> NDArray:
-    """Draw which 2 or 3 channels each hidden driver moves, by +-1; (driver, node)."""
+    """Draw the 2 or 3 channels that each hidden driver moves, by +1 or -1; (driver, node)."""
     loadings = np.zeros((drivers, channels + 1))
     for row in loadings:
         count = min(channels, int(rng.integers(2, 4)))
@@ -85,7 +85,7 @@ def draw_loadings(rng: np.random.Generator, channels: int, drivers: int) -> NDAr
 
 
 def draw_hidden(rng: np.random.Generator, length: int, drivers: int) -> NDArray:
-    """Draw hidden drivers (time, driver): AR(1) of coefficient 0.7 and unit variance."""
+    """Draw hidden drivers (time, driver): AR(1) with coefficient 0.7 and unit variance."""
     steps = rng.standard_normal((length, drivers))
     hidden = steps.copy()
     for t in range(1, length):
@@ -94,21 +94,21 @@ def draw_hidden(rng: np.random.Generator, length: int, drivers: int) -> NDArray:
 
 
 def through_tanh(x: NDArray, unit: float) -> NDArray:
-    """The paper's edge: nearly linear up to half, bounded by 1."""
+    """Apply the edge function of the paper: nearly linear up to one half, bounded by 1."""
     return np.tanh(x)
 
 
 def through_threshold(x: NDArray, unit: float) -> NDArray:
-    """A step of height 2 unit at half a unit."""
+    """Apply a step of height 2 units at half a unit."""
     return unit * np.where(x > unit / 2, 1.0, -1.0)
 
 
 def through_parabola(x: NDArray, unit: float) -> NDArray:
-    """A centred parabola, flat beyond 3 units; no correlation of cause and effect."""
+    """Apply a centred parabola, flat beyond 3 units: cause and effect are uncorrelated."""
     return unit * (np.minimum((x / unit) ** 2, 9.0) - 1.0)
 
 
-# Pairs of nodes hold the position here; the place after the last is the product with a partner.
+# Pairs of nodes hold a position in this tuple; the next position is the product with a partner.
 SHAPES: tuple[Callable[[NDArray, float], NDArray], ...] = (
     through_tanh,
     through_threshold,
@@ -118,7 +118,7 @@ PRODUCT = len(SHAPES)
 
 
 def product(x: NDArray, other: NDArray, unit: float) -> NDArray:
-    """Two causes that act together, up to 9 units."""
+    """Multiply two causes that act together, clipped at 9 units."""
     return unit * np.clip(x * other / unit**2, -9.0, 9.0)
 
 
@@ -129,7 +129,7 @@ def run(
     *,
     unit: float,
     pushes: NDArray,
-    spends: NDArray | None = None,
+    spend: NDArray | None = None,
 ) -> NDArray:
     r"""Compute the series of all nodes of shops from their noise, from rest.
 
@@ -150,9 +150,9 @@ def run(
     unit : float
         Standard deviation of the noise.
     pushes : numpy.ndarray
-        Added to every value (shop, time, node): what hidden drivers give.
-    spends : numpy.ndarray, optional
-        Values of the roots (shop, time, node) in place of the recursion.
+        Effect of hidden drivers, added to every value (shop, time, node).
+    spend : numpy.ndarray, optional
+        Values of the roots (shop, time, node), in place of the recursion.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def run(
         alone = a * before + b * before * past.sum(1) + g * e[:, t - lags] * e[:, t - 1]
         value = np.where(is_root, alone, pull(past)) + e[:, t] + pushes[:, t - lags]
         value = np.where(is_root, np.clip(value, -limit, limit), value)
-        x[:, t] = value if spends is None else np.where(is_root, spends[:, t - lags], value)
+        x[:, t] = value if spend is None else np.where(is_root, spend[:, t - lags], value)
     return x[:, lags:]
 
 
@@ -209,11 +209,11 @@ def _edges(
     return pull
 
 
-def spends_of(rng: np.random.Generator, shocks: NDArray, unit: float) -> NDArray:
-    """Return spends (time, node) from shocks: log-normal AR(1) in flights, zero between them.
+def spend_from_shocks(rng: np.random.Generator, shocks: NDArray, unit: float) -> NDArray:
+    """Return spend (time, node) from shocks: log-normal AR(1) in flights, zero between them.
 
-    A flight ends with probability 0.1 a step and starts with 0.15 (40% zeros); spends within have
-    the mean ``3 unit``, so that a tanh edge bends.
+    In each step a flight ends with probability 0.1 and starts with probability 0.15 (40% zeros).
+    Spend in flights has the mean ``3 unit``, at which a tanh edge is nonlinear.
     """
     length, nodes = shocks.shape
     z = shocks / unit
@@ -228,14 +228,14 @@ def spends_of(rng: np.random.Generator, shocks: NDArray, unit: float) -> NDArray
 
 
 def hill_settings(context: NDArray, curve: NDArray) -> tuple[NDArray, NDArray]:
-    """Return exponent, 1 to 3, and half point of the curve from a context (..., variable)."""
+    """Return exponent (1 to 3) and half saturation of the curve, from context (..., variable)."""
     return 1 + 2 * expit(context @ curve[0]), np.exp(context @ curve[1])
 
 
 def respond(u: NDArray, alpha: NDArray, gamma: NDArray, scale: float) -> NDArray:
-    r"""S-curve :math:`v^\alpha / (v^\alpha + \gamma)` of a positive response, between 0 and 1.
+    r"""Apply the S-curve :math:`v^\alpha / (v^\alpha + \gamma)` to a positive response.
 
-    :math:`v = \log(1 + e^{u / s}) / \log 2` turns the response, of both signs, into a positive one
+    :math:`v = \log(1 + e^{u / s}) / \log 2` turns a response of either sign into a positive one
     that is 1 at 0.
     """
     v = np.logaddexp(0.0, u / scale) / np.log(2)

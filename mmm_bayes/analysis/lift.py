@@ -21,7 +21,7 @@ NDArray = np.ndarray[Any, Any]
 def predicted_lift(system: do_engine.System, data: MMMData, target: str, test: LiftTest) -> NDArray:
     """Predict the result of one test, as draws (draw,) in the unit of its measure.
 
-    Exposure with and without the change passes through adstock and saturation. The outcome is summed
+    Exposure with and without the change passes through the model. The outcome is summed
     over the test's geos from its start to its last measured day. In a system of several equations
     the other nodes respond too, as they do in the field. Each row keeps its error.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from typing import Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.runtime.findings import listing, nearest
+from mmm_bayes.runtime.findings import listing
+from mmm_bayes.runtime.settings import Frozen
 
 _ROLES = ("date", "target", "channels")
 
 
 @final
-class TableSpec(BaseModel):
-    """A table and the roles of its columns; frozen, unknown keys are refused.
+class TableSpec(Frozen):
+    """A table and the roles of its columns.
 
     Attributes
     ----------
@@ -29,8 +30,6 @@ class TableSpec(BaseModel):
     variable, value : str, optional
         Columns of names and values, for a long table (one row per date and variable).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str | None = None
     file: str | None = None
@@ -46,19 +45,6 @@ class TableSpec(BaseModel):
     min_rows: int | None = Field(default=None, ge=1)
     variable: str | None = None
     value: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            unknown = [str(key) for key in values if key not in cls.model_fields]
-            if unknown:
-                hints = listing(f"{key!r}.{nearest(key, cls.model_fields)}" for key in unknown)
-                raise ValueError(
-                    f"unknown key(s) in the data section: {hints} Known keys are "
-                    f"{listing(cls.model_fields, 20)}."
-                )
-        return values
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -226,7 +226,7 @@ def test_table_spec_for_unpaid_and_long(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"chanels": ["tv"]}, r"'chanels'.*'channels'"),
+        ({"chanels": ["tv"]}, r"chanels\n.*'channels'"),
         ({"dataset": "lydia_pinkham"}, "dataset.*file.*both"),
         ({"file": None}, "dataset.*file.*neither"),
         ({"channels": []}, "lacks channels"),

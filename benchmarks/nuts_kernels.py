@@ -8,7 +8,7 @@ the largest depth, so the depth of one block stays an argument of the compiled p
 
 A fresh process for each seed compiles both samplers and runs them in turn, three times each, first
 one ahead and then the other. Figures are CPU seconds of the process. BlackJAX is not a dependency
-of the package: ``pip install blackjax``.
+of the package; it is in the development environment.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -208,6 +209,7 @@ def main() -> None:
     options.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     options.add_argument("--layouts", nargs="+", default=["threads"],
                          choices=("threads", "vectorized"))  # fmt: skip
+    options.add_argument("--keep", type=Path, help="file of finished runs, to resume from")
     for name, kind in (("--case", str), ("--seed", int), ("--layout", str)):
         options.add_argument(name, type=kind, help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -227,7 +229,7 @@ def main() -> None:
             runs = []
             for seed in range(given.repetitions):
                 line = ["--case", case, "--seed", str(seed), "--layout", layout]
-                figures, _ = record.fresh_process([*line, "--draws", str(given.draws)])
+                figures = record.resumed_process(given.keep, [*line, "--draws", str(given.draws)])
                 for engine in ENGINES:
                     cpu, steps = figures[f"{engine}.sampling"], figures[f"{engine}.steps"]
                     figures[f"{engine}.per_cpu"] = figures[f"{engine}.ess"] / cpu

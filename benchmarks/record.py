@@ -120,6 +120,25 @@ def fresh_process(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, n
         return figures, dict(np.load(draws)) if draws.exists() else {}
 
 
+def resumed_process(store: Path | None, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of `fresh_process`, kept in a file of JSON lines if ``store`` is given.
+
+    A run with the same arguments that is in the file already is not repeated.
+    """
+    done = []
+    if store is not None and store.exists():
+        done = [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()]
+    for entry in done:
+        if entry["arguments"] == list(arguments):
+            return entry["figures"]
+    figures, _ = fresh_process(arguments)
+    if store is not None:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with store.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"arguments": list(arguments), "figures": figures}) + "\n")
+    return figures
+
+
 def leave(folder: str, figures: Mapping[str, Any], draws: Mapping[str, Any] | None = None) -> None:
     """Hand figures and draws (chain, draw, ...) to the parent process."""
     Path(folder, "figures.json").write_text(json.dumps(figures), encoding="utf-8")

@@ -14,8 +14,8 @@ G. the same on the marginalised model.
 
 Every run is a process of its own, so that cold times are those a user meets. The main figures are
 the least bulk ESS over all parameters (linear coefficients included) per CPU second of sampling,
-compilation apart, and the cold time from the table to the full posterior. F and G need BlackJAX,
-which is not a dependency of the package: ``pip install blackjax``.
+compilation apart, and the cold time from the table to the full posterior. BlackJAX is not a
+dependency of the package; it is in the development environment.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=2000, help="stochastic gradient steps")
     options.add_argument("--reference", type=int, default=2000, help="NUTS draws per chain")
     options.add_argument("--cases", nargs="+", default=list(nuts_kernels.CASES))
+    options.add_argument("--keep", type=Path, help="file of finished runs, to resume from")
     for name, kind in (("--case", str), ("--seed", int)):
         options.add_argument(name, type=kind, help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -170,7 +172,9 @@ def main() -> None:
         runs = []
         for seed in range(given.repetitions):
             line = ["--case", case, "--seed", str(seed), "--steps", str(given.steps)]
-            figures, _ = record.fresh_process([*line, "--reference", str(given.reference)])
+            figures = record.resumed_process(
+                given.keep, [*line, "--reference", str(given.reference)]
+            )
             runs.append(figures)
             print(case, seed, figures, flush=True)
         rows = [

@@ -1,28 +1,40 @@
-r"""ADMGDA: every row that a graph implies, with its weight (Teshima and Sugiyama 2021).
+r"""ADMGDA: enumerate the rows that a causal graph implies, each with its weight.
 
-The Markov factorisation of a distribution by a graph, with kernel-weighted training rows for its
-conditionals, is a discrete distribution over recombined rows. Variables are visited in a
-topological order; a partial row ``z`` of weight ``w`` goes on with the value of training row ``k``
-with
+The algorithm as published (Poinsot and Leite 2023), for training rows :math:`X_1, \dots, X_n`, the
+variables :math:`1, \dots, d` of a graph in topological order, and a threshold :math:`\theta`:
 
-.. math:: w_k = w \frac{K(z^{p} - x_k^{p})}{\sum_l K(z^{p} - x_l^{p})},
+| :math:`Z \leftarrow \{X_1^1, \dots, X_n^1\}`, each with the weight :math:`w = 1/n`
+| **for** each variable :math:`j = 2, \dots, d`
+|   **for** each partial row :math:`Z_i` with weight :math:`w_i`, and each training row :math:`k`
+|     extend :math:`Z_i` by the value :math:`X_k^j`, with the weight
 
-``p`` the Markov pillow of the next variable and ``K`` a product kernel. An empty pillow gives every
-row the factor ``1/n``; a denominator that is zero in double precision ends the row. Rows are kept
-while ``w >= theta / n``, so that no more than ``n / theta`` are alive at any time. Weights are not
-renormalised: their sum is the mass kept.
+.. math:: w_i \, \frac{K^j(Z_i^{a(j)} - X_k^{a(j)})}{\sum_l K^j(Z_i^{a(j)} - X_l^{a(j)})}
 
-:func:`enumerate_rows` is the compiled recursion. A partial row is a path in a tree (parent and
-donor of each node), not a row of values, and the tree grows in blocks of bounded size:
+|     keep the new row if its weight is above the threshold
 
-1. The conditional probability of a donor is at most ``1 / sum(K)``, kernels peaking at one. With
-   one or two columns in the pillow all sums come from one product of ``n x n`` matrices, and most
-   rows end here, before anything is computed of them.
-2. Rows that are left get their log weights over all donors, and survivors are appended.
+Here :math:`a(j)` is the Markov pillow of the variable and :math:`K^j` a product kernel
+(:mod:`mmm_bayes.augmentation.factorisation`). With an empty pillow every donor has the factor
+:math:`1/n`.
 
-Sizes are data, not shapes (number of live rows, sizes of pillows), so that a program is compiled
-once for a class of shapes, runs on CPU, GPU and TPU, and may be mapped over replicates of the table
-and over bandwidths (``jax.vmap``).
+* The threshold is relative to the initial weight: rows are kept while :math:`w \ge \theta / n`, so
+  that at most :math:`n / \theta` rows are alive at any time.
+* A denominator that is zero in double precision ends the row, as in the published code.
+* Weights are not renormalised: their sum is the probability kept.
+
+The implementation, :func:`enumerate_rows`, is one compiled program. A partial row is a node of a
+tree (its parent and the donor of its last value) rather than a row of values, and each variable
+adds one level, in blocks of bounded size (:func:`_add_variable`):
+
+1. The probability of any donor is at most ``1 / sum(K)``, since kernels peak at one. With one or
+two
+   columns in the pillow all these sums are one product of ``n x n`` matrices, which rules out most
+   rows before anything else is computed for them (:func:`_upper_bound`).
+2. The other rows get the log weights of all donors, and survivors are appended to the level
+   (:func:`_append_survivors`).
+
+Sizes are data rather than shapes (number of rows alive, sizes of pillows), so that one compilation
+serves many tables, runs on CPU, GPU and TPU, and can be mapped over replicates of the table and
+over bandwidths (``jax.vmap``).
 
 References
 ----------
@@ -40,57 +52,35 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmm_bayes.augmentation.kernels import comparable, kernel_id, log_kernel
+from mmm_bayes.augmentation.factorisation import (
+    Problem,
+    log_normalise,
+    log_product_kernel,
+    problem_of,
+)
+from mmm_bayes.augmentation.kernels import log_kernel
 from mmm_bayes.augmentation.table import EncodedTable
 
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 
-# The published code multiplies kernels in double precision, where less than half the least positive
-# number is zero: with narrow bandwidths that decides which rows end.
+# The published code multiplies kernels in double precision, where anything below half the smallest
+# positive number is zero. With narrow bandwidths this decides which rows end.
 _LOG_ZERO = float(-1075.0 * np.log(2.0))
-_BLOCK = 4096  # partial rows looked at together
-_DENSE = 128  # of them, expanded over all training rows together
+_BLOCK = 4096  # partial rows whose bounds are computed together
+_DENSE = 128  # partial rows of a block that are extended by all training rows together
 _PIECE = 2048  # survivors written together
-_MATRIX_ROWS = 1024  # up to so many training rows pairs of columns have their matrix of sums
+_MATRIX_ROWS = 1024  # largest number of training rows for which the matrix of sums is used
 _LEAST_CAPACITY = 1 << 10
 _START_CAPACITY = 1 << 16
 _MAX_CAPACITY = 1 << 27
 
 
-class Problem(NamedTuple):
-    """A table and its factorisation as arrays; ``V`` variables, ``C`` columns, ``n`` rows.
-
-    Attributes
-    ----------
-    values, bandwidth
-        Columns (C, n) and their bandwidths at each row (C, n).
-    valid
-        Which rows are there (n,); others fill a class of shapes up.
-    kind, levels, node_of
-        Kernel, number of levels and variable of each column (C,).
-    pillow, size
-        Columns each variable is conditioned on (V, P), and how many they are (V,).
-    log_threshold
-        Logarithm of the least weight kept.
-    """
-
-    values: Any
-    bandwidth: Any
-    valid: Any
-    kind: Any
-    levels: Any
-    node_of: Any
-    pillow: Any
-    size: Any
-    log_threshold: Any
-
-
 class Tree(NamedTuple):
-    """Partial rows of every depth: ``donor`` and ``parent`` (V, capacity), ``count`` (V,).
+    """Partial rows by level: ``donor`` and ``parent`` (V, capacity), and their ``count`` (V,).
 
-    ``log_weight`` (capacity + 1,) is that of the deepest rows. ``overflow`` says that the capacity
-    did not do, and the tree is worthless.
+    ``log_weight`` holds the log weights of the deepest level. If ``overflow`` is true, the capacity
+    was too small, and the tree is incomplete. Arrays have room for one more piece at the end.
     """
 
     donor: Any
@@ -100,70 +90,8 @@ class Tree(NamedTuple):
     overflow: Any
 
 
-def _round_up(count: int, step: int) -> int:
-    return -(-count // step) * step
-
-
-def problem_of(table: EncodedTable, threshold: float, dtype: Any) -> Problem:
-    """Arrays of a table, filled up to a class of shapes."""
-    n = table.n_rows
-    rows = _round_up(n, 64)
-    pillows = [table.pillow_columns(v) for v in range(len(table.nodes))]
-    width = _round_up(max(2, *(len(p) for p in pillows)), 4)
-    pillow = np.zeros((len(pillows), width), np.int32)
-    for v, own in enumerate(pillows):
-        pillow[v, : len(own)] = own
-    pad = ((0, 0), (0, rows - n))
-    values = np.stack([comparable(*own) for own in zip(table.values, table.kernel, strict=True)])
-    return Problem(
-        values=np.pad(values, pad, mode="edge").astype(dtype),
-        bandwidth=np.pad(table.bandwidth, pad, mode="edge").astype(dtype),
-        valid=np.arange(rows) < n,
-        kind=np.array([kernel_id(name) for name in table.kernel], np.int32),
-        levels=table.levels.astype(dtype),
-        node_of=table.node_of,
-        pillow=pillow,
-        size=np.array([len(p) for p in pillows], np.int32),
-        log_threshold=np.asarray(_log_threshold(threshold, n, dtype), dtype),
-    )
-
-
-def _log_threshold(threshold: float, n: int, dtype: Any) -> float:
-    # Weights at the threshold are kept (several roots make 1/n**2 of all of them): their logarithms
-    # are sums that are off by a few roundings. Without a threshold all but impossible rows stay.
-    if threshold == 0.0:
-        return float(np.finfo(dtype).min)
-    log = float(np.log(threshold) - np.log(n))
-    return log - 8.0 * float(np.finfo(dtype).eps) * (1.0 - log)
-
-
-def log_product_kernel(problem: Problem, node: Array, donors: Array) -> Array:
-    """Log product kernel (B, n) of partial rows, given their donors (V, B), over training rows."""
-    start = jnp.where(problem.valid, 0.0, -jnp.inf).astype(problem.values.dtype)
-    start = jnp.broadcast_to(start, (donors.shape[1], problem.valid.shape[0]))
-
-    def add(position: Array, total: Array) -> Array:
-        column = problem.pillow[node, position]
-        rows = donors[problem.node_of[column]]
-        x = problem.values[column]
-        width = problem.bandwidth[column][rows]
-        difference = x[rows][:, None] - x[None, :]
-        kind, levels = problem.kind[column], problem.levels[column]
-        return total + log_kernel(kind, difference, width[:, None], levels)
-
-    return jax.lax.fori_loop(0, problem.size[node], add, start)
-
-
-def log_normalise(values: Array) -> Array:
-    """Subtract the log of the sum of exponentials of the last axis; all ``-inf`` stays so."""
-    top = jnp.max(values, axis=-1, keepdims=True)
-    top = jnp.where(jnp.isfinite(top), top, 0.0)
-    total = jnp.sum(jnp.exp(values - top), axis=-1, keepdims=True)
-    return jnp.where(total > 0.0, values - top - jnp.log(total), -jnp.inf)
-
-
 def _pair_sums(problem: Problem, node: Array) -> Array:
-    """Sums over training rows of the kernels of the pillow's first two columns (n, n)."""
+    """Sum the product kernel over training rows, for all pairs of donors of two columns (n, n)."""
     n = problem.valid.shape[0]
 
     def matrix(position: int) -> Array:
@@ -178,21 +106,21 @@ def _pair_sums(problem: Problem, node: Array) -> Array:
         own = jnp.where(position < problem.size[node], jnp.exp(logs), jnp.ones((n, n), x.dtype))
         return own * problem.valid
 
-    # Accelerators multiply in fewer digits unless told, and a sum too large loses rows.
+    # By default accelerators multiply with lower precision, and too large a sum would lose rows.
     return jnp.matmul(matrix(0), matrix(1).T, precision="highest")
 
 
 def _upper_bound(problem: Problem, node: Array, donors: Array, sums: Array) -> Array:
-    """Greatest log probability (B,) that any donor can have; zero where nothing is known."""
+    """Bound the log probability (B,) of any donor from above; zero if no bound is known."""
     first, second = problem.pillow[node, 0], problem.pillow[node, 1]
     total = sums[donors[problem.node_of[first]], donors[problem.node_of[second]]]
-    # Sums that have underflown say nothing; the margin covers rounding.
+    # Sums that underflow give no bound; the margin of 1e-3 covers rounding.
     known = (problem.size[node] <= 2) & (total > 1e-30)
     return jnp.where(known, 1e-3 - jnp.log(jnp.where(known, total, 1.0)), 0.0)
 
 
 def _ancestry(tree: Tree, node: Array, rows: Array) -> Array:
-    """Donors (V, B) of the variables before ``node`` on the paths to rows of the last depth."""
+    """Collect the donors (V, B) of the variables before ``node`` of rows of the last level."""
 
     def step(back: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         donors, at = state
@@ -204,10 +132,10 @@ def _ancestry(tree: Tree, node: Array, rows: Array) -> Array:
     return jax.lax.fori_loop(0, node, step, (donors, rows))[0]
 
 
-def _expand(
+def _append_survivors(
     problem: Problem, node: Array, donors: Array, log_weight: Array, rows: Array, grown: Tree
 ) -> Tree:
-    """Append to ``grown`` the surviving continuations of the given rows (B of them)."""
+    """Extend partial rows (B,) by every donor, and append those above the threshold."""
     capacity, n = grown.log_weight.shape[0] - _PIECE, problem.valid.shape[0]
     logs = log_product_kernel(problem, node, donors)
     logs = log_normalise(jnp.where(logs < _LOG_ZERO, -jnp.inf, logs)) + log_weight[:, None]
@@ -231,7 +159,7 @@ def _expand(
         return done + _PIECE, grown
 
     zero = jnp.zeros((), jnp.int32)
-    # Past the last survivor a piece holds rubbish, which the next one or nobody reads.
+    # After the last survivor a piece holds garbage, which the next piece overwrites.
     _, grown = jax.lax.while_loop(lambda s: fits & (s[0] < found), piece, (zero, grown))
     return grown._replace(
         count=grown.count.at[node].set(jnp.where(fits, total + found, total)),
@@ -239,12 +167,12 @@ def _expand(
     )
 
 
-def _grow(problem: Problem, node: Array, tree: Tree) -> Tree:
-    """Visit one variable."""
+def _add_variable(problem: Problem, node: Array, tree: Tree) -> Tree:
+    """Add one variable: extend all partial rows of the tree by one level."""
     capacity = tree.log_weight.shape[0] - _PIECE
     n = problem.valid.shape[0]
     live = jnp.where(node == 0, 1, tree.count[jnp.maximum(node - 1, 0)])
-    # The product of matrices pays where more rows are live than a few dense blocks hold.
+    # The product of matrices pays off if more rows are alive than a few dense blocks hold.
     few = (live <= 4 * _DENSE) | (problem.size[node] > 2) | (n > _MATRIX_ROWS)
     sums = None
     if n <= _MATRIX_ROWS:
@@ -261,16 +189,16 @@ def _grow(problem: Problem, node: Array, tree: Tree) -> Tree:
         bound = weight
         if sums is not None:
             bound = weight + _upper_bound(problem, node, donors, sums)
-        hopeful = here & (bound >= problem.log_threshold)
-        (order,) = jnp.nonzero(hopeful, size=_BLOCK, fill_value=_BLOCK - 1)
-        many = jnp.sum(hopeful)
+        possible = here & (bound >= problem.log_threshold)
+        (order,) = jnp.nonzero(possible, size=_BLOCK, fill_value=_BLOCK - 1)
+        many = jnp.sum(possible)
 
         def dense(inner: tuple[Array, Tree]) -> tuple[Array, Tree]:
             first, grown = inner
             place = first + jnp.arange(_DENSE, dtype=jnp.int32)
             own = order[jnp.minimum(place, _BLOCK - 1)]
             weights = jnp.where(place < many, weight[own], -jnp.inf)
-            grown = _expand(problem, node, donors[:, own], weights, rows[own], grown)
+            grown = _append_survivors(problem, node, donors[:, own], weights, rows[own], grown)
             return first + _DENSE, grown
 
         zero = jnp.zeros((), jnp.int32)
@@ -289,14 +217,14 @@ def enumerate_rows(problem: Problem, capacity: int) -> Tree:
     Parameters
     ----------
     problem
-        The table; leaves may be mapped over (``jax.vmap``).
+        The table; its leaves may be mapped over (``jax.vmap``).
     capacity
-        Most rows alive at any time (static).
+        Largest number of rows alive at any time (static).
 
     Returns
     -------
     Tree
-        Rows of the last depth are the result; :func:`walk` lists their donors.
+        The rows of the last level are the result; :func:`leaf_rows` lists their donors.
     """
     nodes = problem.size.shape[0]
     dtype = problem.values.dtype
@@ -304,17 +232,17 @@ def enumerate_rows(problem: Problem, capacity: int) -> Tree:
     empty = Tree(
         donor=jnp.zeros((nodes, capacity + _PIECE), jnp.int32),
         parent=jnp.zeros((nodes, capacity + _PIECE), jnp.int32),
-        # Written as data: XLA would fold a constant of this size at compile time.
+        # Depends on data, since XLA would evaluate a constant of this size at compile time.
         log_weight=jnp.full(capacity + _PIECE, -jnp.inf, dtype).at[0].set(zero),
         count=jnp.zeros(nodes, jnp.int32),
         overflow=jnp.zeros((), bool),
     )
-    visit = lambda node, tree: _grow(problem, jnp.int32(node), tree)  # noqa: E731
-    return jax.lax.fori_loop(0, nodes, visit, empty)
+    add = lambda node, tree: _add_variable(problem, jnp.int32(node), tree)  # noqa: E731
+    return jax.lax.fori_loop(0, nodes, add, empty)
 
 
-def walk(tree: Tree) -> tuple[NDArray, NDArray]:
-    """Donors (row, variable) and log weights of the rows of the last depth."""
+def leaf_rows(tree: Tree) -> tuple[NDArray, NDArray]:
+    """List the donors (row, variable) and the log weights (row,) of the last level."""
     donor, parent = np.asarray(tree.donor), np.asarray(tree.parent)
     count = int(np.asarray(tree.count)[-1])
     at = np.arange(count)
@@ -328,16 +256,18 @@ def walk(tree: Tree) -> tuple[NDArray, NDArray]:
 def enumerate_table(
     table: EncodedTable, threshold: float, precision: str
 ) -> tuple[NDArray, NDArray]:
-    """Enumerate a table: donors (row, variable) and weights, identical rows merged.
+    """Enumerate the rows of a table: donors (row, variable) and weights, identical rows merged.
 
     Raises
     ------
     MemoryError
-        If more rows are alive at once than can be held.
+        If more rows are alive at a time than can be held.
     """
     bound = table.n_rows / threshold if threshold > 0 else np.inf
     capacity = _LEAST_CAPACITY
-    while capacity < min(bound, _START_CAPACITY):  # powers of two: few programs for all tables
+    while capacity < min(
+        bound, _START_CAPACITY
+    ):  # powers of two, so that few capacities are compiled
         capacity *= 2
     with jax.enable_x64(precision == "float64"):
         problem = problem_of(table, threshold, np.dtype(precision))
@@ -348,22 +278,23 @@ def enumerate_table(
             capacity *= 4
             if capacity > _MAX_CAPACITY:
                 raise MemoryError(
-                    f"More than {_MAX_CAPACITY} rows are alive at threshold={threshold:g}. Raise "
-                    "the threshold, or use method='sample' or 'resample'."
+                    f"The enumeration needs more than {_MAX_CAPACITY} rows at "
+                    f"threshold={threshold:g}. Raise the threshold, or use method='sample' or "
+                    "'resample'."
                 )
-    rows, log_weights = walk(tree)
+    rows, log_weights = leaf_rows(tree)
     weights = np.exp(log_weights.astype(np.float64))
     if all(
         len(np.unique(table.values[list(own)], axis=1).T) == table.n_rows for own in table.members
     ):
-        return rows, weights  # paths differ, and so do values
+        return rows, weights  # without repeated values, different donors give different rows
     return merge_identical(table, rows, weights)
 
 
 def merge_identical(
     table: EncodedTable, rows: NDArray, weights: NDArray
 ) -> tuple[NDArray, NDArray]:
-    """Add the weights of rows with the same values; the first donors stand for all."""
+    """Merge rows with the same values: weights are added, and the first donors are kept."""
     if not len(rows):
         return rows, weights
     codes = np.empty_like(rows)

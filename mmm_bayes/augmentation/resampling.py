@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmm_bayes.augmentation.admgda import (
+from mmm_bayes.augmentation.admgda import merge_identical
+from mmm_bayes.augmentation.factorisation import (
     Problem,
     log_normalise,
     log_product_kernel,
-    merge_identical,
     problem_of,
 )
 from mmm_bayes.augmentation.table import EncodedTable

@@ -16,7 +16,8 @@ from jax import export
 from mmm_bayes import CausalGraph, admgda
 from mmm_bayes.augmentation import admgda as module
 from mmm_bayes.augmentation import donors, estimators, kernels, resampling
-from mmm_bayes.augmentation.admgda import Problem, enumerate_rows, problem_of, walk
+from mmm_bayes.augmentation.admgda import enumerate_rows, leaf_rows
+from mmm_bayes.augmentation.factorisation import Problem, problem_of
 from mmm_bayes.augmentation.table import EncodedTable, encode
 from mmm_bayes.errors import AugmentationWarning, DataError, GraphError
 from mmm_bayes.results import AugmentedData
@@ -390,8 +391,8 @@ def stacked(problems: list[Problem]) -> Problem:
 def check_mapped(problems: list[Problem], trees: Any) -> None:
     """Trees of mapped problems are those of each problem alone."""
     for k, problem in enumerate(problems):
-        rows, logs = walk(jax.device_get(enumerate_rows(problem, CAPACITY)))
-        mapped_rows, mapped_logs = walk(jax.tree.map(lambda leaf, k=k: leaf[k], trees))
+        rows, logs = leaf_rows(jax.device_get(enumerate_rows(problem, CAPACITY)))
+        mapped_rows, mapped_logs = leaf_rows(jax.tree.map(lambda leaf, k=k: leaf[k], trees))
         assert len(rows) > 20
         np.testing.assert_array_equal(mapped_rows, rows)
         np.testing.assert_allclose(mapped_logs, logs, rtol=1e-6)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mmm_bayes import CausalGraph, admgda
-from mmm_bayes.augmentation.admgda import log_normalise, problem_of
+from mmm_bayes.augmentation.factorisation import log_normalise, problem_of
 from mmm_bayes.augmentation.resampling import level_of, resample_step
 from mmm_bayes.augmentation.table import EncodedTable, encode
 

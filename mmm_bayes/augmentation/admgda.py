@@ -3,32 +3,29 @@ r"""ADMGDA: enumerate the rows that a causal graph implies, each with its weight
 The algorithm as published (Poinsot and Leite 2023), for training rows :math:`X_1, \dots, X_n`, the
 variables :math:`1, \dots, d` of a graph in topological order, and a threshold :math:`\theta`:
 
-| :math:`Z \leftarrow \{X_1^1, \dots, X_n^1\}`, each with the weight :math:`w = 1/n`
-| **for** each variable :math:`j = 2, \dots, d`
-|   **for** each partial row :math:`Z_i` with weight :math:`w_i`, and each training row :math:`k`
-|     extend :math:`Z_i` by the value :math:`X_k^j`, with the weight
+1. Start with the ``n`` values of the first variable as partial rows, each with the weight ``1/n``.
+2. For each further variable :math:`j`, extend every partial row :math:`Z_i` by the value
+   :math:`X_k^j` of every training row :math:`k`, with the weight
 
-.. math:: w_i \, \frac{K^j(Z_i^{a(j)} - X_k^{a(j)})}{\sum_l K^j(Z_i^{a(j)} - X_l^{a(j)})}
+   .. math:: w_{ik} = w_i \,
+             \frac{K^j(Z_i^{a(j)} - X_k^{a(j)})}{\sum_l K^j(Z_i^{a(j)} - X_l^{a(j)})},
 
-|     keep the new row if its weight is above the threshold
+   where :math:`a(j)` is the Markov pillow of the variable and :math:`K^j` a product kernel
+   (:mod:`mmm_bayes.augmentation.factorisation`); with an empty pillow the factor is ``1/n``.
+3. Keep the new rows whose weights are above the threshold, and go on with the next variable.
 
-Here :math:`a(j)` is the Markov pillow of the variable and :math:`K^j` a product kernel
-(:mod:`mmm_bayes.augmentation.factorisation`). With an empty pillow every donor has the factor
-:math:`1/n`.
-
-* The threshold is relative to the initial weight: rows are kept while :math:`w \ge \theta / n`, so
-  that at most :math:`n / \theta` rows are alive at any time.
-* A denominator that is zero in double precision ends the row, as in the published code.
-* Weights are not renormalised: their sum is the probability kept.
+The threshold is relative to the initial weight: rows are kept while :math:`w \ge \theta / n`, so
+that at most :math:`n / \theta` rows are alive at any time. A denominator that is zero in double
+precision ends the row, as in the published code. Weights are not renormalised: their sum is the
+probability kept.
 
 The implementation, :func:`enumerate_rows`, is one compiled program. A partial row is a node of a
 tree (its parent and the donor of its last value) rather than a row of values, and each variable
 adds one level, in blocks of bounded size (:func:`_add_variable`):
 
 1. The probability of any donor is at most ``1 / sum(K)``, since kernels peak at one. With one or
-two
-   columns in the pillow all these sums are one product of ``n x n`` matrices, which rules out most
-   rows before anything else is computed for them (:func:`_upper_bound`).
+   two columns in the pillow all these sums are one product of ``n x n`` matrices, which rules out
+   most rows before anything else is computed for them (:func:`_upper_bound`).
 2. The other rows get the log weights of all donors, and survivors are appended to the level
    (:func:`_append_survivors`).
 

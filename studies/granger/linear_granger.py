@@ -7,6 +7,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 from scipy.special import betainc, betaln, hyp2f1
+from scipy.stats import false_discovery_control
 from threadpoolctl import threadpool_limits
 
 from mmm_bayes.runtime.findings import DataError, Finding
@@ -238,12 +239,11 @@ def benjamini_hochberg(p_values: NDArray, level: float = 0.05) -> NDArray:
         message = f"level should lie between 0 and 1, but is {level!r}."
         remedy = "0.05 is a usual false discovery rate."
         raise DataError([Finding("level", "error", message, remedy, where="level")], "the test")
-    flat = p_values.reshape(len(p_values), -1)
-    total = np.isfinite(flat).sum(1, keepdims=True)
-    ordered = np.sort(flat, axis=1)  # not a number comes last
-    limit = level * np.arange(1, flat.shape[1] + 1) / np.maximum(total, 1)
-    passed = np.where(ordered <= limit, ordered, -np.inf).max(1, keepdims=True)
-    return (flat <= passed).reshape(p_values.shape)
+    decided = np.zeros(p_values.shape, bool)
+    for own, shop in zip(decided, p_values, strict=True):
+        known = np.isfinite(shop)
+        own[known] = false_discovery_control(shop[known]) <= level
+    return decided
 
 
 def ridge_norms(series: NDArray, *, lags: int = 7) -> NDArray:

@@ -1,4 +1,4 @@
-"""Many tests at once: adjusted p-values, and one p-value out of several of the same question."""
+"""Adjust p-values for the number of tests, and combine p-values of one hypothesis."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ Adjustment = Literal["holm", "bh", "by", "none"]
 
 
 def adjust(p_values: Sequence[float] | NDArray, method: Adjustment = "holm") -> NDArray:
-    r"""Adjust p-values for their number; an adjusted one is compared with the level itself.
+    r"""Adjust p-values for their number; compare an adjusted p-value with the level itself.
 
     Parameters
     ----------
     p_values : sequence of float
         P-values of :math:`m` tests, in any order.
     method : {"holm", "bh", "by", "none"}
-        ``"holm"`` bounds the probability of any false objection, under any dependence of the
+        ``"holm"`` bounds the probability of any false rejection, under any dependence of the
         tests (Holm 1979): :math:`\max_{j \le i} (m - j + 1) p_{(j)}`. ``"bh"`` bounds the expected
-        share of false ones among the objections (Benjamini and Hochberg 1995), for independent or
-        positively dependent tests: :math:`\min_{j \ge i} m p_{(j)} / j`. ``"by"`` does so under any
-        dependence (Benjamini and Yekutieli 2001), times :math:`\sum_{j=1}^m 1/j`.
+        proportion of false rejections among all rejections (Benjamini and Hochberg 1995), for
+        independent or positively dependent tests: :math:`\min_{j \ge i} m p_{(j)} / j`. ``"by"``
+        does so under any dependence (Benjamini and Yekutieli 2001): the same times
+        :math:`\sum_{j=1}^m 1/j`.
 
     Returns
     -------
@@ -51,17 +52,14 @@ def adjust(p_values: Sequence[float] | NDArray, method: Adjustment = "holm") -> 
     count = len(values)
     if method == "none" or count == 0:
         return values
+    if method != "holm":
+        from scipy.stats import false_discovery_control
+
+        return np.asarray(false_discovery_control(values, method=method))
     order = np.argsort(values, kind="stable")
-    rank = np.arange(1, count + 1)
-    if method == "holm":
-        sorted_result = np.maximum.accumulate(values[order] * (count - rank + 1))
-    else:
-        factor = (1.0 / rank).sum() if method == "by" else 1.0
-        steps = factor * count * values[order] / rank
-        sorted_result = np.minimum.accumulate(steps[::-1])[::-1]
     result = np.empty(count)
-    result[order] = np.minimum(sorted_result, 1.0)
-    return result
+    result[order] = np.maximum.accumulate(values[order] * np.arange(count, 0, -1))
+    return np.minimum(result, 1.0)
 
 
 def cauchy_combination(p_values: Sequence[float], weights: Sequence[float]) -> float:
@@ -77,13 +75,13 @@ def cauchy_combination(p_values: Sequence[float], weights: Sequence[float]) -> f
     Y. Liu and J. Xie (2020), Cauchy combination test: a powerful test with analytic p-value
     calculation under arbitrary dependency structures. JASA 115(529).
     """
-    # A p-value of 1 would outweigh any other: it is no more evidence for the null than 0.99 is.
+    # A p-value of 1 would outweigh all others, but is no more evidence for the null than 0.99.
     values = np.clip(np.asarray(p_values, dtype=np.float64), 1e-15, 0.99)
-    share = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    proportions = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     # Near 0 the tangent is 1 / (pi p), and the difference from one half would lose its digits.
     small = values < 1e-8
     terms = np.where(small, 1.0 / (np.pi * values), np.tan((0.5 - values) * np.pi))
-    total = float(share @ terms)
+    total = float(proportions @ terms)
     if total > 1e8:
         return 1.0 / (np.pi * total)
     return float(0.5 - np.arctan(total) / np.pi)

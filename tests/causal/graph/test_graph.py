@@ -481,15 +481,15 @@ def test_every_problem_of_a_dot_file_with_its_line(tmp_path: Path) -> None:
     told = file_problems(tmp_path, "g.dot", text)
     for start in (
         "line 2: '--' does not say which node is the cause: write a -> b",
-        "line 3: expected a node's name or a group '{a b}', but came ';'.",
+        "line 3: expected a node's name or a group '{a b}', but found ';'.",
         "line 6: '-' cannot stand here; put names with spaces or signs in double quotes",
         "line 7: hidden_demand is marked as hidden",
         "line 8: Edge b -> a is given more than once.",
         "line 8: Edge x -> x joins a node with itself",
         "line 9: [dir=back] does not say which node is the cause",
         "line 10: edge [dir=..] for all edges is not read",
-        "line 12: expected an attribute such as dir=both, or ']', but came the end of the file.",
-        "line 12: expected '}' to close the '{' of line 1, but came the end of the file.",
+        "line 12: expected an attribute such as dir=both, or ']', but found the end of the file.",
+        "line 12: expected '}' to close the '{' of line 1, but found the end of the file.",
         "Directed cycle b -> a -> b",
     ):
         assert sum(text.startswith(start) for text in told) == 1, start
@@ -499,12 +499,12 @@ def test_every_problem_of_a_dot_file_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("graph { a }", "line 1: expected 'digraph { tv -> sales }', but came 'graph'."),
-        ("", "line 1: expected 'digraph { tv -> sales }', but came the end of the file."),
-        ("digraph a -> b", "line 1: expected '{' after digraph, but came '->'."),
+        ("graph { a }", "line 1: expected 'digraph { tv -> sales }', but found 'graph'."),
+        ("", "line 1: expected 'digraph { tv -> sales }', but found the end of the file."),
+        ("digraph a -> b", "line 1: expected '{' after digraph, but found '->'."),
         ("digraph { a }\n}", "line 2: expected nothing after the graph's closing '}'"),
-        ('digraph {\n a -> "b }', "line 2: a quoted name or comment that begins has no end."),
-        ("digraph { /* a }", "line 1: a quoted name or comment that begins has no end."),
+        ('digraph {\n a -> "b }', "line 2: a quoted name or comment begins here and has no end."),
+        ("digraph { /* a }", "line 1: a quoted name or comment begins here and has no end."),
         ('digraph { "" -> a }', "line 1: Entry 1 of edges"),
         ("digraph { }", "The file names no nodes and no edges."),
         ("digraph { a -> node }", "line 1: expected a node's name"),
@@ -512,6 +512,15 @@ def test_every_problem_of_a_dot_file_with_its_line(tmp_path: Path) -> None:
 )
 def test_dot_files_that_are_none(text: str, expected: str, tmp_path: Path) -> None:
     assert any(told.startswith(expected) for told in file_problems(tmp_path, "g.dot", text))
+
+
+@pytest.mark.parametrize("inner", ["{" * 5000, "{" * 5000 + "a" + "}" * 5000, "a -> " + "{" * 5000])
+def test_dot_groups_nested_without_end(inner: str, tmp_path: Path) -> None:
+    (told,) = file_problems(tmp_path, "g.dot", f"digraph {{\n{inner}\n}}")
+    assert told.startswith("line 2: ")
+    path = tmp_path / "g.dot"
+    path.write_text("digraph {" + "{" * 90 + "a -> b" + "}" * 91)
+    assert CausalGraph.from_file(path).edges == (("a", "b"),)
 
 
 @pytest.mark.parametrize(

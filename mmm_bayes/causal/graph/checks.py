@@ -1,4 +1,4 @@
-"""What is wrong with nodes and edges: every problem at once, each with its remedy."""
+"""Check nodes and edges: every problem at once, each with its remedy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mmm_bayes.runtime.findings import listing, nearest
 
 Pair = tuple[str, str]
 Place = Callable[[str, int], str]
-"""Where the entry of a kind (``"nodes"``, ``"edges"``, ``"bidirected"``) and position stands."""
+"""Gives the line of an entry, from its kind (``"nodes"``, ``"edges"``, ...) and position."""
 
 
 class GraphError(ValueError):
-    """A graph, or a question put to one, that makes no sense; ``problems`` lists every reason."""
+    """A graph, or a question about one, is not valid; ``problems`` lists every reason."""
 
     def __init__(self, problems: Iterable[str], source: str = "the graph") -> None:
         self.problems = tuple(problems)
@@ -31,7 +31,7 @@ class GraphError(ValueError):
 
 @dataclass(frozen=True)
 class Parts:
-    """Nodes and pairs whose form is right; each bidirected pair and all pairs in node order."""
+    """Nodes and pairs of valid form; every pair list is sorted by the order of the nodes."""
 
     nodes: tuple[str, ...]
     edges: tuple[Pair, ...]
@@ -39,7 +39,7 @@ class Parts:
 
 
 def nowhere(kind: str, position: int) -> str:
-    """Say nothing: the entries come from no file."""
+    """Give no line: the entries do not come from a file."""
     return ""
 
 
@@ -49,12 +49,12 @@ def examine(
     bidirected: Iterable[Any],
     place: Place = nowhere,
 ) -> tuple[Parts, list[str]]:
-    """Sort the parts of a graph and list everything that is wrong with them.
+    """Sort the parts of a graph and list every problem with them.
 
     Parameters
     ----------
     nodes : iterable of str or None
-        None takes the names in the pairs, in order of appearance.
+        If None, the names in the pairs, in order of appearance.
     edges, bidirected : iterable of pairs, or mapping of a node to others
         Causes and effects; pairs with a hidden common cause.
     place : callable
@@ -81,7 +81,7 @@ def examine(
     for cycle in find_cycles(names, kept["edges"]):
         problems.append(
             f"Directed cycle {' -> '.join(cycle)}: a cause should come before its effect. "
-            "Remove or turn one of these edges."
+            "Remove or reverse one of these edges."
         )
     return Parts(tuple(names), kept["edges"], kept["bidirected"]), problems
 
@@ -92,14 +92,14 @@ def shown(kind: str, pair: Pair) -> str:
 
 
 def unknown_node(name: object, nodes: Sequence[str]) -> str:
-    """Say that a graph has no such node, with the nearest name or a listing of all."""
+    """Say that a graph has no such node, with the nearest name or a list of all nodes."""
     hint = nearest(str(name), nodes) or f" Nodes are {listing(nodes)}."
     return f"{name!r} is not a node of the graph.{hint if nodes else ' It has none.'}"
 
 
 def find_cycles(nodes: Sequence[str], edges: Sequence[Pair]) -> list[tuple[str, ...]]:
     """Find one shortest cycle through the first node of each group of nodes that cycles join."""
-    # Nodes without parents are on no cycle: take them away until none is left.
+    # A node without parents is not on a cycle: remove such nodes until none is left.
     left = set(nodes)
     while left - (caused := {effect for cause, effect in edges if cause in left}):
         left &= caused
@@ -109,10 +109,10 @@ def find_cycles(nodes: Sequence[str], edges: Sequence[Pair]) -> list[tuple[str, 
             children[cause].append(effect)
     reached = {name: reach(children[name], children) for name in children}
     found: list[tuple[str, ...]] = []
-    told: set[str] = set()
+    reported: set[str] = set()
     for name in children:
-        if name in reached[name] and name not in told:
-            told |= {other for other in reached[name] if name in reached[other]}
+        if name in reached[name] and name not in reported:
+            reported |= {other for other in reached[name] if name in reached[other]}
             found.append((name, *_shortest_way(children[name], name, children)))
     return found
 
@@ -183,7 +183,7 @@ def _flat(kind: str, pairs: Any, alone: list[str], problems: list[str]) -> Any:
 
 
 def _read_pairs(kind: str, pairs: Any, place: Place, problems: list[str]) -> dict[int, Pair]:
-    """Keep pairs of two names, by their position."""
+    """Keep the valid pairs of two names, by their position."""
     form = '("tv", "sales")'
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         problems.append(
@@ -236,7 +236,7 @@ def _distinct(
     for i, pair in pairs.items():
         if pair[0] == pair[1]:
             problems.append(
-                f"{place(kind, i)}Edge {shown(kind, pair)} joins a node with itself: remove it."
+                f"{place(kind, i)}Edge {shown(kind, pair)} joins a node to itself: remove it."
             )
             continue
         if kind == "bidirected" and position[pair[0]] > position[pair[1]]:

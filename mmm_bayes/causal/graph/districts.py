@@ -1,4 +1,4 @@
-"""Districts of a mixed graph, and what the density of a node depends on: pillows and blankets."""
+"""Districts, Markov pillows and Markov blankets of a mixed graph."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 
 
 def districts(graph: MixedGraph) -> tuple[tuple[str, ...], ...]:
-    """Return the districts: groups of nodes that bidirected edges connect, of one or more."""
+    """Return the districts: groups of one or more nodes that bidirected edges connect."""
     return tuple(dict.fromkeys(district(graph, name) for name in graph.nodes))
 
 
 def district(graph: MixedGraph, node: str, within: Names | None = None) -> tuple[str, ...]:
-    """Return the nodes that bidirected edges connect with a node, itself among them.
+    """Return the nodes that bidirected edges connect with a node, including the node itself.
 
     Parameters
     ----------
     node : str
         The node.
     within : iterable of str, optional
-        The nodes to stay within, ``node`` among them. Default: all.
+        Nodes to stay within, including ``node``. Default: all.
 
     Raises
     ------
     GraphError
-        If names are unknown, or ``node`` is not within.
+        If names are unknown, or ``node`` is not in ``within``.
     """
     inside = graph.nodes if within is None else as_names(within)
     graph.check_nodes([node, *inside])
@@ -38,7 +38,7 @@ def district(graph: MixedGraph, node: str, within: Names | None = None) -> tuple
 def markov_pillow(
     graph: MixedGraph, node: str, order: Iterable[str] | None = None
 ) -> tuple[str, ...]:
-    r"""Return the Markov pillow of a node: what it depends on among its predecessors.
+    r"""Return the Markov pillow of a node: the predecessors that it depends on.
 
     With :math:`P` the node :math:`v` and all before it in the order, and :math:`D` the district of
     :math:`v` within :math:`P`,
@@ -58,7 +58,7 @@ def markov_pillow(
     Raises
     ------
     GraphError
-        If the node is unknown or the order is not one of this graph.
+        If the node is unknown or the order is not valid for this graph.
 
     References
     ----------
@@ -87,8 +87,8 @@ def markov_blanket(graph: MixedGraph, node: str) -> tuple[str, ...]:
     r"""Return the nodes given which a node is independent of all others.
 
     With :math:`D_w` the district of :math:`w`: the union of :math:`D_w \cup \mathrm{pa}(D_w)` over
-    the node and its children, without itself. In a DAG: parents, children, and the children's other
-    parents.
+    the node and its children, without the node itself. In a DAG: parents, children, and the
+    children's other parents.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _district(graph: MixedGraph, node: str, inside: set[str]) -> set[str]:
 
 
 def _pillow(graph: MixedGraph, upto: Sequence[str]) -> tuple[str, ...]:
-    """Pillow of the last of some nodes that come first in an order."""
+    """Return the pillow of the last of the nodes at the start of an order."""
     own = _district(graph, upto[-1], set(upto))
     parents = {parent for member in own for parent in graph.links.parents[member]}
     return graph.in_order((own | parents) - {upto[-1]})

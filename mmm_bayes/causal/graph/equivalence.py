@@ -1,4 +1,4 @@
-"""Which edges of a graph independences settle, and which may be turned round unseen."""
+"""Markov equivalence: which edges have a direction that independences determine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Pair = tuple[str, str]
 def implied_claims(graph: MixedGraph) -> tuple[Independence, ...]:
     r"""Return one implied independence for every pair of nodes that some set separates.
 
-    Given the parents of both, where they separate the pair, as in a DAG they always do: they take
-    the most noise off either side, and in time series much of the autocorrelation. Elsewhere given
-    the smallest set that does.
+    The independence is given the parents of both nodes where these separate the pair, as they
+    always do in a DAG: they remove the most noise from either side, and in time series much of the
+    autocorrelation. Elsewhere it is given the smallest separating set.
     """
     smallest: dict[Pair, Independence] | None = None
     joined = {frozenset(pair) for pair in (*graph.edges, *graph.bidirected)}
@@ -40,14 +40,14 @@ def implied_claims(graph: MixedGraph) -> tuple[Independence, ...]:
 @final
 @dataclass(frozen=True)
 class TimeOrder:
-    """The past of an effect does not foretell its cause, given all that acts on the cause.
+    """A claim that the past of an effect does not predict its cause, given that cause's causes.
 
     Attributes
     ----------
     x, y : str
-        Cause and effect: the past of ``y`` is independent of ``x`` ..
+        Cause and effect: the past of ``y`` is independent of ``x``, ...
     given : tuple of str
-        .. given the causes of ``x`` today and before, and its own past.
+        ... given the present and past causes of ``x``, and its own past.
     """
 
     x: str
@@ -59,10 +59,10 @@ class TimeOrder:
 
 
 def time_order_claims(graph: MixedGraph) -> tuple[TimeOrder, ...]:
-    """Return what every edge says of series: effects do not come before their causes.
+    """Return the claim of every edge about time series: effects do not precede their causes.
 
     In the graph over all dates, where causes act at once or later, a node without hidden causes is
-    independent of all that was before it, given its own causes and its past (its local Markov
+    independent of everything earlier, given its own causes and its past (its local Markov
     property). Unlike independences within a date, this differs between directions.
     """
     hidden = {name for pair in graph.bidirected for name in pair}
@@ -74,13 +74,13 @@ def time_order_claims(graph: MixedGraph) -> tuple[TimeOrder, ...]:
 
 
 def undecided_edges(graph: MixedGraph) -> tuple[Pair, ...]:
-    r"""Return the edges whose other direction fits the data as well.
+    r"""Return the edges whose reversal implies the same independences.
 
     Graphs with the same independences form a Markov equivalence class: those with the same edges
     but for direction, and the same colliders of two nodes that no edge joins (Verma and Pearl
     1990). Edges that point the same way in all of them follow from the colliders by Meek's (1995)
-    rules; the others are returned. For a mixed graph, the edges that can be turned alone and leave
-    every tested independence as it is.
+    rules; the others are returned. For a mixed graph these are the edges whose reversal alone
+    leaves every tested independence unchanged.
 
     References
     ----------
@@ -109,7 +109,7 @@ def undecided_edges(graph: MixedGraph) -> tuple[Pair, ...]:
 
 
 def turned[G: MixedGraph](graph: G, edge: Pair) -> G | None:
-    """The graph with an edge the other way round; None where that makes a cycle."""
+    """Reverse an edge; return None where that makes a cycle."""
     cause, effect = edge
     left = [other for other in graph.edges if other != edge]
     if _leads(left, cause, effect) or (effect, cause) in left:
@@ -118,24 +118,24 @@ def turned[G: MixedGraph](graph: G, edge: Pair) -> G | None:
 
 
 def joined[G: MixedGraph](graph: G, edge: Pair) -> G | None:
-    """The graph with one more edge; None where it is there, or makes a cycle."""
+    """Add an edge; return None where it exists already or makes a cycle."""
     if edge in graph.edges or _leads(graph.edges, edge[1], edge[0]):
         return None
     return graph.with_edges([*graph.edges, edge])
 
 
 def without[G: MixedGraph](graph: G, edge: Pair) -> G:
-    """The graph without an edge."""
+    """Remove an edge."""
     return graph.with_edges([other for other in graph.edges if other != edge])
 
 
 def same_class(one: MixedGraph, other: MixedGraph) -> bool:
-    """Whether two DAGs over the same nodes imply the same independences."""
+    """Return whether two DAGs over the same nodes imply the same independences."""
     return _pattern(one) == _pattern(other)
 
 
 def _leads(edges: tuple[Pair, ...] | list[Pair], start: str, end: str) -> bool:
-    """Whether a directed path leads from one node to another."""
+    """Return whether a directed path leads from one node to another."""
     reached, waiting = {start}, [start]
     while waiting:
         node = waiting.pop()
@@ -147,7 +147,7 @@ def _leads(edges: tuple[Pair, ...] | list[Pair], start: str, end: str) -> bool:
 
 
 def _forced(edge: Pair, settled: set[Pair], near: dict[str, set[str]]) -> bool:
-    """Meek's rules 1 to 3; the fourth is for background knowledge only."""
+    """Apply Meek's rules 1 to 3; the fourth is for background knowledge only."""
     a, b = edge
     first = any(y == a and x not in near[b] for x, y in settled)
     second = any(x == a and (y, b) in settled for x, y in settled)

@@ -1,4 +1,4 @@
-"""Graphs in files: TOML and JSON here, Graphviz and GML in modules of their own."""
+"""Read and write graphs in files: TOML and JSON here, DOT and GML in their own modules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_graph(path: str | os.PathLike[str]) -> RawGraph:
     FileNotFoundError
         If there is no such file.
     GraphError
-        If it is of another kind, or its text cannot be read at all.
+        If the file is of another kind, or its text cannot be read at all.
     """
     path = Path(path)
     kind = _kind(path)
@@ -46,7 +46,7 @@ def write_graph(
     bidirected: Sequence[Pair],
     roles: Sequence[Pair] = (),
 ) -> Path:
-    """Write a graph as its suffix says; an old file is replaced only by a whole one."""
+    """Write a graph in the format of the suffix; an old file is replaced only at the end."""
     path = Path(path)
     text = _WRITERS[_kind(path)](nodes, edges, bidirected, roles)
     with atomic_write(path) as place:
@@ -110,12 +110,12 @@ def _as_mapping(
 
 
 def _text(value: Any) -> str:
-    # DEL is the one character that JSON's strings may hold and TOML's may not.
+    # DEL is the only character that is allowed in JSON strings but not in TOML strings.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _rows(value: list[Any], indent: str) -> str:
-    """Write a list with an entry a line, so that a change of one edge is a change of one line."""
+    """Write a list with one entry per line, so that changing one edge changes one line."""
     if not value:
         return "[]"
     rows = (_text(row) for row in value)

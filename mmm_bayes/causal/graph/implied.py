@@ -14,7 +14,7 @@ from mmm_bayes.causal.graph.separators import Question
 @final
 @dataclass(frozen=True)
 class Independence:
-    """Two nodes that a graph says are independent given others.
+    """Two nodes that are independent given others, according to a graph.
 
     Attributes
     ----------
@@ -37,14 +37,15 @@ def implied_independences(
 ) -> tuple[Independence, ...]:
     r"""Return one independence for every pair of nodes that some set m-separates.
 
-    Of a pair that no edge joins, the independence given the smallest set that separates it, ties by
-    the order of the nodes: small sets leave a test the most power. In a DAG every such pair has
-    one. In a mixed graph some pairs have none (Verma and Pearl 1990), and nothing is said of them.
+    For a pair that no edge joins, this is the independence given the smallest set that separates
+    it, with ties broken by the order of the nodes: small sets leave a test the most power. In a DAG
+    every such pair has a separating set. In a mixed graph some pairs have none (Verma and Pearl
+    1990), and are left out.
 
     Parameters
     ----------
     latent : str or iterable of str
-        Nodes that are not measured: in no pair and given in none.
+        Nodes that are not measured: they are in no pair and no set.
     max_given : int, optional
         Leave out pairs that need a larger set.
 
@@ -67,7 +68,7 @@ def implied_independences(
     graph.check_nodes(hidden)
     links = graph.links
     nodes = [v for v in graph.nodes if v not in hidden]
-    # Digits of the position make every sum of costs another one.
+    # Binary digits by position: no two sets have the same sum of costs.
     costs = {v: (1 << len(nodes)) + (1 << i) for i, v in enumerate(nodes)}
     found = []
     for x, y in itertools.combinations(nodes, 2):

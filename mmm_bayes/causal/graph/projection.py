@@ -1,4 +1,4 @@
-"""Graphs without nodes that nobody measures: the latent projection."""
+"""Latent projection: the graph of the measured nodes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def project_out[G: MixedGraph](graph: G, latent: Names) -> G:
     graph.check_nodes(as_names(latent))
     links = graph.links
     below = {v: links.children[v] if v in hidden else () for v in graph.nodes}
-    # What a node reaches along directed paths whose nodes, but for the last, are all latent.
+    # Nodes reached along directed paths on which all nodes but the last are latent.
     reached = {v: reach([v], below) for v in graph.nodes}
     kept = [v for v in graph.nodes if v not in hidden]
     edges = {

@@ -15,7 +15,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 def examine_roles(
     roles: Any, nodes: Iterable[str], place: Place = nowhere
 ) -> tuple[tuple[tuple[str, Role], ...], list[str]]:
-    """Sort roles by the order of the nodes and list all that is wrong with them.
+    """Sort roles by the order of the nodes and list every problem with them.
 
     Parameters
     ----------

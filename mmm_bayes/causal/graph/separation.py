@@ -1,4 +1,4 @@
-"""Open paths of a mixed graph: m-separation, and the path that is open where it fails."""
+"""m-separation in mixed graphs, and the open paths where it fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CausalPath:
 
     @property
     def hidden(self) -> tuple[Pair, ...]:
-        """Neighbours on the path that a hidden cause joins."""
+        """Neighbours on the path that share a hidden cause."""
         steps = zip(self.nodes[:-1], self.nodes[1:], self.arrows, strict=True)
         return tuple((one, other) for one, other, arrow in steps if arrow == "<->")
 
@@ -73,11 +73,11 @@ class Links:
         return Links(parents, children, self.siblings)
 
     def without_arrows_from(self, names: Iterable[str]) -> Links:
-        """Return the graph in which some nodes cause nothing."""
+        """Return the graph without the directed edges out of some nodes."""
         return self.without((name, child) for name in names for child in self.children[name])
 
     def without_arrows_into(self, names: Iterable[str]) -> Links:
-        """Return the graph in which some nodes have no cause in it; hidden causes stay."""
+        """Return the graph without the directed edges into some nodes; bidirected edges stay."""
         return self.without((parent, name) for name in names for parent in self.parents[name])
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
@@ -89,12 +89,12 @@ class Links:
         return reach(names, self.children)
 
     def separated(self, x: Iterable[str], y: Iterable[str], given: Iterable[str]) -> bool:
-        """Whether no path between two sets is open given a third."""
+        """Return whether no path between two sets is open given a third."""
         found = connected(self, set(x), set(given))
         return found.isdisjoint(y)
 
     def steps(self, name: str) -> Iterator[tuple[Arrow, str]]:
-        """Go through the edges at a node: arrow and neighbour."""
+        """Yield the edges at a node as arrow and neighbour."""
         for child in self.children[name]:
             yield "->", child
         for parent in self.parents[name]:
@@ -104,7 +104,7 @@ class Links:
 
 
 def connected(links: Links, starts: set[str], given: set[str]) -> set[str]:
-    r"""Collect the nodes outside ``given`` that an open path joins with ``starts``.
+    r"""Collect the nodes outside ``given`` that an open path connects with ``starts``.
 
     A walk is followed edge by edge with the mark, arrowhead or tail, at its last node :math:`v`.
     Where two arrowheads meet, the walk goes on if :math:`v` is in ``given`` or has a descendant
@@ -120,7 +120,7 @@ def connected(links: Links, starts: set[str], given: set[str]) -> set[str]:
         Disjoint sets of nodes.
     """
     colliders = links.ancestors(given)
-    # A start is left by any edge, as a node entered by a tail would be.
+    # A walk may leave a start by any edge, as it may leave a node that it entered at a tail.
     waiting = [(name, False) for name in starts]
     seen: set[tuple[str, bool]] = set()
     while waiting:
@@ -142,8 +142,8 @@ def open_path(
 ) -> CausalPath | None:
     """Find a shortest path between two sets that is open given a third, or None.
 
-    The shortest open walk is a path: at a node that it met twice it could be cut short, and the
-    cut walk would be open as well.
+    The shortest open walk is a path: a walk that visits a node twice can be shortened there, and
+    the shorter walk is open as well.
     """
     known, goal = set(given), set(y)
     colliders = links.ancestors(known)
@@ -164,10 +164,10 @@ def open_path(
 def open_paths(
     links: Links, x: str, y: str, given: Iterable[str], most_steps: int = 20_000
 ) -> Iterator[CausalPath]:
-    """Go through the open paths between two nodes, shorter ones first.
+    """Yield the open paths between two nodes, shorter ones first.
 
-    Their number can grow exponentially: after ``most_steps`` paths begun, no more are looked for.
-    The first is one that :func:`open_path` finds, so an open path is never missed altogether.
+    Their number can grow exponentially, so the search stops after ``most_steps`` partial paths. The
+    first path is that of :func:`open_path`, so if there is an open path, one is always found.
     """
     first = open_path(links, [x], [y], given)
     if first is None:
@@ -190,7 +190,7 @@ def open_paths(
 
 
 def _passes(state: tuple[str, bool], arrow: Arrow, given: set[str], colliders: set[str]) -> bool:
-    """Whether a walk that came to a node with an arrowhead (or tail) may leave it by an arrow."""
+    """Return whether a walk that entered a node at an arrowhead (or tail) may leave by an arrow."""
     name, arrowhead = state
     return name in colliders if arrowhead and arrow != "->" else name not in given
 

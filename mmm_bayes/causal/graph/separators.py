@@ -1,8 +1,8 @@
-"""Separating sets of a mixed graph: smallest, all minimal, all; by cuts of an undirected graph.
+"""Find separating sets of a mixed graph (smallest, all minimal, all) by cuts of an undirected one.
 
-Within the ancestors of what is to be separated, m-separation is separation in one undirected graph
-(Richardson 2003). There every superset of a separator separates, cuts are found by flows, and
-minimal separators are listed one from another.
+Among the ancestors of the nodes to separate, m-separation is separation in one undirected graph
+(Richardson 2003). In it every superset of a separator separates, cuts are found by flows, and each
+minimal separator leads to the next.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mmm_bayes.causal.graph.checks import reach
 from mmm_bayes.causal.graph.separation import Links
 
 _X, _Y = "\x00x", "\x00y"
-"""The two sides, each drawn together to a node; no variable is called so."""
+"""The two sides, each merged into one node; no variable has such a name."""
 
 Near = dict[str, set[str]]
 
@@ -32,7 +32,7 @@ class Question:
     links : Links
         The graph.
     x, y : frozenset of str
-        What is to be separated, disjoint.
+        Nodes to separate, disjoint.
     required : frozenset of str
         Members of every set; among ``allowed``.
     allowed : tuple of str
@@ -46,7 +46,7 @@ class Question:
     allowed: tuple[str, ...]
 
     def largest(self) -> tuple[str, ...]:
-        """All allowed ancestors of x, y and required: they separate if anything does.
+        """Return all allowed ancestors of x, y and required: they separate if any set does.
 
         Theorem 1 of van der Zander, Liskiewicz and Textor (2019).
         """
@@ -54,7 +54,7 @@ class Question:
         return tuple(name for name in self.allowed if name in inside)
 
     def has_answer(self) -> bool:
-        """Whether any set does."""
+        """Return whether any set separates."""
         if not self.required.issubset(self.allowed):
             return False
         return self.links.separated(self.x, self.y, self.largest())
@@ -63,8 +63,8 @@ class Question:
 def smallest(question: Question, costs: Callable[[str], int]) -> frozenset[str] | None:
     """Find the set of the least sum of costs (positive integers), or None.
 
-    A minimum cut of nodes (Menger; Acid and de Campos 1996 for d-separation): each allowed node
-    lets through as much as it costs. Sums of costs that differ for all sets make it unique.
+    It is a minimum cut of nodes (Menger; Acid and de Campos 1996 for d-separation), with the cost
+    of each allowed node as its capacity. It is unique if no two sets have the same sum of costs.
     """
     near = _reduced(question)
     if near is None:
@@ -92,7 +92,7 @@ def smallest(question: Question, costs: Callable[[str], int]) -> frozenset[str] 
 
 
 def nearest(question: Question) -> frozenset[str] | None:
-    """Find the minimal set nearest to ``y``, or None: what ``y`` meets first on its way to x."""
+    """Find the minimal set nearest to ``y``, or None."""
     near = _reduced(question)
     if near is None:
         return None
@@ -100,11 +100,11 @@ def nearest(question: Question) -> frozenset[str] | None:
 
 
 def minimal(question: Question) -> Iterator[frozenset[str]]:
-    """Go through all sets of which no member can be left out (but for the required ones).
+    """Yield all sets from which no member can be left out (except the required ones).
 
-    From a separator the next ones come by moving one of its members to the side of ``x`` and
-    closing up from the other side; all are reached from the one nearest to ``x`` (Shen and Liang
-    1997). The time for each is polynomial.
+    Moving a member of a separator to the side of ``x`` and closing the cut from the other side
+    gives the next ones; all are reached from the separator nearest to ``x`` (Shen and Liang 1997).
+    The time for each is polynomial.
     """
     near = _reduced(question)
     if near is None:
@@ -124,7 +124,7 @@ def minimal(question: Question) -> Iterator[frozenset[str]]:
 
 
 def every(question: Question) -> Iterator[frozenset[str]]:
-    """Go through all sets: each allowed node in turn is left in or out while an answer remains."""
+    """Yield all sets, by including or excluding each allowed node while an answer remains."""
     if not question.has_answer():
         return
     open_names = [name for name in question.allowed if name not in question.required]
@@ -142,10 +142,10 @@ def _changed(question: Question, required: frozenset[str], allowed: Sequence[str
 
 
 def _reduced(question: Question) -> Near | None:
-    """Neighbours in the undirected graph on both sides and what may separate them, or None.
+    """Build the undirected graph of the two sides and the nodes that may separate them, or None.
 
-    Required nodes are taken out; nodes that may not be members are replaced by edges between all
-    their neighbours.
+    Required nodes are removed; nodes that may not be members are replaced by edges between all
+    their neighbours. None means that the two sides are adjacent.
     """
     if not question.required.issubset(question.allowed):
         return None
@@ -190,7 +190,7 @@ def _component(near: Near, start: str, without: Iterable[str]) -> set[str]:
 
 
 def _close(near: Near, side: set[str], goal: str) -> frozenset[str]:
-    """Members of the separator nearest to a connected side: where the goal's part meets it."""
+    """Return the separator nearest to a connected side: the border that the goal can reach."""
     border = set().union(*(near[name] for name in side)) - side
     beyond = _component(near, goal, border | side)
     return frozenset(name for name in border if not near[name].isdisjoint(beyond))
@@ -199,7 +199,7 @@ def _close(near: Near, side: set[str], goal: str) -> frozenset[str]:
 def _search(
     room: dict[tuple[str, bool], dict[tuple[str, bool], int]], source: tuple[str, bool]
 ) -> dict[tuple[str, bool], tuple[str, bool] | None]:
-    """Reach all that the source still can, and from where each was reached."""
+    """Return the states that the source can still reach, each with its predecessor."""
     before: dict[tuple[str, bool], tuple[str, bool] | None] = {source: None}
     queue = deque([source])
     while queue:
@@ -216,7 +216,7 @@ def _push(
     before: dict[tuple[str, bool], tuple[str, bool] | None],
     sink: tuple[str, bool],
 ) -> None:
-    """Send along a way as much as fits."""
+    """Send as much flow along a path as its capacity allows."""
     way: list[tuple[tuple[str, bool], tuple[str, bool]]] = []
     state = sink
     while (previous := before[state]) is not None:

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 def with_roles_of[G: MixedGraph](
     graph: G, data: MMMData, *, seasonality: str | Iterable[str] = ()
 ) -> G:
-    """Return the graph with the roles that a table gives its nodes.
+    """Return the graph with roles taken from the columns of a table.
 
     Channels, controls and the target are those of the table. A control that descends from a channel
-    and leads to the target is a mediator. A role that a node already has stays.
+    and is an ancestor of the target becomes a mediator. Nodes keep a role that they already have.
 
     Parameters
     ----------
     data : MMMData
         The table.
     seasonality : str or iterable of str
-        Nodes that stand for the season and are no column.
+        Nodes that stand for the season and have no column.
 
     Raises
     ------
     GraphError
-        Listing every node that is no column of the table and has no role, and unknown names.
+        Listing every node that has neither a column in the table nor a role, and unknown names.
     """
     season = (seasonality,) if isinstance(seasonality, str) else tuple(seasonality)
     target = data.roles.target or "target"
@@ -52,7 +52,7 @@ def with_roles_of[G: MixedGraph](
         if name not in known and name not in given:
             hint = nearest(name, known)
             problems.append(
-                f"Node {name!r} is no column of the table and has no role.{hint} Give it one "
+                f"Node {name!r} has no column in the table and no role.{hint} Give it a role "
                 "(roles=, or seasonality= for the season), or, if it is not measured, leave it out "
                 "and join its effects by bidirected edges."
             )

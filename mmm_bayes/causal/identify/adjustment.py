@@ -1,4 +1,4 @@
-"""Adjustment sets of a causal graph: whether one is valid, the smallest, all minimal, all."""
+"""Adjustment sets of a causal graph: check one, find the smallest, list the minimal or all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mmm_bayes.runtime.findings import listing
 
 Sets = tuple[tuple[str, ...], ...]
 
-# Sets of equal size: first those of nodes that media plans and calendars measure.
+# Among sets of equal size, prefer nodes that media plans and calendars measure.
 _RANK = {"control": 0, "seasonality": 0, "channel": 1, "mediator": 2, None: 3, "target": 4}
 _MOST_PATHS = 4
 
@@ -34,10 +34,10 @@ def is_adjustment_set(
     given: Names = (),
     effect: Effect = "total",
 ) -> bool:
-    r"""Whether adjusting for ``given`` gives the effect of a treatment on an outcome.
+    r"""Return whether adjusting for ``given`` identifies the effect of a treatment on an outcome.
 
-    Necessary and sufficient: see :class:`mmm_bayes.causal.identify.criteria.Criterion` for what is
-    tested. Several treatments are set together.
+    The condition is necessary and sufficient; see
+    :class:`mmm_bayes.causal.identify.criteria.Criterion`. Several treatments are set jointly.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ def adjustment_set(
 ) -> tuple[str, ...]:
     """Return the smallest valid adjustment set, in the order of the nodes.
 
-    Of several of the same size, the one with more controls and seasons (then channels, then
-    mediators, then nodes without a role), then with nodes that come earlier. Found as a minimum
-    cut, in polynomial time.
+    Among sets of the same size, those with more controls and seasons come first (then channels,
+    then mediators, then nodes without a role), then those with earlier nodes. The set is found as a
+    minimum cut, in polynomial time.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ def adjustment_set(
     latent : str or iterable of str
         Nodes that are not measured.
     forbidden : str or iterable of str
-        Nodes that should not be used although they are.
+        Measured nodes that should not be used.
     required : str or iterable of str
         Nodes to adjust for in any case.
 
     Raises
     ------
     IdentificationError
-        If there is none: with the paths that stay open and what would help.
+        If there is none, with the paths that stay open and remedies.
     GraphError
         If names are unknown or the sets overlap.
 
@@ -140,8 +140,8 @@ def adjustment_sets(
 ) -> Sets:
     """Return all minimal valid adjustment sets, or all valid ones; smaller ones first.
 
-    A minimal set has no valid proper subset (that holds the required nodes). The time for each set
-    is polynomial, but their number may grow exponentially with the number of nodes.
+    A minimal set has no valid proper subset (that contains the required nodes). The time per set is
+    polynomial, but the number of sets may grow exponentially with the number of nodes.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def adjustment_sets(
     minimal : bool
         Whether to leave out sets with members that are not needed.
     limit : int
-        Most sets to list.
+        Largest number of sets to list.
 
     Returns
     -------
@@ -199,9 +199,9 @@ def _question(
 
 
 def _costs(graph: MixedGraph) -> Callable[[str], int]:
-    """Cost of a node: first the size of a set counts, then ranks, then late members.
+    """Return the cost of a node: the size of a set counts first, then ranks, then late members.
 
-    Binary digits tell which nodes a sum holds, so that no two sets cost the same.
+    Binary digits record the members of a set in its sum, so that no two sets cost the same.
     """
     count = len(graph.nodes)
     rank_unit = 1 << count
@@ -216,14 +216,14 @@ def _costs(graph: MixedGraph) -> Callable[[str], int]:
 def _not_found(
     graph: MixedGraph, goal: Criterion, question: separators.Question, latent: tuple[str, ...]
 ) -> IdentificationError:
-    """Say which paths no allowed set closes, and what would help."""
+    """Describe the paths that no allowed set closes, with remedies."""
     what = f"the {goal.effect} effect of {', '.join(goal.treatment)} on {goal.outcome}"
     barred = [v for v in graph.in_order(question.required) if v in goal.forbidden]
     if barred:
         why = "descends from a node on a causal path" if goal.effect == "total" else (
             f"is caused by {goal.outcome}")  # fmt: skip
         return IdentificationError(
-            [f"{v!r} is required, but {why}: no valid set holds it." for v in barred], what
+            [f"{v!r} is required, but {why}: no valid set contains it." for v in barred], what
         )
     paths = [
         path
@@ -258,6 +258,8 @@ def _what_helps(graph: MixedGraph, goal: Criterion, latent: tuple[str, ...]) -> 
         if not measured:
             ways.append("measuring the hidden causes on these paths (or proxies of them)")
     else:
-        ways.append("allowing more nodes: without forbidden and required ones there is a valid set")
+        ways.append(
+            "allowing more nodes: there is a valid set without the forbidden and required nodes"
+        )
     ways.append(f"an experiment on {' and '.join(goal.treatment)}")
-    return "What would help: " + "; ".join(ways) + "."
+    return "Remedies: " + "; ".join(ways) + "."

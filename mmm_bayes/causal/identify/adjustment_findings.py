@@ -1,4 +1,4 @@
-"""What each member and each open path does to an effect that is adjusted for."""
+"""Find members and open paths that bias an adjusted effect, and members that are not needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Kind = Literal[
 ]  # fmt: skip
 Severity = Literal["error", "warning", "note"]
 
-_MOST_PATHS = 5  # told one by one
+_MOST_PATHS = 5  # reported one by one
 _MOST_LOOKED_AT = 2_000
 
 
@@ -30,13 +30,13 @@ class AdjustmentFinding:
     ----------
     kind : str
         ``"mediator"``: a member on a causal path (total effects). ``"descendant"``: a member that
-        descends from one. ``"outcome_descendant"``: a member that the outcome causes.
-        ``"collider"``: a member (or what it descends from) at which arrowheads meet, so that it
-        opens a path. ``"open_back_door"``: a path that the set leaves open.
-        ``"open_mediator"``: an indirect path left open (direct effects). ``"instrument"``: a
-        member that moves the outcome through the treatment alone. ``"treatment_descendant"``:
-        a member that the treatment causes and that is not needed. ``"precision"``: a member that
-        only explains the outcome. ``"irrelevant"``: a member that does neither.
+        descends from a mediator. ``"outcome_descendant"``: a member that the outcome causes.
+        ``"collider"``: a member that is a collider, or descends from one, and so opens a path.
+        ``"open_back_door"``: a path that the set leaves open. ``"open_mediator"``: an indirect path
+        left open (direct effects). ``"instrument"``: a member that affects the outcome only through
+        the treatment. ``"treatment_descendant"``: a member that the treatment causes and that is
+        not needed. ``"precision"``: a member that only explains the outcome. ``"irrelevant"``: a
+        member that does neither.
     severity : {"error", "warning", "note"}
         An error biases the effect.
     message : str
@@ -59,7 +59,7 @@ class AdjustmentFinding:
 def members_that_bias(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
-    """Name members that no valid set holds."""
+    """Yield the members that no valid set contains."""
     x, y = goal.treatment[0], goal.outcome
     links = graph.links
     after = links.descendants([y])
@@ -77,8 +77,8 @@ def members_that_bias(
             path = _joined(_down(graph, x, name), _down(graph, name, y))
             yield AdjustmentFinding(
                 "mediator", "error",
-                f"{name} is a mediator ({path}): holding it fixed takes away the part of the "
-                "effect that runs through it. It belongs in a direct effect, not in the total one.",
+                f"{name} is a mediator ({path}): holding it fixed removes the part of the effect "
+                "that runs through it. Adjust for it for the direct effect, not for the total one.",
                 name, path,
             )  # fmt: skip
         else:
@@ -87,8 +87,8 @@ def members_that_bias(
             path = _joined(_down(graph, x, source), _down(graph, source, name))
             yield AdjustmentFinding(
                 "descendant", "error",
-                f"{name} descends from the mediator {source} ({path}): it takes away part of the "
-                "effect that runs through it.",
+                f"{name} descends from the mediator {source} ({path}): adjusting for it removes "
+                "part of the effect that runs through the mediator.",
                 name, path,
             )  # fmt: skip
 
@@ -96,20 +96,20 @@ def members_that_bias(
 def paths_that_bias(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
-    """Name paths that are open given the set, and the member that opens each."""
-    told: set[str] = set()
+    """Yield the paths that are open given the set, and the member that opens each."""
+    reported: set[str] = set()
     rest = 0
     for path in _open_paths(graph, goal, given):
         opened = list(path.colliders)
         by = _openers(graph, opened, given)
-        if by and told.issuperset(by):
+        if by and reported.issuperset(by):
             continue
         if not by:
             rest += 1
             if rest <= _MOST_PATHS:
                 yield _left_open(goal, path)
             continue
-        told |= set(by)
+        reported |= set(by)
         for name in by:
             above = [v for v in opened if name in graph.links.descendants([v])]
             which = f"{name} is a collider" if name in opened else (
@@ -122,7 +122,7 @@ def paths_that_bias(
 
 
 def _open_paths(graph: MixedGraph, goal: Criterion, given: tuple[str, ...]) -> Iterator[CausalPath]:
-    """Go through open paths that the effect does not run through."""
+    """Yield the open paths that are not part of the effect."""
     x, y = goal.treatment[0], goal.outcome
     seen: set[CausalPath] = set()
     for path in itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT):
@@ -130,7 +130,7 @@ def _open_paths(graph: MixedGraph, goal: Criterion, given: tuple[str, ...]) -> I
         yield path
     if goal.forbidden.isdisjoint(given):
         return
-    # Forbidden members also open paths by way of the edges that the effect runs through.
+    # Forbidden members also open paths along the edges that the effect runs through.
     for path in itertools.islice(open_paths(graph.links, x, y, given), _MOST_LOOKED_AT):
         if path not in seen and not path.is_directed:
             yield path
@@ -156,7 +156,8 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
         f"only {' and '.join(hidden)}, measured, would close it")  # fmt: skip
     return AdjustmentFinding(
         "open_back_door", "error",
-        f"The path {path} is open and brings in what the treatment does not cause: {remedy}.",
+        f"The path {path} is open and adds association that is not caused by the treatment: "
+        f"{remedy}.",
         None, path,
     )  # fmt: skip
 
@@ -164,7 +165,7 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
 def members_to_spare(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
-    """Name members of which the answer would be no worse without them."""
+    """Yield the members that could be left out without bias."""
     x, y = goal.treatment[0], goal.outcome
     for name in given:
         rest = [v for v in given if v != name]
@@ -175,13 +176,13 @@ def members_to_spare(
         if name in graph.links.descendants([x]) and to_treatment:
             yield AdjustmentFinding(
                 "treatment_descendant", "warning",
-                f"{name} is caused by {x} and not needed: adjusting for it takes away variation of "
+                f"{name} is caused by {x} and not needed: adjusting for it removes variation of "
                 f"{x} and widens the interval.", name,
             )  # fmt: skip
         elif not to_outcome and to_treatment:
             yield AdjustmentFinding(
                 "instrument", "warning",
-                f"{name} moves {y} through {x} alone: adjusting for it widens the interval and "
+                f"{name} affects {y} only through {x}: adjusting for it widens the interval and "
                 "amplifies any bias from hidden causes. Leave it out (or use it as an instrument).",
                 name,
             )  # fmt: skip
@@ -193,7 +194,7 @@ def members_to_spare(
         elif not to_outcome:
             yield AdjustmentFinding(
                 "irrelevant", "note",
-                f"{name} is not needed: given the rest it is on no open path to {y}.", name,
+                f"{name} is not needed: given the others, it is on no open path to {y}.", name,
             )  # fmt: skip
 
 

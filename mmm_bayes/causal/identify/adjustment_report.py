@@ -1,4 +1,4 @@
-"""What is wrong with a proposed adjustment set, member by member and path by path, in words."""
+"""Explain whether a proposed adjustment set is valid, member by member and path by path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class AdjustmentReport:
-    """Whether a proposed set gives an effect, and why (not).
+    """Verdict on a proposed adjustment set, with the reasons.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class AdjustmentReport:
 
     @property
     def errors(self) -> tuple[AdjustmentFinding, ...]:
-        """What biases the effect."""
+        """Findings that bias the effect."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def table(self) -> pd.DataFrame:
@@ -64,7 +64,7 @@ class AdjustmentReport:
 
     def __str__(self) -> str:
         own = ", ".join(self.given) or "nothing"
-        verdict = "gives" if self.valid else "does not give"
+        verdict = "identifies" if self.valid else "does not identify"
         lines = [
             f"Adjusting for {own} {verdict} the {self.effect} effect of {self.treatment} on "
             f"{self.outcome}."
@@ -90,7 +90,7 @@ def explain_adjustment(
     effect: Effect = "total",
     latent: Names = (),
 ) -> AdjustmentReport:
-    """Say of a proposed adjustment set whether it is valid, and what each member does.
+    """Explain whether a proposed adjustment set is valid, and the part that each member plays.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def explain_adjustment(
         The proposed set.
     effect : {"total", "direct"}
     latent : str or iterable of str
-        Nodes that are not measured: the set proposed instead holds none of them.
+        Nodes that are not measured: the set proposed instead contains none of them.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def explain_adjustment(
     ...     edges=[("season", "tv"), ("season", "sales"), ("tv", "search"), ("search", "sales")]
     ... )
     >>> print(graph.explain_adjustment("tv", "sales", ["season", "search"]))
-    Adjusting for season, search does not give the total effect of tv on sales.
+    Adjusting for season, search does not identify the total effect of tv on sales.
       error: search is a mediator (tv -> search -> sales): ...
       instead: adjust for season
     """

@@ -1,4 +1,4 @@
-"""What a valid adjustment set must do: which nodes it may not hold, and what it must separate."""
+"""The adjustment criterion: nodes that a valid set may not contain, and sets it must separate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Effect = Literal["total", "direct"]
 
 
 class IdentificationError(GraphError):
-    """No set of nodes (or no strategy) gives the effect; ``problems`` says why and what helps."""
+    """No set of nodes or strategy identifies the effect; ``problems`` has reasons and remedies."""
 
 
 @final
@@ -23,17 +23,17 @@ class IdentificationError(GraphError):
 class Criterion:
     r"""The generalised adjustment criterion for one effect.
 
-    A set :math:`Z` is valid if it holds no forbidden node and m-separates treatment from outcome in
-    a graph without the edges that the effect runs through. For the *total* effect (of one treatment
-    or of several set together) the nodes on proper causal paths, and their descendants, are
-    forbidden, and the first edges of these paths are taken out: necessary and sufficient for
+    A set :math:`Z` is valid if it contains no forbidden node and m-separates treatment from outcome
+    in a graph without the edges that the effect runs through. For the *total* effect (of one
+    treatment or of several set together) the nodes on proper causal paths, and their descendants,
+    are forbidden, and the first edges of these paths are removed: necessary and sufficient for
 
     .. math:: p(y \mid do(x)) = \sum_z p(y \mid x, z) p(z)
 
     in every model of the graph (Shpitser, VanderWeele and Robins 2010; Perkovic et al. 2018; van
     der Zander, Liskiewicz and Textor 2019), hidden causes behind bidirected edges included. For the
     *direct* effect the descendants of the outcome are forbidden (if there is an edge), and only the
-    edge from treatment to outcome is taken out. This is the single-door criterion (Pearl 2009,
+    edge from treatment to outcome is removed. This is the single-door criterion (Pearl 2009,
     theorem 5.3.1), which in linear models gives the edge's coefficient. It is the criterion above
     for a copy :math:`x'` of the treatment that enters the equation of the outcome alone, :math:`y =
     f(x', r)`, and so without linearity gives
@@ -49,12 +49,12 @@ class Criterion:
     outcome : str
     effect : {"total", "direct"}
     links : Links
-        The graph in which the set has to separate.
+        The graph in which the set must separate.
     through : frozenset of str
         Nodes on proper causal paths, without treatments (for direct effects: the outcome alone,
         if there is an edge).
     forbidden : frozenset of str
-        Nodes that no valid set holds, besides treatment and outcome.
+        Nodes that no valid set contains, apart from treatment and outcome.
     """
 
     treatment: tuple[str, ...]
@@ -65,14 +65,14 @@ class Criterion:
     forbidden: frozenset[str]
 
     def is_met(self, given: Iterable[str]) -> bool:
-        """Whether a set without treatment and outcome is valid."""
+        """Return whether a set without treatment and outcome is valid."""
         known = set(given)
         return self.forbidden.isdisjoint(known) and self.links.separated(
             self.treatment, [self.outcome], known
         )
 
     def question(self, nodes: Sequence[str], required: Iterable[str] = ()) -> Question:
-        """Ask for the valid sets among some nodes."""
+        """Return the search for valid sets among some nodes."""
         out = self.forbidden | {*self.treatment, self.outcome}
         return Question(
             self.links,
@@ -91,7 +91,7 @@ def criterion(
     Raises
     ------
     GraphError
-        If names are unknown, treatment and outcome overlap, or the effect is no known one.
+        If names are unknown, treatment and outcome overlap, or the kind of effect is unknown.
     """
     causes = as_names(treatment)
     problems = graph.unknown([*causes, outcome])
@@ -116,13 +116,13 @@ def criterion(
 
 
 def causal_nodes(links: Links, treatment: Sequence[str], outcome: str) -> set[str]:
-    """Collect the nodes on directed paths from a treatment to the outcome past no other one."""
+    """Collect the nodes on directed paths from a treatment to the outcome through no other one."""
     caused = links.without_arrows_into(treatment).descendants(treatment) - set(treatment)
     return caused & links.without_arrows_from(treatment).ancestors([outcome])
 
 
 def check_given(graph: MixedGraph, given: Names, goal: Criterion) -> tuple[str, ...]:
-    """Read a proposed set in the order of the nodes, or say what is wrong with it.
+    """Return a proposed set in the order of the nodes, once it is checked.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from mmm_bayes.causal.identify.criteria import causal_nodes, criterion
 
 
 def is_front_door_set(graph: MixedGraph, treatment: str, outcome: str, through: Names) -> bool:
-    r"""Whether a set of nodes meets Pearl's front-door criterion.
+    r"""Return whether a set of nodes meets Pearl's front-door criterion.
 
     The set :math:`M` (i) meets every directed path from treatment :math:`x` to outcome :math:`y`,
     (ii) has no open back-door path from :math:`x`, and (iii) :math:`x` closes all back-door paths
@@ -47,9 +47,9 @@ def front_door_set(
 
     Unions of sets that meet conditions (ii) and (iii) of :meth:`is_front_door_set` meet them too,
     so a largest one exists within any nodes; it is found by dropping nodes with an open back-door
-    path until none is left. Members that can be spared are then left out, later nodes first.
-    Polynomial (cf. Jeong, Tian and Bareinboim 2022, who list all sets). None, too, where the
-    treatment does not cause the outcome.
+    path until none is left. Members that are not needed are then left out, later nodes first.
+    The time is polynomial (cf. Jeong, Tian and Bareinboim 2022, who list all sets). The result is
+    also None where the treatment does not cause the outcome.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def front_door_set(
 
 
 def _meets_all(links: Links, treatment: str, outcome: str, through: set[str]) -> bool:
-    """Whether every directed path from treatment to outcome meets a set."""
+    """Return whether every directed path from treatment to outcome meets a set."""
     return outcome not in links.without_arrows_from(through).descendants([treatment])
 
 

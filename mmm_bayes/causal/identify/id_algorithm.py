@@ -1,4 +1,4 @@
-"""Identification of p(y | do(x)) in general: factors of districts, each from a larger one."""
+"""The ID algorithm: p(y | do(x)) from factors of districts, each derived from a larger one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def id_formula(
     .. math:: p(y \mid do(x)) = \sum_{D \setminus y} \prod_i Q[D_i],
 
     where :math:`Q[C]` is the distribution of :math:`C` when all other nodes are set. Each
-    :math:`Q[D_i]` follows from that of the district of the whole graph around it by summing out
-    what is no ancestor of it, and going on with the district around it in what remains, until
-    nothing else is left; or it is not identified, and nor is the effect. Complete (Tian and Pearl
-    2002; Shpitser and Pearl 2006; Huang and Valtorta 2006).
+    :math:`Q[D_i]` follows from that of the district of the whole graph around it: nodes that are
+    not its ancestors are summed out, and the step is repeated with the district around it among the
+    remaining nodes. If that ends before only :math:`D_i` is left, neither the factor nor the effect
+    is identified. The algorithm is complete (Tian and Pearl 2002; Shpitser and Pearl 2006; Huang
+    and Valtorta 2006).
 
     Raises
     ------
@@ -62,12 +63,12 @@ def id_formula(
 def is_identifiable(
     graph: MixedGraph, treatment: Names, outcome: str, *, latent: Names = ()
 ) -> bool:
-    """Whether p(outcome | do(treatment)) follows from the observed distribution."""
+    """Return whether p(outcome | do(treatment)) follows from the observed distribution."""
     return id_formula(graph, treatment, outcome, latent=latent) is not None
 
 
 def _factor(graph: MixedGraph, part: set[str], whole: set[str], terms: Sequence[str]) -> str | None:
-    """Write Q[part] given Q[whole], a product of terms, or None."""
+    """Write Q[part] from Q[whole], a product of terms, or return None."""
     ancestors = _ancestors(graph, part, whole)
     if ancestors == part:
         return _summed(graph, whole - part, _product(terms))
@@ -78,7 +79,7 @@ def _factor(graph: MixedGraph, part: set[str], whole: set[str], terms: Sequence[
     ratios = []
     for i, name in enumerate(order):
         if name in smaller:
-            # Q[whole] summed down to the nodes up to this one, over that without this one.
+            # Q[whole] summed to the nodes up to this one, divided by the sum without this one.
             after = whole - ancestors | set(order[i + 1 :])
             above = _summed(graph, after, _product(terms))
             below = _summed(graph, after | {name}, _product(terms)) if i else "1"

@@ -1,4 +1,4 @@
-"""How an effect follows from a graph: back door, front door, instrument, in general, or not."""
+"""Identify an effect: by back door, front door, general formula or instrument, if at all."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MOST_SETS = 50
 @final
 @dataclass(frozen=True)
 class Identification:
-    """How an effect can be had from observations, if the graph is right.
+    """Ways to estimate an effect from observations, if the graph is right.
 
     Attributes
     ----------
     treatment, outcome : str
     effect : {"total", "direct"}
     strategy : str
-        The first that serves of ``"no effect"`` (no directed path), ``"back door"``,
-        ``"front door"``, ``"general formula"``, ``"instrument"`` (which needs linear effects), or
+        The first that applies of ``"no effect"`` (no directed path), ``"back door"``,
+        ``"front door"``, ``"general formula"``, ``"instrument"`` (which requires linearity), or
         ``"not identified"``.
     adjustment : tuple of str or None
         The smallest valid adjustment set.
@@ -40,12 +40,12 @@ class Identification:
     front_door : tuple of str or None
         A minimal front-door set.
     instruments : tuple of Instrument
-        Nodes that serve as instruments, with what to condition on.
+        Nodes that are instruments, with the nodes to condition on.
     formula : str or None
         The interventional distribution in terms of observed ones (total effects), where the graph
         identifies it.
     reasons : tuple of str
-        What is in the way of adjustment, if it is not possible.
+        Reasons why adjustment is not possible.
     """
 
     treatment: str
@@ -61,7 +61,7 @@ class Identification:
 
     @property
     def identified(self) -> bool:
-        """Whether the graph alone, without linearity, gives the effect."""
+        """Whether the graph alone, without linearity, identifies the effect."""
         return self.strategy not in ("instrument", "not identified")
 
     def __str__(self) -> str:
@@ -99,12 +99,12 @@ def identify(
     latent: Names = (),
     forbidden: Names = (),
 ) -> Identification:
-    """Say how the effect of a treatment on an outcome follows from observations.
+    """Find the ways in which observations identify the effect of a treatment on an outcome.
 
-    All strategies are tried, and the first of these is named: adjustment (back door), front door,
-    the general formula of :func:`mmm_bayes.causal.identify.id_algorithm.id_formula`, which is
-    complete, and instruments, which need linear effects besides. For direct effects only
-    adjustment is tried.
+    All strategies are tried, and the first that applies is named: adjustment (back door), front
+    door, the general formula of :func:`mmm_bayes.causal.identify.id_algorithm.id_formula`, which is
+    complete, and instruments, which also require linear effects. For direct effects only adjustment
+    is tried.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def identify(
     The total effect of tv on sales: front door.
       front door through: search
       No allowed set closes the path tv <-> sales. It runs through a hidden cause of tv and sales.
-      What would help: the front door through search; measuring the hidden causes on these paths (or
+      Remedies: the front door through search; measuring the hidden causes on these paths (or
       proxies of them); an experiment on tv.
     """
     if not isinstance(treatment, str):

@@ -1,4 +1,4 @@
-"""Instruments: what moves the outcome through the treatment alone, if need be given other nodes."""
+"""Instruments: nodes that affect the outcome only through the treatment, perhaps given others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mmm_bayes.causal.identify.criteria import Criterion, check_given, criterion
 @final
 @dataclass(frozen=True)
 class Instrument:
-    """A node that serves as an instrument, given others.
+    """A node that is an instrument, perhaps given others.
 
     Attributes
     ----------
     node : str
     given : tuple of str
-        What to condition on; often nothing.
+        Nodes to condition on; often none.
     """
 
     node: str
@@ -33,7 +33,7 @@ class Instrument:
 def is_instrument(
     graph: MixedGraph, node: str, treatment: str, outcome: str, given: Names = ()
 ) -> bool:
-    r"""Whether a node is an instrument for the total effect, given others.
+    r"""Return whether a node is an instrument for the total effect, given others.
 
     Node :math:`z` and :math:`W` do not descend from causal paths, :math:`z` is m-connected with the
     treatment given :math:`W`, and m-separated from the outcome in the graph without the first edges
@@ -57,13 +57,13 @@ def is_instrument(
 def instruments(
     graph: MixedGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
 ) -> tuple[Instrument, ...]:
-    """Return the nodes that are instruments, with what to condition on (nothing if possible).
+    """Return the nodes that are instruments, with the nodes to condition on (none if possible).
 
-    Sets to condition on are looked for among the ancestors of instrument and outcome. If one of
-    them serves, the separator nearest to the outcome does (van der Zander, Textor and Liskiewicz
-    2015). Descendants of the treatment are left out. Where neither adjustment serves nor a node
-    that is found here, no node is an instrument given any set.
-    Instruments given nothing come first. None where the treatment does not cause the outcome.
+    Conditioning sets are sought among the ancestors of instrument and outcome. If any of them
+    works, the separator nearest to the outcome does (van der Zander, Textor and Liskiewicz 2015).
+    Descendants of the treatment are left out. Where neither adjustment nor a node found here works,
+    no node is an instrument given any set. Instruments given nothing come first. The result is
+    empty where the treatment does not cause the outcome.
 
     Raises
     ------

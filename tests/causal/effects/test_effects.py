@@ -274,11 +274,11 @@ class TestMedia:
 class TestQuestions:
     def test_hidden_confounder_is_passed_on_with_what_helps(self, frame):
         graph = CausalGraph(edges=[("tv", "sales")], bidirected=[("tv", "sales")])
-        with pytest.raises(IdentificationError, match="What would help"):
+        with pytest.raises(IdentificationError, match="an experiment on"):
             average_treatment_effect(frame, graph, "tv", "sales", rng_key=KEY)
         table = effects_table(frame, graph, ["tv"], "sales", rng_key=KEY)
-        assert "What would help" in table.refused["tv"]
-        with pytest.raises(KeyError, match="What would help"):
+        assert "an experiment on" in table.refused["tv"]
+        with pytest.raises(KeyError, match="an experiment on"):
             table.estimate("tv")
 
     def test_hidden_causes_keep_what_is_valid(self):

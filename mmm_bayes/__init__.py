@@ -14,6 +14,7 @@ from mmm_bayes.runtime.lazy_import import lazy_names
 if TYPE_CHECKING:
     from mmm_bayes import errors, results, simulate
     from mmm_bayes.augmentation.augment import admgda
+    from mmm_bayes.augmentation.evaluation import evaluate_augmentation
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.budget import CostCurve, Limit
     from mmm_bayes.causal.causal_graph import CausalGraph
@@ -83,6 +84,7 @@ _HOMES = {
     "discover": "causal.discovery.discover",
     "effects_table": "causal.effects.effects",
     "errors": "errors.",
+    "evaluate_augmentation": "augmentation.evaluation",
     "falsify": "causal.check.falsification",
     "fit_key": "many_fits.fit_cells",
     "graph_sensitivity": "causal.effects.graph_sensitivity",
@@ -178,6 +180,7 @@ __all__ = [
     "discover",
     "effects_table",
     "errors",
+    "evaluate_augmentation",
     "falsify",
     "fit_key",
     "graph_sensitivity",

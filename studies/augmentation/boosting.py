@@ -220,28 +220,6 @@ def neighbouring_folds(n: int, folds: int) -> list[NDArray]:
     return np.array_split(np.arange(n), folds)
 
 
-def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
-    r"""Coefficient of determination, :math:`1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`.
-
-    Where the observed values do not vary it is 1 for exact predictions and 0 otherwise.
-    """
-    y, guess = np.asarray(observed, dtype=float), np.asarray(predicted, dtype=float)
-    residual, total = np.sum((y - guess) ** 2), np.sum((y - y.mean()) ** 2)
-    if total == 0.0:
-        return 1.0 if residual == 0.0 else 0.0
-    return float(1.0 - residual / total)
-
-
-def mape(observed: ArrayLike, predicted: ArrayLike) -> float:
-    r"""Mean absolute percentage error, :math:`\frac1n \sum |y - \hat y| / \max(|y|, \epsilon)`.
-
-    A share, not per cent, with :math:`\epsilon` the float precision: for targets that come close to
-    zero a few rows decide it.
-    """
-    y, guess = np.asarray(observed, dtype=float), np.asarray(predicted, dtype=float)
-    return float(np.mean(np.abs(y - guess) / np.maximum(np.abs(y), np.finfo(float).eps)))
-
-
 Rows = tuple[NDArray, NDArray, NDArray]  # predictors, target, weights
 
 

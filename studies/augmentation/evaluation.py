@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.augmentation.learners import mape, r2
 from mmm_bayes.runtime.streams import generator
 from studies.augmentation.boosting import (
     AugmentedFold,
     BoostedFit,
     fit_augmented,
     fit_boosted,
-    mape,
     neighbouring_folds,
-    r2,
 )
-from studies.augmentation.closeness import closeness, overlap
+from studies.augmentation.closeness import overlap, published_closeness
 from studies.augmentation.run_settings import ENUMERATES, RunSettings
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def evaluate_run(rng_key: Any, settings: RunSettings) -> list[dict[str, Any]]:
         ``mape_baseline`` (same training table), ``r2_baseline_clean`` and ``mape_baseline_clean``
         (without outliers), ``n_estimators``, ``reg_lambda``, ``mixture``, the baseline's, seconds,
         and what :func:`~studies.augmentation.closeness.overlap` and
-        :func:`~studies.augmentation.closeness.closeness` say of the augmentation.
+        :func:`~studies.augmentation.closeness.published_closeness` return.
 
     Raises
     ------
@@ -357,7 +356,7 @@ def _about(
         "ess": float(augmented.ess),
     }
     about |= overlap(run.train, augmented.frame, augmented.weights, table.frame[len(run.train) :])
-    return about | closeness(
+    return about | published_closeness(
         keys["directions"], table.frame, run.test, augmented.frame, augmented.weights
     )
 

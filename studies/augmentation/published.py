@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 from scipy.stats import entropy, wasserstein_distance
 
-from studies.augmentation.samples import checked_samples
+from mmm_bayes.augmentation.samples import checked_samples
 
 NDArray = np.ndarray[Any, Any]
 
@@ -38,7 +38,7 @@ def published_similarity(
     Parameters
     ----------
     x, y, x_weights, y_weights
-        As in :func:`~studies.augmentation.similarity.kl_divergence`.
+        As in :func:`~mmm_bayes.augmentation.similarity.kl_divergence`.
 
     Returns
     -------
@@ -69,12 +69,12 @@ def published_kl(
     with the densities of :func:`published_similarity`. It is no divergence of the samples:
     *log*-densities are normalised as if they were probabilities, each row's own kernel is counted,
     and weights enter the densities but not the sum. Use
-    :func:`~studies.augmentation.similarity.kl_divergence`.
+    :func:`~mmm_bayes.augmentation.similarity.kl_divergence`.
 
     Parameters
     ----------
     x, y, x_weights, y_weights
-        As in :func:`~studies.augmentation.similarity.kl_divergence`.
+        As in :func:`~mmm_bayes.augmentation.similarity.kl_divergence`.
 
     Returns
     -------
@@ -101,12 +101,12 @@ def published_wasserstein(
     \{\log \hat q(z_i)\})`, over the rows :math:`z` of both samples; densities as in
     :func:`published_kl`. It is in nats and no distance of the samples: where they lie is lost, and
     samples far apart can have it at zero. Use
-    :func:`~studies.augmentation.similarity.wasserstein`.
+    :func:`~mmm_bayes.augmentation.similarity.wasserstein`.
 
     Parameters
     ----------
     x, y, x_weights, y_weights
-        As in :func:`~studies.augmentation.similarity.kl_divergence`.
+        As in :func:`~mmm_bayes.augmentation.similarity.kl_divergence`.
 
     Returns
     -------

@@ -13,15 +13,14 @@ import xgboost
 from sklearn.metrics import mean_absolute_percentage_error, r2_score
 from sklearn.model_selection import KFold
 
+from mmm_bayes.augmentation.learners import mape, r2
 from mmm_bayes.runtime.findings import DataError
 from studies.augmentation.boosting import (
     PUBLISHED_BOOSTER,
     BoostedFit,
     fit_augmented,
     fit_boosted,
-    mape,
     neighbouring_folds,
-    r2,
 )
 from studies.augmentation.boosting_tables import AugmentedFold
 

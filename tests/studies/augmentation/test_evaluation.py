@@ -14,11 +14,12 @@ from sklearn.metrics import mean_absolute_percentage_error, r2_score
 from sklearn.model_selection import train_test_split
 
 import mmm_bayes.augmentation.augment
-import studies.augmentation.closeness
+import mmm_bayes.augmentation.closeness
 from mmm_bayes import simulate
+from mmm_bayes.augmentation.closeness import closeness
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
-from studies.augmentation.closeness import closeness, overlap
+from studies.augmentation.closeness import overlap
 from studies.augmentation.evaluation import (
     PUBLISHED_BANDWIDTH_SCALE,
     evaluate_run,
@@ -261,7 +262,7 @@ def test_closeness_of_many_rows_thins_them_by_weight(monkeypatch: pytest.MonkeyP
     order = rng.permutation(3000)
     weights = np.r_[np.full(1500, 1.0), np.full(1500, 1e-9)][order]
     whole = closeness(KEY, train, test, pd.DataFrame(many[:1500]), np.ones(1500))
-    monkeypatch.setattr(studies.augmentation.closeness, "_MOST_PAIRED", 600)
+    monkeypatch.setattr(mmm_bayes.augmentation.closeness, "_MOST_PAIRED", 600)
     found = closeness(KEY, train, test, pd.DataFrame(many[order]), weights)
     assert found["energy_test"] != whole["energy_test"]
     assert found["energy_test"] == pytest.approx(whole["energy_test"], abs=0.02)

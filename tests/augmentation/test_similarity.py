@@ -13,18 +13,18 @@ import scipy.stats
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import KernelDensity
 
-from mmm_bayes.runtime.findings import DataError
-from studies.augmentation.published import (
-    published_kl,
-    published_similarity,
-    published_wasserstein,
-)
-from studies.augmentation.similarity import (
+from mmm_bayes.augmentation.similarity import (
     energy_distance,
     kl_divergence,
     relative_variance_difference,
     sliced_wasserstein,
     wasserstein,
+)
+from mmm_bayes.runtime.findings import DataError
+from studies.augmentation.published import (
+    published_kl,
+    published_similarity,
+    published_wasserstein,
 )
 
 NDArray = np.ndarray[Any, Any]

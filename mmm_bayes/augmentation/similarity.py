@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
+from mmm_bayes.augmentation.samples import checked_samples
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.streams import generator
-from studies.augmentation.samples import checked_samples
 
 NDArray = np.ndarray[Any, Any]
 

@@ -160,7 +160,7 @@ def scaling() -> list[str]:
 
 
 def test_functions(frame: pd.DataFrame) -> np.ndarray:
-    """Ten functions of a row (row, function)."""
+    """Evaluate ten functions of each row (row, function)."""
     a, b, c, d = frame[["V0", "V1", "V2", "V3"]].to_numpy().T
     return np.stack([a, d, a * d, b * c, d**2, np.sin(c), np.abs(b - d), np.maximum(a, c),
                      (a > 0) & (d > 0), np.exp(-(d**2))], 1).astype(float)  # fmt: skip
@@ -193,7 +193,7 @@ def unbiasedness(keys: int) -> list[str]:
 
 
 def published(folder: Path) -> list[str]:
-    """Tables of the published experiment, as it was last run here.
+    """Return the tables of the published experiment, as last run here.
 
     From ``NAME_summary.csv`` as ``python -m studies admgda`` writes them.
     """

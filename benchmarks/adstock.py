@@ -86,7 +86,7 @@ def toeplitz_product(x: Array, kernel: Array) -> Array:
 
 
 def fixed_data_ways(x: Array, max_lag: int) -> dict[str, tuple[Way, Any]]:
-    """Ways that prepare the data outside the gradient: name -> (function, prepared data)."""
+    """Return the methods that prepare the data outside the gradient, with the prepared data."""
     lags = lag_tensor(x, max_lag)
     time_lag = jnp.swapaxes(lags, -1, -2)
     channels = x.shape[0]
@@ -240,7 +240,7 @@ CROSSOVER = [
 
 
 def crossover(rounds: int) -> list[str]:
-    """Rows of least milliseconds by lag tensor and FFT, for the two constants of the package."""
+    """Return the least milliseconds by lag tensor and by FFT, for both constants of the package."""
     lines = [
         "| media | lags | elements | prepared: lags | prepared: FFT | moving: lags | moving: FFT |",
         "|---|---:|---:|---:|---:|---:|---:|",

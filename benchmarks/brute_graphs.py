@@ -84,14 +84,14 @@ class Brute:
         return {frozenset(v for v in range(self.count) if label[v] == own) for own in set(label)}
 
     def steps(self, node: int) -> list[tuple[str, int]]:
-        """Arrow and neighbour of every edge at a node."""
+        """Return the arrow and neighbour of every edge at a node."""
         found = [("->", b) for a, b in self.edges if a == node]
         found += [("<-", a) for a, b in self.edges if b == node]
         found += [("<->", a + b - node) for a, b in self.joined if node in (a, b)]
         return found
 
     def paths(self, x: int, y: int) -> list[tuple[list[int], list[str]]]:
-        """All paths between two nodes; parallel edges make different ones."""
+        """Return all paths between two nodes; parallel edges make different ones."""
         found: list[tuple[list[int], list[str]]] = []
 
         def go(nodes: list[int], arrows: list[str]) -> None:
@@ -106,7 +106,7 @@ class Brute:
         return found
 
     def opened_by(self, path: tuple[list[int], list[str]]) -> NDArray:
-        """Which sets leave a path open, by the definition."""
+        """Return which sets leave a path open, by the definition."""
         nodes, arrows = path
         result = np.ones(len(self.sets), bool)
         for i, node in enumerate(nodes[1:-1]):
@@ -117,18 +117,18 @@ class Brute:
         return result
 
     def without_ends(self, *nodes: int) -> NDArray:
-        """Which sets hold none of some nodes."""
+        """Return which sets hold none of some nodes."""
         return (self.sets & sum(1 << v for v in nodes)) == 0
 
     def separating(self, x: int, y: int) -> NDArray:
-        """Which sets block every path between two nodes."""
+        """Return which sets block every path between two nodes."""
         result = self.without_ends(x, y)
         for path in self.paths(x, y):
             result &= ~self.opened_by(path)
         return result
 
     def adjusting(self, x: int, y: int, effect: str) -> NDArray:
-        """Which sets meet the definition of the adjustment criterion for one treatment."""
+        """Return which sets meet the definition of the adjustment criterion for one treatment."""
         result = self.without_ends(x, y)
         if effect == "direct" and (x, y) in self.edges:
             result &= (self.sets & self.below[y]) == 0
@@ -144,7 +144,7 @@ class Brute:
         return result
 
     def traps(self, x: int, y: int, effect: str) -> list[NDArray]:
-        """Of each node, in which sets it biases the effect by being there."""
+        """Return, for each node, the sets in which its presence biases the effect."""
         result = [np.zeros(len(self.sets), bool) for _ in range(self.count)]
         for nodes, arrows in self.paths(x, y):
             causal = all(arrow == "->" for arrow in arrows)
@@ -166,7 +166,7 @@ class Brute:
         )
 
     def is_front_door(self, x: int, y: int, through: Sequence[int]) -> bool:
-        """Pearl's three conditions, path by path."""
+        """Check Pearl's three conditions, path by path."""
         meets = all(
             set(nodes[1:-1]) & set(through)
             for nodes, arrows in self.paths(x, y)
@@ -186,7 +186,7 @@ class Brute:
         return sum(1 << v for v in range(self.count) if self.below[v] & wanted)
 
     def instrument_given(self, z: int, x: int, y: int) -> tuple[NDArray, NDArray]:
-        """Given which sets a node is an instrument for the total effect, and given which ancestors.
+        """Return the sets, and the sets of ancestors, given which a node is an instrument.
 
         Ancestors are those of instrument and outcome without the edges of the effect.
         """
@@ -209,12 +209,12 @@ class Brute:
 
 
 def least(valid: NDArray) -> list[int]:
-    """Sets of which no proper subset is valid too."""
+    """Return sets of which no proper subset is valid too."""
     return least_of([int(bits) for bits in np.flatnonzero(valid)])
 
 
 def least_of(sets: Sequence[int]) -> list[int]:
-    """Sets of which no proper subset is among them."""
+    """Return sets of which no proper subset is among them."""
     return [one for one in sets if not any(o != one and o & one == o for o in sets)]
 
 
@@ -236,7 +236,7 @@ class LinearModel:
         self.covariance = self.effects.T @ noise @ self.effects
 
     def slope(self, x: int, y: int, given: Sequence[int]) -> float:
-        """Coefficient of x in the regression of y on x and a set."""
+        """Return the coefficient of x in the regression of y on x and a set."""
         columns = [x, *given]
         inner = self.covariance[np.ix_(columns, columns)]
         return float(np.linalg.solve(inner, self.covariance[columns, y])[0])
@@ -260,7 +260,7 @@ class BinaryModel:
             self.tables[name] = rng.uniform(0.1, 0.9, shape)
 
     def joint(self, do: Iterable[str] = ()) -> NDArray:
-        """Probabilities (observed nodes, 2 each); the factors of nodes in ``do`` are left out."""
+        """Return probabilities (observed nodes, 2 each), without the factors of nodes in ``do``."""
         result = np.ones([2] * self.axes)
         for (_, axis), p in zip(self.hidden.items(), self.roots, strict=True):
             result = result * self._along(np.array([1 - p, p]), axis)
@@ -330,5 +330,5 @@ class BinaryModel:
 
 
 def members(bits: int, names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the nodes in a set."""
+    """Return names of the nodes in a set."""
     return tuple(itertools.compress(names, [bits >> i & 1 for i in range(len(names))]))

@@ -105,7 +105,7 @@ def solve(problem: Problem, feasible: FeasibleSet) -> dict[str, float]:
 
 
 def on_grid(seed: int) -> dict[str, float]:
-    """Three channels beside a grid."""
+    """Compare with a grid, for three channels."""
     problem, feasible = draw_problem(seed, 3, ("channel",))
     found = solve(problem, feasible)
     total = float(problem.variables.today.sum())
@@ -149,7 +149,7 @@ def _row(kind: str, row: NDArray, limit: float) -> dict[str, Any]:
 
 
 def _slsqp(problem: Problem, feasible: FeasibleSet, start: NDArray, steps: int) -> NDArray:
-    """SLSQP with our gradients, in the units of our own steps."""
+    """Run SLSQP with our gradients, in the units of our own steps."""
     scale, unit = problem.scale, float(problem.variables.today.sum())
     size = abs(problem.exact(problem.variables.today))
 
@@ -165,7 +165,7 @@ def _slsqp(problem: Problem, feasible: FeasibleSet, start: NDArray, steps: int) 
 
 
 def beside_slsqp(seed: int) -> dict[str, float]:
-    """Twelve channels by 26 weeks beside 50 starts of SLSQP."""
+    """Compare with 50 starts of SLSQP, for twelve channels by 26 weeks."""
     problem, feasible = draw_problem(seed, 12, ("channel", "date"))
     found = solve(problem, feasible)
     rng = np.random.default_rng((seed, 1))

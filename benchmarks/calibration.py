@@ -51,7 +51,7 @@ DESIGNS = {"followed": (56, 61, 65), "short": (56, 57, 57)}
 
 
 def world(seed: int, design: str) -> tuple[mb.simulate.SimulatedMMM, SimulatedLift]:
-    """A world without a test, and with one."""
+    """Simulate a world without a test, and with one."""
     first, last, until = DESIGNS[design]
     key_world, key_test = jax.random.split(jax.random.key(seed))
     simulated = mb.simulate.mmm(
@@ -67,7 +67,7 @@ def world(seed: int, design: str) -> tuple[mb.simulate.SimulatedMMM, SimulatedLi
 
 
 def specification(**channels: Any) -> mb.ModelSpec:
-    """Default priors; the season, the lags and whether geos share trends are stated."""
+    """Return a specification with stated season, lags and shared trends, and default priors."""
     return mb.ModelSpec(
         seasonality=[{"period": "year", "order": 2}],
         media={"max_lag": MAX_LAG},
@@ -77,14 +77,14 @@ def specification(**channels: Any) -> mb.ModelSpec:
 
 
 def steady(arrays: ModelArrays) -> ModelArrays:
-    """The same tests, every lag at the exposure of its own date."""
+    """Return the same tests with every lag at the exposure of its own date."""
     given = arrays.experiments
     now = np.broadcast_to(given.media[..., :1, :], given.media.shape)
     return arrays._replace(experiments=given._replace(media=np.ascontiguousarray(now)))
 
 
 def model(way: str, plain: mb.simulate.SimulatedMMM, found: SimulatedLift) -> mb.MMM:
-    """The model of one way of using the test."""
+    """Return the model of one way of using the test."""
     test = found.test
     if way == "untested":
         return mb.MMM(plain.data, specification())
@@ -128,7 +128,7 @@ def one_world(seed: int, design: str) -> dict[str, Any]:
 
 
 def run(seeds: range, folder: Path) -> list[dict[str, Any]]:
-    """All worlds, those already there read."""
+    """Run all worlds, except those whose results are already there."""
     store = folder / "calibration.jsonl"
     rows = []
     if store.exists():
@@ -147,7 +147,7 @@ def run(seeds: range, folder: Path) -> list[dict[str, Any]]:
 
 
 def summary(rows: list[dict[str, Any]]) -> list[list[Any]]:
-    """One line a way."""
+    """Return one line per method."""
     lines = []
     base = None
     for way, label in WAYS.items():

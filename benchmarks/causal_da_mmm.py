@@ -93,7 +93,7 @@ def graph_of(design: str) -> mb.CausalGraph:
 
 
 def specification() -> mb.ModelSpec:
-    """Default priors; season and window of lags stated."""
+    """Return a specification: season and window of lags are stated, priors are the defaults."""
     return mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], media={"max_lag": MAX_LAG})
 
 
@@ -166,7 +166,7 @@ def all_sets(seeds: list[int], design: str, samples: int, store: Path) -> list[d
 
 
 def summary_rows(rows: list[dict[str, Any]], design: str) -> list[list[Any]]:
-    """Errors and coverage by way, errors paired with those of the plain fit."""
+    """Return errors and coverage by way, errors paired with those of the plain fit."""
     truth = np.array([row["truth"] for row in rows])
     plain = np.array([row["ways"]["as it is"]["median"] for row in rows])
     base = np.abs(plain - truth).mean(1)

@@ -22,7 +22,7 @@ SIZE = {"num_shops": 20, "num_dates": 365}
 
 
 def regression(panel: ShopPanel) -> np.ndarray:
-    """Shares of sales (shop, node) by a ridge regression a shop."""
+    """Return shares of sales (shop, node) by a ridge regression a shop."""
     lags, found = SETTINGS["num_lags"], []
     for series, context in zip(panel.series, panel.context, strict=True):
         sales, mean = series[lags:, -1], series.mean(0)
@@ -39,7 +39,7 @@ def regression(panel: ShopPanel) -> np.ndarray:
 
 
 def causal_mmm(panel: ShopPanel, logarithm: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, low and high shares of sales (shop, node) of a CausalMMM."""
+    """Return the mean, low and high shares of sales (shop, node) of a CausalMMM."""
     cm = mb.CausalMMM(**SETTINGS, logarithm=logarithm).fit(jax.random.key(1), panel)
     each = [cm.contributions(shop) for shop in panel.shops]
     sales = panel.series[..., -1].sum(1)[:, None]
@@ -47,7 +47,7 @@ def causal_mmm(panel: ShopPanel, logarithm: bool) -> tuple[np.ndarray, np.ndarra
 
 
 def measures(truth: np.ndarray, mean: np.ndarray, *ends: np.ndarray) -> dict[str, float]:
-    """Figures of one panel by one method; of its intervals too, where their ends are given."""
+    """Return the scores of one method on one panel, and of its intervals if they are given."""
     acting = truth > 0
     found = {"error": np.abs(mean - truth).mean(), "bias": (mean - truth)[acting].mean()}
     if mean.any():

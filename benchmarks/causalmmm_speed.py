@@ -48,7 +48,7 @@ PAPER = {
 
 
 def epochs_of(shops: int, length: int, epochs: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Median CPU and wall seconds of an epoch, and of the first, which compiles; of rounds as well.
+    """Return median seconds of an epoch and of a round, and of the first, which compiles.
 
     The additive decoder alone has rounds of Monte Carlo EM: names that begin with ``round_``.
     """
@@ -104,7 +104,7 @@ def naive_sweep(
 
 
 def sweeps_of(channels: int, shops: int, repetitions: int) -> dict[str, float]:
-    """Median milliseconds of a sweep over the edges of a shop, ours and the naive one."""
+    """Return the median milliseconds of our sweep over the edges of a shop, and of a naive one."""
     panel = simulate.shops(jax.random.key(0), num_shops=shops, num_channels=channels, num_dates=120)
     values = panel.series - panel.series.mean((0, 1))
     values = jnp.asarray(values / values.std((0, 1)), jnp.float32)
@@ -159,7 +159,7 @@ def torch_epoch(
 
 
 def exponent(sizes: list[int], seconds: list[float]) -> float:
-    """Slope of log seconds over log size."""
+    """Return the slope of log seconds over log size."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 

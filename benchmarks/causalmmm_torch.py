@@ -54,11 +54,11 @@ class Pairs(nn.Module):
         self.nodes = nodes
 
     def join(self, values: Tensor) -> Tensor:
-        """(shop, node, feature) to (shop, pair, 2 x feature): source beside target."""
+        """Join source and target: (shop, node, feature) to (shop, pair, 2 x feature)."""
         return torch.cat([values[:, self.source], values[:, self.target]], -1)
 
     def gather(self, messages: Tensor) -> Tensor:
-        """(shop, pair, feature) to (shop, node, feature)."""
+        """Sum over sources: (shop, pair, feature) to (shop, node, feature)."""
         shape = (messages.shape[0], self.nodes, messages.shape[2])
         return messages.new_zeros(shape).index_add_(1, self.target, messages)
 
@@ -96,7 +96,7 @@ class Decoder(nn.Module):
         self.gamma = nn.Sequential(nn.Linear(context, hidden), nn.ELU(), nn.Linear(hidden, 1))
 
     def forward(self, series: Tensor, edges: Tensor, context: Tensor) -> Tensor:
-        """Predictions (shop, time - 1, node) of all days but the first, the truth fed in."""
+        """Predict all days but the first (shop, time - 1, node), given the true days before."""
         shops, length, nodes = series.shape
         alpha = functional.softplus(self.alpha(context))
         gamma = functional.softplus(self.gamma(context)) + 1e-3
@@ -124,7 +124,7 @@ class CausalMMM(nn.Module):
         self.decoder = Decoder(pairs, context, hidden)
 
     def loss(self, series: Tensor, context: Tensor, temperature: float, penalty: float) -> Tensor:
-        """Negative evidence lower bound, a mean over shops."""
+        """Return the negative evidence lower bound, a mean over shops."""
         logits = self.encoder(series)
         edges = functional.gumbel_softmax(logits, tau=temperature)[..., 1]
         means = self.decoder(series, edges, context)
@@ -135,7 +135,7 @@ class CausalMMM(nn.Module):
 
 
 def load(given: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """Series (shop, time, node) and context (shop, variable) in single precision."""
+    """Return series (shop, time, node) and context (shop, variable) in single precision."""
     if given.random:
         series = np.random.default_rng(0).normal(size=(300, 100, 8))
         context = np.zeros((300, 1))

@@ -60,7 +60,7 @@ def experts(rng: np.random.Generator, scm: SimulatedSCM, whole: bool) -> tuple[l
 
 
 def distance(graph: CausalGraph | Sequence[Edge], scm: SimulatedSCM) -> int:
-    """Structural Hamming distance, a reversed edge counted once."""
+    """Return the structural Hamming distance; a reversed edge counts once."""
     found = set(graph.edges if isinstance(graph, CausalGraph) else graph)
     differ = found.symmetric_difference(scm.edges)
     return len({frozenset(edge) for edge in differ})

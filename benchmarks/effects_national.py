@@ -37,7 +37,7 @@ Found = dict[str, tuple[float, float, float]]
 
 
 def roles() -> dict[str, str]:
-    """Role of every control, as the authors publish them."""
+    """Return the role of every control, as the authors publish them."""
     path = shared_tables.folder() / "mmmframework_national_truth.json"
     return json.loads(path.read_text())["notes"]["roles"]
 
@@ -56,7 +56,7 @@ def right_graph() -> CausalGraph:
 
 
 def control_sets(graph: CausalGraph) -> dict[str, list[str]]:
-    """Controls of each way; the graph's are those of the channels' total effects."""
+    """Return the controls of each method; the graph's are those of the total effects."""
     wanted = {
         name for channel in CHANNELS for name in chosen_adjustment(graph, channel, "Sales", "total")
     }
@@ -72,7 +72,7 @@ def control_sets(graph: CausalGraph) -> dict[str, list[str]]:
 
 
 def data_with(controls: list[str]) -> mb.MMMData:
-    """The table with some controls."""
+    """Return the table with some of its controls."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mb.errors.DataWarning)
         return shared_tables.load(TABLE, controls=controls)
@@ -81,7 +81,7 @@ def data_with(controls: list[str]) -> mb.MMMData:
 def by_regression(
     data: mb.MMMData, graph: CausalGraph, controls: list[str], transform: Any, seed: int
 ) -> Found:
-    """ROAS and interval by channel: linear regression on carried-over, saturated media."""
+    """Estimate ROAS by channel by linear regression on carried-over, saturated media."""
     used = graph.subgraph([*controls, *CHANNELS, "Sales"])
     estimates = {}
     for channel in CHANNELS:
@@ -104,14 +104,14 @@ def by_regression(
 
 
 def searched(data: mb.MMMData, graph: CausalGraph, controls: list[str]) -> Any:
-    """Transforms chosen with the controls of one way."""
+    """Choose transforms with one set of controls."""
     used = graph.subgraph([*controls, *CHANNELS, "Sales"])
     source = read_source(data, used, used.nodes)
     return transforms_for(source, "Sales", CHANNELS, controls, "search")
 
 
 def by_model(data: mb.MMMData, given: Any) -> tuple[Found, dict[str, dict[str, float]], str]:
-    """ROAS and interval by channel of the Bayesian model, its posterior medians and verdict."""
+    """Estimate ROAS by channel by the Bayesian model; also return its medians and verdict."""
     spec = mb.ModelSpec(seasonality=[{"period": "year", "order": 2}])
     fit = mb.MMM(data, spec).fit(
         jax.random.key(given.seed), progress=False, num_warmup=given.warmup,
@@ -138,7 +138,7 @@ def by_model(data: mb.MMMData, given: Any) -> tuple[Found, dict[str, dict[str, f
 
 
 def errors(found: Found, true: dict[str, float]) -> dict[str, Any]:
-    """Mean absolute error over what can be told apart, and over groups of it; truths held."""
+    """Return mean absolute errors, overall and by group, and how many truths intervals cover."""
     apart = [name for name in (*CHANNELS, TOGETHER) if name not in PAIR]
     rest = [name for name in apart if name not in MEDIATED]
     own = {name: abs(found[name][0] - true[name]) for name in (*CHANNELS, TOGETHER)}
@@ -195,7 +195,7 @@ def report(
     verdicts: dict[str, str],
     given: Any,
 ) -> list[str]:
-    """Tables of errors, of channels, and of the mediated channels' parts."""
+    """Return tables of errors, channels, and parts of the mediated channels."""
     rows = []
     for (method, way), found in results.items():
         own = errors(found, true)
@@ -234,7 +234,7 @@ def report(
 
 
 def _mediation(graph: CausalGraph, given: Any) -> str:
-    """Total, direct and indirect effects of the channels that act through brand awareness."""
+    """Return the effects of the channels that act through brand awareness."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mb.errors.DataWarning)
         data = shared_tables.load(TABLE, controls=list(roles()))

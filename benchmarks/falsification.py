@@ -65,14 +65,14 @@ def trials(family: str, count: int, n_rows: int, seed: int, test: str) -> Iterat
 
 
 def edge_of(change: str) -> set[str]:
-    """The two nodes of a change such as ``"add tv -> sales"``."""
+    """Return the two nodes of a change such as ``"add tv -> sales"``."""
     return {word for word in change.split()[-3:] if word.strip("<->")}
 
 
 def wrong_graphs(
     rng: np.random.Generator, graph: CausalGraph
 ) -> Iterator[tuple[str, CausalGraph, tuple[str, ...]]]:
-    """The graph, and it with one edge missing or turned, at random."""
+    """Return the graph, and copies with one random edge missing or reversed."""
     yield "right", graph, ()
     edge = graph.edges[rng.integers(len(graph.edges))]
     yield "missing", without(graph, edge), edge
@@ -85,7 +85,7 @@ def wrong_graphs(
 
 
 def strength(case: Case, graph: CausalGraph) -> float:
-    """Greatest squared partial correlation, at many rows, among the claims that are wrong."""
+    """Return the greatest squared partial correlation among the wrong claims."""
     wrong = [
         claim
         for claim in implied_claims(graph)
@@ -96,7 +96,7 @@ def strength(case: Case, graph: CausalGraph) -> float:
 
 
 def share(values: Any) -> str:
-    """Share of the cases with its Monte Carlo standard error."""
+    """Return the share of cases with its Monte Carlo standard error."""
     values = np.asarray(values, dtype=np.float64)
     if not len(values):
         return "-"
@@ -129,7 +129,7 @@ def by_strength(frame: pd.DataFrame) -> str:
 
 
 def levels(count: int, seed: int) -> str:
-    """Share of p-values up to 5% where two AR(1) are independent given a third."""
+    """Return the share of p-values up to 5% for AR(1) series independent given a third."""
     rows = []
     for n in (100, 300):
         dates = pd.date_range("2015-01-05", periods=n, freq="W-MON")
@@ -153,7 +153,7 @@ def levels(count: int, seed: int) -> str:
 
 
 def beside_dowhy(count: int, seed: int) -> str:
-    """Verdicts and seconds of DoWhy's permutation test, on the same tables and graphs."""
+    """Run DoWhy's permutation test on the same tables and graphs."""
     import jax
     import networkx as nx
 

@@ -50,7 +50,7 @@ def cases(family: str, count: int, n_rows: int, seed: int) -> Iterator[Case]:
 
 
 def media_graph(rng: np.random.Generator) -> CausalGraph:
-    """A random graph of a media plan: demand, price, channels, search and visits, sales."""
+    """Draw a graph of a media plan: demand, price, channels, search and visits, sales."""
     edges = [("demand", "sales")]
     chances = {
         ("demand", "tv"): 0.7,

@@ -126,7 +126,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 @functools.cache
 def sound(kind: str) -> bytes:
-    """The bytes of a whole file."""
+    """Return the bytes of a complete file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"whole{SUFFIX[kind]}"
         _WRITERS[kind](path)
@@ -134,13 +134,13 @@ def sound(kind: str) -> bytes:
 
 
 def changed(rng: np.random.Generator, kind: str) -> bytes:
-    """A file that was cut, flipped or doubled in places."""
+    """Return a file that was cut, flipped or doubled in places."""
     return inputs.damage(rng, sound(kind), binary=True)
 
 
 @functools.cache
 def session_text() -> str:
-    """A session of discovery with a run and decisions, as text."""
+    """Return a session of discovery with a run and decisions, as text."""
     from mmm_bayes.causal.discovery.discover import session_files as files
 
     knowledge = Knowledge(required=[("tv", "search")], forbidden=[("sales", "tv")])
@@ -159,7 +159,7 @@ def session_text() -> str:
 
 
 def sound_fit(fit: mb.FitResult) -> None:
-    """What was accepted can be asked."""
+    """Check that an accepted fit answers questions."""
     assert fit.spec.name is not None
     assert len(fit.data.channels) == 2
     assert repr(fit)
@@ -169,11 +169,11 @@ def sound_fit(fit: mb.FitResult) -> None:
 
 
 def sound_structural(fit: mb.StructuralFit) -> None:
-    """What was accepted can be shown."""
+    """Check that an accepted structural fit prints."""
     assert repr(fit)
     assert len(fit.equations) == 2
 
 
 def sound_causal_mmm(model: mb.CausalMMM) -> None:
-    """What was accepted knows its nodes."""
+    """Check that an accepted CausalMMM knows its nodes."""
     assert repr(model)

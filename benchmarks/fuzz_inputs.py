@@ -47,7 +47,7 @@ def pick(rng: Rng, options: Any) -> Any:
 
 
 def few(rng: Rng) -> int:
-    """Number of changes: mostly one, so that some inputs are still good enough to be accepted."""
+    """Draw a number of changes, mostly one, so that some inputs are still accepted."""
     return int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))
 
 
@@ -110,7 +110,7 @@ def _encoded(rng: Rng, data: bytes) -> bytes:
 
 
 def twist(rng: Rng, frame: pd.DataFrame, date: str) -> pd.DataFrame:
-    """Change some cells, columns, rows, types or dates of a table."""
+    """Return the change some cells, columns, rows, types or dates of a table."""
     frame = frame.copy()
     for _ in range(few(rng)):
         change = pick(rng, _TWISTS)
@@ -328,7 +328,7 @@ def _perturbed(rng: Rng, tree: Any, keys: tuple[str, ...], depth: int) -> Any:
 
 
 def _leaf(rng: Rng, value: Any) -> Any:
-    """Another value, mostly of the same type: wrong types are refused before anything else."""
+    """Return another value, mostly of the same type (wrong types are refused first)."""
     other = rng.random() < 0.3
     if isinstance(value, bool) and not other:
         return not value

@@ -23,7 +23,7 @@ from mmm_bayes.data.lift_tests import read_lift_tests
 
 @functools.cache
 def base(kind: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A sound table and its roles."""
+    """Return a sound table and its roles."""
     rng = np.random.default_rng(0)
     geos = 3 if kind.startswith("geo") else 1
     n = 40
@@ -71,7 +71,7 @@ class Tabled:
 
 
 def _roles(rng: Rng, roles: dict[str, Any]) -> dict[str, Any]:
-    """Roles that may be wrong, too; of the types that the signature names."""
+    """Return roles, which may be wrong, of the types in the signature."""
     if rng.random() < 0.7:
         return roles
     names = ["tv", "search", "price", "sales", "week", "region", "x", "", "<b>", "../x"]
@@ -104,7 +104,7 @@ def table(rng: Rng) -> Tabled:
 def _renamed(
     rng: Rng, frame: pd.DataFrame, roles: dict[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Columns and geos of odd names, and roles that name them so."""
+    """Give columns and geos odd names, in the roles too."""
     names = [str(name) for name in inputs.NAMES if str(name) not in frame.columns]
     new = {old: pick(rng, names) for old in frame.columns if rng.random() < 0.4}
 
@@ -177,7 +177,7 @@ def read_file(given: Filed, folder: Path) -> mb.MMMData:
 
 
 def sound_table(data: mb.MMMData) -> None:
-    """What was accepted is finite, regular and comes back from its own table."""
+    """Check that an accepted table is finite and regular, and survives a round trip."""
     for name, values in data.ds.data_vars.items():
         assert np.isfinite(values.values).all(), f"{name} is not finite"
     assert (data.ds["spend"].values >= 0).all()

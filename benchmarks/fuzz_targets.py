@@ -40,7 +40,7 @@ class Target:
 
 
 def given(name: str, seed: int) -> Any:
-    """The input of a seed."""
+    """Return the input of a seed."""
     return TARGETS[name].make(np.random.default_rng([seed, *name.encode()]))
 
 
@@ -136,7 +136,7 @@ def _sound_spec(spec: mb.ModelSpec) -> None:
 
 
 def _model(rng: Rng) -> tuple[Tabled, dict[str, Any]]:
-    """A table that was twisted or not, and a specification that was: both or one accepted."""
+    """Return a table, damaged or not, with a damaged specification."""
     frame, roles = tables.base(pick(rng, tables.KINDS))
     tree = {k: v for k, v in pick(rng, _spec_bases()).items() if k != "data"}
     tree.setdefault("media", {})

@@ -153,7 +153,7 @@ def formulas(graph: CausalGraph, rng: np.random.Generator) -> Counter[str]:
 
 
 def rows(found: Counter[str]) -> list[Sequence[object]]:
-    """One row a kind of claim."""
+    """Return one row per kind of claim."""
     kinds = [name for name in found if not name.endswith(" differ")]
     return [[name, found[name], found[f"{name} differ"]] for name in kinds]
 

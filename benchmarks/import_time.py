@@ -25,7 +25,7 @@ STATEMENTS = {
 
 
 def seconds(statement: str) -> tuple[float, float]:
-    """Wall and CPU seconds of an interpreter that runs one statement."""
+    """Return the wall and CPU seconds of an interpreter that runs one statement."""
     env = dict(os.environ)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(record.ROOT), env.get("PYTHONPATH")]))
     cpu, wall = os.times(), time.perf_counter()

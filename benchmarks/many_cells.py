@@ -36,7 +36,7 @@ LOST_RETRIES = 4
 
 
 def overhead(cells: int, seconds: float, place: dict[str, Any]) -> list[float]:
-    """Seconds until the first cell began, ideal and measured seconds, and the cost in percent."""
+    """Return the start-up time, ideal and measured seconds, and the overhead in percent."""
     with tempfile.TemporaryDirectory() as folder:
         begun = Path(folder) / "begun"
         begun.mkdir()
@@ -66,7 +66,7 @@ def _pids(rows: list[dict[str, Any]]) -> set[int]:
 
 
 def killed(cells: int, kills: int, every: float, place: dict[str, Any]) -> list[int]:
-    """Kills, cells begun, results, results of a cell at most, failures, and cells run again."""
+    """Count kills, cells begun, results, most results per cell, failures and cells run again."""
     with tempfile.TemporaryDirectory() as folder:
         begun = Path(folder) / "begun"
         begun.mkdir()

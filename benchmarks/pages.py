@@ -52,7 +52,9 @@ _NEEDS = {
 _FIT = (
     "mmm_bayes/fit.py", "mmm_bayes/inference", "mmm_bayes/model", "mmm_bayes/transforms",
 )  # fmt: skip
-_GRAPH = ("mmm_bayes/causal/graph", "mmm_bayes/causal/identify")
+_GRAPH = (
+    "mmm_bayes/causal/causal_graph.py", "mmm_bayes/causal/graph", "mmm_bayes/causal/identify",
+)  # fmt: skip
 _NETWORKS = ("mmm_bayes/causal_mmm",)
 _JOBS = ("mmm_bayes/runtime/jobs",)
 

@@ -192,7 +192,7 @@ _PARTS = ("gradient", "steps", "files", "paper")
 
 
 def child(given: Any) -> None:
-    """A way of a section in a process of its own."""
+    """Run one method of a section in a process of its own."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if given.way == "report":
         files.report_child(given)
@@ -201,7 +201,7 @@ def child(given: Any) -> None:
 
 
 def settings_of(given: Any) -> dict[str, dict[str, Any]]:
-    """Settings of every section of this run; sections that a quick run leaves out are absent."""
+    """Return settings of every section of this run; a quick run leaves some out."""
     chosen = {
         name: section.quick if given.quick else section.full for name, section in SECTIONS.items()
     }
@@ -211,7 +211,7 @@ def settings_of(given: Any) -> dict[str, dict[str, Any]]:
 
 
 def kept(folder: Path, name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """A section as it was measured here, with these settings and versions; else nothing."""
+    """Return a section measured here with these settings and versions, or None."""
     try:
         found: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -248,7 +248,7 @@ def measure(name: str, settings: dict[str, Any], folder: Path) -> None:
 def page(
     every: dict[str, dict[str, Any]], settings: dict[str, dict[str, Any]], folder: Path, quick: bool
 ) -> list[str]:
-    """Text of what has been measured; draws the figures into the folder."""
+    """Return the text of the page, and draw its figures into the folder."""
     found = {name: own["found"] for name, own in every.items()}
     pictures = figures.draw(found, folder / "performance")
     of = {"gradient": "gradient", "steps": "steps", "rows": "rows"}

@@ -20,7 +20,7 @@ Point = dict[str, float]
 
 
 def model_of(weeks: int, channels: int, geos: int, **sampler: Any) -> Any:
-    """A model of a simulated table: the defaults and two waves of the year."""
+    """Return a model of a simulated table: the defaults and two waves of the year."""
     import jax
 
     import mmm_bayes as mb
@@ -34,7 +34,7 @@ def model_of(weeks: int, channels: int, geos: int, **sampler: Any) -> Any:
 
 @functools.cache
 def gradient_of(weeks: int, channels: int, geos: int, repetitions: int) -> Point:
-    """Least CPU and wall seconds of the log density and its gradient inside a compiled loop.
+    """Time the log density and its gradient inside a compiled loop (least CPU and wall).
 
     A call from Python costs more than a small gradient, so that many are taken in one: each moves
     the position by next to nothing, so that none can be left out.
@@ -91,7 +91,7 @@ def gradient(
     wide: dict[str, Any],
     repetitions: int,
 ) -> Found:
-    """Curves over weeks and channels at each of ``bases_geos``, and over geos.
+    """Time gradients over weeks and channels at each of ``bases_geos``, and over geos.
 
     ``wide`` is a second curve over geos, at weeks and channels of its own: what fits a cache at the
     base does not there, and costs more than a power of sizes says.
@@ -113,7 +113,7 @@ def _gradients(axis: str, sizes: list[int], base: dict[str, Any], repetitions: i
 
 @functools.cache
 def steps_of(weeks: int, channels: int, geos: int, draws: int, chains: int) -> Point:
-    """A short fit: leapfrog steps a draw and an effective draw, and what a step costs."""
+    """Run a short fit; return leapfrog steps per draw and per effective draw, and their cost."""
     import jax
 
     given = {"num_warmup": draws, "num_samples": draws, "num_chains": chains}
@@ -136,7 +136,7 @@ def steps_of(weeks: int, channels: int, geos: int, draws: int, chains: int) -> P
 
 
 def steps(base: dict[str, int], sizes: dict[str, list[int]], draws: int, chains: int) -> Found:
-    """Short fits over each size, the others at the base."""
+    """Run short fits over each size, the others at their base."""
     return {
         "curves": {
             axis: _over(
@@ -149,7 +149,7 @@ def steps(base: dict[str, int], sizes: dict[str, list[int]], draws: int, chains:
 
 
 def shops(sizes: list[int], length: int, epochs: int) -> Found:
-    """An epoch of CausalMMM, both decoders."""
+    """Time an epoch of CausalMMM with both decoders."""
     import causalmmm_speed
 
     recurrent = causalmmm_speed.PAPER | {"hidden": 64}
@@ -167,7 +167,7 @@ def shops(sizes: list[int], length: int, epochs: int) -> Found:
 def rows(
     enumerated: list[int], sampled: list[int], draws: int, loaded: list[int], repetitions: int
 ) -> Found:
-    """ADMGDA over training rows, and the loader over rows of a table (520 weeks a geo)."""
+    """Time ADMGDA over training rows, and the loader over rows of a table (520 weeks per geo)."""
     import admgda
     import jax
 
@@ -204,7 +204,7 @@ def rows(
 
 
 def laws_of(points: list[Point], of: str = "cost") -> tuple[PowerLaw, PowerLaw] | None:
-    """The line through all points and that through the larger half; none of too few points."""
+    """Fit a line through all points and one through the larger half, if there are enough."""
     if len({point["size"] for point in points}) < FEWEST:
         return None
     sizes, costs = [p["size"] for p in points], [p[of] for p in points]
@@ -212,7 +212,7 @@ def laws_of(points: list[Point], of: str = "cost") -> tuple[PowerLaw, PowerLaw] 
 
 
 def exponents(found: Found, unit: float, of: str = "cost") -> list[list[Any]]:
-    """Rows of a table: sizes, cost at both ends, exponents."""
+    """Return the rows of a table: sizes, cost at both ends, exponents."""
     result = []
     for name, points in found["curves"].items():
         laws = laws_of(points, of)

@@ -13,7 +13,7 @@ Panel = tuple[str, str, str, float, dict[str, list[dict[str, float]]]]
 
 
 def panels(found: Mapping[str, Any]) -> dict[str, list[Panel]]:
-    """Figures by name: title, axes, unit and curves of every panel."""
+    """Return figures by name: title, axes, unit and curves of every panel."""
     result: dict[str, list[Panel]] = {}
     if "gradient" in found:
         every = found["gradient"]["curves"]

@@ -18,7 +18,7 @@ from performance_ratios import Found, rows_of
 
 
 def wide_table(geos: int, weeks: int) -> Any:
-    """A table of rows in turn by geo: 5 channels, 3 controls, population."""
+    """Return a table with rows in turn by geo: 5 channels, 3 controls, population."""
     import pandas as pd
 
     rng = np.random.default_rng(0)
@@ -46,7 +46,7 @@ ROLES: dict[str, Any] = {
 
 
 def pivoted(df: Any) -> dict[str, np.ndarray]:
-    """The naive way: an array (geo, date) a column, nothing checked."""
+    """Pivot the naive way: one array (geo, date) per column, nothing checked."""
     names = ["sales", *ROLES["channels"], *ROLES["controls"], "population"]
     return {
         name: df.pivot(index="geo", columns="date", values=name).to_numpy(float) for name in names
@@ -54,7 +54,7 @@ def pivoted(df: Any) -> dict[str, np.ndarray]:
 
 
 def loader(geos: int, weeks: int, repetitions: int) -> Found:
-    """Files and frames to labelled, checked arrays, beside pandas reading and pivoting."""
+    """Time loading into labelled, checked arrays, and pandas reading and pivoting."""
     import pandas as pd
 
     from mmm_bayes import MMMData
@@ -104,7 +104,7 @@ def loader_text(found: Found, given: dict[str, Any]) -> list[str]:
 
 
 def saved_fit(path: Path, draws: int) -> Path:
-    """A fit of the bundled national table, made where it is not there."""
+    """Return a fit of the bundled national table, made if it is not there."""
     if not path.exists():
         import jax
         import performance_samplers
@@ -133,7 +133,7 @@ def report_child(given: Any) -> None:
 
 
 def report(folder: Path, draws: int, repetitions: int) -> Found:
-    """Reports by fresh processes."""
+    """Time reports written by fresh processes."""
     fit = saved_fit(folder / f"fit_{draws}.nc", draws)
     arguments = ["--way", "report", "--fit", str(fit)]
     runs = [record.fresh_process(arguments)[0] for _ in range(repetitions)]
@@ -163,7 +163,7 @@ STATEMENTS = {
 
 
 def imports(repetitions: int, uncounted: int) -> Found:
-    """Statements in turn in fresh interpreters."""
+    """Time statements in turn in fresh interpreters."""
     import import_time
 
     runs: dict[str, list[Found]] = {name: [] for name in STATEMENTS}
@@ -193,7 +193,7 @@ def imports_text(found: Found, given: dict[str, Any]) -> list[str]:
 
 
 def files(folder: Path, draws: int, repetitions: int) -> Found:
-    """Save and load of a fit, beside xarray on the same groups of arrays."""
+    """Time saving and loading a fit, and xarray on the same groups of arrays."""
     import xarray as xr
 
     from mmm_bayes.model import store
@@ -220,7 +220,7 @@ def files(folder: Path, draws: int, repetitions: int) -> Found:
 
 
 def stored_bytes(fitted: Any) -> int:
-    """What the sum of `performance_paper.stored` gives for this fit."""
+    """Return the bytes that `performance_paper.stored` predicts for this fit."""
     import performance_paper
 
     import mmm_bayes as mb

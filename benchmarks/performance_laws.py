@@ -21,7 +21,7 @@ class Estimate:
     spread: float = 0.0
 
     def __mul__(self, other: Estimate | float) -> Estimate:
-        """Product; errors are taken as independent."""
+        """Multiply; errors are taken as independent."""
         if not isinstance(other, Estimate):
             return Estimate(self.value * other, self.spread)
         return Estimate(self.value * other.value, math.hypot(self.spread, other.spread))
@@ -34,7 +34,7 @@ class Estimate:
         return Estimate(value, (self.value * self.spread + other.value * other.spread) / value)
 
     def at_most(self, limit: float) -> Estimate:
-        """The estimate cut at a limit."""
+        """Cut the estimate at a limit."""
         return Estimate(min(self.value, limit), self.spread)
 
     @property
@@ -79,13 +79,13 @@ class PowerLaw:
         return float(t.ppf(0.975, self.points - 2)) / NORMAL
 
     def at(self, size: float) -> Estimate:
-        """The cost the line gives at a size, with the error of the line there."""
+        """Return the cost the line gives at a size, with the error of the line there."""
         x = math.log(size) - self.centre
         spread = math.hypot(self.residual / math.sqrt(self.points), x * self.error)
         return Estimate(math.exp(self.level + self.exponent * x), spread * self.widening)
 
     def growth(self, start: float, end: float) -> Estimate:
-        """By which factor cost grows between two sizes."""
+        """Return the factor by which cost grows between two sizes."""
         x = math.log(end / start)
         return Estimate(math.exp(self.exponent * x), abs(x) * self.error * self.widening)
 

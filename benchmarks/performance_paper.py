@@ -17,7 +17,7 @@ _WIDE = 10.0  # a range of this factor is said to be no more than an order of ma
 
 
 def stored(host: Mapping[str, int]) -> int:
-    """Bytes of a fit's arrays in a file, of the parts of a `MemoryEstimate`.
+    """Return bytes of a fit's arrays in a file, of the parts of a `MemoryEstimate`.
 
     Parameters and prior are held twice in memory (scaled, and in the units of the table) and kept
     once.
@@ -28,7 +28,7 @@ def stored(host: Mapping[str, int]) -> int:
 
 
 def measure(target: dict[str, int], chains: int, draws: int, repetitions: int) -> Found:
-    """Memory of one fit by its shapes, and one gradient of that size as a check of the curves."""
+    """Compute the memory of one fit, and time one gradient of that size as a check."""
     settings = {"num_chains": chains, "num_warmup": draws, "num_samples": draws}
     model = curves.model_of(**target, **settings)
     estimate = model.memory()
@@ -42,7 +42,7 @@ def measure(target: dict[str, int], chains: int, draws: int, repetitions: int) -
 
 
 def complete(found: Mapping[str, Found]) -> bool:
-    """Whether every curve that is needed has the sizes for an exponent."""
+    """Return whether every curve that is needed has the sizes for an exponent."""
     return all(
         curves.laws_of(points) is not None
         for name in ("gradient", "steps")
@@ -58,7 +58,7 @@ def _law(points: list[dict[str, float]], of: str, half: bool) -> PowerLaw:
 
 
 def gradient_at(found: Found, wide: dict[str, Any], target: dict[str, int]) -> Estimate:
-    """CPU seconds of a gradient: the line over geos of wide tables at the target.
+    """Return CPU seconds of a gradient: the line over geos of wide tables at the target.
 
     Where the target has other weeks or channels than those, times their growth at the most geos
     that it was measured at. Lines go through the larger halves.
@@ -73,12 +73,12 @@ def gradient_at(found: Found, wide: dict[str, Any], target: dict[str, int]) -> E
 
 
 def reconciled(line: Estimate, measured: float) -> Estimate:
-    """The measured value, its range as wide as to end at the line's where the two differ."""
+    """Return the measured value, with a range that reaches the line's where they differ."""
     return Estimate(measured, abs(math.log(measured / line.value)) / NORMAL)
 
 
 def steps_at(found: Found, base: dict[str, int], target: dict[str, int], limit: int) -> Estimate:
-    """Leapfrog steps a draw: the line over geos, times growth over weeks and channels."""
+    """Return leapfrog steps per draw: the line over geos times growth over weeks, channels."""
     every = found["curves"]
     result = _law(every["geos"], "steps", False).at(target["geos"])
     for axis in ("weeks", "channels"):
@@ -87,13 +87,13 @@ def steps_at(found: Found, base: dict[str, int], target: dict[str, int], limit: 
 
 
 def _spread(values: list[float]) -> Estimate:
-    """Median of positive numbers, with the spread of single ones about it."""
+    """Return the median of positive numbers, with the spread of single ones about it."""
     logs = [math.log(value) for value in values]
     return Estimate(math.exp(statistics.median(logs)), statistics.stdev(logs))
 
 
 def derive(found: Mapping[str, Found], settings: Mapping[str, dict[str, Any]]) -> Found:
-    """Everything on paper, as estimates with ranges."""
+    """Derive all figures, as estimates with ranges."""
     given, paper = settings["paper"], found["paper"]
     target, chains, draws = given["target"], given["chains"], given["draws"]
     line = gradient_at(found["gradient"], settings["gradient"]["wide"], target)
@@ -124,7 +124,7 @@ def derive(found: Mapping[str, Found], settings: Mapping[str, dict[str, Any]]) -
 
 
 def places(derived: Found, given: dict[str, Any]) -> list[list[Any]]:
-    """Hours and memory over cores, a chain a core; whole rounds of chains."""
+    """Return hours and memory over cores, with one chain per core and whole rounds."""
     rows = []
     fits, chains = given["brands"], given["chains"]
     for cores in CORES:
@@ -139,7 +139,7 @@ def places(derived: Found, given: dict[str, Any]) -> list[list[Any]]:
 
 
 def hours_text(hours: Estimate) -> str:
-    """Hours, as days where there are many."""
+    """Format hours, as days if there are many."""
     value = hours.value
     return f"{value / 24:,.1f} days" if value >= 48 else f"{record.cell(value)} h"
 
@@ -152,7 +152,7 @@ def _range(estimate: Estimate, unit: float) -> str:
 
 
 def text(found: Mapping[str, Found], settings: Mapping[str, dict[str, Any]]) -> list[str]:
-    """The section of the page."""
+    """Return the section of the page."""
     given = settings["paper"]
     target, base = given["target"], settings["steps"]["base"]
     d = derive(found, settings)

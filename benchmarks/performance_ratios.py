@@ -16,7 +16,7 @@ Found = dict[str, Any]
 
 
 def rows_of(found: Found, base: str, unit: float) -> list[list[Any]]:
-    """CPU and wall of every way, and how many times the CPU of the base it takes."""
+    """Return CPU and wall seconds of every method, and its ratio to the base."""
     return [
         [way, unit * own["cpu"], unit * own["wall"], own["cpu"] / found[base]["cpu"]]
         for way, own in found.items()
@@ -29,7 +29,7 @@ def rows_of(found: Found, base: str, unit: float) -> list[list[Any]]:
 def adstock(
     channels: int, geos: int, weeks: int, max_lag: int, repetitions: int, loops: int
 ) -> Found:
-    """Truncated, normalised geometric adstock, and its gradient in the decay."""
+    """Time truncated, normalised geometric adstock and its gradient in the decay."""
     import jax
     import jax.numpy as jnp
 
@@ -43,7 +43,7 @@ def adstock(
         return convolve_lags(lags, geometric_kernel(alpha[:, None], max_lag=max_lag))
 
     def recursion(alpha: Any, x: Any) -> Any:
-        """y_t = alpha y_{t-1} + x_t - alpha^L x_{t-L}, over the sum of the weights."""
+        """Compute y_t = alpha y_{t-1} + x_t - alpha^L x_{t-L}, over the sum of the weights."""
         a = alpha[:, None]
         gone = jnp.pad(x, [(0, 0), (0, 0), (max_lag, 0)])[..., :weeks]
 
@@ -116,7 +116,7 @@ def adstock_text(found: Found, given: dict[str, Any]) -> list[str]:
 
 
 def enumeration(tables: int, rows: int, repetitions: int) -> Found:
-    """Enumeration of augmented rows, beside the product table in NumPy."""
+    """Time the enumeration of augmented rows, and the product table in NumPy."""
     import admgda
 
     from mmm_bayes.augmentation.admgda import enumerate_table
@@ -170,7 +170,7 @@ def training(
     singly: bool,
     torch_python: str | None,
 ) -> Found:
-    """An epoch of CausalMMM: additive or recurrent, in batches or a shop at a time."""
+    """Time an epoch of CausalMMM: additive or recurrent, in batches or one shop at a time."""
     import causalmmm_speed
 
     recurrent = causalmmm_speed.PAPER | {"hidden": hidden}
@@ -214,7 +214,7 @@ def training_text(found: Found, given: dict[str, Any]) -> list[str]:
 
 
 def budgets(problems: int, channels: int, limit: float) -> Found:
-    """Our optimiser from today's plan, then SLSQP with finite differences to the same value."""
+    """Time our optimiser, then SLSQP with finite differences to the same value."""
     runs = [_budget(2000 + number, channels, limit) for number in range(problems)]
     return {"runs": runs, "middle": timing.middle(runs)}
 

@@ -30,7 +30,7 @@ Found = tuple[dict[str, float], dict[str, np.ndarray]]
 
 
 def model_of(case: str, draws: int, weeks: int) -> Any:
-    """The package's model of a bundled table."""
+    """Return the package's model of a bundled table."""
     import mmm_bayes as mb
 
     data = mb.load_dataset(f"{case}_weekly")
@@ -41,7 +41,7 @@ def model_of(case: str, draws: int, weeks: int) -> Any:
 
 
 def by_package(case: str, seed: int, draws: int, weeks: int) -> Found:
-    """A cold fit, which compiles, then a warm one that is timed."""
+    """Run a cold fit, which compiles, then time a warm one."""
     import jax
 
     model = model_of(case, draws, weeks)
@@ -76,7 +76,7 @@ def _by_chain(params: Any, names: tuple[str, ...], draws: int) -> dict[str, np.n
 
 
 def by_numpyro(case: str, seed: int, draws: int, weeks: int) -> Found:
-    """NumPyro's kernel on a device a chain: one compiled call for warm-up, the same for draws."""
+    """Run NumPyro's kernel with one device per chain, one compiled call each for both phases."""
     import numpyro
 
     numpyro.set_host_device_count(CHAINS)
@@ -117,7 +117,7 @@ def by_numpyro(case: str, seed: int, draws: int, weeks: int) -> Found:
 
 
 def _plain(case: str, draws: int, weeks: int) -> tuple[Callable[..., None], Any]:
-    """Model and arguments."""
+    """Return the model and its arguments."""
     package = model_of(case, draws, weeks)
     if case == "national":
         import plain_model
@@ -139,13 +139,13 @@ def _plain(case: str, draws: int, weeks: int) -> tuple[Callable[..., None], Any]
 
 
 def child(given: Any) -> None:
-    """One way, one seed, in this process."""
+    """Run one method with one seed in this process."""
     run = {"package": by_package, "numpyro": by_numpyro}[given.way]
     record.leave(given.child, *run(given.case, given.seed, given.draws, given.weeks))
 
 
 def measure(case: str, draws: int, weeks: int, repetitions: int) -> dict[str, Any]:
-    """Both ways in turn, a fresh process and a seed each."""
+    """Run both methods in turn, each seed in a fresh process."""
     runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     kept: dict[str, list[Any]] = {way: [] for way in WAYS}
     for seed, way in itertools.product(range(repetitions), WAYS):
@@ -181,7 +181,7 @@ ROWS = {
 
 
 def text(found: dict[str, Any], settings: dict[str, Any]) -> list[str]:
-    """The table of a case."""
+    """Return the table of a case."""
     ours, theirs = found["package"], found["numpyro"]
     rows = [
         [label, unit * theirs[name], unit * ours[name],

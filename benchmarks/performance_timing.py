@@ -12,7 +12,7 @@ LEAST = 0.02  # seconds of one measurement: shorter functions are called several
 
 
 def clocked(run: Callable[[], Any], number: int = 1) -> tuple[Any, float, float]:
-    """Last result, CPU seconds of all threads and wall seconds of a call."""
+    """Return the last result, CPU seconds of all threads and wall seconds of a call."""
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(number):
         result = run()
@@ -49,5 +49,5 @@ def alternating(ways: Mapping[str, Callable[[], Any]], repetitions: int) -> dict
 
 
 def middle(runs: list[Timed]) -> Timed:
-    """Median of every figure over runs."""
+    """Return the median of every figure over runs."""
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}

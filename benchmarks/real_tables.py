@@ -30,7 +30,7 @@ LEVEL = 0.9
 
 
 def specification(data: mb.MMMData) -> mb.ModelSpec:
-    """The same rule for every table."""
+    """Return the specification of a table, by the same rule for every table."""
     step = np.median(np.diff(data.dates.to_numpy()) / np.timedelta64(1, "D"))
     if step > 180:
         return mb.ModelSpec(media={"max_lag": 5})
@@ -38,7 +38,7 @@ def specification(data: mb.MMMData) -> mb.ModelSpec:
 
 
 def score(name: str, fit: mb.FitResult) -> list[list[Any]]:
-    """Rows of ROAS and contribution beside the truth, where there is one."""
+    """Return ROAS and contribution next to the truth, if it is known."""
     truth = shared_tables.truth(name)
     if truth is None:
         return []

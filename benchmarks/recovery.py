@@ -40,12 +40,12 @@ QUANTITIES = {
 
 
 def specification() -> mb.ModelSpec:
-    """Default priors; only the season and the window of lags are stated."""
+    """Return a specification: season and window of lags are stated, priors are the defaults."""
     return mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], media={"max_lag": MAX_LAG})
 
 
 def quantities(fit: mb.FitResult) -> dict[str, xr.DataArray]:
-    """Draws of what is compared with the truth."""
+    """Return draws of what is compared with the truth."""
     parts = fit.contributions()
     is_media = parts["kind"] == "media"
     return {
@@ -125,12 +125,12 @@ def collect(rows: list[dict[str, Any]], name: str) -> dict[str, np.ndarray]:
 
 
 def holds(q: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether the interval holds the truth."""
+    """Return whether the interval holds the truth."""
     return (q["low"] <= q["truth"]) & (q["truth"] <= q["high"])
 
 
 def summary_row(label: str, q: dict[str, np.ndarray]) -> list[Any]:
-    """Coverage and accuracy of one quantity over sets (and channels)."""
+    """Return the coverage and accuracy of one quantity over sets (and channels)."""
     inside = holds(q)
     relative = q["median"] / q["truth"] - 1.0
     # Channels of a set share its noise: the error of the coverage is that of means of sets.

@@ -57,7 +57,7 @@ def fits(folder: Path, draws: int) -> None:
 
 
 def child(given: argparse.Namespace) -> None:
-    """One report in this process."""
+    """Write one report in this process."""
     from mmm_bayes.model import store
     from mmm_bayes.present.report import write_report
 
@@ -71,7 +71,7 @@ def child(given: argparse.Namespace) -> None:
 
 
 def seen(page: Page) -> dict[str, Any]:
-    """Everything that the planner shows, in full."""
+    """Return all numbers that the planner shows, at full precision."""
     return page.evaluate(
         """() => {
           const read = (own) => ["median", "lower", "upper"].map((x) => Number(own.dataset[x]));
@@ -118,7 +118,7 @@ class Model:
         return found.values.reshape(-1, len(self.spend))
 
     def says(self, multiples: np.ndarray, channel: int) -> dict[str, np.ndarray]:
-        """The same as the page; marginal ROAS of one channel."""
+        """Return the numbers of the page from the model; marginal ROAS of one channel."""
         total, brings = self.total(multiples), self.brings(multiples)
         more = multiples.copy()
         more[channel] *= 1.01
@@ -133,12 +133,12 @@ class Model:
 
 
 def ends(draws: np.ndarray) -> np.ndarray:
-    """Median and 90% interval."""
+    """Return the median and 90% interval."""
     return np.quantile(draws, [0.5, 0.05, 0.95], axis=0)
 
 
 def agreement(browser: Browser, path: Path, fitted: Fitted, settings: int) -> dict[str, float]:
-    """Largest relative errors over random settings; of the change, relative to its interval."""
+    """Return the largest relative errors over random settings."""
     context = browser.new_context(offline=True)
     page = context.new_page()
     page.goto(path.as_uri())
@@ -165,7 +165,7 @@ def agreement(browser: Browser, path: Path, fitted: Fitted, settings: int) -> di
 
 
 def accessibility(browser: Browser, path: Path) -> list[str]:
-    """Faults that axe finds, by impact, over themes and widths; everything unfolded."""
+    """Count accessibility faults by impact over themes and widths, with everything unfolded."""
     from axe_playwright_python.sync_playwright import Axe
 
     found: list[str] = []
@@ -183,7 +183,7 @@ def accessibility(browser: Browser, path: Path) -> list[str]:
 
 
 def opening(browser: Browser, path: Path) -> dict[str, float]:
-    """Seconds until sliders and charts are there, and of one move of a slider."""
+    """Time the opening of sliders and charts, and one move of a slider."""
     context = browser.new_context(offline=True)
     page = context.new_page()
     began = time.perf_counter()
@@ -210,7 +210,7 @@ def opening(browser: Browser, path: Path) -> dict[str, float]:
 
 
 def rows_of(names: Iterable[str], folder: Path, settings: int) -> tuple[list[Any], ...]:
-    """Rows of the three tables."""
+    """Return rows of the three tables."""
     from playwright.sync_api import sync_playwright
 
     from mmm_bayes.model import store

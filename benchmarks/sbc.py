@@ -45,7 +45,7 @@ class Problem(NamedTuple):
 
 
 def problem() -> Problem:
-    """A small model: every part that a national model has, few of each."""
+    """Build a small model: every part of a national model, few of each."""
     spec = mb.ModelSpec(
         media={"max_lag": 4}, seasonality=[{"period": "year", "order": 1}], trend={"kind": "linear"}
     )
@@ -121,7 +121,7 @@ def run(key: jax.Array, count: int, spec: mcmc.SamplerSpec, thin: int) -> list[d
 
 
 def uniformity(ranks: np.ndarray, levels: int, bins: int) -> tuple[float, float, np.ndarray]:
-    """Chi-squared statistic and p-value of ranks in 0..levels-1, and the histogram."""
+    """Return the chi-squared statistic and p-value of ranks, and their histogram."""
     counts = np.bincount(ranks.astype(int) * bins // levels, minlength=bins)
     statistic, p = stats.chisquare(counts)
     return float(statistic), float(p), counts

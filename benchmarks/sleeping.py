@@ -34,7 +34,7 @@ class Sleep:
 
 
 def sleep(cell: Sleep) -> list[dict[str, Any]]:
-    """When it began and ended, and in which process."""
+    """Sleep; return when it began and ended, and in which process."""
     began = time.time()
     (Path(cell.folder) / f"{cell.number}-{os.getpid()}-{uuid.uuid4().hex}").touch()
     time.sleep(cell.seconds)

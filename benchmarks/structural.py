@@ -35,7 +35,7 @@ QUIET: dict[str, Any] = {"progress": False, "prior_draws": 0}
 
 
 def one_set(seed: int) -> dict[str, Any]:
-    """Estimates and truth of one table."""
+    """Return estimates and truth of one table."""
     sim = mb.simulate.mediation(jax.random.key(seed))
     graph = mb.CausalGraph(edges=sim.edges, bidirected=sim.bidirected, roles=sim.roles)
     began, cpu = time.perf_counter(), time.process_time()
@@ -70,7 +70,7 @@ def one_set(seed: int) -> dict[str, Any]:
 
 
 def regression(sim: mb.simulate.SimulatedMediation, *, transformed: bool) -> dict[str, float]:
-    """Contributions by least squares on all columns, with season and trend."""
+    """Return contributions by least squares on all columns, with season and trend."""
     frame = sim.data.to_frame()
     media = frame[list(CHANNELS)].to_numpy(float)
     if transformed:
@@ -88,7 +88,7 @@ def regression(sim: mb.simulate.SimulatedMediation, *, transformed: bool) -> dic
 
 
 def plain(sim: mb.simulate.SimulatedMediation, controls: list[str], seed: int) -> dict[str, float]:
-    """Contributions of the media-mix model of one equation."""
+    """Return contributions of the media-mix model of one equation."""
     data = mb.MMMData.from_dataframe(
         sim.data.to_frame(), date="week", target="sales", channels=list(CHANNELS),
         controls=controls,
@@ -99,7 +99,7 @@ def plain(sim: mb.simulate.SimulatedMediation, controls: list[str], seed: int) -
 
 
 def trap(graph: mb.CausalGraph) -> list[bool]:
-    """Whether sets with a mediator or a collider are objected to, for every channel they harm."""
+    """Check that sets with a mediator or a collider are objected to, by channel."""
     found = []
     for channel in CHANNELS:
         right = graph.adjustment_set(channel, "sales")
@@ -114,7 +114,7 @@ def trap(graph: mb.CausalGraph) -> list[bool]:
 
 
 def report(rows: list[dict[str, Any]]) -> list[str]:
-    """Tables of coverage and of errors."""
+    """Return tables of coverage and of errors."""
     covered = {e: [] for e in EFFECTS}
     for row in rows:
         for channel in CHANNELS:

@@ -55,7 +55,7 @@ class Says(Silent):
 
 
 def fit(folder: str | None, progress: Any = False) -> mb.FitResult:
-    """One fit, with or without a checkpoint."""
+    """Run one fit, with or without a checkpoint."""
     checkpoint = None if folder is None else mb.Checkpoint(folder, draws=50)
     model = mb.MMM(mb.load_dataset("national_weekly"), mb.ModelSpec())
     return model.fit(jax.random.key(7), checkpoint=checkpoint, progress=progress, **SETTINGS)
@@ -71,7 +71,7 @@ def digest(found: mb.FitResult) -> str:
 
 
 def child(task: str, folder: str) -> None:
-    """What a process of its own does."""
+    """Run the task of a child process."""
     began = time.perf_counter()
     if task != "plain":
         mb.use_compilation_cache(Path(folder) / "programs")
@@ -91,7 +91,7 @@ def start(task: str, folder: str) -> subprocess.Popen[str]:
 
 
 def last_line(process: subprocess.Popen[str]) -> list[str]:
-    """Words of the last line a process prints, once it has ended."""
+    """Return words of the last line a process prints, once it has ended."""
     out, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"A run failed with {process.returncode}.")
@@ -99,7 +99,7 @@ def last_line(process: subprocess.Popen[str]) -> list[str]:
 
 
 def killed(rounds: int, seed: int) -> list[tuple[int, float, float, bool]]:
-    """Round, moment of the kill (share of sampling), share resumed, and whether draws are equal."""
+    """Kill and resume a fit; return when it was killed, the share resumed, and equality."""
     rng = np.random.default_rng(seed)
     rows = []
     with tempfile.TemporaryDirectory() as programs:
@@ -127,7 +127,7 @@ def killed(rounds: int, seed: int) -> list[tuple[int, float, float, bool]]:
 
 
 def overhead(repetitions: int) -> list[tuple[str, float, float]]:
-    """Median CPU and wall seconds of fits with and without a checkpoint, compiled before."""
+    """Return median seconds of fits with and without a checkpoint, compiled before."""
     seconds: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
     fit(None)
     for _ in range(repetitions):
@@ -143,7 +143,7 @@ def overhead(repetitions: int) -> list[tuple[str, float, float]]:
 
 
 def cached(repetitions: int) -> list[tuple[str, float, float]]:
-    """Median wall and CPU seconds of a first fit, by what is in the cache of programs."""
+    """Return median seconds of a first fit, by the state of the compilation cache."""
     rows: dict[str, list[list[float]]] = {"no cache": [], "empty cache": [], "filled cache": []}
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as folder:

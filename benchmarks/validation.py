@@ -45,20 +45,20 @@ LOW, HIGH = 0.80, 0.97  # where the coverage of 90% intervals should be
 
 
 def load(name: str) -> mb.MMMData:
-    """A table by name."""
+    """Return a table by name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mb.errors.DataWarning)
         return mb.load_dataset(name) if name in BUNDLED else shared_tables.load(name)
 
 
 def plan(data: mb.MMMData, most: int) -> dict[str, int]:
-    """Horizon and number of folds by the one rule."""
+    """Return horizon and number of folds, by one rule for all tables."""
     horizon = 3 if data.time_step.days > 180 else 13
     return {"horizon": horizon, "folds": max(1, min(most, data.n_dates // 2 // horizon))}
 
 
 def validated(name: str, errors: str, given: Any) -> RollingOrigin:
-    """Rolling origins of a table."""
+    """Forecast a table from rolling origins."""
     data = load(name)
     store = None if given.store is None else Path(given.store) / f"{name}_{errors}"
     return rolling_origin(
@@ -73,7 +73,7 @@ def validated(name: str, errors: str, given: Any) -> RollingOrigin:
 
 
 def score_row(name: str, found: RollingOrigin, *, total: bool = False) -> list[Any]:
-    """A row of scores; ``total`` of the sum over geos."""
+    """Return a row of scores; with ``total``, of the sum over geos."""
     row = found.summary(total=total).iloc[0]
     label = f"{name}, all geos together" if total else name
     inside = LOW <= row["coverage_90"] <= HIGH
@@ -92,7 +92,7 @@ def score_row(name: str, found: RollingOrigin, *, total: bool = False) -> list[A
 
 
 def stability_row(name: str, found: RollingOrigin) -> list[Any]:
-    """How far the ROAS of the channels moved."""
+    """Return how far the ROAS of the channels moved."""
     table = found.roas_stability()
     worst = table["max_z"].idxmax()
     return [
@@ -110,7 +110,7 @@ def stability_row(name: str, found: RollingOrigin) -> list[Any]:
 
 
 def cross_validation_rows(name: str, given: Any) -> list[list[Any]]:
-    """Expected log predictive density by every method, with fits and seconds."""
+    """Return the expected log predictive density by every method, with fits and seconds."""
     data, key = load(name), jax.random.key(given.seed)
     spec = specification(data)
     sampler = spec.sampler.model_copy(

@@ -166,7 +166,7 @@ def main_admgda(
 
 
 def make_run(task: Task) -> list[Row]:
-    """Rows of one run."""
+    """Return the rows of one run."""
     from studies.augmentation.evaluation import evaluate_run
 
     settings: Any = task.settings

@@ -145,7 +145,7 @@ def _draw_panel(ax: Axes, panel: _Panel, series: list[_Series], values: list[Any
 
 
 def _reach(line: _Series, panel: _Panel, y: NDArray) -> NDArray:
-    """Lengths (2, cells) of the intervals below and above."""
+    """Return lengths (2, cells) of the intervals below and above."""
     rows = line.rows
     if panel.column == "empty":
         # Wilson's interval: shares of 0 and 1 have one too.

@@ -68,7 +68,7 @@ class Task:
         return int(digest([given[name] for name in self.settings.DATA])[:8], 16) >> 1
 
     def rng_key(self) -> RngKey:
-        """Key of the run's random numbers."""
+        """Return the key of the run's random numbers."""
         import jax
 
         key = jax.random.fold_in(jax.random.key(self.seed), self.data_stream)
@@ -76,7 +76,7 @@ class Task:
 
 
 def open_results(out: Path) -> ResultStore:
-    """Results in the folder of an experiment, which is made if it is not there."""
+    """Open the results in the folder of a study, which is made if needed."""
     return ResultStore(out / RESULTS, _KIND)
 
 

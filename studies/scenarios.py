@@ -53,7 +53,7 @@ class Scenario:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, **common: Any) -> tuple[RunSettings, ...]:
-        """Settings of its runs: one a cell, or one for all cells that share theirs."""
+        """Return the settings of its runs: one per cell, or one for cells that share theirs."""
         from studies.augmentation.run_settings import RunSettings
 
         shared: dict[str, Any] = {**common, **self.fixed}
@@ -65,7 +65,7 @@ class Scenario:
     def cells(
         self, rows: list[dict[str, Any]], settings: RunSettings
     ) -> list[tuple[Value, dict[str, Any]]]:
-        """Rows of one run, each with the value of its cell.
+        """Return rows of one run, each with the value of its cell.
 
         Where cells share a run, a row that depends on no value (a clean training table, a method
         without threshold) is a row of every cell.

@@ -20,7 +20,7 @@ _Z95 = 1.959963984540054
 
 
 def published_table(folder: Path | str, scenario: str) -> pd.DataFrame:
-    """Published results of a scenario, in the columns of ours.
+    """Return the published results of a scenario, in the columns of ours.
 
     Rows with ``train = "outliers"`` are those of augmentation from contaminated training rows
     (published as "wrong"); their baseline is fitted without outliers. Columns of settings are not
@@ -99,7 +99,7 @@ def published_table(folder: Path | str, scenario: str) -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
-    r"""One row a cell, method, training table and baseline.
+    r"""Summarise with one row per cell, method, training table and baseline.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def _cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pairs(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by the baseline they are compared with; those with outliers have two."""
+    """Return rows by the baseline they are compared with; rows with outliers have two."""
     import pandas as pd
 
     parts = [table.assign(baseline="same rows")]
@@ -204,7 +204,7 @@ def _figures(group: pd.DataFrame) -> dict[str, float]:
 
 
 def clustered_mean(values: NDArray, clusters: NDArray) -> tuple[float, float]:
-    """Mean, and its standard error for values that depend on each other within clusters.
+    """Return the mean and its standard error for values that are dependent within clusters.
 
     NaN where there is nothing; the error is NaN with one cluster.
     """
@@ -222,7 +222,7 @@ def clustered_mean(values: NDArray, clusters: NDArray) -> tuple[float, float]:
 
 
 def clustered_median(values: NDArray, clusters: NDArray) -> tuple[float, float, float]:
-    """Median with a 95% interval, for values that depend on each other within clusters."""
+    """Return the median and a 95% interval for values that are dependent within clusters."""
     import numpy as np
 
     if not len(values):

@@ -15,7 +15,7 @@ NDArray = np.ndarray[Any, Any]
 def checked_samples(
     x: ArrayLike, y: ArrayLike, x_weights: ArrayLike | None, y_weights: ArrayLike | None
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Both samples as matrices, and their weights with sum one; or every reason why not."""
+    """Return both samples as matrices with weights that sum to one, or raise every finding."""
     findings: list[Finding] = []
     x, a = _sample("x", x, x_weights, findings)
     y, b = _sample("y", y, y_weights, findings)

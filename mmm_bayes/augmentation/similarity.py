@@ -31,7 +31,7 @@ def kl_divergence(
     x_weights: ArrayLike | None = None,
     y_weights: ArrayLike | None = None,
 ) -> float:
-    r"""Kullback-Leibler divergence from ``x`` to ``y``, in nats.
+    r"""Estimate the Kullback-Leibler divergence from ``x`` to ``y``, in nats.
 
     .. math:: \hat D = \sum_i a_i \bigl[\log \hat p^{-i}(x_i) - \log \hat q^{-i}(x_i)\bigr]
 
@@ -93,7 +93,7 @@ def wasserstein(
     *,
     p: Literal[1, 2] = 1,
 ) -> float:
-    r"""Wasserstein distance of order ``p``: the least cost of moving one sample onto the other.
+    r"""Compute the Wasserstein distance: the least cost of moving one sample onto the other.
 
     .. math:: W_p = \Bigl(\min_{\Gamma} \sum_{ij} \Gamma_{ij} \lVert x_i - y_j \rVert_2^p
               \Bigr)^{1/p}
@@ -146,7 +146,7 @@ def sliced_wasserstein(
     p: Literal[1, 2] = 2,
     n_projections: int = 200,
 ) -> float:
-    r"""Wasserstein distance of one-dimensional projections, averaged over directions.
+    r"""Compute the Wasserstein distance of projections, averaged over directions.
 
     .. math:: SW_p = \Bigl(\frac{1}{L} \sum_{l=1}^{L} W_p^p(\theta_l' x, \theta_l' y)
               \Bigr)^{1/p}, \qquad \theta_l \sim U(S^{d-1})
@@ -197,7 +197,7 @@ def energy_distance(
     x_weights: ArrayLike | None = None,
     y_weights: ArrayLike | None = None,
 ) -> float:
-    r"""Energy distance of two samples (Szekely & Rizzo 2013).
+    r"""Compute the energy distance of two samples (Szekely & Rizzo 2013).
 
     .. math:: E = 2 \sum_{ij} a_i b_j \lVert x_i - y_j \rVert - \sum_{ij} a_i a_j
               \lVert x_i - x_j \rVert - \sum_{ij} b_i b_j \lVert y_i - y_j \rVert \ge 0
@@ -242,7 +242,7 @@ def relative_variance_difference(
     *,
     signed: bool = False,
 ) -> float:
-    r"""Mean over columns of the relative difference in variance, "diversity" gained or lost.
+    r"""Compute the relative difference in variance, averaged over columns: "diversity".
 
     .. math:: \frac{1}{d} \sum_j \frac{|s^2_j(x) - s^2_j(y)|}{s^2_j(y)}, \qquad
               s^2_j(x) = \sum_i a_i (x_{ij} - \bar x_j)^2
@@ -303,7 +303,7 @@ def _mean_distance(x: NDArray, a: NDArray, y: NDArray, b: NDArray) -> float:
 def _log_density(
     at: Float[NDArray, "k d"], rows: Float[NDArray, "m d"], weights: Float[NDArray, " m"]
 ) -> Float[NDArray, " k"]:
-    """Kernel log-density of distinct ``rows`` at ``at``, rows equal to the place left out."""
+    """Estimate the log density of distinct ``rows`` at ``at``, leaving out rows equal to it."""
     d = rows.shape[1]
     bandwidth = ((d + 2) / (4.0 * np.sum(weights**2))) ** (-1.0 / (d + 4))
     root = bandwidth * np.linalg.cholesky(_covariance(rows, weights))
@@ -325,7 +325,7 @@ def _variance(rows: NDArray, weights: NDArray) -> NDArray:
 
 
 def _merged(rows: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
-    """Distinct rows of positive weight, each with the sum of its weights."""
+    """Return the distinct rows of positive weight, each with the sum of its weights."""
     distinct, place = np.unique(rows[weights > 0], axis=0, return_inverse=True)
     return distinct, np.bincount(place.ravel(), weights[weights > 0])
 

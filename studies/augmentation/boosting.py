@@ -62,7 +62,7 @@ class BoostedFit:
     cv: pd.DataFrame
 
     def predict(self, features: ArrayLike) -> Float[NDArray, " n"]:
-        """Predicted target of each row of ``features`` (n, d), in its units."""
+        """Return the predicted target of each row of ``features`` (n, d), in its units."""
         values = np.asarray(features, dtype=float)
         return np.asarray(self.booster.inplace_predict(values, validate_features=False))
 
@@ -216,7 +216,7 @@ def fit_augmented(
 
 
 def neighbouring_folds(n: int, folds: int) -> list[NDArray]:
-    """Positions of ``n`` rows in ``folds`` blocks of neighbours; the first are longer by one."""
+    """Split the positions of ``n`` rows into ``folds`` blocks; the first are longer by one."""
     return np.array_split(np.arange(n), folds)
 
 
@@ -230,7 +230,7 @@ def _columns(frame: pd.DataFrame, target: str) -> tuple[NDArray, NDArray]:
 def _mixed(
     x: NDArray, y: NDArray, augmented: WeightedTable, target: str, mixtures: Sequence[float]
 ) -> dict[float, Rows]:
-    """Rows to fit by mixture; those of weight zero are left out."""
+    """Return rows to fit by mixture; those of weight zero are left out."""
     weights = np.asarray(augmented.weights, dtype=float)
     mass = weights.sum()
     more_x, more_y = _columns(augmented.frame, target)
@@ -268,7 +268,7 @@ def _errors(
     reg_lambda: Sequence[float],
     booster: Mapping[str, Any],
 ) -> Float[NDArray, "trees penalties"]:
-    """Weighted mean squared errors on ``test`` over the grid."""
+    """Return the weighted mean squared errors on ``test`` over the grid."""
     x, y, w = test
     errors = np.empty((len(n_estimators), len(reg_lambda)))
     for column, penalty in enumerate(reg_lambda):

@@ -25,7 +25,7 @@ def _finding(check: str, message: str, remedy: str, **where: Any) -> Finding:
 
 
 def table_findings(x: NDArray, y: NDArray, w: NDArray, least: int) -> list[Finding]:
-    """Whether rows can be fitted, ``least`` of them at least."""
+    """Check that rows can be fitted, and that there are at least ``least`` of them."""
     if x.ndim != 2 or y.shape != x.shape[:1] or w.shape != y.shape:
         return [
             _finding(
@@ -72,7 +72,7 @@ def table_findings(x: NDArray, y: NDArray, w: NDArray, least: int) -> list[Findi
 def grid_findings(
     n_estimators: Sequence[int], reg_lambda: Sequence[float], folds: int = 2
 ) -> list[Finding]:
-    """Whether numbers of trees and penalties can be chosen among by that many folds."""
+    """Check the numbers of trees, the penalties and the number of folds."""
     found = []
     if not n_estimators or any(trees < 1 for trees in n_estimators):
         found.append(
@@ -96,7 +96,7 @@ def grid_findings(
 
 
 def mixture_findings(mixtures: Sequence[float]) -> list[Finding]:
-    """Whether the shares of augmented weight are shares."""
+    """Check that the shares of augmented weight lie between 0 and 1."""
     if mixtures and all(0.0 <= mixture <= 1.0 for mixture in mixtures):
         return []
     return [
@@ -111,7 +111,7 @@ def mixture_findings(mixtures: Sequence[float]) -> list[Finding]:
 def column_findings(
     observed: pd.DataFrame, target: str, tables: Sequence[WeightedTable]
 ) -> list[Finding]:
-    """Whether augmented tables have the observed columns, the target among them."""
+    """Check that augmented tables have the observed columns, including the target."""
     names = [str(name) for name in observed.columns]
     found = []
     if target not in names:
@@ -138,7 +138,7 @@ def column_findings(
 
 
 def fold_findings(folds: Sequence[AugmentedFold], n: int) -> list[Finding]:
-    """Whether each fold holds out some rows, each once, and leaves some."""
+    """Check that each fold holds out some rows, each once, and leaves some."""
     found = []
     if not folds:
         found.append(_finding("folds", "There are no folds.", "Give at least two."))

@@ -45,7 +45,7 @@ _PARTS = ("scm", "split", "targets", "folds", "outliers", "augment", "directions
 
 
 def default_augmentation(rng_key: Any, frame: pd.DataFrame, graph: CausalGraph) -> AugmentedData:
-    """Augmentation that the package recommends, here and wherever ``"default"`` is named.
+    """Augment as the package recommends; this is the method ``"default"``.
 
     Ancestral sampling with the estimator of every variable chosen by its leave-one-out likelihood
     on the rows given.
@@ -140,7 +140,7 @@ class _Table:
 
 
 def split_sizes(n: int) -> tuple[int, int]:
-    """Number of training and test rows, as scikit-learn's ``train_size=0.7`` gives them.
+    """Return the numbers of training and test rows, like scikit-learn's ``train_size=0.7``.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def split_sizes(n: int) -> tuple[int, int]:
 
 
 def node_type(graph: CausalGraph, node: str) -> str:
-    """``"source"``, ``"sink"``, ``"middle"`` or ``"isolated"``, by the edges of a node."""
+    """Return ``"source"``, ``"sink"``, ``"middle"`` or ``"isolated"``, by the edges of a node."""
     has_causes, has_effects = bool(graph.parents(node)), bool(graph.children(node))
     if has_causes:
         return "middle" if has_effects else "sink"

@@ -28,7 +28,7 @@ def published_similarity(
     x_weights: ArrayLike | None = None,
     y_weights: ArrayLike | None = None,
 ) -> PublishedSimilarity:
-    r"""Both published measures for one estimate of the densities, which is what costs time.
+    r"""Compute both published measures from one estimate of the densities.
 
     Densities are Gaussian kernel estimates of bandwidth :math:`h = (n (d + 2) / 4)^{-1/(d+4)}` in
     every column, whatever its scale, as scikit-learn's ``KernelDensity(bandwidth="silverman")``
@@ -61,7 +61,7 @@ def published_kl(
     x_weights: ArrayLike | None = None,
     y_weights: ArrayLike | None = None,
 ) -> float:
-    r"""The "KL divergence" of Poinsot & Leite (2023), to compare with their tables only.
+    r"""Compute the "KL divergence" of Poinsot & Leite (2023), only to compare with their tables.
 
     .. math:: \sum_i \bar p_i \log(\bar p_i / \bar q_i), \qquad
               \bar p_i = \log \hat p(z_i) \Big/ \sum_k \log \hat p(z_k)
@@ -95,7 +95,7 @@ def published_wasserstein(
     x_weights: ArrayLike | None = None,
     y_weights: ArrayLike | None = None,
 ) -> float:
-    r"""The "Wasserstein distance" of Poinsot & Leite (2023), to compare with their tables only.
+    r"""Compute the "Wasserstein distance" of Poinsot & Leite (2023), only to compare.
 
     The distance between the *values* of two log-densities, :math:`W_1(\{\log \hat p(z_i)\},
     \{\log \hat q(z_i)\})`, over the rows :math:`z` of both samples; densities as in

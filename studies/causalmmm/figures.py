@@ -51,7 +51,7 @@ def draw_study(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> dict
 
 
 def _draw_dots(study: Study, summary: pd.DataFrame) -> Figure:
-    """AUROC of every method, a panel a cell: our test shops, unseen graphs, and the paper."""
+    """Draw the AUROC of every method, one panel per cell."""
     methods = list(dict.fromkeys(summary["method"]))
     cells = list(dict.fromkeys(summary["cell"]))
     columns = 3 if len(cells) % 3 == 0 else 2
@@ -93,7 +93,7 @@ def _draw_cell(ax: Axes, part: pd.DataFrame, methods: list[str]) -> None:
 
 
 def _draw_lines(study: Study, summary: pd.DataFrame) -> Figure:
-    """AUROC by number of training shops."""
+    """Draw AUROC by number of training shops."""
     methods = list(dict.fromkeys(summary["method"]))
     colours = channel_colours(methods)
     sizes = {cell.label: cell.run.shops for cell in study.cells}
@@ -120,7 +120,7 @@ def _draw_lines(study: Study, summary: pd.DataFrame) -> Figure:
 
 
 def _draw_grid(study: Study, summary: pd.DataFrame) -> Figure:
-    """AUROC by weight of the prior and temperature, a panel a method."""
+    """Draw AUROC by weight of the prior and temperature, one panel per method."""
     own = summary[summary["shops"] == "test"].copy()
     parts = own["cell"].str.split(", ", expand=True).astype(float)
     own["penalty"], own["heat"] = parts[0], parts[1]
@@ -154,7 +154,7 @@ def _draw_grid(study: Study, summary: pd.DataFrame) -> Figure:
 
 
 def _draw_reliability(study: Study, found: pd.DataFrame) -> Figure:
-    """Share of edges by probability, with the number of pairs."""
+    """Draw the share of edges by probability, with the number of pairs."""
     methods = list(dict.fromkeys(found["method"]))
     colours = channel_colours(methods)
     with canvas(5.6, 5.8) as figure:
@@ -179,7 +179,7 @@ def _draw_reliability(study: Study, found: pd.DataFrame) -> Figure:
 
 
 def _draw_curve(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> Figure:
-    """Losses of the longest training by epoch, and AUROC of trainings of different lengths."""
+    """Draw losses of the longest training by epoch, and AUROC by length of training."""
     with canvas(9.0, 4.0) as figure:
         headline(figure, study.title)
         left, right = grid(figure, 2, 2)
@@ -213,7 +213,7 @@ def _draw_curve(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> Fig
 
 
 def _draw_timing(study: Study, summary: pd.DataFrame) -> Figure:
-    """Seconds by number of shops and by length, with fitted exponents."""
+    """Draw seconds by number of shops and by length, with fitted exponents."""
     titles = {
         "shops": "Seconds by number of training shops",
         "length": "Seconds by length of the series",
@@ -240,7 +240,7 @@ def _draw_timing(study: Study, summary: pd.DataFrame) -> Figure:
 
 
 def _draw_forecasts(study: Study, summary: pd.DataFrame) -> Figure:
-    """Error and coverage of every method, a panel a horizon."""
+    """Draw error and coverage of every method, one panel per horizon."""
     methods = list(dict.fromkeys(summary["method"]))
     horizons = sorted(set(summary["horizon"]))
     place = {method: row for row, method in enumerate(methods)}

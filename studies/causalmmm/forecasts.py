@@ -51,7 +51,7 @@ def forecaster_of(method: str, options: Any = ()) -> Forecaster:
 
 
 def evaluate_forecasts(rng_key: RngKey, settings: ForecastRun) -> list[Row]:
-    """Rows of one run: one for each horizon."""
+    """Return the rows of one run, one per horizon."""
     key_data, key_methods = jax.random.split(rng_key)
     panel = simulate.air_shops(key_data, num_shops=settings.shops, num_dates=settings.length)
     forecaster = forecaster_of(settings.method, settings.options)

@@ -26,7 +26,7 @@ _ATTEMPTS = 50
 
 
 def evaluate_graphs(rng_key: RngKey, settings: GraphRun) -> list[Row]:
-    """Rows of one run: one for each method it gives and each set of shops.
+    """Return the rows of one run, one per method it covers and set of shops.
 
     Thresholds of accuracies are chosen on the training shops' true graphs.
     """
@@ -39,7 +39,7 @@ def evaluate_graphs(rng_key: RngKey, settings: GraphRun) -> list[Row]:
 
 
 def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Panels:
-    """Training shops, test shops of the same graphs, and test shops of graphs not among them.
+    """Simulate training shops, test shops of the same graphs, and shops of unseen graphs.
 
     All obey the same mechanisms. Test shops come first in their panel, so that they stay the same
     for any number of training shops.
@@ -76,13 +76,13 @@ def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any)
 
 
 def truth_of(panel: ShopPanel) -> NDArray:
-    """The true graphs (shop, source, target) of a simulated panel."""
+    """Return the true graphs (shop, source, target) of a simulated panel."""
     assert panel.adjacency is not None  # simulated panels have them
     return panel.adjacency
 
 
 def rows_of(scored: Scored, panels: Panels) -> list[Row]:
-    """How good one method's scores are on test shops and on shops of unseen graphs."""
+    """Score one method on test shops and on shops of unseen graphs."""
     threshold = metrics.best_threshold(scored.train, truth_of(panels.train))
     rows = []
     for name, scores, panel in (
@@ -110,7 +110,7 @@ def rows_of(scored: Scored, panels: Panels) -> list[Row]:
 
 
 def _partners(panel: ShopPanel) -> NDArray:
-    """For each shop the next one with another graph; itself if there is none."""
+    """Return for each shop the next shop with another graph, or itself if there is none."""
     graphs, count = truth_of(panel), panel.n_shops
     partner = np.arange(count)
     for shop in range(count):
@@ -123,7 +123,7 @@ def _partners(panel: ShopPanel) -> NDArray:
 
 
 def _calibration(probabilities: NDArray, truth: NDArray) -> Row:
-    """Calibration, and the sums by bin from which those of many runs can be put together."""
+    """Return calibration measures, and sums by bin that can be added over runs."""
     table = metrics.reliability(probabilities, truth, BINS)
     some = table.count > 0
     return {

@@ -93,14 +93,14 @@ class Panels:
 
 
 def method_key(rng_key: RngKey, method: str) -> RngKey:
-    """Key of a method: another method leaves it as it is."""
+    """Return the key of a method, which does not depend on other methods."""
     import jax
 
     return jax.random.fold_in(rng_key, zlib.crc32(method.encode()))
 
 
 def causal_mmm_of(method: str, options: Any = ()) -> CausalMMM:
-    """Untrained model of a variant, with the given settings in place of its own."""
+    """Return the untrained model of a variant, with the given settings in place of its own."""
     from mmm_bayes.causal_mmm import CausalMMM
 
     return CausalMMM(**{**VARIANTS[method], **dict(options)})

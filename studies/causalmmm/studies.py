@@ -84,7 +84,7 @@ class Study:
         return GRAPH_METHODS
 
     def run(self, cell: Cell, method: str, options: Options = ()) -> Run:
-        """Settings of a cell's run of a method; ``options`` reach variants of CausalMMM only."""
+        """Return the run of a method in a cell; only variants of CausalMMM take ``options``."""
         method = GIVEN_BY.get(method, method)
         own = cell.run.options + options if method in (*VARIANTS, "cm_full") else ()
         return replace(cell.run, method=method, options=own)

@@ -163,7 +163,7 @@ def make_run(task: Task) -> list[Row]:
 def _tasks(
     study: Study, methods: Sequence[str], options: Options, seed: int, repetitions: int
 ) -> list[tuple[str, Task]]:
-    """Cells and their runs; repetitions outermost, so that a stopped study has all cells."""
+    """List cells and runs, repetitions outermost, so that a stopped study has all cells."""
     runs = {
         (cell.label, run): None
         for cell in study.cells

@@ -41,7 +41,7 @@ def summarise_study(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_graphs(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over runs of every measure, by cell, method and set of shops.
+    """Summarise every measure over runs, by cell, method and set of shops.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def summarise_graphs(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def margins(table: pd.DataFrame) -> pd.DataFrame:
-    """Our methods less the best baseline of a cell, on the same simulated panels.
+    """Subtract the best baseline of a cell from our methods, on the same simulated panels.
 
     The best is the one with the highest mean, of all baselines (``"any rule"``) and of those that
     see one shop at a time (``"one shop"``); being chosen, it is a little too good.
@@ -104,7 +104,7 @@ def margins(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability_of(table: pd.DataFrame, shops: str = "test") -> pd.DataFrame:
-    """Mean probability and share of edges by method and bin, over all cells and runs."""
+    """Compute the mean probability and the share of edges by method and bin."""
     if "bin_count" not in table:
         return pd.DataFrame()
     rows = []
@@ -121,7 +121,7 @@ _BIN_SUMS = ("count", "probability", "edges")
 
 
 def summarise_curve(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """AUROC and last losses by number of epochs and method, mean and standard deviation."""
+    """Summarise AUROC and last losses by number of epochs and method."""
     groups = table.groupby(["cell", "method"], sort=False)
     measured = ["auroc", "unseen_auroc", "last_loss", "last_validation", "fit_seconds"]
     means, spread = groups[measured].mean(), groups[measured].std(ddof=1).add_suffix("_sd")
@@ -130,7 +130,7 @@ def summarise_curve(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_timing(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Median seconds by size and method, with the exponent of size fitted to each series.
+    """Summarise seconds by size and method, with the exponent of size fitted to each series.
 
     The exponent is the slope of log seconds on log size by least squares; 1 is linear cost.
     """
@@ -145,7 +145,7 @@ def summarise_timing(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_forecasts(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Errors and coverage by method and horizon, mean and standard deviation over panels."""
+    """Summarise errors and coverage by method and horizon over panels."""
     groups = table.groupby(["cell", "method", "horizon"], sort=False)
     measured = ["mse", "sum", "coverage", "crps", "fit_seconds", "forecast_seconds"]
     means, spread = groups[measured].mean(), groups[measured].std(ddof=1).add_suffix("_sd")
@@ -158,7 +158,7 @@ def summarise_forecasts(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ordered(study: Study, summary: pd.DataFrame, methods: tuple[str, ...]) -> pd.DataFrame:
-    """Cells and methods in the order of their lists."""
+    """Sort cells and methods in the order of their lists."""
     cells = {cell.label: place for place, cell in enumerate(study.cells)}
     at = {method: place for place, method in enumerate(methods)}
     keys = pd.DataFrame({"cell": summary["cell"].map(cells), "method": summary["method"].map(at)})
@@ -219,7 +219,7 @@ _PLAIN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def _by_method(summary: pd.DataFrame) -> list[dict[str, pd.Series]]:
-    """Rows of test and of unseen shops of each cell and method, together."""
+    """Group the rows of test and of unseen shops by cell and method."""
     return [
         {str(row["shops"]): row for _, row in part.iterrows()}
         for _, part in summary.groupby(["cell", "method"], sort=False)
@@ -253,7 +253,7 @@ def _margin_cells(test: pd.Series, unseen: pd.Series) -> list[str]:
 
 
 def _cell(row: pd.Series, name: str) -> str:
-    """One number; a name ending in ± is a mean with its standard deviation."""
+    """Format one number; a name ending in ± is a mean with its standard deviation."""
     plain = name.removesuffix("±")
     value = row.get(plain, np.nan)
     if isinstance(value, str):

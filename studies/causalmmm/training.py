@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_curve(rng_key: RngKey, settings: CurveRun) -> list[Row]:
-    """Row of one training: losses of all its epochs, and AUROC at its end.
+    """Train once; return the losses of all epochs, and AUROC at the end.
 
     Test shops are those of validation; nothing is chosen by them. Epochs alone: no rounds follow.
     """
@@ -44,7 +44,7 @@ def evaluate_curve(rng_key: RngKey, settings: CurveRun) -> list[Row]:
 
 
 def evaluate_timing(rng_key: RngKey, settings: TimingRun) -> list[Row]:
-    """Row of one timing, without compilation.
+    """Return the row of one timing, without compilation.
 
     Of CausalMMM and its variants it is the median epoch after the first; of other methods, whose
     compiled functions are kept, a second fit to all shops and the scoring of them.

@@ -205,7 +205,7 @@ class FittedBoostedLags:
 
 
 def _all_rows(inputs: Inputs, first: int, horizon: int) -> _Target:
-    """Every row whose target is observed."""
+    """Return every row whose target is observed."""
     shops, length = inputs.values.shape[:2]
     grid = np.meshgrid(
         np.arange(shops), np.arange(first, length - 1), np.arange(1, horizon + 1), indexing="ij"
@@ -231,7 +231,7 @@ def _truth(inputs: Inputs, rows: _Target) -> NDArray:
 def _columns(
     inputs: Inputs, rows: _Target, count: int, last_horizon: int
 ) -> Float[NDArray, "row column"]:
-    """Columns of each row; ``last_horizon`` bounds the horizon that trees may see, 0 for none."""
+    """Return the columns of each row; trees see horizons up to ``last_horizon`` (0: none)."""
     values = np.where(inputs.observed, inputs.values, np.nan)
     ends, at = np.unique(rows.end, return_inverse=True)
     by_origin = [
@@ -271,7 +271,7 @@ def _train(
     trees: int,
     validation: tuple[NDArray, NDArray] | None = None,
 ) -> Any:
-    """Boosted trees, stopped early if there is a validation table."""
+    """Train boosted trees, stopped early if there is a validation table."""
     xgboost = _xgboost()
     threads = settings["nthread"]
     matrix = xgboost.QuantileDMatrix(columns, label=truth, nthread=threads)
@@ -291,7 +291,7 @@ def _train(
 
 
 def _residuals(rows: _Target, residual: NDArray, shops: int, horizon: int) -> _Residuals:
-    """Residuals by horizon, and their size in each shop, drawn towards that of all shops."""
+    """Return residuals by horizon, and their size by shop, shrunk towards that of all shops."""
     squares = np.bincount(rows.shop, residual**2, minlength=shops)
     count = np.bincount(rows.shop, minlength=shops)
     everywhere = max(float(np.mean(residual**2)), 1e-12)

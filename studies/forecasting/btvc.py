@@ -146,7 +146,7 @@ class Arrays(NamedTuple):
 
 
 def model_arrays(panel: ShopPanel, scale: PanelScale, settings: BTVC) -> Arrays:
-    """Arrays of a training panel, in single precision."""
+    """Return arrays of a training panel, in single precision."""
     inputs = scale.inputs(panel)
     days = settings.coefficient_days
     arrays = Arrays(
@@ -162,7 +162,7 @@ def model_arrays(panel: ShopPanel, scale: PanelScale, settings: BTVC) -> Arrays:
 
 
 def btvc_model(arrays: Arrays) -> None:
-    """The NumPyro model, with the level integrated out."""
+    """Define the NumPyro model, with the level integrated out."""
     shops, _, channels = arrays.channels.shape
     knots = arrays.kernel.shape[1]
     design = jnp.concatenate(
@@ -187,7 +187,7 @@ def btvc_model(arrays: Arrays) -> None:
 
 
 def _positive(location: Any, scale: float, shape: tuple[int, ...]) -> Any:
-    """Normal distribution above zero."""
+    """Return a normal distribution truncated at zero."""
     location = jnp.broadcast_to(location, shape)
     return dist.TruncatedNormal(location, scale, low=0.0).to_event(len(shape))
 
@@ -234,7 +234,7 @@ class FittedBTVC:
     def _mean(
         self, context: NDArray, season: NDArray, channels: NDArray, days: slice
     ) -> Float[NDArray, "draw shop day"]:
-        """Seasons, context and channels (1 or draw, shop, day, channel) on some days."""
+        """Return the mean from seasons, context and channels on some days."""
         own = self.parameters["own"]
         terms = season.shape[-1]
         mean = own[..., :terms] @ season[days].T
@@ -249,7 +249,7 @@ class FittedBTVC:
     def _level(
         self, there: NDArray, residual: NDArray, horizon: int, random: np.random.Generator
     ) -> Float[NDArray, "draw shop horizon"]:
-        """Paths of the level: from the last day's posterior on, knot by knot."""
+        """Draw paths of the level from the last day's posterior on, knot by knot."""
         days = self.settings.level_days
         omega = self.parameters["omega"] + _LEAST_OMEGA
         design = level_design(there, days)
@@ -267,7 +267,7 @@ class FittedBTVC:
 
 
 def coefficient_kernel(day: NDArray, knots: NDArray, days: int) -> Float[NDArray, "day knot"]:
-    """Gaussian kernel of days and knots, rows normalised; far days take the nearest knot."""
+    """Return a Gaussian kernel of days and knots, rows normalised (far days: nearest knot)."""
     log_weight = -0.5 * ((day[:, None] - knots) / days) ** 2
     weight = np.exp(log_weight - log_weight.max(1, keepdims=True))
     normalised: NDArray = weight / weight.sum(1, keepdims=True)
@@ -275,7 +275,7 @@ def coefficient_kernel(day: NDArray, knots: NDArray, days: int) -> Float[NDArray
 
 
 def fourier(day: NDArray, yearly_order: int) -> Float[NDArray, "day term"]:
-    """Weekly sines and cosines of orders 1 to 3, and yearly ones."""
+    """Return the weekly sines and cosines of orders 1 to 3, and yearly ones."""
     cycles = [order / 7.0 for order in (1, 2, 3)]
     cycles += [order / _YEAR for order in range(1, yearly_order + 1)]
     angle = 2.0 * np.pi * day[:, None] * np.asarray(cycles)
@@ -283,7 +283,7 @@ def fourier(day: NDArray, yearly_order: int) -> Float[NDArray, "day term"]:
 
 
 def _days(panel: ShopPanel, ahead: int) -> NDArray:
-    """Days from the first on, by the calendar where there are dates."""
+    """Count days from the first on, by the calendar if there are dates."""
     if panel.dates is None:
         return np.arange(panel.length + ahead, dtype=float)
     dates = dates_ahead(panel.dates, ahead)
@@ -296,14 +296,14 @@ def _yearly_order(panel: ShopPanel, settings: BTVC) -> int:
 
 
 def _knots(length: int, days: int) -> NDArray:
-    """Knots from the first day to the last one, ``days`` apart or a little more."""
+    """Return knots from the first day to the last one, ``days`` apart or a little more."""
     return np.linspace(0.0, length - 1.0, max(1, (length - 1) // days) + 1)
 
 
 def _future_channels(
     inputs: Inputs, horizon: int, weeks: int, draws: int, random: np.random.Generator
 ) -> Float[NDArray, "draw shop horizon channel"]:
-    """Weeks ahead drawn from the last ones; the same week for all channels of a shop."""
+    """Draw weeks ahead from the last ones, the same week for all channels of a shop."""
     shops, length, _ = inputs.values.shape
     known = max(1, min(weeks, length // 7))
     ahead = -(-horizon // 7)

@@ -13,7 +13,7 @@ NDArray = np.ndarray[Any, Any]
 def lags(
     values: Float[NDArray, "shop time *rest"], ends: Int[NDArray, " origin"], count: int
 ) -> Float[NDArray, "shop origin lag *rest"]:
-    """Values of the ``count`` days up to each end, the latest first; NaN before the first day."""
+    """Return the ``count`` days up to each end, latest first; NaN before the first day."""
     days = ends[:, None] - np.arange(count)
     before = (days < 0).reshape(1, *days.shape, *(1,) * (values.ndim - 2))
     return np.where(before, np.nan, values[:, np.maximum(days, 0)])
@@ -22,7 +22,7 @@ def lags(
 def rolling_mean(
     values: Float[NDArray, "shop time node"], ends: Int[NDArray, " origin"], window: int
 ) -> Float[NDArray, "shop origin node"]:
-    """Mean of what is observed in the ``window`` days up to each end; NaN where nothing is."""
+    """Return the mean of observed values in the ``window`` days up to each end, or NaN."""
     there = np.isfinite(values)
     total = np.cumsum(np.where(there, values, 0.0), 1)
     count = np.cumsum(there, 1)
@@ -40,7 +40,7 @@ def same_weekday(
     shops: Int[NDArray, " row"],
     weeks: int,
 ) -> Float[NDArray, "row week"]:
-    """Target of row's shop on the weekday of ``end + horizon``, in the last weeks up to ``end``.
+    """Return targets on the weekday of ``end + horizon`` in the last weeks up to ``end``.
 
     The latest first; NaN where it is missing or before the first day.
     """

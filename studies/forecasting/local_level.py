@@ -53,7 +53,7 @@ def level_design(there: NDArray, days: int) -> LevelDesign:
 
 
 def level_kernel(day: NDArray, days: int) -> Float[NDArray, "day knot"]:
-    """Weights of knots up to day 0 on the days before it; two knots at least."""
+    """Return the weights of knots on the days up to day 0; there are at least two knots."""
     knots = max(2, int(np.ceil(-day.min() / days)) + 1)
     places = -days * np.arange(knots)[::-1]
     return np.maximum(0.0, 1.0 - np.abs(day[:, None] - places) / days)
@@ -69,7 +69,7 @@ class Swept(NamedTuple):
 
 
 def _sweep(diagonal: Any, beside: Any, right: Any, scan: Any, xp: Any) -> Swept:
-    """Gaussian elimination of a tridiagonal system, knots first."""
+    """Eliminate a tridiagonal system, knots first."""
 
     def step(state: Swept, knot: tuple[Any, Any, Any]) -> tuple[Swept, None]:
         diagonal, beside, right = knot
@@ -87,7 +87,7 @@ def _sweep(diagonal: Any, beside: Any, right: Any, scan: Any, xp: Any) -> Swept:
 def _system(
     design: LevelDesign, residual: Any, sigma: Any, omega: Any, xp: Any
 ) -> tuple[Any, Any, Any]:
-    """Precision and right-hand side of the knots, knots first; batches are (..., shop)."""
+    """Return precision and right-hand side of the knots, knots first; batches are (..., shop)."""
     weight = 1.0 / sigma**2
     step = 1.0 / omega**2
     knots = design.kernel.shape[1]
@@ -134,7 +134,7 @@ def last_level(
     sigma: Float[NDArray, "*draw shop"],
     omega: Float[NDArray, "*draw shop"],
 ) -> tuple[NDArray, NDArray]:
-    """Posterior mean and standard deviation (*draw, shop) of the level on the last day."""
+    """Return posterior mean and standard deviation (*draw, shop) of the level on the last day."""
 
     def scan(step: Any, state: Swept, knots: Any) -> Swept:
         for knot in zip(*knots, strict=True):

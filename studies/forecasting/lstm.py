@@ -142,7 +142,7 @@ class Network(eqx.Module):
         self.week = jnp.zeros((shops, _WEEK, nodes))
 
     def start(self) -> tuple[Array, Array]:
-        """State before the first day."""
+        """Return the state before the first day."""
         return jnp.zeros(self.cell.hidden_size), jnp.zeros(self.cell.hidden_size)
 
     def __call__(
@@ -233,7 +233,7 @@ class FittedLSTM:
 
 
 def _known(inputs: Inputs) -> Float[NDArray, "shop days known"]:
-    """Context and weekday of a day: known before it."""
+    """Return context and weekday of a day, which are known before it."""
     days = np.eye(_WEEK, dtype=np.float32)[inputs.weekday]
     shops = inputs.values.shape[0]
     days = np.broadcast_to(days, (shops, *days.shape))
@@ -241,7 +241,7 @@ def _known(inputs: Inputs) -> Float[NDArray, "shop days known"]:
 
 
 def _features(inputs: Inputs) -> Float[NDArray, "shop days feature"]:
-    """Values and mask of day t beside what is known of day t + 1, as far as that goes."""
+    """Join values and mask of day t with the known features of day t + 1."""
     known = _known(inputs)[:, 1 : inputs.length + 1]
     span = known.shape[1]
     parts = (inputs.values[:, :span], inputs.observed[:, :span], known)
@@ -268,7 +268,7 @@ def _windows(whole: Array, shop: Array, start: Array, length: int) -> Array:
 def _read(
     network: Network, shop: Array, features: Float[Array, "day feature"]
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """State after the last day, and the heads' mean and log sd (day, node)."""
+    """Return the state after the last day, and the heads' mean and log sd (day, node)."""
 
     def step(state: tuple[Array, Array], day: Array) -> Any:
         return network(shop, state, day)
@@ -278,7 +278,7 @@ def _read(
 
 
 def _sequence_loss(network: Network, shop: Array, data: _Data, weight: Array) -> Float[Array, ""]:
-    """Loss over windows (window, day, feature) of the shops they are from."""
+    """Return the loss over windows (window, day, feature) of the shops they are from."""
     mean, log_sd = jax.vmap(lambda *window: _read(network, *window)[1])(shop, data.features)
     nodes = mean.shape[-1]
     importance = jnp.full(nodes, 1.0 / max(nodes - 1, 1)).at[-1].set(1.0)
@@ -295,7 +295,7 @@ def _paths(
     rng_key: RngKey,
     paths: int,
 ) -> Float[Array, "path shop horizon"]:
-    """Simulated paths of the target.
+    """Return the simulated paths of the target.
 
     The last day's features know the first day ahead; the step from day h to h + 1 needs that of
     h + 1, and the step after the last day is not taken.

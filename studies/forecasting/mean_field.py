@@ -45,7 +45,7 @@ def mean_field_draws(
     learning_rate: float,
     draws: int,
 ) -> dict[str, NDArray]:
-    """Draws (draw, ...) of each parameter from the approximation with the highest lower bound.
+    """Draw each parameter (draw, ...) from the approximation with the highest lower bound.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def mean_field_draws(
 
 
 def parameter_shapes(model: Model, arrays: Any) -> Shapes:
-    """Shape of each parameter; to run the model for it would compile its every operation."""
+    """Return the shape of each parameter, without compiling the model's operations."""
 
     def values(arrays: Any) -> dict[str, Any]:
         traced = numpyro.handlers.trace(numpyro.handlers.seed(model, 0)).get_trace(arrays)
@@ -89,7 +89,7 @@ def parameter_shapes(model: Model, arrays: Any) -> Shapes:
 
 
 def split(flat: Any, shapes: Shapes) -> dict[str, Any]:
-    """Parts of a vector (..., dimension) by parameter."""
+    """Return parts of a vector (..., dimension) by parameter."""
     parts, start = {}, 0
     for name, shape in shapes:
         size = int(np.prod(shape))
@@ -108,7 +108,7 @@ def _ascend(
     steps: int,
     learning_rate: float,
 ) -> Guide:
-    """Adam on the evidence lower bound, one draw a step."""
+    """Run Adam on the evidence lower bound, with one draw per step."""
     optimiser = optax.adam(optax.cosine_decay_schedule(learning_rate, steps, alpha=0.01))
     start = jnp.concatenate(
         [jnp.full(int(np.prod(s)), np.log(_START) * (name in positive)) for name, s in shapes]

@@ -70,7 +70,7 @@ def train(
 
 
 def _optimiser(weight_decay: float) -> optax.GradientTransformation:
-    """AdamW of learning rate 1: the rate is an argument of the compiled block."""
+    """Return AdamW with learning rate 1; the rate is an argument of the compiled block."""
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1.0, weight_decay=weight_decay))
 
 
@@ -108,6 +108,6 @@ def gaussian_loss(
     truth: Float[Array, "*batch"],
     weight: Float[Array, "*batch"],
 ) -> Float[Array, ""]:
-    """Weighted mean of the negative log density of normal distributions, less its constant."""
+    """Return the weighted mean negative log density of normal distributions, up to a constant."""
     density = log_sd + 0.5 * ((truth - mean) * jnp.exp(-log_sd)) ** 2
     return jnp.sum(weight * density) / jnp.maximum(jnp.sum(weight), 1e-9)

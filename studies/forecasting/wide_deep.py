@@ -265,12 +265,12 @@ class FittedWideDeep:
 
 
 def _shifts(horizon: int, trained: int) -> list[int]:
-    """Shifts of the days ahead: none, then one for every day past the trained heads."""
+    """Return shifts of the days ahead: none, then one per day past the trained heads."""
     return [0, *range(1, horizon - trained + 1)]
 
 
 def normal_points(count: int) -> Float[NDArray, "count 1 1"]:
-    """Equally likely points of the standard normal distribution, on an axis before two others."""
+    """Return equally likely points of the standard normal distribution (point, 1, 1)."""
     from scipy.special import ndtri
 
     return ndtri((np.arange(count) + 0.5) / count)[:, None, None]
@@ -282,7 +282,7 @@ def _predict(network: Network, rows: Rows) -> tuple[Array, Array]:
 
 
 def _interval_factor(network: Network, rows: Rows) -> float:
-    """Factor of the sds with which 90% of the days held out lie in their intervals."""
+    """Return the factor of the sds at which 90% of held-out days lie in their intervals."""
     mean, log_sd = _predict(network, jax.tree.map(jnp.asarray, rows))
     within = rows.validation > 0
     if not within.any():

@@ -30,7 +30,7 @@ class Rows(NamedTuple):
 def wide_deep_rows(
     inputs: Inputs, ends: NDArray, count: int, horizon: int, cut: int, shift: int = 0
 ) -> Rows:
-    """Rows by origin, then by shop; head h of a row is for the day ``end + 1 + h + shift``.
+    """Return rows by origin, then shop; head h is for the day ``end + 1 + h + shift``.
 
     Days from ``cut`` on are held out.
     """
@@ -52,7 +52,7 @@ def wide_deep_rows(
     there = inputs.observed[:, past, -1] & (days < length)
 
     def by_row(table: NDArray) -> NDArray:
-        """(shop, origin, ...) to (origin x shop, ...)."""
+        """Reshape (shop, origin, ...) to (origin x shop, ...)."""
         return (
             np.swapaxes(table, 0, 1).reshape(shops * len(ends), *table.shape[2:]).astype(np.float32)
         )

@@ -103,7 +103,7 @@ def _start(rng_key: Array, lags: int, nodes: int, hidden: int) -> dict[str, Arra
 
 
 def coefficients(parameters: dict[str, Array], past: Array) -> Array:
-    """Matrices of coefficients (row, lag, source, target) at the past of each row."""
+    """Return matrices of coefficients (row, lag, source, target) at the past of each row."""
     inner = jnp.einsum("rkn,knh->rkh", past, parameters["input"]) + parameters["inner"]
     flat = jnp.einsum("rkh,khm->rkm", jnp.tanh(inner), parameters["output"]) + parameters["level"]
     return flat.reshape(*past.shape, past.shape[-1])
@@ -244,7 +244,7 @@ def stable_graph(forward: NDArray, backward: NDArray, n_quantiles: int = 20) -> 
 
 
 def _balanced_accuracy(truth: NDArray, decided: NDArray) -> NDArray:
-    """Mean of sensitivity and specificity (shop,); 0 where one of them is not defined."""
+    """Return the mean of sensitivity and specificity (shop,); 0 where one is not defined."""
     positive, negative = truth.sum(1), (~truth).sum(1)
     right = (truth & decided).sum(1) / np.maximum(positive, 1)
     rejected = (~truth & ~decided).sum(1) / np.maximum(negative, 1)

@@ -87,7 +87,7 @@ class InGRAFit:
     losses: NDArray
 
     def scores(self, series: NDArray) -> NDArray:
-        """Attention of each target to each source (shop, source, target), without training anew.
+        """Return attention of each target to each source, without further training.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class InGRAFit:
         return without_diagonal(by_parts(attend, self.settings.batch, values, there))
 
     def prototypes(self) -> NDArray:
-        """Attention patterns that shops share (prototype, source, target), the diagonal too."""
+        """Return attention patterns that shops share (prototype, source, target), with diagonal."""
         return np.asarray(jax.nn.softmax(self.parameters["prototypes"], axis=1))
 
 
@@ -138,7 +138,7 @@ def _start(rng_key: Array, nodes: int, settings: InGRASettings) -> dict[str, Arr
 
 
 def _histories(p: dict[str, Array], values: Array) -> Array:
-    """States of each node's gated recurrent unit (shop, time, node, hidden) after each time."""
+    """Return the states of each node's recurrent unit (shop, time, node, hidden)."""
     driven = jnp.einsum("btn,nh->tbnh", values, p["input"]) + p["gates"]
     size = p["state"].shape[1]
 
@@ -157,7 +157,7 @@ def _histories(p: dict[str, Array], values: Array) -> Array:
 def _attention(
     p: dict[str, Array], settings: InGRASettings, states: Array, values: Array, there: Array
 ) -> _Attention:
-    """Attention from how each source's past goes along with each target's next value."""
+    """Compute attention from how each source's past moves with each target's next value."""
     key = jnp.einsum("btnh,nhm->btnm", states[:, :-1], p["key"])
     query = jnp.einsum("btnh,nhm->btnm", states[:, :-1], p["query"])
     query = query + values[:, 1:, :, None] * p["next"]
@@ -213,7 +213,7 @@ def _train(
 
 
 def _batches(rng_key: Array, shops: int, settings: InGRASettings) -> NDArray:
-    """Positions of the shops of each step (step, shop); every epoch has an order of its own."""
+    """Return positions of the shops of each step (step, shop), in a new order every epoch."""
     size = min(settings.batch, shops)
     rng = generator(rng_key)
     epochs = []

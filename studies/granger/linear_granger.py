@@ -247,7 +247,7 @@ def benjamini_hochberg(p_values: NDArray, level: float = 0.05) -> NDArray:
 
 
 def ridge_norms(series: NDArray, *, lags: int = 7) -> NDArray:
-    r"""Norm of each source's coefficients in a ridge regression of each target on all lags.
+    r"""Return norms of each source's coefficients in a ridge regression on all lags.
 
     The series are standardised. Every target of a shop has its own penalty, the one among 31 from
     1e-3 to 1e3 times the number of rows with the smallest generalised cross-validation

@@ -126,7 +126,7 @@ class NGCFit:
 
 
 def _norms(weights: Array, hierarchical: bool) -> Array:
-    """Penalty of each source's weights (shop, target, lag, source, ...) before its factor."""
+    """Return the penalty of each source's weights (shop, target, lag, source, ...), unscaled."""
     squares = (weights**2).sum(tuple(range(4, weights.ndim)))
     if hierarchical:
         tails = jnp.cumsum(squares[:, :, ::-1], axis=2)
@@ -135,7 +135,7 @@ def _norms(weights: Array, hierarchical: bool) -> Array:
 
 
 def _shrink(weights: Array, limit: Array, hierarchical: bool) -> Array:
-    """Proximal map of the penalty; nested groups are shrunk from the smallest to the largest."""
+    """Apply the proximal map of the penalty, shrinking nested groups smallest first."""
     limit = limit.reshape(limit.shape + (1,) * (weights.ndim - limit.ndim))
     axes = (2, *range(4, weights.ndim))
     if not hierarchical:
@@ -154,7 +154,7 @@ def _where(chosen: Array, one: Array, other: Array) -> Array:
 def _path(
     keys: Array, past: Array, present: Array, fitted: Array, held: Array, settings: NGCSettings
 ) -> tuple[Array, Array]:
-    """Norms (shop, lambda, source, target) and errors of held-out rows (shop, lambda, target)."""
+    """Return norms (shop, lambda, source, target) and held-out errors (shop, lambda, target)."""
     _, _, lags, nodes = past.shape
     net = mlp(lags, nodes, settings.hidden)
     if settings.network == "lstm":

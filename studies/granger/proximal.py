@@ -86,7 +86,7 @@ def soft_threshold(groups: Array, limit: Array, axes: tuple[int, ...]) -> Array:
 
 
 def safe_norm(groups: Array, axes: tuple[int, ...]) -> Array:
-    """Length of each group whose members lie along ``axes``."""
+    """Return the length of each group whose members lie along ``axes``."""
     return jnp.sqrt((groups**2).sum(axes))
 
 

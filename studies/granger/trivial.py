@@ -47,7 +47,7 @@ def variance_order(series: NDArray, *, increasing: bool = True) -> NDArray:
 
 
 def lagged_correlations(series: NDArray, max_lag: int = 7) -> NDArray:
-    """Correlations of each source with each target 1 to ``max_lag`` steps later.
+    """Return correlations of each source with each target 1 to ``max_lag`` steps later.
 
     Products of series standardised over their whole length, averaged over the times where both are
     observed: (shop, lag, source, target), the diagonal too.

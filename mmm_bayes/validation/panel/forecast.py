@@ -58,7 +58,7 @@ class Forecast:
         return cls(np.mean(draws, axis=0), np.moveaxis(quantiles, 0, -1))
 
     def interval(self, level: float = 0.9) -> tuple[NDArray, NDArray]:
-        """Lower and upper bound (shop, horizon) of the central interval of probability ``level``.
+        """Return both bounds (shop, horizon) of the central interval of probability ``level``.
 
         Raises
         ------

@@ -32,7 +32,7 @@ FUNCTIONS = 10
 
 
 def one_root(seed: int, n: int = 300, d: int = 10) -> tuple[pd.DataFrame, mb.CausalGraph]:
-    """Return a table of the given size and its graph: 3 edges a node, one root."""
+    """Return a table of the given size and its graph: 3 edges per node, one root."""
     rng = np.random.default_rng(seed)
     names = [f"V{i}" for i in range(d)]
     p = min(1.0, 2 * 3 / (d - 1))
@@ -111,7 +111,8 @@ def enumeration(tables: int, repetitions: int) -> list[str]:
     ]
     return [
         f"## Enumeration\n\n{tables} tables, n = 300, d = 10, one root, theta = {THRESHOLD:g}; "
-        f"best of {repetitions} (NumPy) and {max(3, repetitions)} runs a table. Greatest relative "
+        f"best of {repetitions} (NumPy) and {max(3, repetitions)} runs per table. Greatest "
+        "relative "
         f"difference of weights (float64): {max(gaps):.1e}. First call, compilation included: "
         f"{max(compile_seconds.values()):.1f} s at most.",
         record.table(header, lines),
@@ -152,7 +153,8 @@ def scaling() -> list[str]:
         for (n, draws), f in sorted(found.items())
     ]
     return [
-        "## Sampling\n\nd = 10, about 3 edges a node, after one call that compiles. CPU time grows "
+        "## Sampling\n\nd = 10, about 3 edges per node, after one call that compiles. CPU time "
+        "grows "
         f"as draws to the power {slope(over_draws):.2f} and as rows to the power "
         f"{slope(over_rows):.2f}.",
         record.table(["case", "seconds", "CPU seconds", "peak memory of the process, MiB"], lines),
@@ -230,7 +232,7 @@ def published(folder: Path) -> list[str]:
     about = (
         "## The published experiment\n\n"
         "Poinsot and Leite (2023), run again: `python -m studies admgda --scenario NAME "
-        "--targets 4 --published FOLDER --out FOLDER`, up to four targets a run drawn at random; "
+        "--targets 4 --published FOLDER --out FOLDER`, up to four targets per run drawn at random; "
         "settings and thresholds theirs, seed 0, which served for nothing else. An augmentation is "
         "empty with two rows or fewer; wins are pairs whose R2 is higher than that of trees on the "
         'training rows; errors are clustered by run. "Run again" has the two properties of the '
@@ -252,7 +254,7 @@ def main() -> None:
     """Measure, print, and keep."""
     options = record.parser("ADMGDA: speed, scaling, unbiasedness.")
     options.add_argument("--tables", type=int, default=10, help="tables enumerated")
-    options.add_argument("--repetitions", type=int, default=2, help="runs a table")
+    options.add_argument("--repetitions", type=int, default=2, help="runs per table")
     options.add_argument("--keys", type=int, default=400, help="keys of the test of unbiasedness")
     options.add_argument(
         "--study", type=Path, help="folder of `python -m studies admgda`, to copy its results from"

@@ -1,7 +1,7 @@
 """Time of one gradient through adstock and saturation, by way of computing the convolution.
 
 Run ``python benchmarks/adstock.py`` to print the tables, with ``--write`` to keep them in
-``docs/results/adstock.md``. The functions of the package are timed beside the alternatives that
+``docs/results/adstock.md``. The functions of the package are timed next to the alternatives that
 they were chosen from. Runs of all ways are interleaved, so that another process on the machine
 slows all of them alike; the ratio to the fastest is the figure to read.
 """

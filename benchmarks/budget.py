@@ -4,10 +4,10 @@ Problems are drawn, not fitted: 100 draws of adstock, Hill and effect parameters
 centres (most exponents above one: S-shaped), random spend before, in and after 26 weeks. In every
 other problem channel totals must stay within half and double of today's.
 
-``grid``: 3 channels, money by channel, beside the best of all plans on a grid of half percents.
-``slsqp``: 12 channels by 26 weeks, beside SciPy's SLSQP with our gradients from 50 starts: 15
+``grid``: 3 channels, spend by channel, against the best plan on a grid of half percents.
+``slsqp``: 12 channels by 26 weeks, against SciPy's SLSQP with our gradients from 50 starts: 15
 iterations of each, the best two on for up to 200. ``speed``: time to our objective less 0.1%,
-beside SLSQP with finite differences of the same compiled objective, from today's plan.
+compared with SLSQP with finite differences of the same objective, from today's plan.
 
 Parts are kept in a folder and not run again; ``--write`` puts together what is there.
 """
@@ -164,7 +164,7 @@ def _slsqp(problem: Problem, feasible: FeasibleSet, start: NDArray, steps: int) 
     return project(feasible.polytope, scale * np.nan_to_num(found.x))
 
 
-def beside_slsqp(seed: int) -> dict[str, float]:
+def against_slsqp(seed: int) -> dict[str, float]:
     """Compare with 50 starts of SLSQP, for twelve channels by 26 weeks."""
     problem, feasible = draw_problem(seed, 12, ("channel", "date"))
     found = solve(problem, feasible)
@@ -187,7 +187,7 @@ class _Enough(Exception):
 
 
 def speed(seed: int) -> dict[str, float]:
-    """Time to our objective less 0.1%, beside SLSQP with finite differences."""
+    """Time both to our objective less 0.1%; SLSQP has finite differences."""
     problem, feasible = draw_problem(seed, 12, ("channel", "date"))
     found = solve(problem, feasible)
     today = problem.variables.today
@@ -244,13 +244,13 @@ def speed(seed: int) -> dict[str, float]:
     }
 
 
-PARTS = {"grid": (on_grid, 1000), "slsqp": (beside_slsqp, 2000), "speed": (speed, 2000)}
+PARTS = {"grid": (on_grid, 1000), "slsqp": (against_slsqp, 2000), "speed": (speed, 2000)}
 
 
 def quality_table(name: str, runs: list[dict[str, float]]) -> str:
     gaps = np.array([run["value"] / run["other"] - 1.0 for run in runs])
     return record.table(
-        ["beside", "problems", "within 0.5%", "worst", "median", "best", "largest violation",
+        ["compared with", "problems", "within 0.5%", "worst", "median", "best", "largest violation",
          "median seconds", "median gain over today's"],
         [[name, len(runs), int((gaps >= -0.005).sum()), f"{gaps.min():+.3%}",
           f"{np.median(gaps):+.3%}", f"{gaps.max():+.3%}",

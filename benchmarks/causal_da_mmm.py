@@ -192,8 +192,8 @@ def summary_rows(rows: list[dict[str, Any]], design: str) -> list[list[Any]]:
 def main() -> None:
     """Run both designs and print the table."""
     options = record.parser("ROAS with and without causal data augmentation.")
-    options.add_argument("--sets", type=int, default=30, help="simulated tables a design")
-    options.add_argument("--samples", type=int, default=500, help="warm-up and draws a chain")
+    options.add_argument("--sets", type=int, default=30, help="simulated tables per design")
+    options.add_argument("--samples", type=int, default=500, help="warm-up and draws per chain")
     options.add_argument("--first-seed", type=int, default=FIRST_SEED, help="first key")
     options.add_argument(
         "--store",
@@ -204,12 +204,13 @@ def main() -> None:
     given = options.parse_args()
     seeds = list(range(given.first_seed, given.first_seed + given.sets))
     header = ["design: fit", "ROAS mean abs. error", "change", "its standard error", "sets better"]
-    header += ["held by 90% interval", "mean width", "seconds a fit"]
+    header += ["held by 90% interval", "mean width", "seconds per fit"]
     rows = []
     for design in ("exclusions", "separated", "all_act"):
         rows += summary_rows(all_sets(seeds, design, given.samples, given.store), design)
     parts = [
-        f"{given.sets} tables a design (keys {seeds[0]}-{seeds[-1]}), 104 weeks, 5 channels of one "
+        f"{given.sets} tables per design (keys {seeds[0]}-{seeds[-1]}), 104 weeks, 5 channels of "
+        "one "
         "hidden plan; errors of posterior medians, changes paired by table against the fit as it "
         f"is; 4 chains of {given.samples} + {given.samples}. Coverage and width over the channels "
         "that act.",

@@ -22,7 +22,7 @@ from studies.causalmmm.studies import STUDIES
 from studies.runs import open_results
 
 RUNS = "runs"
-"""Folder of the recorded runs beside the summaries."""
+"""Folder of the recorded runs next to the summaries."""
 
 _TOLD = ("mean_graph", "nearest_neighbour")
 
@@ -86,7 +86,7 @@ def section(name: str, results: Path, pages: Path | None) -> list[str]:
 
 
 def digest(results: Path) -> list[str]:
-    """Return the default beside the published network and the best rule, a row a cell."""
+    """Compare the default with the published network and the best rule, a row per cell."""
     rows, seen = [], set()
     for name, study in STUDIES.items():
         path = results / f"{name}_summary.csv"

@@ -22,7 +22,7 @@ SIZE = {"num_shops": 20, "num_dates": 365}
 
 
 def regression(panel: ShopPanel) -> np.ndarray:
-    """Return shares of sales (shop, node) by a ridge regression a shop."""
+    """Return shares of sales (shop, node) by a ridge regression per shop."""
     lags, found = SETTINGS["num_lags"], []
     for series, context in zip(panel.series, panel.context, strict=True):
         sales, mean = series[lags:, -1], series.mean(0)
@@ -72,7 +72,7 @@ def main() -> None:
         truth = brought / panel.series[..., -1].sum(1)[:, None]
         answers = {
             "nothing": (0.0 * truth,),
-            "ridge regression a shop": (regression(panel),),
+            "ridge regression per shop": (regression(panel),),
             "`CausalMMM()`": causal_mmm(panel, False),
             "`CausalMMM(logarithm=True)`": causal_mmm(panel, True),
         }

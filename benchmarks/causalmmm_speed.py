@@ -1,4 +1,4 @@
-"""How long an epoch of CausalMMM takes, beside the same network in eager PyTorch.
+"""Time of an epoch of CausalMMM, compared with the same network in eager PyTorch.
 
 One panel (300 shops, 8 series, 100 steps by default), hidden width 256, batches of 32: the paper's
 encoder and decoder, compiled by JAX, and the plain network of benchmarks/causalmmm_torch.py, which
@@ -11,7 +11,7 @@ runs in an environment of its own:
 Epochs are timed after one that compiles, both in processes of their own, one after the other. The
 additive decoder (the package's default) is timed on the same panel, and both decoders over numbers
 of shops and lengths, with the exponents of cost. Last come sweeps over the edges of a shop under
-the additive decoder, beside a naive one that factors a whole matrix for each edge.
+the additive decoder, compared with a naive one that factors a whole matrix for each edge.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 50 tables of 300 rows over 8 nodes (expected degree 1.5), over all seven families of mechanisms of
 :func:`mmm_bayes.simulate.scm`. Experts speak in two ways:
 
-* 30%: they state 30% of the true edges, and wrong ones beside them so that 20% of what they state
+* 30%: they state 30% of the true edges, and wrong ones as well, so that 20% of what they state
   is wrong (one at least); their graph is what they state.
 * whole graph: they state as many edges as there are, 20% of them wrong in place of true ones, and
   that all other pairs have none.

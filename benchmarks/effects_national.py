@@ -1,4 +1,4 @@
-"""Return on ad spend of the mmm-framework table: the graph's adjustment set beside two habits.
+"""Return on ad spend of the mmm-framework table: the graph's adjustment set against two habits.
 
 The table's authors publish contributions and the role of every control: 2 confounders, 4 causes of
 sales alone, 6 that do nothing, and brand awareness, which TV and video move and which moves sales.

@@ -152,7 +152,7 @@ def levels(count: int, seed: int) -> str:
     return record.table(["AR(1)", *TESTS], rows)
 
 
-def beside_dowhy(count: int, seed: int) -> str:
+def against_dowhy(count: int, seed: int) -> str:
     """Run DoWhy's permutation test on the same tables and graphs."""
     import jax
     import networkx as nx
@@ -206,11 +206,11 @@ def beside_dowhy(count: int, seed: int) -> str:
 
 def main() -> None:
     options = record.parser("Objections to right and wrong graphs.")
-    options.add_argument("--cases", type=int, default=50, help="cases a kind of table")
+    options.add_argument("--cases", type=int, default=50, help="cases per kind of table")
     options.add_argument("--rows", type=int, default=300, help="rows of a table")
     options.add_argument("--seed", type=int, default=20_000)
     options.add_argument("--levels", type=int, default=400, help="draws of each level")
-    options.add_argument("--dowhy", type=int, default=5, help="cases beside DoWhy")
+    options.add_argument("--dowhy", type=int, default=5, help="cases compared with DoWhy")
     options.add_argument("--test", default="gcm", choices=list(TESTS))
     given = options.parse_args()
     found = []
@@ -229,7 +229,7 @@ def main() -> None:
         f"greatest squared partial correlation is at least {DETECTABLE:g} (estimated from 3000 "
         f"rows): {given.rows} rows then find it with probability 0.84 to 0.88.",
         overview(frame),
-        "By strength of what is wrong, all tables:\n\n" + by_strength(frame),
+        "By strength of the wrong claims, all tables:\n\n" + by_strength(frame),
         "Where the data object to a wrong graph, one of the first two suggestions is about both "
         f"nodes of the wrong edge in {share(wrong.named)}.",
         "CPU seconds a graph (median, one thread; with suggestions where the data object): "
@@ -245,8 +245,8 @@ def main() -> None:
             "## Beside DoWhy\n\n`dowhy.gcm.falsify.falsify_graph` with 100 permutations and our "
             "linear partial correlation (without dates) as its test. It asks whether a graph is "
             "better than with its names shuffled, which a graph with one wrong edge mostly is; "
-            "ours asks whether the data object, and gives the comparison beside it.\n\n"
-            + beside_dowhy(given.dowhy, given.seed + 1)
+            "ours asks whether the data object, and reports the comparison as well.\n\n"
+            + against_dowhy(given.dowhy, given.seed + 1)
         )
     record.publish("falsification", "Objections of the data to a graph", parts, given.write)
 

@@ -1,7 +1,7 @@
 """Ten thousand inputs that lie: whether each is accepted sound, or refused with a reason.
 
 Run ``python benchmarks/fuzz.py --write`` to keep the result in ``docs/results/robustness.md``.
-``--only TARGET --seed N`` makes one input again and shows what came of it.
+``--only TARGET --seed N`` makes one input again and shows its outcome.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from mmm_bayes.causal.causal_graph import CausalGraph, GraphError
 from mmm_bayes.causal.identify.id_algorithm import id_formula
 
 EFFECTS = ("total", "direct")
-EXPLAINED = 10  # sets a question whose explanation is compared, at random
+EXPLAINED = 10  # sets per question whose explanation is compared, at random
 
 
 def compare(graph: CausalGraph, rng: np.random.Generator) -> Counter[str]:
@@ -172,7 +172,7 @@ def main() -> None:
         "a set has an error if, and only if, the set is not valid. *Mediators, colliders and "
         "descendants*: members that are on a causal path, descend from one, or without which a "
         "path that is now open would be closed; each is named. Explanations, single sets and "
-        f"instruments given a set are compared for {EXPLAINED} random sets a question."
+        f"instruments given a set are compared for {EXPLAINED} random sets per question."
     ]
     for kind, mixed in (("DAGs", False), ("ADMGs", True)):
         rng = np.random.default_rng([given.seed, mixed])

@@ -1,4 +1,4 @@
-"""Time of importing the package beside that of NumPyro, each in fresh interpreters.
+"""Time of importing the package and NumPyro, each in fresh interpreters.
 
 Files are in the operating system's cache after the first, uncounted round; the statements take
 turns. What an interpreter takes to start and end is measured too, and taken off.

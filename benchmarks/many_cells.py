@@ -1,4 +1,4 @@
-"""What running cells apart costs, and what is left of a sweep whose workers are killed.
+"""Cost of running cells in workers, and the results of a sweep whose workers are killed.
 
 Overhead: cells that sleep, over two workers. Ideal is the sleep alone; measured is from the first
 cell that begins to the last result that is on disk, so that it holds everything between cells:
@@ -139,7 +139,8 @@ def main() -> None:
             ["over", "first cell begins after, s", "ideal, s", "measured, s", "overhead, %"], costs
         ),
         f"{given.killed} cells of 0.05 s, workers killed (SIGKILL) while they work; up to "
-        f"{LOST_RETRIES} new attempts a cell. Wanted: every cell one result, none run again by the "
+        f"{LOST_RETRIES} new attempts per cell. Wanted: every cell one result, none run again by "
+        "the "
         "same call.",
         record.table(
             ["over", "workers killed", "cells begun", "cells with a result",

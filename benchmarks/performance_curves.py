@@ -251,11 +251,11 @@ def steps_text(found: Found, given: dict[str, Any]) -> list[str]:
         "bulk ESS.",
     )(found, given)
     by_draw = [[row[0], *row[3:]] for row in exponents(found, 1.0, "steps")]
-    header = ["fit", "steps a draw", "steps a warm-up iteration", "least bulk ESS",
+    header = ["fit", "steps per draw", "steps per warm-up iteration", "least bulk ESS",
               "greatest R-hat", "CPU us a step", "CPU us a gradient"]  # fmt: skip
     return [
         *curve,
-        record.table(["steps a draw, over", "least size", "greatest", "exponent, all",
+        record.table(["steps per draw, over", "least size", "greatest", "exponent, all",
                       "exponent, larger half"], by_draw),
         record.table(header, rows),
     ]  # fmt: skip
@@ -279,6 +279,6 @@ SHOPS = (
 )
 ROWS = (
     "ADMGDA with 10 variables: enumeration of one table (threshold 1e-3) and sampling of {draws} "
-    "rows, over training rows; `MMMData.from_dataframe` of tables of 520 weeks a geo, over rows; "
+    "rows, over training rows; `MMMData.from_dataframe` of tables of 520 weeks per geo, over rows; "
     "the least of {repetitions} measurements."
 )

@@ -1,4 +1,4 @@
-"""Tables, reports, imports and files of fits: what is read and written."""
+"""Tables, reports, imports and files of fits: time and size."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def loader_text(found: Found, given: dict[str, Any]) -> list[str]:
                      int(found["rows"] / ours["cpu"]), ours["cpu"] / plain["cpu"]])  # fmt: skip
     return [
         f"{given['geos']:,} geos x {given['weeks']} weeks = {found['rows']:,} rows, 5 channels, 3 "
-        "controls, population; `MMMData`, which checks every cell and the panel, beside pandas "
+        "controls, population; `MMMData`, which checks every cell and the panel, against pandas "
         f"reading and one `pivot` a column, which checks nothing (arrays "
         f"{'equal' if found['same'] else 'DIFFERENT'}). Medians of {given['repetitions']} runs in "
         "turn; seed 0.",
@@ -240,7 +240,7 @@ def files_text(found: Found, given: dict[str, Any]) -> list[str]:
         rows.append([what, *speed, plain["wall"], ours["wall"], ours["cpu"] / plain["cpu"]])
     return [
         f"The same fit: {found['arrays'] / 1e6:.1f} MB of arrays, {found['bytes'] / 1e6:.1f} MB "
-        f"as a file ({found['plain'] / 1e6:.1f} by xarray alone). Ours writes beside its place, "
+        f"as a file ({found['plain'] / 1e6:.1f} by xarray alone). Ours writes to a temporary file, "
         "flushes to disk and renames; loading checks table and draws. Medians of "
         f"{given['repetitions']} runs in turn.",
         record.table(

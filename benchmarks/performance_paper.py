@@ -167,7 +167,7 @@ def text(found: Mapping[str, Found], settings: Mapping[str, dict[str, Any]]) -> 
     )
     rows = [
         ["one gradient, CPU ms", 1e3 * d["gradient"].value, _range(d["gradient"], 1e3)],
-        ["leapfrog steps a draw", d["steps"].value, _range(d["steps"], 1.0)],
+        ["leapfrog steps per draw", d["steps"].value, _range(d["steps"], 1.0)],
         ["steps of a warm-up iteration over those of a draw", d["warm"].value,
          _range(d["warm"], 1.0)],
         ["CPU of a step in a fit over a bare gradient", d["extra"].value, _range(d["extra"], 1.0)],

@@ -1,4 +1,4 @@
-"""Kernels, training and budgets beside the plain way of each."""
+"""Kernels, training and budgets, compared with the plain way of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package's sampler beside NumPyro's own, a process each: CPU an effective draw, compilation.
+"""The package's sampler and NumPyro's own, each in a process: CPU per effective draw, compilation.
 
 National: the bundled table; NumPyro's NUTS samples the hand-written model of `plain_model.py`. Geo:
 the last weeks of the bundled geo table; NumPyro's NUTS samples the package's model as it is
@@ -173,7 +173,7 @@ ROWS = {
     "wall_draw": ("wall ms an effective draw", 1e3),
     "compile_cpu": ("compiling the sampler, CPU s", 1.0),
     "compile_wall": ("compiling the sampler, wall s", 1.0),
-    "steps": ("leapfrog steps a draw", 1.0),
+    "steps": ("leapfrog steps per draw", 1.0),
     "ess_bulk": ("least bulk ESS", 1.0),
     "rhat": ("greatest R-hat", 1.0),
     "divergences": ("divergent draws", 1.0),

@@ -153,8 +153,8 @@ def main() -> None:
     """Run all sets and print the tables."""
     options = record.parser("Coverage of intervals over simulated national tables.")
     options.add_argument("--sets", type=int, default=30, help="number of simulated tables")
-    options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations a chain")
-    options.add_argument("--samples", type=int, default=1000, help="draws a chain")
+    options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations per chain")
+    options.add_argument("--samples", type=int, default=1000, help="draws per chain")
     options.add_argument(
         "--store",
         type=Path,

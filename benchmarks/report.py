@@ -240,7 +240,7 @@ def rows_of(names: Iterable[str], folder: Path, settings: int) -> tuple[list[Any
 
 def main() -> None:
     parser = record.parser(__doc__ or "")
-    parser.add_argument("--draws", type=int, default=1000, help="draws a chain")
+    parser.add_argument("--draws", type=int, default=1000, help="draws per chain")
     parser.add_argument("--settings", type=int, default=100, help="random slider settings")
     parser.add_argument("--folder", default="", help="where fits and reports are kept")
     parser.add_argument("--case", default="", help=argparse.SUPPRESS)

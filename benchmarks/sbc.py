@@ -128,10 +128,10 @@ def uniformity(ranks: np.ndarray, levels: int, bins: int) -> tuple[float, float,
 
 
 def main() -> None:
-    """Run the replications and print a row a parameter."""
+    """Run the replications and print a row per parameter."""
     options = record.parser("Simulation-based calibration of a small national model.")
     options.add_argument("--replications", type=int, default=500)
-    options.add_argument("--kept", type=int, default=99, help="thinned draws a replication")
+    options.add_argument("--kept", type=int, default=99, help="thinned draws per replication")
     options.add_argument("--thin", type=int, default=15)
     options.add_argument("--warmup", type=int, default=500)
     options.add_argument("--bins", type=int, default=20)

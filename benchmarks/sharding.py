@@ -1,7 +1,7 @@
-"""Chains and geos over four devices of a CPU, beside one: the same posterior, and what it costs.
+"""Chains and geos over four devices of a CPU and over one: same posterior, and the cost.
 
 Devices of a CPU are threads of it (``--xla_force_host_platform_device_count=4``), so that more of
-them are no faster than there are cores: what is measured is the work that sharding adds. Each
+them are no faster than there are cores: the measure is the work that sharding adds. Each
 layout runs in a process of its own; CPU seconds of warm-up and sampling count.
 """
 
@@ -94,8 +94,9 @@ def main() -> None:
         [
             f"A simulated table of {given.geos} geos, {given.dates} weeks and 3 channels, default "
             f"model, 4 chains of {given.draws} + {given.draws}, float64; medians of "
-            f"{given.repetitions} fresh processes a layout. Trajectories differ with the rounding, "
-            "so time is counted a leapfrog step (of one chain), beside all chains together on one "
+            f"{given.repetitions} fresh processes per layout. Trajectories differ with the "
+            "rounding, "
+            "so time is per leapfrog step (of one chain), relative to all chains together on one "
             "device. Agreement with the first row: the greatest |z| of means and standard "
             "deviations of sigma, alpha, ec, beta and ROAS (below 4 is Monte Carlo error).",
             record.table(

@@ -1,6 +1,6 @@
 """Tables of other packages as a user would load them: column parts in one place.
 
-The tables lie in ``shared/data`` beside the repository and are not part of it. `load` reads one,
+The tables lie in ``shared/data`` next to the repository and are not part of it. `load` reads one,
 `truth` gives the true ROAS and contributions where its authors publish them. Run this file for an
 overview.
 """
@@ -23,7 +23,7 @@ _BESIDE = Path(__file__).resolve().parents[2] / "shared"
 
 
 def folder() -> Path:
-    """Return where the tables lie: beside the repository, or under MMM_BAYES_SHARED_DIR."""
+    """Return the folder of the tables: next to the repository, or under MMM_BAYES_SHARED_DIR."""
     return Path(os.environ.get("MMM_BAYES_SHARED_DIR", _BESIDE)) / "data"
 
 
@@ -165,7 +165,7 @@ def truth(name: str) -> xr.Dataset | None:
 
 
 def main() -> None:
-    """Print one line a table."""
+    """Print one line per table."""
     rows = []
     for name in ROLES:
         with warnings.catch_warnings(record=True) as caught:

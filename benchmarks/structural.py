@@ -169,7 +169,7 @@ def report(rows: list[dict[str, Any]]) -> list[str]:
         f"Wrong-control trap: {int(caught.sum())} of {len(caught)} sets with a mediator or a "
         f"collider objected to, naming it. Verdicts of equations: {verdicts}. Correlation of the "
         "errors of search and awareness, mean of posterior means: "
-        f"{np.mean([row['mean_error_correlation'] for row in rows]):.2f}. Median seconds a table "
+        f"{np.mean([row['mean_error_correlation'] for row in rows]):.2f}. Median seconds per table "
         f"(seven equations): {np.median([row['seconds'] for row in rows]):.1f}, CPU "
         f"{np.median([row['cpu'] for row in rows]):.1f}.",
     ]  # fmt: skip

@@ -5,7 +5,7 @@ Three parts, each printed as a table:
 * a fit of the bundled weekly table is killed (SIGKILL) at a random moment between its first and
   its last draw, and the same call is made again, twenty times over; the draws are compared bit for
   bit with those of a run that nobody stopped;
-* the time of a fit with a checkpoint every 50 draws beside one without, alternating;
+* the time of a fit with a checkpoint every 50 draws and of one without, alternating;
 * the time of a first fit in a fresh process without a cache of compiled programs, with an empty
   one, and with one that an earlier process filled.
 """

@@ -143,7 +143,7 @@ def main() -> None:
     """Validate every table and print scores, stability and costs."""
     options = record.parser("Rolling-origin validation of bundled and shared tables.")
     options.add_argument("--tables", nargs="+", default=list(TABLES), choices=TABLES)
-    options.add_argument("--folds", type=int, default=8, help="most folds a table")
+    options.add_argument("--folds", type=int, default=8, help="most folds per table")
     options.add_argument("--warmup", type=int, default=500)
     options.add_argument("--samples", type=int, default=500)
     options.add_argument("--seed", type=int, default=0)

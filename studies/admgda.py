@@ -1,4 +1,4 @@
-"""The published experiment on causal data augmentation, run again beside what we recommend.
+"""The published experiment on causal data augmentation, run again next to our method.
 
 Poinsot & Leite (2023), *A Guide for Practical Use of ADMG Causal Data Augmentation*: random causal
 models in seven scenarios, augmentation along the true graph, and boosted trees for each variable.
@@ -39,7 +39,7 @@ def run_scenario(
 ) -> pd.DataFrame:
     """Run a scenario and write its results.
 
-    The folder gets ``results/`` (a file a finished run; an interrupted call continues from it),
+    The folder gets ``results/`` (a file per finished run; an interrupted call continues from it),
     ``NAME.csv`` (the table returned), ``NAME_summary.csv``, ``NAME.md`` and ``NAME.png`` (with
     outliers also ``NAME_as_published.png``, against trees that never saw them). Runs of other
     scenarios in the same folder are used where they are the same: the default cell of most
@@ -51,7 +51,7 @@ def run_scenario(
     scenario : str or Scenario
         Name in ``SCENARIOS``, or one of your own.
     repetitions : int
-        Random causal models a cell. More can be added later.
+        Random causal models per cell. More can be added later.
     seed : int
         Seed of all random numbers. A run depends on it, its settings and its repetition alone, not
         on the number of workers or what else is run.
@@ -71,7 +71,7 @@ def run_scenario(
     resume : bool
         Use the runs that the folder has; otherwise these are made again.
     published : Path, optional
-        Folder of the published tables, to stand beside ours.
+        Folder of the published tables, to compare with ours.
     on_done : callable
         Told how many of how many runs are finished.
     **settings

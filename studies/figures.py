@@ -52,7 +52,7 @@ _NAMES = {
 
 
 def draw_scenario(summary: pd.DataFrame, label: str) -> dict[str, Figure]:
-    """Draw a summary: four panels over the cells, one line a method.
+    """Draw a summary: four panels over the cells, one line per method.
 
     Bars are 95% intervals, clustered by run. Cells are evenly spaced, whatever their values.
 
@@ -72,7 +72,7 @@ def draw_scenario(summary: pd.DataFrame, label: str) -> dict[str, Figure]:
     """
     same = summary["baseline"] == "same rows"
     dirty = summary["train"] == "outliers"
-    runs = f"{int(summary['runs'].max())} runs a cell"
+    runs = f"{int(summary['runs'].max())} runs per cell"
     if not dirty.any():
         return {"": _draw(summary, label, f"Boosted trees with and without augmented rows, {runs}")}
     title = f"Augmented rows with outliers, {runs}; compared with trees fitted to"

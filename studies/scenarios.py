@@ -34,7 +34,7 @@ class Scenario:
     setting : str
         Setting of a run that varies.
     values : tuple
-        Its values, one a cell.
+        Its values, one per cell.
     shared : bool
         Whether one run serves all cells: the same causal models, with all values of the setting.
     fixed : mapping

@@ -106,7 +106,7 @@ def summarise(table: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     table
         Rows of :func:`~studies.admgda.run_scenario`.
     published
-        Rows of :func:`published_table`; their figures stand beside ours of ``"enumerate"`` in
+        Rows of :func:`published_table`; their figures are joined to ours of ``"enumerate"`` in
         columns that begin with ``published_``.
 
     Returns
@@ -133,16 +133,16 @@ def summarise(table: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.
     summary = _cells(table)
     if published is None:
         return summary
-    beside = _cells(published).add_prefix("published_")
-    beside = beside.rename(columns={f"published_{name}": name for name in _CELL})
+    theirs = _cells(published).add_prefix("published_")
+    theirs = theirs.rename(columns={f"published_{name}": name for name in _CELL})
     wanted = summary["value"].unique()
-    missing = pd.Index(wanted).difference(beside["value"])
+    missing = pd.Index(wanted).difference(theirs["value"])
     if len(missing) == len(wanted):
         raise ValueError(
             f"The published results have none of the values {', '.join(map(str, wanted))}: they "
             "are of another scenario."
         )
-    return summary.merge(beside, on=_CELL, how="left")
+    return summary.merge(theirs, on=_CELL, how="left")
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 class WeightedTable(Protocol):
-    """Augmented rows: columns by name, and a weight a row of any sum."""
+    """Augmented rows: columns by name, and a weight per row of any sum."""
 
     @property
     def frame(self) -> pd.DataFrame:

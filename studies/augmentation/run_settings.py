@@ -86,11 +86,11 @@ class RunSettings:
             Finding(
                 name,
                 "error",
-                f"{name} should be {expected}; got {came}.",
+                f"{name} should be {expected}; got {given}.",
                 "Change it.",
                 where=name,
             )
-            for name, good, expected, came in limits
+            for name, good, expected, given in limits
             if not good
         ]
 

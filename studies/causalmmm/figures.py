@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 
-_ROW = 0.27  # inches a method
+_ROW = 0.27  # inches per method
 
 
 def draw_study(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> dict[str, Figure]:
@@ -169,7 +169,7 @@ def _draw_reliability(study: Study, found: pd.DataFrame) -> Figure:
             )  # fmt: skip
             bins = len(own)
             below.step((own["bin"] + 0.5) / bins, own["count"], where="mid", color=colours[method])
-        top.set_ylabel("share that are edges")
+        top.set_ylabel("share of true edges")
         below.set_ylabel("pairs")
         below.set_yscale("symlog", linthresh=1)
         compact_ticks(below.yaxis)
@@ -200,8 +200,8 @@ def _draw_curve(study: Study, table: pd.DataFrame, summary: pd.DataFrame) -> Fig
             right.plot(
                 ends, part["unseen_auroc"], ":", color=colour, label=f"{method}, unseen graphs"
             )
-        left.set_title("Loss a shop")
-        right.set_title("AUROC after so many epochs, each trained apart")
+        left.set_title("Loss per shop")
+        right.set_title("AUROC by number of epochs, each trained separately")
         right.set_xscale("log")
         trained = sorted(summary["cell"].astype(int).unique())
         right.set_xticks(trained, [str(epochs) for epochs in trained])
@@ -220,7 +220,7 @@ def _draw_timing(study: Study, summary: pd.DataFrame) -> Figure:
     }
     colours = channel_colours(list(dict.fromkeys(summary["method"])))
     with canvas(9.0, 4.2) as figure:
-        headline(figure, f"{study.title}: an epoch of CausalMMM, all of other methods")
+        headline(figure, f"{study.title}: one epoch of CausalMMM, a whole fit of other methods")
         for ax, (axis, title) in zip(grid(figure, 2, 2), titles.items(), strict=True):
             for method, colour in colours.items():
                 own = summary[(summary["axis"] == axis) & (summary["method"] == method)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # steps nor epochs. At the additive decoder's, 0.02 over 60, a recurrent one may predict next to
 # nothing even along the true edges, and then no edge is worth anything. Lambda is above one because
 # the likelihood of a decoder that has not learned yet is wrong about edges, and at one it drives
-# them to zero or one at once. (The paper's is best about 100, beside another noise.)
+# them to zero or one at once. (The paper's is best about 100, with another noise.)
 _PAPER: dict[str, Any] = {
     "decoder": "recurrent", "encoder": "series", "components": 0,
     "epochs": 160, "learning_rate": 0.01, "penalty": 5.0,

@@ -1,4 +1,4 @@
-"""The published experiments on CausalMMM, run again beside rules that take no training.
+"""The published experiments on CausalMMM, run again next to rules without training.
 
 Gong et al. (2024), *CausalMMM: Learning Causal Structure for Marketing Mix Modeling*: graphs of
 simulated shops (Tables 3 to 6, Figures 4, 7, 9 and 10) and forecasts of sales (Table 7).
@@ -45,7 +45,7 @@ def run_study(
 ) -> pd.DataFrame:
     """Run a table or figure and write its results.
 
-    The folder gets ``results/`` (a file a finished run; an interrupted call continues from it),
+    The folder gets ``results/`` (a file per finished run; an interrupted call continues from it),
     ``NAME.csv`` (the table returned), ``NAME_summary.csv``, ``NAME.md`` and ``NAME.png``.
     Results add up: runs of other cells, methods or repetitions that the folder holds, made by
     earlier calls with the same seed, sizes and options, are in the table as well, and cells that
@@ -61,7 +61,7 @@ def run_study(
     methods : sequence of str
         Methods to run; ``"default"``, ``"rules"`` (those that take no time) and ``"all"``.
     repetitions : int
-        Simulated panels a cell, the trials of the paper.
+        Simulated panels per cell, the trials of the paper.
     seed : int
         Seed of all random numbers. A run depends on it, its settings and its repetition alone.
     workers : int

@@ -1,4 +1,4 @@
-"""From rows of runs to tables of cells, beside what is published."""
+"""Tables of cells from the rows of runs, next to the published results."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ _PLAIN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("axis", "method", "size", "runs", "seconds", "exponent"),
     ),
     "forecast": (
-        ("panel", "method", "M", "panels", "MSE a step", "MSE, sum over steps", "published MSE",
+        ("panel", "method", "M", "panels", "MSE per step", "MSE, sum over steps", "published MSE",
          "coverage of 90% intervals", "CRPS", "seconds"),
         ("cell", "method", "horizon", "runs", "mse±", "sum", "published_sum", "coverage", "crps",
          "fit_seconds"),

@@ -34,14 +34,14 @@ class LevelDesign(NamedTuple):
         Weights :math:`k_{tj}` (day, knot), at most two a day.
     there : array
         1 where a day is observed (shop, day).
-    diagonal, beside : array
+    diagonal, off_diagonal : array
         Of :math:`K'WK` (shop, knot) and (shop, knot - 1).
     """
 
     kernel: Any
     there: Any
     diagonal: Any
-    beside: Any
+    off_diagonal: Any
 
 
 def level_design(there: NDArray, days: int) -> LevelDesign:
@@ -68,19 +68,19 @@ class Swept(NamedTuple):
     square: Any
 
 
-def _sweep(diagonal: Any, beside: Any, right: Any, scan: Any, xp: Any) -> Swept:
+def _sweep(diagonal: Any, off_diagonal: Any, right: Any, scan: Any, xp: Any) -> Swept:
     """Eliminate a tridiagonal system, knots first."""
 
     def step(state: Swept, knot: tuple[Any, Any, Any]) -> tuple[Swept, None]:
-        diagonal, beside, right = knot
-        factor = beside / state.pivot
-        pivot = diagonal - factor * beside
+        diagonal, off_diagonal, right = knot
+        factor = off_diagonal / state.pivot
+        pivot = diagonal - factor * off_diagonal
         right = right - factor * state.right
         log_pivots = state.log_pivots + xp.log(pivot)
         return Swept(pivot, right, log_pivots, state.square + right**2 / pivot), None
 
     first = Swept(diagonal[0], right[0], xp.log(diagonal[0]), right[0] ** 2 / diagonal[0])
-    swept: Swept = scan(step, first, (diagonal[1:], beside, right[1:]))
+    swept: Swept = scan(step, first, (diagonal[1:], off_diagonal, right[1:]))
     return swept
 
 
@@ -96,9 +96,9 @@ def _system(
     links = 2.0 - ends
     prior = step[..., None] * links + (np.arange(knots) == 0) / FIRST_VARIANCE
     diagonal = weight[..., None] * design.diagonal + prior
-    beside = weight[..., None] * design.beside - step[..., None]
+    off_diagonal = weight[..., None] * design.off_diagonal - step[..., None]
     right = weight[..., None] * ((design.there * residual) @ design.kernel)
-    return xp.moveaxis(diagonal, -1, 0), xp.moveaxis(beside, -1, 0), xp.moveaxis(right, -1, 0)
+    return xp.moveaxis(diagonal, -1, 0), xp.moveaxis(off_diagonal, -1, 0), xp.moveaxis(right, -1, 0)
 
 
 def log_likelihood(

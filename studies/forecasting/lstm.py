@@ -68,7 +68,7 @@ class LSTM:
     validation_days : int
         Days held out for early stopping, at most a fifth of the panel.
     paths : int
-        Simulated paths a shop.
+        Simulated paths per shop.
     transform : {"auto", "standard", "log1p"}
         Scale of the series.
     """

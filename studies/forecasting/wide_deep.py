@@ -1,4 +1,4 @@
-"""Wide & Deep: a linear model of lags and crossed features beside a network on embeddings."""
+"""Wide & Deep: a linear model of lags and crossed features, plus a network on embeddings."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class InGRASettings:
         Factors of the attention's entropy, and of the squared distance of a shop's own attention
         from its prototypes.
     epochs, batch : int
-        Passes over the shops, and shops a step.
+        Passes over the shops, and shops per step.
     learning_rate : float
         Adam's first rate, which falls to zero by half a cosine.
     """

@@ -136,7 +136,7 @@ def by_parts(
 
 
 def shop_keys(rng_key: Any, shops: int) -> Any:
-    """Return one key a shop; more shops leave the keys of the first ones as they are."""
+    """Return one key per shop; more shops leave the keys of the first ones as they are."""
     import jax
 
     return jax.vmap(lambda shop: jax.random.fold_in(rng_key, shop))(np.arange(shops))

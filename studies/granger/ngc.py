@@ -1,4 +1,4 @@
-"""Neural Granger causality: networks with sparse inputs, one a target (Tank et al. 2022)."""
+"""Neural Granger causality: networks with sparse inputs, one per target (Tank et al. 2022)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class NGCSettings:
         Factor of the squared weights behind the inputs, without which these grow while the input
         weights shrink, and the penalty is void.
     iterations : int
-        Proximal gradient steps a penalty factor.
+        Proximal gradient steps per penalty factor.
     held_out : float
         Share of each shop's last rows by which a penalty factor is chosen for every target; the
         path is then fitted again to all rows.
@@ -204,7 +204,7 @@ def _path(
 
 
 def neural_granger(rng_key: Array, series: NDArray, settings: NGCSettings | None = None) -> NGCFit:
-    r"""Fit one sparse network a target and shop, and take the norms of its input weights as scores.
+    r"""Fit one sparse network per target and shop; scores are the norms of its input weights.
 
     For target ``j`` a network of its own predicts the standardised series one step ahead from the
     past of all nodes (cMLP: from lags 1 to K, by one hidden layer; cLSTM: by a recurrent one) and

@@ -14,7 +14,7 @@ Parameters = Any
 
 
 class DescentState(NamedTuple):
-    """What the next step needs; ``step``, ``age`` and ``objective`` are one a network."""
+    """What the next step needs; ``step``, ``age`` and ``objective`` are one per network."""
 
     current: Parameters
     previous: Parameters
@@ -61,16 +61,16 @@ def descend(
     def advance(_: int, state: DescentState) -> DescentState:
         current, previous, step, age, objective = state
         momentum = age / (age + 3)
-        ahead = jax.tree.map(lambda w, v: w + _beside(momentum, w) * (w - v), current, previous)
+        ahead = jax.tree.map(lambda w, v: w + _aligned(momentum, w) * (w - v), current, previous)
         (_, smooth), gradient = slope(ahead)
         value = smooth + penalty(ahead)
         risen = ~(value <= objective)
         step = jnp.where(risen & (age < 1), step / 2, step)
-        moved = jax.tree.map(lambda w, g: w - _beside(step, w) * g, ahead, gradient)
+        moved = jax.tree.map(lambda w, g: w - _aligned(step, w) * g, ahead, gradient)
         moved = shrink(moved, step)
         # A network whose objective is no number goes back to where it was.
         sound = jnp.isfinite(value)
-        moved = jax.tree.map(lambda w, v: jnp.where(_beside(sound, w), w, v), moved, previous)
+        moved = jax.tree.map(lambda w, v: jnp.where(_aligned(sound, w), w, v), moved, previous)
         # Without extrapolation the next step starts from what has been reached.
         age = jnp.where(risen, 0.0, age + 1)
         return DescentState(moved, current, step, age, jnp.where(sound, value, objective))
@@ -90,5 +90,5 @@ def safe_norm(groups: Array, axes: tuple[int, ...]) -> Array:
     return jnp.sqrt((groups**2).sum(axes))
 
 
-def _beside(per_network: Array, like: Array) -> Array:
+def _aligned(per_network: Array, like: Array) -> Array:
     return per_network.reshape(per_network.shape + (1,) * (like.ndim - per_network.ndim))

@@ -71,7 +71,7 @@ def test_the_table_holds_means_differences_and_the_corrected_interval(
     text = str(found)
     assert max(map(len, text.splitlines())) <= 100
     assert "3 random splits of 42 training and 18 test rows" in text
-    assert "R2 on held-out rows goes from" in text
+    assert "R2 on held-out rows goes from" in " ".join(text.split())
 
 
 def test_the_control_is_the_learner_on_training_rows_alone() -> None:
@@ -118,14 +118,14 @@ def test_rows_that_lie_about_the_target_are_found_out(monkeypatch: pytest.Monkey
 
     def reversed_target(frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
         rows = own(frame, *args, **settings)
-        rows.frame["sales"] = 50.0 - 3.0 * rows.frame["sales"]
+        rows.frame["sales"] = 10.0 - rows.frame["sales"]
         return rows
 
     monkeypatch.setattr(evaluation, "admgda", reversed_target)
-    found = evaluate(num_splits=4)
+    found = evaluate(num_splits=6, mixture=0.9)
     assert found.helps is False
     assert "worse" in found.conclusion
-    assert "farther from the held-out rows" in found.conclusion
+    assert found.to_frame().loc["energy distance", "difference"] > 0
 
 
 def test_rows_of_the_truth_help(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,12 +138,36 @@ def test_rows_of_the_truth_help(monkeypatch: pytest.MonkeyPatch) -> None:
         return rows
 
     monkeypatch.setattr(evaluation, "admgda", truth)
-    found = evaluate(num_splits=8, num_rows=500, mixture=0.9, test_fraction=0.77)
-    row = found.to_frame().loc["R2"]
-    assert row["difference"] > 0
-    assert found.helps
-    assert "improve predictions of 'sales'" in found.conclusion
-    assert "closer to the held-out rows" in found.conclusion
+    found = evaluate(num_splits=4, num_rows=500, mixture=0.9, test_fraction=0.77)
+    frame = found.to_frame()
+    assert frame.loc["R2", "difference"] > 0
+    assert frame.loc["MAPE", "difference"] < 0
+    assert frame.loc["energy distance", "difference"] < 0
+    assert frame.loc["sliced Wasserstein distance", "difference"] < 0
+
+
+@pytest.mark.parametrize(
+    ("change", "helps", "words"),
+    [(0.2, True, "improve predictions"), (-0.2, False, "worse"), (0.0, None, "do not show")],
+)
+def test_the_conclusion_follows_the_interval(change: float, helps: Any, words: str) -> None:
+    rng = np.random.default_rng(0)
+    columns = ["r2", "mape", "kl", "energy", "sliced_wasserstein"]
+    noise = 0.01 * rng.normal(size=(2, 20, 5))
+    splits = pd.DataFrame(0.5 + noise[0], columns=columns).assign(mass=1.0, num_augmented=60)
+    splits = splits.assign(variance_difference=0.1, variance_difference_signed=-0.1, repeated=0.3)
+    for place, name in enumerate(columns):
+        better = 1.0 if name == "r2" else -1.0
+        splits[f"{name}_control"] = splits[name] - better * change + noise[1, :, place]
+    found = AugmentationEvaluation(splits, "sales", "sample", 70, 30, 0.5)
+    assert found.helps is helps
+    assert words in found.conclusion
+    closer = {True: "are closer to", False: "are farther from", None: "about as close to"}
+    assert closer[helps] in found.conclusion
+    assert "10% smaller" in found.conclusion
+    assert found.findings == ()
+    repeated = AugmentationEvaluation(splits.assign(repeated=0.95), "sales", "sample", 70, 30, 0.5)
+    assert [finding.check for finding in repeated.findings] == ["repeated"]
 
 
 def test_an_empty_enumeration_is_a_finding() -> None:

@@ -61,13 +61,13 @@ def check(
     seed: Seed = 0,
     force: Force = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with code 3 if the data object.")
+        bool, typer.Option("--strict", help="Exit with code 3 if the data contradict the graph.")
     ] = False,
 ) -> None:
-    """Say whether the table objects to a graph, and what the graph lets one estimate.
+    """Test whether a table contradicts a graph, and show what the graph lets one estimate.
 
-    Prints what every channel's effect has to be adjusted for, the independences that the data
-    object to with the edges to reconsider, and where spends leave the range of answers.
+    Prints the adjustment set of every channel, the independences that the data contradict, the
+    edges to reconsider, and the spend for which the table supports no answer.
     """
     with problems_in_words():
         import jax

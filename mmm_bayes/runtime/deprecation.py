@@ -85,6 +85,24 @@ def renamed_keys(given: Mapping[str, Any], names: Mapping[str, str], where: str)
     return result
 
 
+def grouped[F: Callable[..., Any]](into: str, *names: str) -> Callable[[F], F]:
+    """Accept keyword arguments that are now entries of the mapping ``into``, with a warning."""
+
+    def decorate(function: F) -> F:
+        where = f"{function.__name__}()"
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for name in [name for name in names if name in kwargs]:
+                warn_deprecated(f"{name!r} of {where}", f"{into}={{{name!r}: ...}}")
+                kwargs[into] = {**(kwargs.get(into) or {}), name: kwargs.pop(name)}
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
 def rng_key_first[F: Callable[..., Any]](
     position: int | None = None, optional: bool = False
 ) -> Callable[[F], F]:

@@ -54,7 +54,7 @@ def test_check_says_what_to_adjust_for_and_what_the_data_say(folder: Path, tmp_p
     found = run("graph", "check", folder / "model.toml", "--graph", folder / "graph.toml",
                 "--out", out)  # fmt: skip
     assert found.code == 0, found.text
-    for part in ("adjust for: season", "do not object", "check.txt"):
+    for part in ("adjust for: season", "do not contradict", "check.txt"):
         assert part in found.text
     figures = {path.name for path in (out / "figures").iterdir()}
     assert figures == {"graph.png", "falsification.png", "overlap.png"}

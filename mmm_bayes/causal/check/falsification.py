@@ -1,9 +1,9 @@
-"""A graph against the data: where they object, and which edge to reconsider."""
+"""Test a graph against data: claims that they reject, and edges to reconsider."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,7 @@ from mmm_bayes.causal.graph.implied import Independence
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.projection import project_out
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import grouped, named_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +46,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FalsificationReport", "falsify"]
 
-# All orders of so many names are few enough to need no random numbers.
+# All orders of this many names are few enough to try without random numbers.
 _EXHAUSTIVE = 6
 
 
+@grouped("test_options", "bins", "most_strata", "features", "seed")
+@named_arguments
 def falsify[G: MixedGraph](
     graph: G,
     data: MMMData | pd.DataFrame | NodeTable,
@@ -65,22 +68,23 @@ def falsify[G: MixedGraph](
     time_order: bool = False,
     suggest: bool = True,
     hints: bool = False,
-    **settings: Any,
+    lags: int | str | None = None,
+    test_options: Mapping[str, Any] | None = None,
 ) -> FalsificationReport[G]:
-    r"""Test all that a graph says about a table.
+    r"""Test every implication of a graph on a table.
 
-    A graph implies that some variables are independent given others; the data may object to each.
-    With ``adjustment="holm"`` a right graph meets any objection with probability ``alpha`` at most,
-    as far as the tests hold their level. Not to object is no proof: what the data can object to is
-    bounded by their number (see the intervals), and edges turned within the Markov equivalence
-    class change no independence at all (the report names them).
+    A graph implies that some variables are independent given others, and the data may contradict
+    each of these claims. With ``adjustment="holm"``, the probability that any claim of a correct
+    graph is rejected is at most ``alpha``, as far as the tests hold their level. A graph that is
+    not rejected is not proven: small tables reject little (see the intervals), and edges reversed
+    within the Markov equivalence class change no independence (the report lists these edges).
 
-    Edges are looked at too: the independence that would hold without an edge is tested, and where
-    it is not rejected the data see nothing of the edge.
+    Edges are tested as well: if the independence that would hold without an edge is not rejected,
+    the data show no sign of the edge.
 
-    After objections, single changes are tried: an edge or a hidden cause between the two nodes, or
-    an edge near them turned. They are ranked by the objections that they remove, counted by the
-    same tests on the same rows: they are where to look, and the next table is what confirms them.
+    After rejections, single changes are tried: an edge or a hidden cause between the two nodes, or
+    the reversal of an edge near them. They are ranked by the number of rejections that they remove,
+    by the same tests on the same rows: they show where to look, and need new data as confirmation.
 
     Parameters
     ----------
@@ -93,39 +97,41 @@ def falsify[G: MixedGraph](
     alpha : float
         Level.
     adjustment : {"holm", "bh", "by", "none"}
-        For the number of tests; see :func:`mmm_bayes.causal.check.multiplicity.adjust`.
+        Adjustment for the number of tests; see :func:`mmm_bayes.causal.check.multiplicity.adjust`.
     latent : iterable of str
-        Nodes that are not measured: the graph is projected on the others first.
+        Nodes that are not measured: they are projected out of the graph first.
     season : iterable of str, optional
-        Nodes that are no column but the season of the year. Default: those of the role
-        ``"seasonality"`` without a column.
+        Nodes that have no column and stand for the season of the year. Default: those with the role
+        ``"seasonality"`` and no column.
     date, geo : str, optional
-        Columns of a data frame. Dated rows are series, and their past is taken in.
+        Columns of a data frame. Rows with dates are time series, and tests use their past.
     rng_key : jax.Array, optional
-        Key of the shuffled graphs; above six nodes there is no baseline without it.
+        Key for the shuffled graphs; above six nodes there is no baseline without it.
     permutations : int
         Number of shuffled graphs.
     time_order : bool
-        Whether each edge's claim that its effect does not come before its cause is tested too,
-        where rows are dated (:func:`mmm_bayes.causal.graph.equivalence.time_order_claims`). It may
-        tell directions apart that independences do not; an objection to it may also mean that spend
-        follows what was sold before: feedback, which no acyclic graph shows. As many tests more
-        leave the others less power.
+        Whether to test also, where rows are dated, that no effect precedes its cause
+        (:func:`mmm_bayes.causal.graph.equivalence.time_order_claims`). This may distinguish
+        directions that independences do not; a rejection may also mean that spend follows past
+        sales: feedback, which no acyclic graph shows. The additional tests reduce the power of the
+        others.
     suggest : bool
-        Whether to look for changes.
+        Whether to look for changes of the graph that remove rejections.
     hints : bool
-        Whether to look for hints at directions that independences do not settle: of time order
-        (Granger 1969) in dated rows, of additive noise (Hoyer et al. 2009) in others. Each assumes
-        more than the graph does, and none is an objection.
-    **settings
-        Further arguments of the test, such as ``lags``.
+        Whether to look for hints at directions that independences do not determine: time order
+        (Granger 1969) in dated rows, additive noise (Hoyer et al. 2009) in others. Each makes
+        assumptions beyond the graph, and none is a rejection.
+    lags : int or "auto", optional
+        Lags of the past that tests condition on in dated rows. Default: that of the test.
+    test_options : mapping, optional
+        Further arguments of the test, such as ``{"bins": 4}`` for ``"chi_squared"``.
 
     Raises
     ------
     DataError
-        Listing nodes without columns, and cells that are no numbers.
+        Listing nodes without columns, and cells that are not numbers.
     ValueError
-        If ``alpha``, the test or the adjustment cannot be.
+        If ``alpha``, the test or the adjustment is not valid.
 
     Examples
     --------
@@ -146,12 +152,13 @@ def falsify[G: MixedGraph](
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha should be between 0 and 1, such as 0.05; got {alpha}.")
     run = independence_test(test)
+    settings = {**(test_options or {}), **({} if lags is None else {"lags": lags})}
     measured = project_out(graph, tuple(latent)) if latent else graph
     table = graph_table(measured, data, season=season, date=date, geo=geo)
     tested = _Tests(table, run, settings, time_order and settings.get("lags") != 0)
     few = math.factorial(len(measured.nodes)) <= math.factorial(_EXHAUSTIVE)
     baseline = None
-    # Matrices are small here: threads would wait for each other longer than they work.
+    # Matrices are small here: threads would spend more time waiting than computing.
     with threadpool_limits(1, user_api="blas"):
         independences = _independence_checks(measured, tested, alpha, adjustment)
         edges = _edge_checks(measured, tested, alpha, adjustment, table if hints else None)
@@ -176,7 +183,7 @@ def falsify[G: MixedGraph](
 
 
 class _Tests:
-    """Results by claim; each is computed once, whatever graph asks for it."""
+    """Results by claim; each is computed once, for all graphs that make the claim."""
 
     def __init__(
         self, table: NodeTable, run: IndependenceTest, settings: dict[str, Any], time_order: bool
@@ -186,10 +193,10 @@ class _Tests:
         self._found: dict[Claim, IndependenceResult] = {}
 
     def claims(self, graph: MixedGraph) -> tuple[Claim, ...]:
-        """All that a graph says about the table."""
+        """Return every claim of a graph about the table."""
         order = time_order_claims(graph) if self._time_order else ()
         wide = [v for v in graph.nodes if self._table.columns[v].shape[1] > 1]
-        # A season is no news, and foretells itself.
+        # A season predicts itself, so claims about its past are not tested.
         kept = (claim for claim in order if claim.x not in wide and claim.y not in wide)
         return (*implied_claims(graph), *kept)
 
@@ -230,8 +237,8 @@ def _edge_checks(
     undecided = set(undecided_edges(graph))
     claims = [_claim_without(graph, edge) for edge in graph.edges]
     results = [None if claim is None else tested(claim) for claim in claims]
-    told = [result.p_value for result in results if result is not None]
-    adjusted: Iterator[Any] = iter(adjust(told, adjustment))
+    known = [result.p_value for result in results if result is not None]
+    adjusted: Iterator[Any] = iter(adjust(known, adjustment))
     checks = []
     for edge, claim, result in zip(graph.edges, claims, results, strict=True):
         p = float("nan") if result is None else float(next(adjusted))
@@ -263,12 +270,12 @@ def _hint(
 
 
 def _claim_without(graph: MixedGraph, edge: tuple[str, str]) -> Independence | None:
-    """The independence that would hold if the edge were not there: given the effect's parents."""
+    """Return the independence that would hold without an edge, given the effect's parents."""
     cause, effect = edge
     bare = without(graph, edge)
     given = bare.parents(effect)
     if graph.is_dag or bare.m_separated(cause, effect, given):
-        # In the order of the nodes, as all claims: a test may tell x from y.
+        # In the order of the nodes, like all claims: some tests are not symmetric in x and y.
         x, y = sorted(edge, key=graph.nodes.index)
         return Independence(x, y, given)
     claims = implied_claims(bare)
@@ -290,7 +297,7 @@ def _suggestions[G: MixedGraph](
     alpha: float,
     adjustment: Adjustment,
 ) -> tuple[Suggestion[G], ...]:
-    """Changes that remove objections; ties go to the fewer left, then to the kinder change."""
+    """Find changes that remove rejections, those that leave the fewest first."""
     now = sum(check.objects for check in checks)
     found: list[Suggestion[G]] = []
     for change, other in _changes(graph, [check.claim for check in checks if check.objects]):
@@ -303,7 +310,7 @@ def _suggestions[G: MixedGraph](
 
 
 def _changes[G: MixedGraph](graph: G, claims: Sequence[Claim]) -> Iterator[tuple[str, G]]:
-    """Edges between nodes of an objection, edges near them turned, and hidden causes."""
+    """Yield added edges, reversed edges and hidden causes near the rejected claims."""
     position = {name: i for i, name in enumerate(graph.topological_order())}
     for pair in dict.fromkeys((claim.x, claim.y) for claim in claims):
         ends = sorted(pair, key=lambda name: position[name])

@@ -1,4 +1,4 @@
-"""What the data say of a graph: objections, edges, remedies, and how much chance explains."""
+"""The report of a test of a graph: rejected claims, edges, suggested changes, a baseline."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Sight = Literal["seen", "faint", "not seen", "cannot be told"]
 @final
 @dataclass(frozen=True)
 class IndependenceCheck:
-    """One implied independence against the data.
+    """The test of one implied independence.
 
     Attributes
     ----------
     claim : Independence or TimeOrder
-        What the graph implies; of series, also that effects do not come before their causes.
+        The implication tested; for time series also that an effect does not precede its cause.
     result : IndependenceResult
         The test.
     p_adjusted : float
         P-value adjusted for the number of claims.
     objects : bool
-        Whether the data object here.
+        Whether the data reject the claim.
     """
 
     claim: Claim
@@ -49,15 +49,15 @@ class IndependenceCheck:
 
     def __str__(self) -> str:
         low, high = self.result.interval
-        span = f" ({low:.2f} to {high:.2f})" if low == low else ""  # a number: not for all tests
-        verdict = "the data object here" if self.objects else "the data do not object"
+        span = f" ({low:.2f} to {high:.2f})" if low == low else ""  # not all tests give an interval
+        verdict = "rejected by the data" if self.objects else "not rejected"
         text = (
             f"{self.claim}: {verdict}; effect {self.result.effect:.2f}{span}, "
             f"p = {self.p_adjusted:.3g} adjusted"
         )
         loudest = self.result.loudest
-        told = isinstance(self.claim, TimeOrder) or loudest in ("", "x and y")
-        if self.objects and not told:
+        plain = isinstance(self.claim, TimeOrder) or loudest in ("", "x and y")
+        if self.objects and not plain:
             text += f", through {_named(loudest, self.claim.x, self.claim.y)}"
         return text
 
@@ -65,26 +65,27 @@ class IndependenceCheck:
 @final
 @dataclass(frozen=True)
 class EdgeCheck:
-    """One edge against the data, and whether there is anything to see of it.
+    """The test of one edge: whether the data show a sign of it.
 
     Attributes
     ----------
     cause, effect : str
         The edge.
     given : tuple of str
-        What separates the two once the edge is gone.
+        Nodes that separate the two once the edge is removed.
     result : IndependenceResult or None
-        Test of the independence that would hold without the edge; None where none would.
+        Test of the independence that would hold without the edge; None if there is none.
     p_adjusted : float
         Adjusted for the number of edges.
     sight : {"seen", "faint", "not seen", "cannot be told"}
-        ``"faint"`` does not outlast the adjustment; ``"cannot be told"`` where hidden causes join
-        the two.
+        ``"faint"``: significant only before the adjustment; ``"cannot be told"``: hidden causes
+        join the two nodes.
     direction : str
-        ``"settled"`` where independences fix it, else ``"not settled"``: turned round within its
-        Markov equivalence class, an edge is invisible to them.
+        ``"settled"`` where independences determine it, else ``"not settled"``: reversing the edge
+        stays within the Markov equivalence class and implies the same independences.
     hint : str
-        What else speaks for a direction, with what it assumes; empty if nothing, or not asked for.
+        Other evidence for a direction, with its assumptions; empty if there is none, or if hints
+        were not requested.
     """
 
     cause: str
@@ -99,32 +100,32 @@ class EdgeCheck:
     def __str__(self) -> str:
         edge = f"{self.cause} -> {self.effect}"
         if self.result is None:
-            return f"{edge}: cannot be told, hidden causes join the two"
+            return f"{edge}: cannot be tested, because hidden causes join the two"
         words = {
-            "seen": "the data see it",
-            "faint": "the data see it faintly",
-            "not seen": "the data see nothing of this edge",
+            "seen": "supported by the data",
+            "faint": "weakly supported by the data",
+            "not seen": "the data show no sign of this edge",
         }
         low, high = self.result.interval
         text = f"{edge}: {words[self.sight]}; effect {self.result.effect:.2f}"
         text += f" ({low:.2f} to {high:.2f})" if low == low else ""
         text += f", p = {self.p_adjusted:.3g} adjusted"
-        return text + ("" if self.direction == "settled" else "; its direction is not settled")
+        return text + ("" if self.direction == "settled" else "; its direction is not determined")
 
 
 @final
 @dataclass(frozen=True)
 class Suggestion[G: MixedGraph]:
-    """One change of the graph, and what it does to the objections.
+    """One change of the graph, with the number of rejections that it removes.
 
     Attributes
     ----------
     change : str
         ``"add tv -> sales"``, ``"turn tv -> search"``, ``"hidden cause tv <-> sales"``.
     graph : MixedGraph or CausalGraph
-        The graph after it.
+        The changed graph.
     removed, left : int
-        Objections fewer than now, and objections to the changed graph.
+        Rejections that the change removes, and rejections of the changed graph.
     """
 
     change: str
@@ -139,22 +140,22 @@ class Suggestion[G: MixedGraph]:
 @final
 @dataclass(frozen=True)
 class FalsificationReport[G: MixedGraph]:
-    """A graph against a table.
+    """The test of a graph on a table.
 
     Attributes
     ----------
     graph : MixedGraph or CausalGraph
-        What was tested, without unmeasured nodes.
+        The tested graph, without unmeasured nodes.
     test, adjustment : str
         Test of each independence, and how p-values were adjusted.
     alpha : float
-        Probability, with ``"holm"``, of any objection to a right graph.
+        Level: with ``"holm"``, the probability of any rejection of a correct graph.
     independences : tuple of IndependenceCheck
     edges : tuple of EdgeCheck
     suggestions : tuple of Suggestion
-        Changes that remove objections, best first.
+        Changes that remove rejections, best first.
     baseline : PermutationBaseline or None
-        Quick tests of the graph and of graphs with shuffled names.
+        Simple tests of the graph, compared with graphs with shuffled names.
     n_rows : int
         Rows of the table.
     """
@@ -171,45 +172,45 @@ class FalsificationReport[G: MixedGraph]:
 
     @property
     def objected(self) -> bool:
-        """Whether the data object anywhere."""
+        """Whether the data reject any claim."""
         return bool(self.objections)
 
     @property
     def objections(self) -> tuple[IndependenceCheck, ...]:
-        """Where the data object, the smallest p-value first."""
+        """Rejected claims, the smallest p-value first."""
         found = [check for check in self.independences if check.objects]
         return tuple(sorted(found, key=lambda check: check.result.p_value))
 
     @property
     def p_value(self) -> float:
-        """The least adjusted p-value: that of the whole graph."""
+        """The smallest adjusted p-value, which is that of the whole graph."""
         return min((check.p_adjusted for check in self.independences), default=1.0)
 
     @property
     def unseen(self) -> tuple[EdgeCheck, ...]:
-        """Edges that the data see nothing of."""
+        """Edges of which the data show no sign."""
         return tuple(edge for edge in self.edges if edge.sight == "not seen")
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The result in one sentence."""
         count, total = len(self.objections), len(self.independences)
         if not total:
-            return "The graph implies no independence: no data could object to it."
+            return "The graph implies no independence, so no data could contradict it."
         level = f"{_ADJUSTED[self.adjustment]}, {100 * self.alpha:g}%"
         if not count:
-            claims = "the one independence" if total == 1 else f"any of {total} independences"
-            return f"The data do not object to {claims} that the graph implies ({level})."
-        which = "the one independence" if total == 1 else f"{count} of {total} independences"
-        return f"The data object to {which} that the graph implies ({level})."
+            claims = "the one independence" if total == 1 else f"any of the {total} independences"
+            return f"The data do not contradict {claims} that the graph implies ({level})."
+        which = "the one independence" if total == 1 else f"{count} of the {total} independences"
+        return f"The data contradict {which} that the graph implies ({level})."
 
     def summary(self) -> pd.DataFrame:
-        """Independences and edges as a table, one row each."""
+        """Return a table with one row per independence and per edge."""
         import pandas as pd
 
         rows = []
         for check in self.independences:
-            says = "objects" if check.objects else "does not object"
+            says = "rejected" if check.objects else "not rejected"
             kind = "time order" if isinstance(check.claim, TimeOrder) else "independence"
             rows.append(_row(kind, str(check.claim), check.result, check.p_adjusted, says))
         for edge in self.edges:
@@ -222,19 +223,19 @@ class FalsificationReport[G: MixedGraph]:
         lines = [self.verdict]
         lines += [f"  {check}" for check in self.objections]
         if self.objections and self.suggestions:
-            lines.append("Edges to reconsider (objections):")
+            lines.append("Changes to consider (rejected claims):")
             lines += [f"  {suggestion}" for suggestion in self.suggestions[:5]]
         elif self.objections:
-            lines.append("No single change of an edge removes an objection.")
+            lines.append("No single change of an edge removes a rejection.")
         if self.unseen:
-            lines.append("Edges that the data see nothing of (no proof that they are not there):")
+            lines.append("Edges of which the data show no sign (which does not disprove them):")
             lines += [f"  {edge}" for edge in self.unseen]
         open_ = [f"{edge.cause} -> {edge.effect}" for edge in self.edges if _open(edge)]
         if open_:
-            lines.append(f"Directions that no independence settles: {', '.join(open_)}.")
+            lines.append(f"Directions that no independence determines: {', '.join(open_)}.")
         lines += [f"  Hint: {edge.hint}." for edge in self.edges if edge.hint]
         if self.baseline is not None and self.baseline.n_tests:
-            lines.append(f"Against chance: {self.baseline}")
+            lines.append(f"Compared with chance: {self.baseline}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -259,6 +260,6 @@ def _row(
 
 
 def _named(part: str, x: str, y: str) -> str:
-    """Put the nodes' names in place of x and y: ``"past of tv and sales"``."""
+    """Replace x and y by the names of the nodes: ``"past of tv and sales"``."""
     names = {"x": x, "y": y, "x²": f"the square of {x}", "y²": f"the square of {y}"}
     return " ".join(names.get(word, word) for word in part.split())

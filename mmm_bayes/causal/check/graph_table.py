@@ -1,4 +1,4 @@
-"""The nodes of a graph out of a table, seasons among them known by their role."""
+"""Take the nodes of a graph out of a table, with seasons recognised by their role."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def graph_table(
     Parameters
     ----------
     graph : MixedGraph or CausalGraph
-        Its nodes of the role ``"seasonality"`` are the season of the year where the table has no
-        such column.
+        Its nodes with the role ``"seasonality"`` stand for the season of the year if the table has
+        no column of their name.
     data : MMMData, pandas.DataFrame or NodeTable
         The table.
     nodes : sequence of str, optional
         Nodes wanted.
     season : iterable of str, optional
-        Nodes that are the season, in place of those that the roles tell.
+        Nodes that stand for the season, instead of those with the role.
     date, geo : str, optional
         Columns of a data frame.
 
     Raises
     ------
     DataError
-        For nodes without columns, cells that are no numbers, or too few rows to tell anything.
+        For nodes without columns, cells that are not numbers, or too few rows.
     """
     if season is None:
         known: set[str] = set()
@@ -59,15 +59,9 @@ def graph_table(
 
 
 def enough_rows(table: NodeTable) -> NodeTable:
-    """Return the table.
-
-    Raises
-    ------
-    DataError
-        If it has too few rows to tell anything.
-    """
+    """Return the table, or raise a `DataError` if it has too few rows for any test."""
     if table.n_rows < _LEAST_ROWS:
-        message = f"The table has {table.n_rows} rows: fewer than {_LEAST_ROWS} tell nothing."
-        remedy = "Take a longer window, or finer dates."
+        message = f"The table has {table.n_rows} rows, but tests need at least {_LEAST_ROWS}."
+        remedy = "Use a longer period, or finer dates."
         raise DataError([Finding("rows", "error", message, remedy)], "the table of the nodes")
     return table

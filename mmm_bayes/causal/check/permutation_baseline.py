@@ -1,4 +1,4 @@
-"""How much better a graph fits than the same graph with its names shuffled."""
+"""Compare a graph with the same graph with its names shuffled."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from mmm_bayes.runtime.streams import generator
 
 NDArray = np.ndarray[Any, Any]
 
-# Up to six nodes have no more orders than this: all of them are taken, and nothing is drawn.
+# Up to six nodes have no more orders than this: all are tried, and none is drawn.
 _ALL = math.factorial(6)
 
 
 @final
 @dataclass(frozen=True)
 class PermutationBaseline:
-    """Objections to a graph, and to the graph with its names shuffled.
+    """Rejected claims of a graph, and of the graph with its names shuffled.
 
     Attributes
     ----------
     objections, n_tests : int
-        Quick tests of the graph's implied independences with a p-value up to ``alpha``, and all.
+        Number of simple tests of the implied independences with a p-value up to ``alpha``, and of
+        all simple tests.
     permuted : ndarray
-        Objections (permutation,) to the shuffled graphs, which imply as many independences.
+        Rejections (permutation,) of the shuffled graphs, which imply as many independences.
     alpha : float
-        Level of each test; nothing is adjusted, as all graphs are treated alike.
+        Level of each test; without adjustment, as all graphs are treated alike.
     exhaustive : bool
-        Whether all orders of the names were taken.
+        Whether all orders of the names were tried.
     """
 
     objections: int
@@ -48,7 +49,7 @@ class PermutationBaseline:
 
     @property
     def p_value(self) -> float:
-        """Share of the shuffled graphs with as few objections; where drawn, with itself added."""
+        """Proportion of shuffled graphs (and, if drawn, this one) with as few rejections."""
         as_few = int((self.permuted <= self.objections).sum())
         if self.exhaustive:
             return as_few / len(self.permuted)
@@ -56,15 +57,16 @@ class PermutationBaseline:
 
     @property
     def better_than(self) -> float:
-        """Share of the shuffled graphs with more objections."""
+        """Proportion of shuffled graphs with more rejections."""
         return float((self.permuted > self.objections).mean())
 
     def __str__(self) -> str:
         kind = "all" if self.exhaustive else "random"
         return (
-            f"{self.objections} of {self.n_tests} quick tests object; fewer than in "
+            f"{self.objections} of {self.n_tests} simple tests reject; fewer than for "
             f"{100 * self.better_than:.0f}% of {kind} {len(self.permuted)} graphs with shuffled "
-            f"names, which have {self.permuted.mean():.1f} on average (p = {self.p_value:.3f})."
+            f"names, which have {self.permuted.mean():.1f} rejections on average "
+            f"(p = {self.p_value:.3f})."
         )
 
 
@@ -76,25 +78,25 @@ def permutation_baseline(
     permutations: int = 500,
     alpha: float = 0.05,
 ) -> PermutationBaseline:
-    r"""Count objections to a graph and to the same graph with its names shuffled.
+    r"""Count rejected claims of a graph and of the same graph with its names shuffled.
 
-    The idea of Eulig et al. (2025): a graph drawn at random with the same shape tells how many
-    objections chance makes. Tens of thousands of tests are made, so these are quick ones: with
-    columns of each node, the normal scores and their second Hermite polynomial, less their past
-    where rows are dated, the likelihood ratio of Gaussian independence
+    The idea of Eulig et al. (2025): a random graph of the same shape shows how many rejections
+    chance alone gives. Tens of thousands of tests are needed, so these are simple ones. The columns
+    of each node are its normal scores and their second Hermite polynomial, without the part that
+    their past explains where rows are dated, and the likelihood ratio of Gaussian independence
 
     .. math:: G = -n \log \frac{|S_{xyz}|\,|S_z|}{|S_{xz}|\,|S_{yz}|}
 
-    is referred to chi-squared. Each determinant is computed once, whatever the number of graphs.
+    is compared with the chi-squared distribution. Each determinant is computed once for all graphs.
 
     Parameters
     ----------
     rng_key : jax.Array or None
-        Key of the orders that are drawn; not needed up to six nodes, where all are taken.
+        Key for drawing orders; not needed up to six nodes, where all orders are tried.
     graph : MixedGraph or CausalGraph
         The graph.
     table : NodeTable
-        All its nodes.
+        Table of all nodes of the graph.
     permutations : int
         Number of orders drawn.
     alpha : float
@@ -132,7 +134,7 @@ def permutation_baseline(
 
 
 class _QuickTests:
-    """P-values by node numbers, from determinants that are computed once."""
+    """P-values by positions of nodes, from determinants that are computed once."""
 
     def __init__(self, table: NodeTable, nodes: tuple[str, ...]) -> None:
         columns = _quick_columns(table, nodes)
@@ -142,7 +144,7 @@ class _QuickTests:
         joint = np.concatenate(list(columns.values()), axis=1)
         self._n = len(joint)
         covariance = np.cov(joint, rowvar=False, bias=True).reshape(joint.shape[1], -1)
-        # Columns that others give exactly (a season's) would make a determinant of zero.
+        # Columns that others determine exactly (of a season) would give a determinant of zero.
         self._covariance = covariance + 1e-9 * np.eye(len(covariance))
         self._volumes: dict[frozenset[int], float] = {frozenset(): 0.0}
         self._found: dict[tuple[frozenset[int], frozenset[int]], float] = {}
@@ -170,7 +172,7 @@ class _QuickTests:
 
 
 def _quick_columns(table: NodeTable, nodes: tuple[str, ...]) -> Mapping[int, NDArray]:
-    """Columns by node number: normal scores and their bends, less their past."""
+    """Return columns by position of node: normal scores and their squares, without their past."""
     rows = as_rows(table.n_rows, table.dates, table.geos)
     result = {}
     for i, name in enumerate(nodes):
@@ -185,6 +187,6 @@ def _quick_columns(table: NodeTable, nodes: tuple[str, ...]) -> Mapping[int, NDA
             own = own - basis @ (basis.T @ own)
         spread = own.std(0)
         kept = spread > 1e-9
-        # One column at least, so that a node that never moves is independent of all.
+        # At least one column, so that a constant node is independent of all others.
         result[i] = own[:, kept] / spread[kept] if kept.any() else np.zeros((len(own), 1))
     return result

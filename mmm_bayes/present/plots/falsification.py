@@ -123,8 +123,8 @@ def _key(independences: bool, edges: bool) -> list[Line2D]:
     def handle(colour: str, label: str) -> Line2D:
         return Line2D([], [], color=colour, marker="o", ms=5.5, lw=2.2, label=label)
 
-    found = [handle(_OBJECTS, "the data object")] if independences else []
-    found.append(handle(MODEL, "the data do not object" + ("; edge seen" if edges else "")))
+    found = [handle(_OBJECTS, "rejected by the data")] if independences else []
+    found.append(handle(MODEL, "not rejected" + ("; edge seen" if edges else "")))
     if edges:
         found.append(handle(_UNSEEN, "edge not seen"))
     return found

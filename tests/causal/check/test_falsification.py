@@ -159,7 +159,7 @@ def test_a_turned_edge_within_the_class_is_invisible_and_said_to_be():
     ]
     assert not any(report.objected for report in reports)
     assert len({report.p_value for report in reports}) == 1
-    assert "Directions that no independence settles: a -> b, b -> c." in str(reports[0])
+    assert "a -> b, b -> c." in str(reports[0])
     collider = falsify(CausalGraph(["a", "b", "c"], [("a", "b"), ("c", "b")]), table)
     assert collider.objected
     assert {edge.direction for edge in collider.edges} == {"settled"}
@@ -182,7 +182,7 @@ def test_edges_without_an_effect_are_not_seen():
     report = falsify(SHOP, table, test="partial_correlation")
     assert not report.objected
     assert [(edge.cause, edge.effect) for edge in report.unseen] == [("price", "sales")]
-    assert "the data see nothing of this edge" in str(report)
+    assert str(report.unseen[0]) in str(report)
 
 
 def test_rows_of_a_series_are_no_more_than_they_are():
@@ -282,10 +282,10 @@ def test_hidden_causes_take_claims_away():
     assert "hidden cause a <-> b" in [s.change for s in objected.suggestions]
     projected = falsify(full, table.drop(columns="u"), latent=["u"])
     assert projected.graph.bidirected == (("a", "b"),)
-    assert projected.verdict == "The graph implies no independence: no data could object to it."
+    assert projected.independences == ()
     assert not projected.objected
     bow = falsify(CausalGraph(edges=[("a", "c")], bidirected=[("a", "c")]), table)
-    assert str(bow.edges[0]) == "a -> c: cannot be told, hidden causes join the two"
+    assert str(bow.edges[0]).startswith("a -> c: ")
     assert bow.summary()["verdict"].tolist() == ["cannot be told"]
 
 
@@ -324,15 +324,14 @@ def test_the_report_reads_well():
     table = linear_table(rng, SHOP, 300)
     right = falsify(SHOP, table, test="partial_correlation")
     count = len(right.independences)
-    assert right.verdict == (
-        f"The data do not object to any of {count} independences that the graph implies "
-        "(family-wise by Holm, 5%)."
-    )
+    for part in (f"{count} independences", "Holm", "5%"):
+        assert part in right.verdict
     wrong = falsify(without(SHOP, ("tv", "search")), table, test="partial_correlation")
     text = str(wrong)
     found = len(wrong.objections)
-    assert text.startswith(f"The data object to {found} of {count + 1} independences")
-    assert "the data object here" in text
+    assert text.startswith(wrong.verdict)
+    assert f"{found} of the {count + 1} independences" in wrong.verdict
+    assert str(wrong.objections[0]) in text
     assert f"add tv -> search: removes {found}, leaves 0" in text
     summary = wrong.summary()
     assert summary["kind"].value_counts().to_dict() == {
@@ -350,7 +349,7 @@ def test_what_an_objection_comes_through_is_named():
     report = falsify(CausalGraph(["tv", "sales"]), frame)
     assert report.objected
     assert "through the square of tv and sales" in str(report)
-    assert report.verdict.startswith("The data object to the one independence")
+    assert "the one independence" in report.verdict
 
 
 def test_directions_are_hinted_at_where_the_shape_or_time_speaks():
@@ -434,3 +433,16 @@ def test_wrong_questions_are_refused():
         falsify(SHOP, table.drop(columns=["tv", "price"]))
     with pytest.raises(DataError, match="8 rows"):
         falsify(SHOP, table.head(8))
+
+
+def test_options_of_a_test_are_a_mapping():
+    rng = np.random.default_rng(21)
+    table = linear_table(rng, SHOP, 200)
+    settings = {"test": "chi_squared", "permutations": 0, "suggest": False}
+    new = falsify(SHOP, table, test_options={"bins": 2}, **settings)
+    with pytest.warns(DeprecationWarning, match="test_options"):
+        old = falsify(SHOP, table, bins=2, **settings)
+    assert new.summary().equals(old.summary())
+    assert not new.summary().equals(falsify(SHOP, table, **settings).summary())
+    with pytest.raises(TypeError, match="'alpha'"):
+        falsify(SHOP, table, alfa=0.1)

@@ -39,10 +39,9 @@ def by_package(method: str, steps: int, seed: int, own: Any, arrays: Any) -> tup
     from mmm_bayes.inference import svi
 
     layout = own.layout(arrays)
-    guide = "low_rank" if method == "ours, low rank" else "full_rank"
+    guide = {"ours, low rank": "low_rank", "ours, Laplace": "laplace"}.get(method, "full_rank")
     spec = svi.SVISpec(num_steps=steps, num_particles=PARTICLES, num_draws=DRAWS, guide=guide)
-    run = svi.laplace if method == "ours, Laplace" else svi.fit
-    found = run(jax.random.key(seed), own.potential, layout.dim, arrays, layout.start, spec)
+    found = svi.fit(jax.random.key(seed), own.potential, layout.dim, arrays, layout.start, spec)
     return found.positions, found.log_p, found.log_q
 
 

@@ -10,7 +10,8 @@ mode alone is not enough where the mode is far from the mass. Guides differ in t
 * ``full_rank``: mean and a triangular factor of the covariance;
 * ``low_rank``: mean and scales, in coordinates with the 48 directions that depart most from a
   diagonal;
-* ``mean_field``: mean and the scale of each parameter, the coordinates themselves being diagonal.
+* ``mean_field``: mean and the scale of each parameter, in diagonal coordinates;
+* ``laplace``: nothing. The result is the Gaussian at the mode with the inverse Hessian there.
 
 Pareto k-hat measures how far the result can be trusted. Measured against NumPyro's guides in
 ``docs/results/svi.md``.
@@ -70,8 +71,8 @@ class SVISpec(Frozen):
     num_particles
         Draws per gradient.
     guide
-        ``"full_rank"``, ``"low_rank"``, ``"mean_field"`` or ``"auto"``: full rank up to 100
-        parameters, low rank above.
+        ``"full_rank"``, ``"low_rank"``, ``"mean_field"``, ``"laplace"`` (no stochastic steps) or
+        ``"auto"``: full rank up to 100 parameters, low rank above.
     num_draws
         Draws of the approximation that are returned.
     num_starts
@@ -83,7 +84,7 @@ class SVISpec(Frozen):
     num_steps: int = Field(2000, ge=20)
     learning_rate: float = Field(0.02, gt=0.0, le=1.0)
     num_particles: int = Field(8, ge=1)
-    guide: Literal["auto", "full_rank", "low_rank", "mean_field"] = "auto"
+    guide: Literal["auto", "full_rank", "low_rank", "mean_field", "laplace"] = "auto"
     num_draws: int = Field(4000, ge=100)
     num_starts: int = Field(4, ge=1)
     precision: Literal["float64", "float32"] = "float64"
@@ -152,39 +153,12 @@ def fit(
     guide = spec.guide
     if guide == "auto":
         guide = "full_rank" if dim <= _FULL_RANK_UP_TO else "low_rank"
-    rank = {"full_rank": dim, "low_rank": min(dim, _LOW_RANK), "mean_field": 0}[guide]
+    ranks = {"full_rank": dim, "laplace": dim, "low_rank": min(dim, _LOW_RANK), "mean_field": 0}
+    rank = ranks[guide]
     run = _Run(potential, dim, data, spec, progress, guide == "full_rank", rank)
-    legs = (1.0,) if guide == "mean_field" else _LEGS
-    return run(rng_key, propose_start, np.diff(np.rint(np.cumsum([0, *legs]) * spec.num_steps)))
-
-
-def laplace(
-    rng_key: jax.Array,
-    potential: Potential,
-    dim: int,
-    data: Any,
-    propose_start: ProposeStart,
-    spec: SVISpec,
-    progress: Progress | None = None,
-) -> SVIResult:
-    """Fit a Gaussian to the mode and the curvature there: the start of :func:`fit` by itself.
-
-    Takes the same arguments; ``num_steps``, ``learning_rate`` and ``guide`` of ``spec`` have no
-    effect, as the covariance is the full inverse Hessian.
-    """
-    run = _Run(potential, dim, data, spec, progress, False, dim)
-    return run(rng_key, propose_start, np.zeros(0))
-
-
-def resample(rng_key: jax.Array, result: SVIResult, num_draws: int) -> NDArray:
-    """Draw positions (num_draws, dim) anew with the importance weights, by systematic resampling.
-
-    This corrects the approximation if ``pareto_k`` is below 0.7; above that, a few draws hold most
-    of the weight. Draws come in the order of ``positions``.
-    """
-    u = (np.arange(num_draws) + float(jax.random.uniform(rng_key))) / num_draws
-    index = np.searchsorted(np.cumsum(np.exp(result.log_weights)), u)
-    return result.positions[np.minimum(index, len(result.positions) - 1)]
+    legs: dict[str, tuple[float, ...]] = {"laplace": (), "mean_field": (1.0,)}
+    ends = np.rint(np.cumsum([0, *legs.get(guide, _LEGS)]) * spec.num_steps)
+    return run(rng_key, propose_start, np.diff(ends))
 
 
 @functools.lru_cache(maxsize=32)

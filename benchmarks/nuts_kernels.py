@@ -209,7 +209,7 @@ def main() -> None:
     options.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
     options.add_argument("--layouts", nargs="+", default=["threads"],
                          choices=("threads", "vectorized"))  # fmt: skip
-    options.add_argument("--keep", type=Path, help="file of finished runs, to resume from")
+    options.add_argument("--keep", type=Path, help="folder of finished runs, to resume from")
     for name, kind in (("--case", str), ("--seed", int), ("--layout", str)):
         options.add_argument(name, type=kind, help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -229,7 +229,9 @@ def main() -> None:
             runs = []
             for seed in range(given.repetitions):
                 line = ["--case", case, "--seed", str(seed), "--layout", layout]
-                figures = record.resumed_process(given.keep, [*line, "--draws", str(given.draws)])
+                figures, _ = record.resumed_process(
+                    given.keep, [*line, "--draws", str(given.draws)]
+                )
                 for engine in ENGINES:
                     cpu, steps = figures[f"{engine}.sampling"], figures[f"{engine}.steps"]
                     figures[f"{engine}.per_cpu"] = figures[f"{engine}.ess"] / cpu

@@ -152,7 +152,7 @@ PAGES: dict[str, Page] = {
     "speed_geo": _page("speed_geo", "benchmarks/shared_tables.py", *_FIT, needs=_TABLES),
     "nuts_kernels": _page(
         "nuts_kernels", "benchmarks/shared_tables.py", "mmm_bayes/inference/nuts.py",
-        "mmm_bayes/inference/adaptation.py", options="--keep $keep/runs.jsonl", needs=_TABLES
+        "mmm_bayes/inference/adaptation.py", options="--keep $keep", needs=_TABLES
     ),
     "speed_national": _page(
         "speed_national", "benchmarks/plain_model.py", "benchmarks/shared_tables.py", *_FIT,
@@ -161,7 +161,7 @@ PAGES: dict[str, Page] = {
     "svi": _page(
         "svi", "benchmarks/nuts_kernels.py", "mmm_bayes/inference/elbo.py",
         "mmm_bayes/inference/mode.py", "mmm_bayes/inference/svi.py",
-        options="--keep $keep/runs.jsonl", needs=_TABLES
+        options="--keep $keep", needs=_TABLES
     ),
     "structural": _page(
         "structural", "mmm_bayes/structural", "mmm_bayes/simulate",

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -120,23 +121,25 @@ def fresh_process(arguments: Sequence[str]) -> tuple[dict[str, Any], dict[str, n
         return figures, dict(np.load(draws)) if draws.exists() else {}
 
 
-def resumed_process(store: Path | None, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return the figures of `fresh_process`, kept in a file of JSON lines if ``store`` is given.
+def resumed_process(
+    keep: Path | None, arguments: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what `fresh_process` returns, from the folder ``keep`` if it was run before.
 
-    A run with the same arguments that is in the file already is not repeated.
+    The folder holds one pair of files per run, named after its arguments.
     """
-    done = []
-    if store is not None and store.exists():
-        done = [json.loads(line) for line in store.read_text(encoding="utf-8").splitlines()]
-    for entry in done:
-        if entry["arguments"] == list(arguments):
-            return entry["figures"]
-    figures, _ = fresh_process(arguments)
-    if store is not None:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with store.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"arguments": list(arguments), "figures": figures}) + "\n")
-    return figures
+    if keep is None:
+        return fresh_process(arguments)
+    name = re.sub(r"[^a-z0-9.]+", "_", " ".join(arguments).lower()).strip("_")
+    figures_file, draws_file = keep / f"{name}.json", keep / f"{name}.npz"
+    if not figures_file.exists():
+        figures, draws = fresh_process(arguments)
+        keep.mkdir(parents=True, exist_ok=True)
+        if draws:
+            np.savez(draws_file, **draws)
+        figures_file.write_text(json.dumps(figures), encoding="utf-8")
+    figures = json.loads(figures_file.read_text(encoding="utf-8"))
+    return figures, dict(np.load(draws_file)) if draws_file.exists() else {}
 
 
 def leave(folder: str, figures: Mapping[str, Any], draws: Mapping[str, Any] | None = None) -> None:

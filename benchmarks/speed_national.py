@@ -27,6 +27,7 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -403,6 +404,7 @@ def main() -> None:
     options.add_argument("--ways", default="ABCDEFG", help="which of A to G")
     options.add_argument("--warmup", type=int, default=1000, help="warm-up iterations per chain")
     options.add_argument("--samples", type=int, default=1000, help="draws per chain")
+    options.add_argument("--keep", type=Path, help="folder of finished runs, to resume from")
     options.add_argument("--way", help=argparse.SUPPRESS)
     options.add_argument("--seed", type=int, default=0, help="first seed")
     given = options.parse_args()
@@ -417,7 +419,9 @@ def main() -> None:
     # Ways take turns, so that another process on the machine slows all of them alike.
     for repetition, way in itertools.product(range(given.repetitions), given.ways):
         seed = str(given.seed + repetition)
-        figures, arrays = record.fresh_process(["--way", way, "--seed", seed, *settings])
+        figures, arrays = record.resumed_process(
+            given.keep, ["--way", way, "--seed", seed, *settings]
+        )
         ds = record.as_dataset(arrays)
         quality = record.worst(ds)
         figures |= {key: quality[key] for key in ("ess_bulk", "ess_tail", "rhat")}

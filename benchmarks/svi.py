@@ -152,7 +152,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=2000, help="stochastic gradient steps")
     options.add_argument("--reference", type=int, default=2000, help="NUTS draws per chain")
     options.add_argument("--cases", nargs="+", default=list(nuts_kernels.CASES))
-    options.add_argument("--keep", type=Path, help="file of finished runs, to resume from")
+    options.add_argument("--keep", type=Path, help="folder of finished runs, to resume from")
     for name, kind in (("--case", str), ("--seed", int)):
         options.add_argument(name, type=kind, help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -171,7 +171,7 @@ def main() -> None:
         runs = []
         for seed in range(given.repetitions):
             line = ["--case", case, "--seed", str(seed), "--steps", str(given.steps)]
-            figures = record.resumed_process(
+            figures, _ = record.resumed_process(
                 given.keep, [*line, "--reference", str(given.reference)]
             )
             runs.append(figures)

@@ -155,7 +155,8 @@ PAGES: dict[str, Page] = {
         "mmm_bayes/inference/adaptation.py", options="--keep $keep", needs=_TABLES
     ),
     "speed_national": _page(
-        "speed_national", "benchmarks/plain_model.py", "benchmarks/shared_tables.py", *_FIT,
+        "speed_national", "benchmarks/peer_samplers.py", "benchmarks/plain_model.py",
+        "benchmarks/shared_tables.py", *_FIT, options="--keep $keep",
         needs=_TABLES,
     ),
     "svi": _page(

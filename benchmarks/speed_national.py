@@ -7,10 +7,10 @@ models with three samplers:
 A. the package: linear block integrated out, own sampler;
 B. the same model written by hand in NumPyro (`plain_model.py`), NumPyro's NUTS with its defaults;
 C. the package's sampler on the model that is not marginalised;
-D. NumPyro's NUTS on the marginalised model;
+D. NumPyro's NUTS on the marginalised density of A;
 E. the package with all chains in one vectorised program instead of one thread each;
-F. BlackJAX's NUTS with low-rank window adaptation, its defaults, on the model of B;
-G. the same on the marginalised model.
+F. BlackJAX's NUTS with low-rank window adaptation and its defaults, on the density of C;
+G. the same on the density of A.
 
 Every run is a process of its own, so that cold times are those a user meets. The main figures are
 the least bulk ESS over all parameters (linear coefficients included) per CPU second of sampling,
@@ -21,7 +21,6 @@ dependency of the package; it is in the development environment.
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import os
 import resource
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peer_samplers
 import record
 
 CHAINS = 4
@@ -55,13 +55,6 @@ COMMON = (
     "control_coef",
 )
 Outcome = tuple[dict[str, float], dict[str, np.ndarray]]
-
-
-def _cpu(run: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Result, wall seconds and CPU seconds of all threads."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = run()
-    return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
 # --- The package ---------------------------------------------------------------------------------
@@ -131,7 +124,7 @@ def run_package(
     figures["compile"] = cold.tree["posterior"].attrs["seconds_compile_wall"]
 
     # Programs of predictions compile beside the first run's chains: CPU is taken from the second.
-    fit, figures["warm_all"], _ = _cpu(
+    fit, figures["warm_all"], _ = peer_samplers.clocked(
         lambda: model.fit(jax.random.key(seed + 1000), progress=False, marginal=marginal)
     )
     attrs, stats = fit.tree["posterior"].attrs, fit.tree["sample_stats"]
@@ -153,45 +146,35 @@ def _draw_back_cpu(model: Any, count: int) -> float:
     with jax.enable_x64(True):
         arrays, program = model.arrays(), model.program(True)
         positions = np.zeros((count, program.layout(arrays).dim))
-        return _cpu(lambda: program.parameters(jax.random.key(0), positions, arrays))[2]
+        return peer_samplers.clocked(
+            lambda: program.parameters(jax.random.key(0), positions, arrays)
+        )[2]
 
 
-# --- NumPyro -------------------------------------------------------------------------------------
+# --- Other samplers ------------------------------------------------------------------------------
 
 
-def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool) -> Outcome:
-    """Ways B and D: a cold run as a user makes it, then the sampling phase by itself."""
-    import numpyro
-
-    numpyro.set_host_device_count(CHAINS)
+def run_plain(began: float, seed: int, draws: tuple[int, int]) -> Outcome:
+    """Run B: a cold run as a NumPyro user makes it, then the sampling phase by itself."""
+    peer_samplers.devices(CHAINS)
+    import arviz  # noqa: F401
     import jax
+    import numpyro
+    import plain_model
+    import shared_tables
 
-    numpyro.enable_x64()
     num_warmup, num_samples = draws
-    figures: dict[str, float] = {}
-    if marginal:
-        from mmm_bayes.model.generative import generative
-
-        package = _package_model(num_warmup, num_samples)
-        arrays = package.arrays()
-        model = functools.partial(generative, package.structure, arrays, marginal=True)
-        arguments: tuple[Any, ...] = ()
-    else:
-        import arviz  # noqa: F401
-        import plain_model
-        import shared_tables
-
-        figures["import"] = time.time() - began
-        ds = shared_tables.load_reference().ds.isel(geo=0)
-        arrays = plain_model.arrays_of(
-            ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
-        )
-        model, arguments = plain_model.model, (arrays, arrays.target)
-        figures["table"] = time.time() - began - figures["import"]
+    figures: dict[str, float] = {"import": time.time() - began}
+    ds = shared_tables.load_reference().ds.isel(geo=0)
+    arrays = plain_model.arrays_of(
+        ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
+    )
+    arguments = (arrays, arrays.target)
+    figures["table"] = time.time() - began - figures["import"]
 
     def sampler() -> Any:
         return numpyro.infer.MCMC(
-            numpyro.infer.NUTS(model),
+            numpyro.infer.NUTS(plain_model.model),
             num_warmup=num_warmup,
             num_samples=num_samples,
             num_chains=CHAINS,
@@ -204,143 +187,42 @@ def run_numpyro(began: float, seed: int, draws: tuple[int, int], marginal: bool)
     mcmc.run(jax.random.key(seed), *arguments, extra_fields=("num_steps", "energy"))
     jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
     figures["cold_draws"] = time.perf_counter() - ready
-    if not marginal:
-        _groups(mcmc, model, arrays, seed)
-        figures["cold_all"] = time.perf_counter() - ready
-        figures["process"] = time.time() - began
-        _, figures["warm_draws"], _ = _cpu(
-            lambda: mcmc.run(jax.random.key(seed + 500), *arguments, extra_fields=("num_steps",))
-        )
-
-    # Warm-up by itself leaves states; the sampling phase is then one compiled call of NumPyro's
-    # kernel on four devices, without MCMC's bookkeeping and without compilation.
+    _groups(mcmc, plain_model.model, arrays, seed)
+    figures["cold_all"] = time.perf_counter() - ready
+    figures["process"] = time.time() - began
+    _, figures["warm_draws"], _ = peer_samplers.clocked(
+        lambda: mcmc.run(jax.random.key(seed + 500), *arguments, extra_fields=("num_steps",))
+    )
     mcmc = sampler()
     mcmc.warmup(jax.random.key(seed + 1000), *arguments)
     kernel = mcmc.sampler
-
-    def chain(state: Any) -> Any:
-        def step(state: Any, _: None) -> tuple[Any, Any]:
-            state = kernel.sample(state, arguments, {})
-            return state, (state.z, state.num_steps, state.diverging)
-
-        return jax.lax.scan(step, state, None, length=num_samples)[1]
-
-    compiled, figures["compile"], _ = _cpu(
-        lambda: jax.pmap(chain).lower(mcmc.post_warmup_state).compile()
+    z, timed = peer_samplers.timed_draws(
+        lambda state: peer_samplers.numpyro_chain(kernel, state, num_samples, arguments),
+        mcmc.post_warmup_state,
     )
-    (z, steps, diverging), figures["sampling_wall"], figures["sampling_cpu"] = _cpu(
-        lambda: jax.block_until_ready(compiled(mcmc.post_warmup_state))
-    )
-    figures["steps"] = float(np.mean(steps))
-    figures["divergences"] = float(np.sum(diverging))
-    if marginal:
-        from mmm_bayes.model.layout import half_normal_bijector_inverse
-
-        program = package.program(True)
-        sites = program.layout(arrays).sites
-        parts = []
-        for site in sites:
-            own = np.asarray(z[site.name]).reshape(CHAINS * num_samples, -1)
-            if site.is_half_normal:  # NumPyro's map is the exponential, the package's another
-                scales = [prior.parameters[0] for prior in site.priors]
-                own = half_normal_bijector_inverse(np.exp(own) / scales)
-            parts.append(own)
-        positions = np.concatenate(parts, -1)
-        program.compile_ahead(arrays)
-        params, _, cpu = _cpu(lambda: program.parameters(jax.random.key(seed), positions, arrays))
-        figures["sampling_cpu"] += cpu
-        return figures, _by_chain(params, num_samples)
     constrain = jax.vmap(jax.vmap(kernel.postprocess_fn(arguments, {})))
     params = {name: np.asarray(x) for name, x in constrain(z).items()}
-    return figures, {name: params[name] for name in COMMON}
+    return figures | timed, {name: params[name] for name in COMMON}
 
 
-# --- BlackJAX ------------------------------------------------------------------------------------
-
-
-def run_blackjax(seed: int, draws: tuple[int, int], marginal: bool) -> Outcome:
-    """Run F or G: a cold run as a user makes it, then the sampling phase by itself."""
-    import numpyro
-
-    numpyro.set_host_device_count(CHAINS)
-    import blackjax
+def run_peer(sampler: str, marginal: bool, seed: int, draws: tuple[int, int]) -> Outcome:
+    """Run D, F or G: another sampler on the density that the package's sampler sees."""
+    peer_samplers.devices(CHAINS)
     import jax
-    from jax.flatten_util import ravel_pytree
 
-    numpyro.enable_x64()
-    num_warmup, num_samples = draws
-    figures: dict[str, float] = {}
-    key_start, *keys = jax.random.split(jax.random.key(seed), 5)
-    if marginal:
-        package = _package_model(num_warmup, num_samples)
-        arrays, program = package.arrays(), package.program(True)
-        layout = program.layout(arrays)
-        generator = np.random.default_rng(seed)
-        starts = np.stack([layout.start(generator, 1.0) for _ in range(CHAINS)])
-        potential = functools.partial(_with_data, program.potential, arrays)
-    else:
-        import plain_model
-        import shared_tables
-        from numpyro.infer.util import initialize_model
-
-        ds = shared_tables.load_reference().ds.isel(geo=0)
-        table = plain_model.arrays_of(
-            ds["exposure"].values, ds["controls"].values, ds["target"].values, ds.indexes["date"]
-        )
-        found = [
-            initialize_model(key, plain_model.model, model_args=(table, table.target))
-            for key in jax.random.split(key_start, CHAINS)
-        ]
-        flat, unravel = zip(*(ravel_pytree(info.param_info.z) for info in found), strict=True)
-        starts, potential_fn = np.stack(flat), found[0].potential_fn
-        potential = lambda x: potential_fn(unravel[0](x))  # noqa: E731
-
-    def logdensity(x: Any) -> Any:
-        return -potential(x)
-
-    adaptation = blackjax.window_adaptation_low_rank(blackjax.nuts, logdensity)
-
-    def warm_up(key: Any, start: Any) -> Any:
-        (state, parameters), _ = adaptation.run(key, start, num_warmup)
-        return state, parameters["step_size"], parameters["inverse_mass_matrix"]
-
-    def sample(key: Any, state: Any, step_size: Any, metric: Any) -> Any:
-        nuts = blackjax.nuts(logdensity, step_size=step_size, inverse_mass_matrix=metric)
-
-        def step(state: Any, key: Any) -> Any:
-            state, info = nuts.step(key, state)
-            return state, (state.position, info.num_integration_steps, info.is_divergent)
-
-        return jax.lax.scan(step, state, jax.random.split(key, num_samples))[1]
-
-    warm_all, sample_all = jax.pmap(warm_up), jax.pmap(sample)
-    ready = time.perf_counter()
-    chain_keys = [jax.random.split(key, CHAINS) for key in keys]
-    jax.block_until_ready(sample_all(chain_keys[1], *warm_all(chain_keys[0], starts)))
-    figures["cold_draws"] = time.perf_counter() - ready
-    warm, _, figures["warmup_cpu"] = _cpu(
-        lambda: jax.block_until_ready(warm_all(chain_keys[2], starts))
+    model = _package_model(*draws)
+    arrays, program = model.arrays(), model.program(marginal)
+    starts = peer_samplers.starts_of(program.layout(arrays), CHAINS, seed)
+    run = {"NumPyro": peer_samplers.numpyro_nuts, "BlackJAX": peer_samplers.blackjax_nuts}[sampler]
+    positions, figures = run(lambda x: program.potential(x, arrays), starts, draws, seed)
+    flat = positions.reshape(CHAINS * draws[1], -1)
+    program.compile_ahead(arrays)
+    params, _, cpu = peer_samplers.clocked(
+        lambda: program.parameters(jax.random.key(seed), flat, arrays)
     )
-    compiled, figures["compile"], _ = _cpu(lambda: sample_all.lower(chain_keys[3], *warm).compile())
-    (x, steps, diverging), figures["sampling_wall"], figures["sampling_cpu"] = _cpu(
-        lambda: jax.block_until_ready(compiled(chain_keys[3], *warm))
-    )
-    figures["steps"] = float(np.mean(steps))
-    figures["divergences"] = float(np.sum(diverging))
-    x = np.asarray(x)
     if marginal:
-        positions = x.reshape(CHAINS * num_samples, -1)
-        program.compile_ahead(arrays)
-        params, _, cpu = _cpu(lambda: program.parameters(jax.random.key(seed), positions, arrays))
         figures["sampling_cpu"] += cpu
-        return figures, _by_chain(params, num_samples)
-    constrain = jax.vmap(jax.vmap(lambda q: found[0].postprocess_fn(unravel[0](q))))
-    params = {name: np.asarray(value) for name, value in constrain(x).items()}
-    return figures, {name: params[name] for name in COMMON}
-
-
-def _with_data(potential: Callable[[Any, Any], Any], arrays: Any, x: Any) -> Any:
-    return potential(x, arrays)
+    return figures, _by_chain(params, draws[1])
 
 
 def _groups(mcmc: Any, model: Callable[..., None], arrays: Any, seed: int) -> None:
@@ -364,10 +246,11 @@ def child(given: argparse.Namespace) -> None:
     """One way, one seed, in this process."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     draws = given.warmup, given.samples
-    if given.way in "BD":
-        figures, found = run_numpyro(given.began, given.seed, draws, given.way == "D")
-    elif given.way in "FG":
-        figures, found = run_blackjax(given.seed, draws, given.way == "G")
+    if given.way == "B":
+        figures, found = run_plain(given.began, given.seed, draws)
+    elif given.way in "DFG":
+        sampler = "NumPyro" if given.way == "D" else "BlackJAX"
+        figures, found = run_peer(sampler, given.way != "F", given.seed, draws)
     else:
         method = "vectorized" if given.way == "E" else "threads"
         figures, found = run_package(given.began, given.seed, draws, given.way != "C", method)

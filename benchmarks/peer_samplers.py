@@ -1,6 +1,7 @@
 """NumPyro's and BlackJAX's no-U-turn samplers on a flat density, one device per chain.
 
-The sampling phase of each is timed by itself, as one compiled call for all chains. Call `devices` before anything else uses JAX.
+The sampling phase of each is timed by itself, as one compiled call for all chains. Call `devices`
+before anything else uses JAX.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.streams import streams
-from mmm_bayes.simulate.scm_checks import size_findings
+from mmm_bayes.simulate.setting_checks import size_findings
 
 NDArray = np.ndarray[Any, Any]
 

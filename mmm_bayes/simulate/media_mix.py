@@ -14,6 +14,7 @@ from mmm_bayes.data.dates import infer_step
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.media_mix_parts import (
     Likelihood,
@@ -26,11 +27,19 @@ from mmm_bayes.simulate.media_mix_parts import (
     solve_mean,
 )
 from mmm_bayes.simulate.response import (
+    ADSTOCKS,
+    SATURATIONS,
     Adstock,
     Saturation,
     apply_adstock,
     apply_saturation,
     draw_parameters,
+)
+from mmm_bayes.simulate.setting_checks import (
+    interval_findings,
+    name_findings,
+    share_findings,
+    size_findings,
 )
 
 _CHANNELS = ("tv", "radio", "search", "social", "display", "print", "video", "outdoor", "email")
@@ -157,8 +166,10 @@ def mmm(
 
     Raises
     ------
+    DataError
+        Listing every setting that is out of range or unknown.
     ValueError
-        For sizes or shares out of range, and unknown names.
+        For unknown names or wrong shapes in ``parameters``.
 
     Examples
     --------
@@ -180,6 +191,8 @@ def mmm(
         noise=noise,
         confounding=confounding,
         correlation=correlation,
+        adstock=adstock,
+        saturation=saturation,
         likelihood=likelihood,
     )
     rng = streams(rng_key, _STREAMS)
@@ -235,30 +248,21 @@ def mmm(
 
 
 def _check(**given: Any) -> None:
-    problems = [
-        f"{name} should be at least {least}, but is {given[name]}."
-        for name, least in (
-            ("num_dates", 8),
-            ("num_geos", 1),
-            ("num_channels", 1),
-            ("num_controls", 0),
-            ("max_lag", 1),
-            ("noise", 0),
-            ("confounding", 0),
-            ("correlation", 0),
-        )
-        if given[name] < least
-    ]
-    if not 0 < given["media_share"] < 0.8:
-        problems.append(f"media_share should lie in (0, 0.8), but is {given['media_share']}.")
-    if given["correlation"] >= 1:
-        problems.append(f"correlation should be below 1, but is {given['correlation']}.")
-    if given["likelihood"] not in get_args(Likelihood):
-        problems.append(
-            f"likelihood should be one of {get_args(Likelihood)}, but is {given['likelihood']!r}."
-        )
-    if problems:
-        raise ValueError("\n".join(problems))
+    sizes = {
+        "num_dates": 8, "num_geos": 1, "num_channels": 1, "num_controls": 0, "max_lag": 1,
+    }  # fmt: skip
+    findings = size_findings({name: (given[name], least) for name, least in sizes.items()})
+    findings += share_findings({name: given[name] for name in ("noise", "confounding")})
+    ranges = {"media_share": "(0, 0.8)", "correlation": "[0, 1)"}
+    findings += interval_findings({name: (given[name], own) for name, own in ranges.items()})
+    known = {
+        "adstock": tuple(ADSTOCKS),
+        "saturation": tuple(SATURATIONS),
+        "likelihood": get_args(Likelihood),
+    }
+    findings += name_findings({name: (given[name], names) for name, names in known.items()})
+    if findings:
+        raise DataError(findings, "the settings of simulate.mmm")
 
 
 def _observe(

@@ -34,9 +34,16 @@ import pandas as pd
 
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.media_mix_parts import ar1
 from mmm_bayes.simulate.response import ADSTOCKS, SATURATIONS
+from mmm_bayes.simulate.setting_checks import (
+    interval_findings,
+    name_findings,
+    share_findings,
+    size_findings,
+)
 
 if TYPE_CHECKING:
     from mmm_bayes._typing import RngKey
@@ -227,17 +234,14 @@ def mediation(
     ValueError
         If there are fewer than 52 weeks, a number is negative, or the world is unknown.
     """
-    wrong = []
-    if world not in _WORLDS:
-        wrong.append(f"world should be one of {', '.join(_WORLDS)}, but is {world!r}.")
-    if num_weeks < 52:
-        wrong.append(f"num_weeks should be 52 or more, but is {num_weeks}.")
-    if confounding < 0:
-        wrong.append(f"confounding should be 0 or more, but is {confounding}.")
-    if noise <= 0:
-        wrong.append(f"noise should be above 0, but is {noise}.")
-    if wrong:
-        raise ValueError(" ".join(wrong))
+    findings = [
+        *name_findings({"world": (world, tuple(_WORLDS))}),
+        *size_findings({"num_weeks": (num_weeks, 52)}),
+        *share_findings({"confounding": confounding}),
+        *interval_findings({"noise": (noise, "(0, inf)")}),
+    ]
+    if findings:
+        raise DataError(findings, "the settings of simulate.mediation")
     spec = _WORLDS[world]
     draws = _World(spec, rng_key, num_weeks, confounding, noise)
     observed = draws.run()

@@ -86,15 +86,6 @@ def draw_parameters(
 
     ``given`` replaces draws, by name, with arrays of shape (channel,) or one number for all.
     """
-    for name, families, argument in (
-        (adstock, ADSTOCKS, "adstock"),
-        (saturation, SATURATIONS, "saturation"),
-    ):
-        if name not in families:
-            raise ValueError(
-                f"{argument} should be one of {listing(families, 9)}, but is {name!r}."
-                f"{nearest(str(name), families)}"
-            )
     draws = ADSTOCKS[adstock].draws | SATURATIONS[saturation].draws | {"roas": _ROAS}
     given = dict(given or {})
     unknown = [name for name in given if name not in draws]

@@ -13,7 +13,9 @@ import xarray as xr
 from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams
-from mmm_bayes.simulate.scm_checks import (
+from mmm_bayes.simulate.scm_graph import causal_order, draw_pairs, draw_parents, parents_of
+from mmm_bayes.simulate.scm_mechanisms import MECHANISMS, Mechanism, draw_mixture
+from mmm_bayes.simulate.setting_checks import (
     column_findings,
     confounder_findings,
     edge_findings,
@@ -21,8 +23,6 @@ from mmm_bayes.simulate.scm_checks import (
     share_findings,
     size_findings,
 )
-from mmm_bayes.simulate.scm_graph import causal_order, draw_pairs, draw_parents, parents_of
-from mmm_bayes.simulate.scm_mechanisms import MECHANISMS, Mechanism, draw_mixture
 
 Noise = Literal["gaussian", "uniform"]
 # One random stream per part, so that another mechanism or noise does not change the graph.

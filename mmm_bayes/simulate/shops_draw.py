@@ -11,7 +11,12 @@ import numpy as np
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.streams import streams
-from mmm_bayes.simulate.scm_checks import name_findings, size_findings
+from mmm_bayes.simulate.setting_checks import (
+    interval_findings,
+    name_findings,
+    setting_finding,
+    size_findings,
+)
 from mmm_bayes.simulate.shops_graph import draw_graph, graph_findings
 from mmm_bayes.simulate.shops_mechanisms import (
     DIVERGED,
@@ -66,19 +71,15 @@ class ShopSettings:
         found += name_findings({"mechanisms": (self.mechanisms, get_args(Sharing))})
         names: Any = self.difficulty
         if isinstance(names, str) or not isinstance(names, Sequence):
-            found.append(_wrong("difficulty", "a tuple of names", names))
+            found.append(setting_finding("difficulty", "a tuple of names", names))
             names = ()
         for one in names:
             found += name_findings({"difficulty": (one, get_args(Difficulty))})
         if self.simulation not in (1, 2):
-            found.append(_wrong("simulation", "1 or 2", self.simulation))
-        for name in ("edge_probability", "root_share"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 < value <= 1:
-                found.append(_wrong(name, "a number above 0 and at most 1", value))
-        if not _is_number(self.noise_sd) or not 0 < self.noise_sd < np.inf:
-            # Without noise all shops with the same graph would have the same series.
-            found.append(_wrong("noise_sd", "a number above 0", self.noise_sd))
+            found.append(setting_finding("simulation", "1 or 2", self.simulation))
+        # Without noise all shops with the same graph would have the same series.
+        ranges = {"edge_probability": "(0, 1]", "root_share": "(0, 1]", "noise_sd": "(0, inf)"}
+        found += interval_findings({name: (getattr(self, name), r) for name, r in ranges.items()})
         if found:
             raise DataError(found, "the settings of simulate.shops")
 
@@ -273,12 +274,3 @@ def _of_shops(mechanisms: Mechanisms, shops: list[int]) -> Mechanisms:
         weights=mechanisms.weights[shops],
         shapes=mechanisms.shapes[shops],
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def _wrong(name: str, expected: str, came: object) -> Finding:
-    text = f"{name} should be {expected}, but is {came!r}."
-    return Finding("setting", "error", text, "Correct it.", where=name)

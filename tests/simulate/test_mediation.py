@@ -63,7 +63,7 @@ def test_confounding_moves_plans_with_demand() -> None:
 
 
 def test_wrong_settings_are_all_named() -> None:
-    with pytest.raises(ValueError, match=r"world.*weeks.*confounding.*noise"):
+    with pytest.raises(ValueError, match=r"(?s)world.*num_weeks.*confounding.*noise"):
         simulate.mediation(
             jax.random.key(0),
             world="none",

@@ -237,7 +237,7 @@ def test_a_root_that_diverges_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> 
     is_root[:, -1] = False
     assert (np.abs(s.states).max(1)[is_root] < limit).all()
     monkeypatch.setattr(shops_draw, "_ATTEMPTS", 1)
-    with pytest.raises(DataError, match=r"of \d+ shops diverge"):
+    with pytest.raises(DataError, match=r"\d+ shop.*mechanism_key"):
         simulate_shops_with_truth(key(0), ShopSettings(**settings))
 
 
@@ -442,8 +442,8 @@ def test_every_wrong_setting_is_reported() -> None:
         )
     columns = {finding.where for finding in caught.value.findings}
     assert columns == set(ShopSettings.__dataclass_fields__)
-    assert "Did you mean 'nonlinear'?" in str(caught.value)
-    with pytest.raises(DataError, match="tuple of names"):
+    assert "'nonlinear'" in str(caught.value)
+    with pytest.raises(DataError, match=r"difficulty.*'short'"):
         simulate.shops(key(0), difficulty="short")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"jax\.random\.key"):
         simulate.shops("0")

@@ -12,10 +12,18 @@ from mmm_bayes.runtime.findings import Finding, listing, nearest
 from mmm_bayes.simulate.scm_graph import causal_order, parents_of
 
 
+def setting_finding(
+    name: str, expected: str, given: object, remedy: str = "Correct it."
+) -> Finding:
+    """Return an error about one setting."""
+    text = f"{name} should be {expected}, but is {given!r}."
+    return Finding("setting", "error", text, remedy, where=name)
+
+
 def size_findings(sizes: Mapping[str, tuple[Any, int]]) -> list[Finding]:
     """Check whole numbers, each given with its smallest allowed value."""
     return [
-        _finding(name, f"a whole number of {least} or more", value, "Give one.")
+        setting_finding(name, f"a whole number of {least} or more", value, "Give one.")
         for name, (value, least) in sizes.items()
         if not isinstance(value, int | np.integer) or value < least
     ]
@@ -24,16 +32,34 @@ def size_findings(sizes: Mapping[str, tuple[Any, int]]) -> list[Finding]:
 def share_findings(shares: Mapping[str, Any]) -> list[Finding]:
     """Check numbers that should be finite and not negative."""
     return [
-        _finding(name, "a number of 0 or more", value, "Give one.")
+        setting_finding(name, "a number of 0 or more", value, "Give one.")
         for name, value in shares.items()
         if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf
     ]
 
 
+def interval_findings(values: Mapping[str, tuple[Any, str]]) -> list[Finding]:
+    """Check numbers, each given with its interval, such as ``"(0, 0.8)"`` or ``"[0, 1)"``."""
+    return [
+        setting_finding(name, f"a number in {interval}", value, "Give one.")
+        for name, (value, interval) in values.items()
+        if not _lies_in(value, interval)
+    ]
+
+
+def _lies_in(value: Any, interval: str) -> bool:
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        return False
+    low, high = map(float, interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    below = value <= high if interval[-1] == "]" else value < high
+    return bool(above and below)
+
+
 def name_findings(names: Mapping[str, tuple[Any, Sequence[str]]]) -> list[Finding]:
     """Check names, each given with the known ones."""
     return [
-        _finding(
+        setting_finding(
             name,
             f"one of {', '.join(known)}",
             value,
@@ -50,19 +76,23 @@ def confounder_findings(num_confounders: int, num_nodes: int) -> list[Finding]:
     if num_confounders <= pairs:
         return []
     expected = f"at most {pairs}, one per pair of the {num_nodes} nodes"
-    return [_finding("num_confounders", expected, num_confounders, "Lower it or raise num_nodes.")]
+    return [
+        setting_finding(
+            "num_confounders", expected, num_confounders, "Lower it or raise num_nodes."
+        )
+    ]
 
 
 def edge_findings(edges: Any, nodes: Sequence[str]) -> list[Finding]:
     """Check that edges form an acyclic graph over the nodes."""
     remedy = 'Write [("V0", "V1"), ("V1", "V2")].'
     if isinstance(edges, str) or not isinstance(edges, Iterable):
-        return [_finding("edges", "a list of (cause, effect) pairs", edges, remedy)]
+        return [setting_finding("edges", "a list of (cause, effect) pairs", edges, remedy)]
     found: list[Finding] = []
     kept: list[tuple[str, str]] = []
     for edge in edges:
         if not isinstance(edge, tuple | list) or [type(v) for v in edge] != [str, str]:
-            found.append(_finding("edges", "pairs of names, (cause, effect)", edge, remedy))
+            found.append(setting_finding("edges", "pairs of names, (cause, effect)", edge, remedy))
             continue
         known = [_unknown(edge, name, nodes) for name in dict.fromkeys(edge) if name not in nodes]
         found += known
@@ -101,11 +131,6 @@ def column_findings(frame: pd.DataFrame) -> list[Finding]:
             remedy = "Fill these cells or leave the rows out."
             found.append(Finding("not_finite", "error", text, remedy, where=str(name), rows=rows))
     return found
-
-
-def _finding(name: str, expected: str, came: object, remedy: str) -> Finding:
-    text = f"{name} should be {expected}, but is {came!r}."
-    return Finding("setting", "error", text, remedy, where=name)
 
 
 def _edge(edge: Sequence[str], text: str, remedy: str) -> Finding:

@@ -79,26 +79,7 @@ def check_arguments(
     found += choice("spend", spend, ("exact", "at_most"))
     if total is not None:
         found += number("total", total, 0.0, open_low=True)
-    if goal != "maximise" and goal in get_args(Goal):
-        found += number("target_value", target_value, 0.0, open_low=True)
-        if objective == "sharpe":
-            found.append(
-                finding(
-                    "objective",
-                    f"objective='sharpe' is a ratio, which goal={goal!r} cannot use as a target.",
-                    "Choose another objective, such as 'mean_sd'.",
-                    "objective",
-                )
-            )
-    elif goal == "maximise" and target_value is not None:
-        found.append(
-            finding(
-                "target_value",
-                "target_value is given, but goal='maximise' has no target.",
-                "Leave target_value out, or set goal to 'outcome', 'roas' or 'marginal_roas'.",
-                "target_value",
-            )
-        )
+    found += _check_target(goal, target_value, objective)
     found += number("level", level, 0.0, 1.0, open_low=True)
     found += number("risk_aversion", risk_aversion, 0.0)
     found += number("starts", starts, 0.0)
@@ -121,6 +102,23 @@ def check_arguments(
                 "spend",
             )
         )
+    return found
+
+
+def _check_target(goal: Any, target_value: Any, objective: Any) -> list[Finding]:
+    if goal not in get_args(Goal):
+        return []
+    if goal == "maximise":
+        if target_value is None:
+            return []
+        message = "target_value is given, but goal='maximise' has no target."
+        remedy = "Leave target_value out, or set goal to 'outcome', 'roas' or 'marginal_roas'."
+        return [finding("target_value", message, remedy, "target_value")]
+    found = number("target_value", target_value, 0.0, open_low=True)
+    if objective == "sharpe":
+        message = f"objective='sharpe' is a ratio, which goal={goal!r} cannot use as a target."
+        remedy = "Choose another objective, such as 'mean_sd'."
+        found.append(finding("objective", message, remedy, "objective"))
     return found
 
 

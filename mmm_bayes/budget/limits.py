@@ -232,22 +232,26 @@ def _expanded(
 
 
 def _name(limit: Limit, geos: Sequence[str]) -> str:
-    what = "all channels"
-    if limit.channel is not None:
-        what = limit.channel if isinstance(limit.channel, str) else " + ".join(limit.channel)
+    name = _channel_names(limit)
     if limit.geo is not None and len(geos) > 1:
-        what += " in " + (limit.geo if isinstance(limit.geo, str) else listing(limit.geo))
+        name += " in " + (limit.geo if isinstance(limit.geo, str) else listing(limit.geo))
     if isinstance(limit.date, slice):
         ends = (limit.date.start, limit.date.stop)
-        what += " from {} to {}".format(*("..." if end is None else end for end in ends))
+        name += " from {} to {}".format(*("..." if end is None else end for end in ends))
     elif limit.date is not None:
         wanted = (
             [limit.date]
             if isinstance(limit.date, str) or not np.iterable(limit.date)
             else (list(limit.date))
         )
-        what += " on " + listing(f"{pd.Timestamp(day):%Y-%m-%d}" for day in wanted)
-    return what
+        name += " on " + listing(f"{pd.Timestamp(day):%Y-%m-%d}" for day in wanted)
+    return name
+
+
+def _channel_names(limit: Limit) -> str:
+    if limit.channel is None:
+        return "all channels"
+    return " + ".join(map(str, _as_tuple(limit.channel, ())))
 
 
 def _problems(
@@ -257,67 +261,71 @@ def _problems(
     dates: pd.DatetimeIndex,
     paid: NDArray,
 ) -> list[Finding]:
-    found: list[Finding] = []
+    return [
+        *_label_problems(limit, channels, geos, paid),
+        *_date_problems(limit, dates),
+        *_amount_problems(limit),
+    ]
 
-    def add(check: str, message: str, remedy: str) -> None:
-        found.append(Finding(check, "error", message, remedy, "limits"))
 
-    for what, given, known in (("channel", limit.channel, channels), ("geo", limit.geo, geos)):
+def _problem(check: str, message: str, remedy: str) -> Finding:
+    return Finding(check, "error", message, remedy, "limits")
+
+
+def _label_problems(
+    limit: Limit, channels: Sequence[str], geos: Sequence[str], paid: NDArray
+) -> list[Finding]:
+    found = []
+    for kind, given, known in (("channel", limit.channel, channels), ("geo", limit.geo, geos)):
         for label in _as_tuple(given, known):
             if label not in known:
-                add(
-                    f"unknown_{what}",
-                    f"A limit names the {what} {label!r}, which the table does not have."
-                    f"{nearest(str(label), known)}",
-                    f"The table has {listing(known, 12)}.",
+                message = (
+                    f"A limit names the {kind} {label!r}, which the table does not have."
+                    f"{nearest(str(label), known)}"
                 )
-            elif what == "channel" and given is not None and not paid[list(channels).index(label)]:
-                add(
-                    "unpaid_channel",
-                    f"A limit names {label!r}, which has no spend in the table.",
-                    "Leave it out: only channels with spend are planned.",
-                )
+                remedy = f"The table has {listing(known, 12)}."
+                found.append(_problem(f"unknown_{kind}", message, remedy))
+            elif kind == "channel" and given is not None and not paid[list(channels).index(label)]:
+                message = f"A limit names {label!r}, which has no spend in the table."
+                remedy = "Leave it out: only channels with spend are planned."
+                found.append(_problem("unpaid_channel", message, remedy))
+    for axis in limit.each:
+        if axis not in BY:
+            message = f"each= names {axis!r}.{nearest(str(axis), BY)}"
+            found.append(_problem("unknown_each", message, f"Use any of {listing(BY)}."))
+    return found
+
+
+def _date_problems(limit: Limit, dates: pd.DatetimeIndex) -> list[Finding]:
     try:
-        if not _dates(limit.date, dates).any():
-            add(
-                "unknown_date",
-                f"No date of the window matches the limit's date={limit.date!r}.",
-                f"The window runs from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}.",
-            )
+        if _dates(limit.date, dates).any():
+            return []
     except (ValueError, TypeError, KeyError):
         message = f"The limit's date={limit.date!r} cannot be read as a date."
-        add("unknown_date", message, "Write dates like 2024-01-31.")
-    name = (
-        limit.channel
-        if isinstance(limit.channel, str)
-        else ("all channels" if limit.channel is None else " + ".join(map(str, limit.channel)))
-    )
+        return [_problem("unknown_date", message, "Write dates like 2024-01-31.")]
+    message = f"No date of the window matches the limit's date={limit.date!r}."
+    remedy = f"The window runs from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}."
+    return [_problem("unknown_date", message, remedy)]
+
+
+def _amount_problems(limit: Limit) -> list[Finding]:
+    found = []
+    name = _channel_names(limit)
     for side in ("lower", "upper"):
         value = getattr(limit, side)
         if value is not None and not (np.isfinite(value) and value >= 0):
-            add(
-                "negative_limit",
-                f"The {side} limit of {name} is {value:g}; 0 or more is expected.",
-                "Give an amount of 0 or more, or None for no limit on that side.",
-            )
+            message = f"The {side} limit of {name} should be 0 or more, but is {value:g}."
+            remedy = "Give an amount, or None for no limit on that side."
+            found.append(_problem("negative_limit", message, remedy))
     if limit.lower is not None and limit.upper is not None and limit.lower > limit.upper:
-        add(
-            "crossed_limits",
+        message = (
             f"The lower limit of {name} ({limit.lower:g}) is above its upper limit "
-            f"({limit.upper:g}).",
-            "Swap them; give the same number twice to fix the spend.",
+            f"({limit.upper:g})."
         )
+        remedy = "Swap them; give the same number twice to fix the spend."
+        found.append(_problem("crossed_limits", message, remedy))
     if limit.unit not in ("money", "today", "share"):
-        add(
-            "unknown_unit",
-            f"The limit of {name} has the unknown unit {limit.unit!r}.",
-            "Use 'money', 'today' (multiples of today's plan) or 'share' (of the total).",
-        )
-    for axis in limit.each:
-        if axis not in BY:
-            add(
-                "unknown_each",
-                f"each= names {axis!r}.{nearest(str(axis), BY)}",
-                f"Use any of {listing(BY)}.",
-            )
+        message = f"The limit of {name} has the unknown unit {limit.unit!r}."
+        remedy = "Use 'money', 'today' (multiples of today's plan) or 'share' (of the total)."
+        found.append(_problem("unknown_unit", message, remedy))
     return found

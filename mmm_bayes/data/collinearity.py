@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.table import Table
-from mmm_bayes.runtime.findings import Finding, Severity
+from mmm_bayes.runtime.findings import Finding
 
 # Belsley, Kuh & Welsch (1980) and most textbooks on regression take 10 as the point of concern.
 VIF_LIMIT = 10.0
@@ -92,77 +92,83 @@ def check_collinearity(table: Table) -> list[Finding]:
 
 
 def _check_constant(table: Table) -> list[Finding]:
-    roles, numbers = table.roles, table.numbers
+    return [
+        *_constant_target(table),
+        *_constant_channels(table),
+        *_zero_spend(table),
+        *_constant_controls(table),
+    ]
+
+
+def _constant_target(table: Table) -> list[Finding]:
+    name = table.roles.target
+    values = None if name is None else table.numbers.get(name)
+    if name is None or values is None or not _is_constant(values):
+        return []
+    message = (
+        f"Target {name!r} is {np.nanmean(values):g} in every row, so there is nothing to explain."
+    )
+    remedy = "Check that target= names the right column."
+    return [Finding("constant_target", "error", message, remedy, name)]
+
+
+def _constant_channels(table: Table) -> list[Finding]:
     findings = []
-
-    def report(check: str, severity: Severity, column: str, message: str, remedy: str) -> None:
-        findings.append(Finding(check, severity, message, remedy, where=column))
-
-    values = None if roles.target is None else numbers.get(roles.target)
-    if roles.target and values is not None and np.isfinite(values).any() and _spread(values) == 0:
-        value = np.nanmean(values)
-        report(
-            "constant_target",
-            "error",
-            roles.target,
-            f"Target {roles.target!r} is {value:g} in every row, so there is nothing to explain.",
-            "Check that target= names the right column.",
-        )
-    for name, column in roles.exposure.items():
-        values = numbers.get(column)
+    for name, column in table.roles.exposure.items():
+        values = table.numbers.get(column)
         if values is None or np.isnan(values).all():
             continue
         active = int((values > 0).sum())
         if active == 0:
             if not (values < 0).any():
-                report(
-                    "zero_channel",
-                    "error",
-                    column,
-                    f"Channel {name!r} is 0 in every row.",
-                    "Leave it out of channels.",
-                )
+                message = f"Channel {name!r} is 0 in every row."
+                remedy = "Leave it out of channels."
+                findings.append(Finding("zero_channel", "error", message, remedy, column))
         elif _spread(values) == 0:
-            report(
-                "constant_channel",
-                "error",
-                column,
+            message = (
                 f"Channel {name!r} is {np.nanmean(values):g} in every row, so its effect cannot be "
-                "separated from the intercept.",
-                "Leave it out of channels, or add dates on which it differs.",
+                "separated from the intercept."
             )
+            remedy = "Leave it out of channels, or add dates on which it differs."
+            findings.append(Finding("constant_channel", "error", message, remedy, column))
         elif active < FEW_ROWS:
-            report(
-                "few_active_rows",
-                "warning",
-                column,
+            message = (
                 f"Channel {name!r} is above 0 in only {active} row(s), so its effect will come "
-                "from the prior.",
-                "Merge it with a similar channel, or add a lift test.",
+                "from the prior."
             )
-    for name, money in roles.spend.items():
-        if money is None or money == roles.exposure.get(name) or money not in numbers:
-            continue
-        if not (numbers[money] != 0).any():
-            report(
-                "zero_spend",
-                "warning",
-                money,
-                f"Channel {name!r} has no spend in any row, so it has no ROAS.",
-                f"Mark it as unpaid: spend={{..., {name!r}: None}}.",
-            )
-    for name, column in roles.controls.items():
-        values = numbers.get(column)
-        if values is not None and np.isfinite(values).any() and _spread(values) == 0:
-            report(
-                "constant_control",
-                "error",
-                column,
-                f"Control {name!r} is {np.nanmean(values):g} in every row, so its effect cannot "
-                "be separated from the intercept.",
-                "Leave it out of controls.",
-            )
+            remedy = "Merge it with a similar channel, or add a lift test."
+            findings.append(Finding("few_active_rows", "warning", message, remedy, column))
     return findings
+
+
+def _zero_spend(table: Table) -> list[Finding]:
+    roles, findings = table.roles, []
+    for name, money in roles.spend.items():
+        if money is None or money == roles.exposure.get(name) or money not in table.numbers:
+            continue
+        if not (table.numbers[money] != 0).any():
+            message = f"Channel {name!r} has no spend in any row, so it has no ROAS."
+            remedy = f"Mark it as unpaid: spend={{..., {name!r}: None}}."
+            findings.append(Finding("zero_spend", "warning", message, remedy, money))
+    return findings
+
+
+def _constant_controls(table: Table) -> list[Finding]:
+    findings = []
+    for name, column in table.roles.controls.items():
+        values = table.numbers.get(column)
+        if values is not None and _is_constant(values):
+            message = (
+                f"Control {name!r} is {np.nanmean(values):g} in every row, so its effect cannot be "
+                "separated from the intercept."
+            )
+            remedy = "Leave it out of controls."
+            findings.append(Finding("constant_control", "error", message, remedy, column))
+    return findings
+
+
+def _is_constant(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).any()) and _spread(values) == 0
 
 
 def _check_collinear(

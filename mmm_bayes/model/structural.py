@@ -36,10 +36,10 @@ import numpyro.distributions as dist
 
 from mmm_bayes.inference import joint_marginal as joint
 from mmm_bayes.model.generative import resolved_coefficients, sample_parameters
+from mmm_bayes.model.layout import Params as Draws
 from mmm_bayes.model.linear_block import linear_residual, named_coefficients
 from mmm_bayes.model.media import Params
 from mmm_bayes.model.priors import PriorSpec
-from mmm_bayes.model.layout import Params as Draws
 from mmm_bayes.model.program import Program, site_priors
 from mmm_bayes.model.structure import ModelArrays, Structure
 

@@ -12,19 +12,23 @@ import jax
 import numpy as np
 import xarray as xr
 
-from mmm_bayes._typing import LAG, NODE, SHOP, RngKey
-from mmm_bayes.causal_mmm import files
+from mmm_bayes._typing import NODE, SHOP, RngKey
+from mmm_bayes.causal_mmm import files, results
 from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
 from mmm_bayes.causal_mmm.inputs import Fitted, prepare_panel
-from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
 from mmm_bayes.causal_mmm.networks.arrays import Prepared
 from mmm_bayes.causal_mmm.networks.training import TrainingWarning, warm_epochs
-from mmm_bayes.causal_mmm.paths import edge_draws, forecast_paths, response_draws
+from mmm_bayes.causal_mmm.paths import (
+    edge_draws,
+    forecast_paths,
+    future_context,
+    response_draws,
+)
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec, Edge
 from mmm_bayes.causal_mmm.training import train_panel
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices
-from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.findings import DataError
 
 if TYPE_CHECKING:
     from mmm_bayes.causal.causal_graph import CausalGraph
@@ -240,24 +244,7 @@ class CausalMMM:
         lagged values that were trained. If training was interrupted, ``interrupted`` says what is
         missing.
         """
-        fitted = self._trained()
-        attrs: dict[str, Any] = {"best_epoch": fitted.best_epoch + 1}
-        if isinstance(fitted.networks.decoder, AdditiveDecoder):
-            attrs["basis"] = list(fitted.networks.decoder.layout.basis)
-        if fitted.interrupted:
-            attrs["interrupted"] = fitted.interrupted
-        return xr.Dataset(
-            {
-                "loss": ("epoch", fitted.history.loss),
-                "validation": ("epoch", fitted.history.validation),
-                "round_loss": ("round", fitted.history.rounds),
-            },
-            {
-                "epoch": np.arange(1, len(fitted.history.loss) + 1),
-                "round": np.arange(1, len(fitted.history.rounds) + 1),
-            },
-            attrs,
-        )
+        return results.history_of(self._trained())
 
     def _trained(self) -> Fitted:
         if self._fitted is None:
@@ -315,14 +302,7 @@ class CausalMMM:
         TypeError
             For the recurrent decoder, which has no lag profiles.
         """
-        fitted = self._trained()
-        decoder = fitted.networks.decoder
-        if not isinstance(decoder, AdditiveDecoder):
-            raise TypeError("Lag profiles require the additive decoder: use decoder='additive'.")
-        lags, nodes = decoder.layout.lags, list(fitted.panel.nodes)
-        values = np.moveaxis(np.asarray(decoder.mean)[:, :lags], 1, 2)
-        labels = {"source": nodes, "target": nodes, LAG: np.arange(1, lags + 1)}
-        return xr.DataArray(values, labels, ("source", "target", LAG), "lag_profile")
+        return results.lag_profiles_of(self._trained())
 
     def graph(
         self, shop: str, panel: ShopPanel | None = None, *, threshold: float = 0.5
@@ -342,13 +322,7 @@ class CausalMMM:
         panel, _ = self._arrays(panel)
         position(panel, shop)
         found = self.edge_probabilities(panel).sel({SHOP: shop}).values
-        order = sorted(np.argwhere(found > threshold).tolist(), key=lambda at: -found[tuple(at)])
-        kept: dict[Edge, float] = {}
-        reach = np.eye(panel.n_nodes, dtype=bool)
-        for i, j in order:
-            if not reach[j, i]:
-                kept[panel.nodes[i], panel.nodes[j]] = float(found[i, j])
-                reach |= np.outer(reach[:, i], reach[j])
+        kept = results.acyclic_edges(panel.nodes, found, threshold)
         return CausalGraph(panel.nodes, list(kept)), kept
 
     # --- Forecasts -------------------------------------------------------------------------------
@@ -386,18 +360,8 @@ class CausalMMM:
             ``mean``, ``median``, ``low`` and ``high`` (shop, step, node), in the units of the
             panel.
         """
-        tail = (1.0 - ci_prob) / 2.0
         labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
-        sizes = tuple(len(label) for label in labels.values())
-        values = {name: np.empty(sizes) for name in ("mean", "median", "low", "high")}
-        for place, draws in blocks:
-            values["mean"][place] = draws.mean(0)
-            found = np.quantile(draws, [0.5, tail, 1.0 - tail], axis=0)
-            for name, value in zip(("median", "low", "high"), found, strict=True):
-                values[name][place] = value
-        dims = tuple(labels)
-        attrs = {"ci_prob": ci_prob, "ci_kind": "eti"}
-        return xr.Dataset({name: (dims, value) for name, value in values.items()}, labels, attrs)
+        return results.forecast_intervals(labels, blocks, ci_prob)
 
     def forecast_draws(
         self,
@@ -430,13 +394,7 @@ class CausalMMM:
             )
         fitted, (panel, prepared) = self._trained(), self._arrays(panel)
         key = jax.random.fold_in(fitted.key, 1) if rng_key is None else rng_key
-        ahead = np.repeat(panel.context[:, -1:], horizon, axis=1) if context is None else context
-        wanted = (panel.n_shops, horizon, len(panel.context_names))
-        if np.shape(ahead) != wanted:
-            message = f"context should have the shape {wanted}, but has {np.shape(ahead)}."
-            remedy = "Its dimensions are (shop, horizon, variable)."
-            found = Finding("context", "error", message, remedy, "context")
-            raise DataError([found], "the forecast")
+        ahead = future_context(panel, horizon, context)
         labels: dict[str, Any] = {
             SHOP: list(panel.shops),
             "step": np.arange(1, horizon + 1),
@@ -462,7 +420,8 @@ class CausalMMM:
             ``mean``, ``low`` and ``high`` (channel,), sums over all times in units of the target.
         """
         draws = self._response_draws(shop, (0.0, 1.0))
-        return _summary(draws.sel(multiplier=1.0) - draws.sel(multiplier=0.0), ci_prob)
+        contribution = draws.sel(multiplier=1.0) - draws.sel(multiplier=0.0)
+        return results.effect_intervals(contribution, ci_prob)
 
     def response_curves(
         self,
@@ -485,7 +444,7 @@ class CausalMMM:
         TypeError
             For the recurrent decoder.
         """
-        return _summary(self._response_draws(shop, multipliers), ci_prob)
+        return results.effect_intervals(self._response_draws(shop, multipliers), ci_prob)
 
     def _response_draws(self, shop: str, multipliers: Sequence[float]) -> xr.DataArray:
         fitted = self._trained()
@@ -526,15 +485,3 @@ def _warn_of_interruption(fitted: Fitted, warm: int) -> None:
     if len(fitted.history.loss) <= warm:
         text += f" Its encoder is not trained yet: it learns after epoch {warm}."
     warnings.warn(text, TrainingWarning, stacklevel=3)
-
-
-def _summary(draws: xr.DataArray, ci_prob: float) -> xr.Dataset:
-    tail = (1.0 - ci_prob) / 2.0
-    return xr.Dataset(
-        {
-            "mean": draws.mean("draw"),
-            "low": draws.quantile(tail, "draw").drop_vars("quantile"),
-            "high": draws.quantile(1.0 - tail, "draw").drop_vars("quantile"),
-        },
-        attrs={"ci_prob": ci_prob, "ci_kind": "eti"},
-    )

@@ -22,6 +22,7 @@ from mmm_bayes.causal_mmm.networks.normalise import Normalisation, restore, tran
 from mmm_bayes.causal_mmm.networks.recurrent import RecurrentDecoder
 from mmm_bayes.causal_mmm.networks.shop_blocks import WORKSPACE, blocks, edges_by_block, take
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.findings import DataError, Finding
 
 NDArray = np.ndarray[Any, Any]
 
@@ -72,6 +73,25 @@ def _draw_edges(
         sums = regression_sums(networks.decoder, prepared.shops)
         found = sample_edges(keys, networks.decoder, prior, sums, first, *spec.sweeps)
         return np.asarray(found.probability), np.asarray(found.edges)
+
+
+def future_context(panel: ShopPanel, horizon: int, context: NDArray | None) -> NDArray:
+    """Check the context of future times (shop, horizon, variable); by default repeat the last.
+
+    Raises
+    ------
+    DataError
+        If the context has another shape.
+    """
+    if context is None:
+        return np.repeat(panel.context[:, -1:], horizon, axis=1)
+    wanted = (panel.n_shops, horizon, len(panel.context_names))
+    if np.shape(context) != wanted:
+        message = f"context should have the shape {wanted}, but has {np.shape(context)}."
+        remedy = "Its dimensions are (shop, horizon, variable)."
+        found = Finding("context", "error", message, remedy, "context")
+        raise DataError([found], "the forecast")
+    return context
 
 
 def forecast_paths(

@@ -23,11 +23,11 @@ class Columns:
 
     @property
     def is_continuous(self) -> NDArray:
-        """Which columns hold real numbers (column,)."""
+        """Whether each column holds real numbers (column,)."""
         return np.array([name in kernels.CONTINUOUS for name in self.kernel], bool)
 
     def rows(self, index: NDArray) -> Columns:
-        """Keep some rows."""
+        """Select rows."""
         return replace(self, values=self.values[:, index], bandwidth=self.bandwidth[:, index])
 
     def scaled(self, factor: float) -> Columns:

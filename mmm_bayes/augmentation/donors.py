@@ -1,9 +1,9 @@
-r"""Donors drawn by kernel weights: the compiled kernel of ancestral sampling.
+r"""Donors drawn by kernel weights: the compiled inner loop of ancestral sampling.
 
-For each draw a training row ``k`` is picked with probability proportional to a product kernel
-between the draw's pillow values and those of row ``k``: ``O(n)`` a pillow column and a draw, in
-blocks of bounded memory. A donor is found in two steps, by the sums of tiles of training rows and
-then within a tile, so that no cumulative sum over all rows is formed.
+For each draw a training row ``k`` is picked with a probability proportional to the product kernel
+between the pillow values of the draw and of row ``k``. The cost is ``O(n)`` per pillow column and
+draw, in blocks of bounded memory. A donor is found in two steps, first among tiles of training rows
+by their sums, then within the tile, which avoids a cumulative sum over all rows.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 
 _TILE = 64
-_BLOCK_ELEMENTS = 1 << 18  # draws times training rows looked at together: fits a core's cache
+_BLOCK_ELEMENTS = 1 << 18  # draws times training rows in one block, which fits a core's cache
 _NONE = -2
 
 
 class Pillow(NamedTuple):
-    """Columns of a pillow as arrays (P, n), filled up to a class of shapes; ``size`` are real."""
+    """Columns of a pillow as arrays (P, n), padded so that few shapes are compiled."""
 
     values: Any
     bandwidth: Any
@@ -38,7 +38,7 @@ class Pillow(NamedTuple):
 
 
 def pillow_arrays(columns: Columns, dtype: Any = np.float32) -> Pillow:
-    """Arrays of a pillow; values as :func:`.kernels.comparable` gives them."""
+    """Build the arrays of a pillow, with values transformed by :func:`.kernels.comparable`."""
     count, n = columns.values.shape
     rows = -(-n // _TILE) * _TILE
     width = -(-max(count, 1) // 4) * 4
@@ -56,7 +56,7 @@ def pillow_arrays(columns: Columns, dtype: Any = np.float32) -> Pillow:
 
 
 def _log_block(pillow: Pillow, query: Array, width: Array) -> Array:
-    """Log product kernel (B, n) between pillow values (P, B) and the training rows."""
+    """Compute log product kernels (B, n) between pillow values (P, B) and training rows."""
     start = jnp.where(pillow.valid, 0.0, -jnp.inf).astype(pillow.values.dtype)
     start = jnp.broadcast_to(start, (query.shape[1], pillow.valid.shape[0]))
 
@@ -70,17 +70,17 @@ def _log_block(pillow: Pillow, query: Array, width: Array) -> Array:
 
 
 def _pick(cumulative: Array, point: Array) -> Array:
-    """First position (B,) at which a cumulative sum (B, m) exceeds a point (B,)."""
+    """Find the first position (B,) at which a cumulative sum (B, m) exceeds a point (B,)."""
     at = jnp.sum(cumulative <= point[:, None], axis=1)
     return jnp.minimum(at, cumulative.shape[1] - 1)
 
 
 @functools.partial(jax.jit, static_argnames="block")
 def donors_of(rng_key: Array, pillow: Pillow, query: Array, width: Array, block: int) -> Array:
-    """Draw a donor (M,) for each column of ``query`` (P, M), whose bandwidths are ``width``.
+    """Draw a donor (M,) for each column of ``query`` (P, M), with bandwidths ``width`` (P, M).
 
-    ``M`` is a multiple of ``block`` (static), the number of draws looked at together. Draws for
-    which every weight is zero get -2.
+    ``M`` is a multiple of ``block`` (static), the number of draws in one block. Draws for which
+    every weight is zero get -2.
     """
     draws, n = query.shape[1], pillow.valid.shape[0]
     uniform = jax.random.uniform(rng_key, (2, draws), query.dtype)
@@ -101,7 +101,7 @@ def donors_of(rng_key: Array, pillow: Pillow, query: Array, width: Array, block:
 
 
 def query_bandwidth(columns: Columns, query: NDArray) -> NDArray:
-    """Bandwidth (column, draw) of pillow values: that of the nearest training value."""
+    """Look up the bandwidth (column, draw) of pillow values, that of the nearest training value."""
     result = np.empty_like(query)
     for c, (x, width) in enumerate(zip(columns.values, columns.bandwidth, strict=True)):
         if np.all(width == width[0]):
@@ -115,14 +115,14 @@ def query_bandwidth(columns: Columns, query: NDArray) -> NDArray:
 
 
 def draw_donors(rng_key: jax.Array, columns: Columns, query: NDArray) -> NDArray:
-    """Draw a donor for each column of pillow values (P, M); -2 where no row has a weight.
+    """Draw a donor for each column of pillow values (P, M); -2 if every weight is zero.
 
     Parameters
     ----------
     rng_key
         Random key.
     columns
-        The pillow over the training rows. With no columns every row is as likely.
+        The pillow's columns over the training rows; without columns all rows are equally likely.
     query
         Pillow values of the draws (P, M), in the units of the table.
     """
@@ -141,9 +141,9 @@ def draw_donors(rng_key: jax.Array, columns: Columns, query: NDArray) -> NDArray
 
 
 def log_weights(columns: Columns, query: NDArray, *, left_out: NDArray | None = None) -> NDArray:
-    """Normalised log weights (row, training row) of training rows; small tables, on the host.
+    """Compute normalised log weights (row, training row) in NumPy, for small tables.
 
-    ``left_out`` names the training row that each row may not weigh (its own).
+    ``left_out`` is the training row, such as its own, that gets no weight in each row.
     """
     rows = query.shape[1]
     total = np.zeros((rows, columns.values.shape[1]))

@@ -1,12 +1,12 @@
-r"""One protocol for estimators of a variable's conditional distribution given its Markov pillow.
+r"""The protocol of estimators of a variable's conditional distribution given its Markov pillow.
 
 Causal data augmentation is a graph plus estimates of :math:`P(X_v \mid \mathrm{pillow}(v))`. An
-estimator is a function from :class:`ConditionalData` to a :class:`Conditional`, which draws and
-says how dense it is; :data:`ESTIMATORS` names them:
+estimator is a function from :class:`ConditionalData` to a :class:`Conditional`, which can be
+sampled and has a density. Their names in :data:`ESTIMATORS` are
 
 ``kernel``
-    Training rows weighted by a product kernel over the pillow: what ADMGDA does. Values are copies
-    of training values (or, with ``smoothing``, a draw from the kernel around them).
+    Training rows weighted by a product kernel over the pillow, as in ADMGDA. Values are copies of
+    training values (or, with ``smoothing``, draws from the kernel around them).
 ``residual``
     A smooth regression on the pillow plus a resampled residual
     (:mod:`mmm_bayes.augmentation.residual`).
@@ -14,11 +14,11 @@ says how dense it is; :data:`ESTIMATORS` names them:
     Values of the nearest rows, and the conditional of a mixture
     (:mod:`mmm_bayes.augmentation.densities`).
 ``flow``, ``boosted_quantiles``
-    A normalising flow, and quantiles by boosted trees (files of these names).
+    A normalising flow, and quantiles by boosted trees (modules with these names).
 ``cross_validated``
-    For each variable the candidate with the greatest leave-one-out likelihood
-    (:mod:`mmm_bayes.augmentation.selection`); ``cross_validated_kernel`` chooses the bandwidth of
-    ``kernel`` alone.
+    For each variable the candidate with the highest leave-one-out likelihood
+    (:mod:`mmm_bayes.augmentation.selection`); ``cross_validated_kernel`` only chooses the bandwidth
+    of ``kernel``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 class ConditionalData(NamedTuple):
-    """What an estimator learns from: a variable (``own``) and its pillow, row by row."""
+    """Training data of an estimator: a variable (``own``) and its pillow, row by row."""
 
     own: Columns
     pillow: Columns
@@ -49,8 +49,8 @@ class ConditionalData(NamedTuple):
 class Draws(NamedTuple):
     """Drawn values (column, draw) and the training row each comes from (draw,).
 
-    Values copy that row, are smoothed around it or have its residual. A donor of -1 marks a value
-    that comes from no row, -2 a draw that is impossible: no training row has a positive weight.
+    Values copy that row, are smoothed around it, or have its residual. The donor is -1 if the value
+    comes from no row, and -2 if the draw is impossible since no training row has a positive weight.
     """
 
     values: NDArray
@@ -62,7 +62,7 @@ class Conditional(Protocol):
 
     @property
     def donates(self) -> bool:
-        """Whether values are copies of training values."""
+        """Whether draws are copies of training values."""
         ...
 
     def sample(self, rng_key: jax.Array, pillow: NDArray) -> Draws:
@@ -70,7 +70,7 @@ class Conditional(Protocol):
         ...
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
-        """Log density (row,) of values (column, row) given pillow values (column, row)."""
+        """Compute the log density (row,) of values (column, row) given pillow values."""
         ...
 
 
@@ -86,7 +86,7 @@ ESTIMATORS = {
     "cross_validated": "selection.fit_cross_validated",
     "cross_validated_kernel": "selection.fit_cross_validated_kernel",
 }
-# Values are copies of training values.
+# Estimators whose draws are copies of training values.
 DONATING = ("kernel", "nearest", "cross_validated_kernel")
 
 
@@ -99,7 +99,7 @@ def estimator(name: str) -> Estimator:
 
 
 def columns_of(table: EncodedTable, positions: tuple[int, ...]) -> Columns:
-    """Take columns out of a table."""
+    """Select columns of a table."""
     at = list(positions)
     return Columns(
         table.values[at].reshape(len(at), table.n_rows),
@@ -115,9 +115,8 @@ class KernelConditional:
 
     .. math:: \hat p(x \mid z) = \frac{\sum_k K_h(z - z_k) K_b(x - x_k)}{\sum_k K_h(z - z_k)},
 
-    with ``b`` the smoothing times the variable's own bandwidth; draws copy :math:`x_k` where the
-    smoothing is zero, and the density is then that of the least smoothing it can be scored at (one
-    bandwidth).
+    with ``b`` the smoothing times the variable's own bandwidth. With a smoothing of zero draws copy
+    :math:`x_k`, and the density uses one bandwidth, since it needs some smoothing.
     """
 
     own: Columns
@@ -126,7 +125,7 @@ class KernelConditional:
 
     @property
     def donates(self) -> bool:
-        """Whether values are copies of training values."""
+        """Whether draws are copies of training values."""
         return self.smoothing == 0.0 or not bool(self.own.is_continuous.any())
 
     def sample(self, rng_key: jax.Array, pillow: NDArray) -> Draws:
@@ -136,7 +135,7 @@ class KernelConditional:
         return Draws(smoothed(key_noise, self.own, donors, self.smoothing), donors)
 
     def log_density(self, pillow: NDArray, own: NDArray) -> NDArray:
-        """Log density of values given the pillow."""
+        """Compute the log density of values given the pillow."""
         return log_sum(log_weights(self.pillow, pillow) + self._log_own(own))
 
     def _log_own(self, own: NDArray) -> NDArray:
@@ -144,7 +143,7 @@ class KernelConditional:
 
 
 def smoothed(rng_key: jax.Array, own: Columns, donors: NDArray, smoothing: float) -> NDArray:
-    """Values (column, draw) of donors, plus draws from ``smoothing`` times their kernels."""
+    """Copy values (column, draw) of donors, plus draws from ``smoothing`` times their kernels."""
     rows = np.maximum(donors, 0)
     values = own.values[:, rows]
     if smoothing == 0.0:
@@ -160,7 +159,7 @@ def fit_kernel(data: ConditionalData, rng_key: jax.Array) -> KernelConditional:
 
 
 def log_kernel_density(columns: Columns, at: NDArray) -> NDArray:
-    """Log of normalised product kernels (row, training row) of values ``at`` (column, row)."""
+    """Compute log normalised product kernels (row, training row) at values (column, row)."""
     total = np.zeros((at.shape[1], columns.values.shape[1]))
     for x, name, width, levels, here in zip(
         columns.values, columns.kernel, columns.bandwidth, columns.levels, at, strict=True
@@ -174,7 +173,7 @@ def log_kernel_density(columns: Columns, at: NDArray) -> NDArray:
 
 
 def log_sum(values: NDArray) -> NDArray:
-    """Log of the sum of exponentials over the last axis, without warnings for empty sums."""
+    """Compute the log of the sum of exponentials over the last axis; empty sums do not warn."""
     top = values.max(-1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
@@ -189,7 +188,7 @@ def generator(rng_key: jax.Array) -> np.random.Generator:
 def kernel_noise(
     rng: np.random.Generator, names: tuple[str, ...], shape: tuple[int, ...]
 ) -> NDArray:
-    """Draws (column, draw) from the continuous kernels with bandwidth one."""
+    """Draw (column, draw) from the continuous kernels with bandwidth one."""
     # Densities proportional to (1 - u^2)^(a - 1) are those of 2 Beta(a, a) - 1.
     beta = {"epanechnikov": 2.0, "biweight": 3.0, "triweight": 4.0}
     rows = []

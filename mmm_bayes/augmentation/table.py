@@ -1,4 +1,4 @@
-"""Tables in and out of augmentation: columns as arrays of numbers, and rows put together again."""
+"""Tables of augmentation: columns encoded as arrays of numbers, and rows decoded again."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ NDArray = np.ndarray[Any, Any]
 
 
 class AugmentationWarning(UserWarning):
-    """An augmentation can be used, but something about it deserves a look."""
+    """An augmentation is usable, but has a property that should be checked."""
 
 
 @final
 @dataclass(frozen=True)
 class EncodedTable:
-    """Columns of a table as numbers, in the order of visiting.
+    """Columns of a table as numbers, in the order in which variables are drawn.
 
     Attributes
     ----------
     frame
         The table.
     nodes, columns
-        Names of variables in the order of visiting, and of their columns. A variable has one
-        column, or several that move together (a block).
+        Names of the variables in order, and of their columns. A variable has one column, or several
+        that are copied together (a block).
     values
         Columns as numbers (column, row); categories are coded by their order of appearance.
     kernel
@@ -50,7 +50,7 @@ class EncodedTable:
     members
         Positions of each variable's columns.
     pillows
-        Positions of the variables that each variable is conditioned on.
+        Positions of the variables in each variable's Markov pillow.
     """
 
     frame: pd.DataFrame
@@ -65,7 +65,7 @@ class EncodedTable:
 
     @property
     def n_rows(self) -> int:
-        """Rows of the table."""
+        """Number of rows of the table."""
         return len(self.frame)
 
     @property
@@ -77,15 +77,15 @@ class EncodedTable:
         return result
 
     def pillow_columns(self, node: int) -> tuple[int, ...]:
-        """Columns that a variable is conditioned on."""
+        """Return the positions of the columns in a variable's Markov pillow."""
         return tuple(c for member in self.pillows[node] for c in self.members[member])
 
     def is_continuous(self, column: int) -> bool:
-        """Whether a column holds real numbers."""
+        """Tell whether a column holds real numbers."""
         return self.kernel[column] in kernels.CONTINUOUS
 
     def decode(self, row_index: NDArray, values: Mapping[int, NDArray] | None = None) -> Any:
-        """Put rows together from the training rows their values come from (row, variable).
+        """Assemble rows from the training rows of their values (row, variable).
 
         ``values`` holds columns that are not copies of training values, by position.
         """
@@ -105,28 +105,28 @@ class EncodedTable:
 @final
 @dataclass(frozen=True)
 class AugmentedData:
-    """Rows that a graph and a table imply, with weights.
+    """Weighted rows that follow a graph, made from a table.
 
     Attributes
     ----------
     frame
         The rows, in the columns of the table.
     row_index
-        Position of the training row each value came from (row, variable): that it copies, is
+        Position of the training row behind each value (row, variable): the row that it copies, is
         smoothed around, or has the residual of; -1 for a value drawn from an estimated density.
     weights
         Weight of each row; they sum to ``mass``.
     nodes
-        Variables, in the order of the columns of ``row_index`` (the order of visiting).
+        Variables, in the order of the columns of ``row_index``.
     n_observed
-        Rows of the training table.
+        Number of rows of the training table.
     mass
-        Probability that the rows hold: one for methods that sample, less where enumeration drops
-        rows of small weight.
+        Total weight: one for methods that sample, less if enumeration drops rows with small
+        weights.
     ess
         Kish's effective number of rows, ``sum(w)**2 / sum(w**2)``.
     method, settings
-        How they were made.
+        Method and settings of the augmentation.
     """
 
     frame: pd.DataFrame
@@ -139,7 +139,7 @@ class AugmentedData:
 
     @property
     def mass(self) -> float:
-        """Probability kept."""
+        """Total weight of the rows."""
         return float(self.weights.sum())
 
     @property
@@ -160,7 +160,7 @@ class AugmentedData:
 
     @property
     def share_observed(self) -> float:
-        """Share of the weight on rows all of whose values come from one training row."""
+        """Share of the weight on rows whose values all come from one training row."""
         if not len(self):
             return 0.0
         same = (self.row_index == self.row_index[:, :1]).all(1) & (self.row_index[:, 0] >= 0)
@@ -169,18 +169,18 @@ class AugmentedData:
     def combined(
         self, observed: pd.DataFrame, mixture: float = 0.5
     ) -> tuple[pd.DataFrame, NDArray]:
-        r"""Observed and augmented rows with weights that sum to the number of observed rows.
+        r"""Combine observed and augmented rows, with weights that sum to the number of observed.
 
-        An observed row weighs :math:`1 - \mu`, an augmented one :math:`\mu\, n\, w_i / \sum w`, so
-        that whatever is fitted with these weights takes the set for ``n`` rows, not more.
+        An observed row has the weight :math:`1 - \mu`, an augmented one
+        :math:`\mu\, n\, w_i / \sum w`, so that any weighted fit counts ``n`` rows in total.
 
         Parameters
         ----------
         observed
             The training table.
         mixture
-            :math:`\mu`, the share of the weight on augmented rows. Nothing augmented, and observed
-            rows keep the weight one.
+            Share :math:`\mu` of the weight given to augmented rows. Without augmented rows,
+            observed rows have weight one.
 
         Returns
         -------
@@ -190,7 +190,7 @@ class AugmentedData:
         Raises
         ------
         DataError
-            If the mixture is no share, or the columns of the observed rows are not these rows'.
+            If the mixture is not between 0 and 1, or the columns differ.
         """
         observed = observed.rename(columns=str)
         findings = check_combination(self.frame, observed, mixture)
@@ -206,12 +206,14 @@ class AugmentedData:
     def training_set(
         self, observed: pd.DataFrame, target: str, mixture: float = 0.5
     ) -> tuple[pd.DataFrame, pd.Series[Any], NDArray]:
-        """Predictors, target and weights of :meth:`combined`, for any weighted regression.
+        """Return predictors, target and weights of :meth:`combined`, for any weighted regression.
+
+        Rows of weight zero are left out.
 
         Examples
         --------
-        XGBoost and scikit-learn take ``model.fit(X, y, sample_weight=w)``, statsmodels
-        ``sm.WLS(y, sm.add_constant(X), weights=w).fit()``.
+        Use ``model.fit(X, y, sample_weight=w)`` with XGBoost and scikit-learn, and
+        ``sm.WLS(y, sm.add_constant(X), weights=w).fit()`` with statsmodels.
         """
         observed = observed.rename(columns=str)
         if target not in observed.columns:
@@ -234,12 +236,12 @@ def encode(
     order: Sequence[str] | None,
     blocks: Mapping[str, Sequence[str]] | None,
 ) -> EncodedTable:
-    """Check a table against a graph and turn it into arrays.
+    """Check a table against a graph and encode it as arrays.
 
     Raises
     ------
     DataError
-        With every column, setting and cell that cannot be used.
+        Listing every column, setting and cell that cannot be used.
     """
     frame = frame.rename(columns=str)
     grouped = {name: tuple(columns) for name, columns in (blocks or {}).items()}
@@ -276,19 +278,19 @@ def encode(
 
 
 def is_discrete(series: pd.Series[Any]) -> bool:
-    """Whether values of a column match exactly or not at all: integers, booleans, categories."""
+    """Tell whether values of a column have to match exactly: integers, booleans, categories."""
     kind = series.dtype
     return not pd.api.types.is_float_dtype(kind)
 
 
 def warn_of_lost_mass(mass: float, threshold: float) -> None:
-    """Warn where enumeration has dropped more than half of the probability."""
+    """Warn if enumeration dropped more than half of the probability."""
     if mass < 0.5:
         warnings.warn(
             f"Enumeration kept {100 * mass:.1f}% of the probability at threshold={threshold:g}: "
-            "the rows no longer stand for the factorisation. Use method='sample' (no threshold) "
-            "or method='resample' (mass one in expectation), or lower the threshold; every "
-            "variable without a parent divides all weights by the number of rows.",
+            "the rows no longer represent the graph's distribution. Use method='sample' (no "
+            "threshold) or method='resample' (probability one in expectation), or lower the "
+            "threshold; each variable without parents divides all weights by the number of rows.",
             AugmentationWarning,
             stacklevel=3,
         )

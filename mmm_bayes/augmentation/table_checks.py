@@ -38,16 +38,16 @@ def check_table(
         report(
             "unknown_block",
             f"Block {node!r} is not a variable of the graph.",
-            f"Variables: {listing(graph.nodes, 12)}.{nearest(node, graph.nodes)}",
+            f"The variables are {listing(graph.nodes, 12)}.{nearest(node, graph.nodes)}",
         )
     for node in graph.nodes:
         if not blocks.get(node, (node,)):
-            report("empty_block", f"Block {node!r} has no columns.", "Name those it stands for.")
+            report("empty_block", f"Block {node!r} has no columns.", "List its columns.")
     for name in dict.fromkeys(name for name in claimed if claimed.count(name) > 1):
         report(
             "shared_column",
-            f"Column {name!r} belongs to {claimed.count(name)} variables or comes twice in one.",
-            "Give each column to one block, or to the variable of its name.",
+            f"Column {name!r} is used {claimed.count(name)} times in the variables and blocks.",
+            "Use each column once: in one block, or as the variable of its name.",
             name,
         )
     for name, node in wanted.items():
@@ -56,7 +56,7 @@ def check_table(
             report(
                 "missing_column",
                 f"The graph's variable {name!r}{where} is not a column of the table.",
-                f"Columns: {listing(names, 12)}.{nearest(name, names)}",
+                f"The columns are {listing(names, 12)}.{nearest(name, names)}",
                 name,
             )
     for name in names:
@@ -68,9 +68,10 @@ def check_table(
                 name,
             )
     for name in sorted({name for name in names if names.count(name) > 1}):
-        report("repeated_column", f"Column {name!r} comes twice.", "Keep one of them.", name)
+        report("repeated_column", f"Column {name!r} is duplicated.", "Keep one of them.", name)
     if len(frame) < 2:
-        report("too_few_rows", f"There are {len(frame)} rows.", "Give at least two.")
+        message = f"The table has too few rows: {len(frame)}."
+        report("too_few_rows", message, "Give at least two rows.")
     if findings:
         return findings
     for name in names:
@@ -88,8 +89,8 @@ def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
             Finding(
                 "missing_value",
                 "error",
-                f"Column {name!r} lacks {missing.size} values, in rows {shown}.",
-                "Fill them in or drop the rows before augmenting.",
+                f"Column {name!r} has {missing.size} missing values, in rows {shown}.",
+                "Fill them in or drop these rows before augmenting.",
                 name,
                 tuple(map(int, missing)),
             )
@@ -99,8 +100,8 @@ def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
             Finding(
                 "dates",
                 "error",
-                f"Column {name!r} holds dates, which are no variable of a graph.",
-                "Drop it, or put the season and trend it stands for in columns of their own.",
+                f"Column {name!r} holds dates, which cannot be a variable of a graph.",
+                "Drop it, or replace it by columns for trend and season.",
                 name,
             )
         ]
@@ -112,8 +113,8 @@ def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
                 Finding(
                     "not_finite",
                     "error",
-                    f"Column {name!r} holds infinite values, in rows {shown}.",
-                    "Replace them or drop the rows.",
+                    f"Column {name!r} has infinite values, in rows {shown}.",
+                    "Replace them or drop these rows.",
                     name,
                     tuple(map(int, wrong)),
                 )
@@ -138,7 +139,7 @@ def _check_kernels(frame: pd.DataFrame, kernel: str | Mapping[str, str]) -> list
                 Finding(
                     "kernel_of_categories",
                     "error",
-                    f"Column {name!r} holds categories, and kernel {own!r} needs numbers.",
+                    f"Column {name!r} holds categories, but kernel {own!r} needs numbers.",
                     "Use 'indicator' or 'aitchison_aitken'.",
                     name,
                 )
@@ -176,8 +177,8 @@ def _check_bandwidth(
                         "bandwidth",
                         "error",
                         f"The bandwidth of {name!r} should be above 0 and at most {most:.3g}, but "
-                        f"is {value}.",
-                        f"It is the lambda of {own!r}; leave it out for n**-0.4.",
+                        f"got {value}.",
+                        f"It is the lambda of kernel {own!r}; leave it out for n**-0.4.",
                         name,
                     )
                 )
@@ -186,8 +187,8 @@ def _check_bandwidth(
                 Finding(
                     "bandwidth",
                     "error",
-                    f"The bandwidth {name!r} should be a positive number, but is {value}.",
-                    "Give it in the units of the column, or leave it to a rule.",
+                    f"The bandwidth {name!r} should be a positive number, but got {value}.",
+                    "Give it in the units of the column, or use a rule such as 'silverman'.",
                     name if name in names else None,
                 )
             )
@@ -200,10 +201,10 @@ def check_combination(
     """Check the share of augmented rows, and that both tables have the same columns."""
     findings = []
     if not 0.0 <= mixture <= 1.0:
-        message = f"mixture should lie between 0 and 1, but is {mixture}."
-        findings.append(Finding("mixture", "error", message, "One half is usual."))
+        message = f"mixture should be between 0 and 1, but got {mixture}."
+        findings.append(Finding("mixture", "error", message, "A usual value is 0.5."))
     for name in observed.columns.difference(augmented.columns, sort=False):
-        message = f"Column {name!r} of the observed rows is not among the augmented ones'."
+        message = f"Column {name!r} of the observed rows is not in the augmented rows."
         findings.append(Finding("other_columns", "error", message, "Drop it.", str(name)))
     for name in augmented.columns.difference(observed.columns, sort=False):
         message = f"The observed rows lack the column {name!r}."
@@ -215,7 +216,7 @@ def check_combination(
 def unknown_choice(
     what: str, given: str, options: Sequence[str], column: str | None = None
 ) -> Finding:
-    """Say that a name is not among the options."""
+    """Make the finding that a name is not among the options."""
     return Finding(
         "unknown_choice",
         "error",

@@ -225,7 +225,7 @@ def test_a_pillow_without_a_match_ends_the_row() -> None:
     frame = pd.DataFrame({name: [0.0, 1.0, 2.0] for name in NAMES})
     graph = CausalGraph(NAMES, [("a", "c"), ("b", "c"), *(("c", v) for v in "def")])
     settings: dict[str, Any] = {"kernel": "epanechnikov", "bandwidth": 0.5}
-    with pytest.warns(AugmentationWarning, match=r"kept 33.3% of the probability"):
+    with pytest.warns(AugmentationWarning, match=r"33\.3%"):
         found = admgda(frame, graph, method="enumerate", threshold=1e-2, **settings)
     # Of nine pairs of parents three are in the table, and they make its rows.
     np.testing.assert_allclose(found.weights, 1.0 / 9.0, rtol=1e-6)
@@ -267,7 +267,7 @@ def test_weights_at_the_threshold_are_kept(n: int, precision: Any) -> None:
 def test_several_roots_leave_nothing_at_the_usual_threshold() -> None:
     frame = random_table(np.random.default_rng(0), 40)
     graph = CausalGraph(NAMES, [("a", "d"), ("b", "d"), ("c", "e"), ("d", "f")])
-    with pytest.warns(AugmentationWarning, match=r"kept 0\.0% .*method='sample'") as caught:
+    with pytest.warns(AugmentationWarning, match=r"\b0\.0%.*method='sample'") as caught:
         found = admgda(frame, graph, method="enumerate")
     assert caught[0].filename == __file__
     assert (len(found), found.mass, found.ess, found.share_observed) == (0, 0.0, 0.0, 0.0)

@@ -15,6 +15,7 @@ from mmm_bayes.augmentation.kernels import bandwidth_of
 from mmm_bayes.augmentation.table import EncodedTable, encode
 from mmm_bayes.errors import DataError
 from mmm_bayes.results import AugmentedData
+from tests.refusals import refused
 
 COLUMNS = ("price", "clicks", "promo", "region", "note")
 GRAPH = CausalGraph(COLUMNS, [("price", "clicks"), ("region", "clicks"), ("promo", "note")])
@@ -165,10 +166,9 @@ def test_every_column_that_does_not_fit_is_found() -> None:
         ("column_not_in_graph", "extra", ()),
         ("repeated_column", "note", ()),
     ]
-    with pytest.raises(DataError, match="Did you mean 'prize'"):
+    with pytest.raises(DataError, match=r"(?s)'price'.*'day' of block 'week'") as caught:
         encoded(frame, graph, blocks=blocks)
-    with pytest.raises(DataError, match="'day' of block 'week' is not a column"):
-        encoded(frame, graph, blocks=blocks)
+    assert "Did you mean 'prize'" in str(caught.value)
 
 
 def test_every_cell_and_setting_that_cannot_be_used_is_found() -> None:
@@ -199,26 +199,29 @@ def test_every_cell_and_setting_that_cannot_be_used_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "check"),
+    ("settings", "check", "names"),
     [
-        ({"kernel": "indicator"}, "no kernel 'indicator'"),
-        ({"kernel": "gausian"}, "Did you mean 'gaussian'"),
-        ({"bandwidth": "silvermann"}, "Did you mean 'silverman'"),
-        ({"bandwidth": 0.0}, "'bandwidth' should be a positive number, but is 0.0"),
-        ({"bandwidth_scale": np.inf}, "'bandwidth_scale' should be a positive number"),
+        ({"kernel": "indicator"}, "unknown_choice", ["'indicator'"]),
+        ({"kernel": "gausian"}, "unknown_choice", ["Did you mean 'gaussian'"]),
+        ({"bandwidth": "silvermann"}, "unknown_choice", ["Did you mean 'silverman'"]),
+        ({"bandwidth": 0.0}, "bandwidth", ["'bandwidth'", "0.0"]),
+        ({"bandwidth_scale": np.inf}, "bandwidth", ["'bandwidth_scale'", "inf"]),
         (
             {"kernel": {"region": "aitchison_aitken"}, "bandwidth": {"region": 0.8}},
-            r"'region' should be above 0 and at most 0\.5, but is 0\.8",
+            "bandwidth", ["'region'", "0.5", "0.8"],
         ),
         (
             {"kernel": {"clicks": "wang_ryzin"}, "bandwidth": {"clicks": 2.0}},
-            r"'clicks' should be above 0 and at most 0\.99, but is 2\.0",
+            "bandwidth", ["'clicks'", "0.99", "2.0"],
         ),
     ],
-)
-def test_settings_that_cannot_be_used(settings: dict[str, Any], check: str) -> None:
-    with pytest.raises(DataError, match=check):
+)  # fmt: skip
+def test_settings_that_cannot_be_used(
+    settings: dict[str, Any], check: str, names: list[str]
+) -> None:
+    with refused(check) as caught:
         encoded(mixed(), **settings)
+    assert all(name in str(caught.value) for name in names)
 
 
 def test_a_table_needs_two_rows() -> None:
@@ -294,14 +297,10 @@ def test_rows_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         found.training_set(table, "why", 1.2)
     text = str(caught.value)
-    for part in (
-        "no column 'why'",
-        "mixture should lie between 0 and 1, but is 1.2",
-        "Column 'z' of the observed rows",
-        "Column 'week' of the observed rows",
-        "lack the column 'x'",
-    ):
+    for part in ("'why'", "1.2", "'z'", "'week'", "'x'"):
         assert part in text
+    checks = sorted(finding.check for finding in caught.value.findings)
+    assert checks == ["mixture", *["other_columns"] * 3, "unknown_choice"]
     with pytest.raises(DataError, match="Did you mean 'y'"):
         found.training_set(observed(), "Y")
 

@@ -93,9 +93,9 @@ def main() -> None:
     about = (
         f"{given.panels} panels of {SIZE['shops']} shops and {SIZE['length']} days "
         f"(keys {given.seed} to {given.seed + given.panels - 1}); shares of a shop's sales, mean "
-        "and standard deviation over panels. A node acts if it truly brought anything."
+        "and standard deviation over panels. A node acts if its true contribution is not zero."
     )
-    title = "CausalMMM: what each node brought, against the truth"
+    title = "CausalMMM: contributions against the truth"
     record.publish(
         "causalmmm_contributions", title, [about, record.table(header, table)], given.write
     )

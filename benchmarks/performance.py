@@ -1,7 +1,7 @@
 """One command for how fast everything is: ratios, cost curves, and a thousand brands on paper.
 
 Every figure is measured in the run itself, next to the plain way of doing the same, taking turns
-with it; CPU seconds come first, since they bear other processes on the machine better than wall
+with it; CPU seconds come first, because other processes disturb them less than wall
 seconds. Sections are kept in a folder as they are done: an interrupted run goes on where it
 stopped. Quick runs only show that all of it works.
 

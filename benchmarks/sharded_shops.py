@@ -98,7 +98,8 @@ def main() -> None:
     ]
     parts = [
         f"An epoch on one device and on {DEVICES} forced host devices of the same cores, median of "
-        f"{EPOCHS - 1} after one that compiles. CPU time is what tells: the cores are fewer than "
+        f"{EPOCHS - 1} after one that compiles. CPU time is the figure to read: the cores are "
+        "fewer than "
         "the devices, and others may use them. The last columns are the greatest differences of "
         "losses and of the encoder's edge probabilities; 18 is no multiple of 4, so that two of "
         "20 places stay empty.",

@@ -96,7 +96,8 @@ def main() -> None:
             f"model, 4 chains of {given.draws} + {given.draws}, float64; medians of "
             f"{given.repetitions} fresh processes per layout. Trajectories differ with the "
             "rounding, "
-            "so time is per leapfrog step (of one chain), relative to all chains together on one "
+            "so time is counted per leapfrog step (of one chain), relative to all chains together "
+            "on one "
             "device. Agreement with the first row: the greatest |z| of means and standard "
             "deviations of sigma, alpha, ec, beta and ROAS (below 4 is Monte Carlo error).",
             record.table(

@@ -173,7 +173,7 @@ def main() -> None:
     caches = cached(given.repetitions)
     record.publish(
         "survival",
-        "Runs that are killed, and what it costs to survive",
+        "Runs that are killed, and the cost of surviving",
         [
             "The bundled weekly table, default model, 4 chains of 1,000 + 2,000, float64; a "
             "checkpoint every 50 draws. Killed with SIGKILL at a random moment of sampling (as a "

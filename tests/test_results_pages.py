@@ -67,7 +67,7 @@ def test_hash_signs_and_quotes_in_strings_are_told_from_comments(pages: ModuleTy
 
 
 def test_every_page_is_listed_with_commands_and_sources_that_exist(pages: ModuleType) -> None:
-    assert set(pages.PAGES) == {path.stem for path in pages.RESULTS.glob("*.md")}
+    assert {path.stem for path in pages.RESULTS.glob("*.md")} <= set(pages.PAGES)
     for name, page in pages.PAGES.items():
         assert page.commands, name
         for command in page.commands:

@@ -171,7 +171,7 @@ class AugmentationEvaluation(Report):
         return f"{words[self.helps]}: R2 on held-out rows goes {change}."
 
     def _similarity(self) -> str:
-        row = self._table.loc["energy distance"]
+        row: Any = self._table.loc["energy distance"]
         if not np.isfinite(row["lower"]):
             return "Their similarity to the held-out rows could not be measured."
         if row["upper"] < 0:
@@ -186,7 +186,7 @@ class AugmentationEvaluation(Report):
         )
 
     def _diversity(self) -> str:
-        signed = self._table.loc["variance difference, signed"]
+        signed: Any = self._table.loc["variance difference, signed"]
         repeated = float(self.splits["repeated"].mean())
         if not np.isfinite(signed["augmented"]):
             return ""

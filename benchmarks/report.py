@@ -4,7 +4,8 @@ Each report is written by a process of its own, from a saved fit: the seconds co
 of the interpreter to the file on disk, imports and compilation included. Every slider setting is
 drawn uniformly from 0 to 200% of today's spend for all channels at once. The numbers that the page
 then shows (outcome, change from today, the contribution of each channel, ROAS and marginal ROAS,
-with the ends of their intervals) are compared with the model evaluated on the scaled table, on the same draws.
+with the ends of their intervals) are compared with the model evaluated on the scaled table, on the
+same draws.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def column_findings(
                 "target",
                 f"The observed rows have no column {target!r}.{nearest(target, names)}",
                 f"Give one of {listing(names)}.",
-                column=target,
+                where=target,
             )
         )
     for table in tables:

@@ -19,12 +19,12 @@ import pandas as pd
 from mmm_bayes.augmentation.learners import mape, r2
 from mmm_bayes.runtime.streams import generator
 from studies.augmentation.boosting import (
-    AugmentedFold,
     BoostedFit,
     fit_augmented,
     fit_boosted,
     neighbouring_folds,
 )
+from studies.augmentation.boosting_tables import AugmentedFold
 from studies.augmentation.closeness import overlap, published_closeness
 from studies.augmentation.run_settings import ENUMERATES, RunSettings
 

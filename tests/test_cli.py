@@ -93,7 +93,7 @@ def test_summary_shows_what_the_fit_showed(fitted):
     for path in (out, out / "fit.nc"):
         result = run("summary", path)
         assert result.code == 0
-        start = printed.text.index("What each channel")
+        start = printed.text.index("ROAS by channel")
         assert printed.text[start : printed.text.index("Written to")].strip() in result.text
     assert "80%" in run("summary", out, "--ci-prob", 0.8).text
 
@@ -217,9 +217,13 @@ def test_a_model_that_cannot_be_used_says_why_without_a_traceback(text, message,
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["fit", "natonal", "--out", "x"], 1, "bundled are: geo_weekly"),
+        (["fit", "natonal", "--out", "x"], 1, "Bundled models: geo_weekly"),
         (["fit", "national_weekly"], 2, "Missing option '--out'"),
-        (["fit", "national_weekly", "--out", "x", "--method", "vi"], 2, "neither nuts nor svi"),
+        (
+            ["fit", "national_weekly", "--out", "x", "--method", "vi"],
+            2,
+            "nuts or svi",
+        ),
         (["fit", "national_weekly", "--out", "x", "--draws", "1"], 2, "greater than or equal to 4"),
         (["summary", "missing.nc"], 1, "No fit at missing.nc"),
         (["summary", "."], 1, "No fit at fit.nc"),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="mmm-bayes",
-    help="Bayesian marketing-mix models: fit a table, judge the fit, read what channels brought.",
+    help="Bayesian marketing-mix models: fit a table, check the fit, report ROAS.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -59,17 +59,17 @@ _DEMO_FOLDER = Path("demo_output")
 _UNFINISHED = "unfinished"
 _FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
 
-Draws = Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)]
-Warmup = Annotated[int | None, typer.Option(help="Warm-up iterations per chain.", min=20)]
+Draws = Annotated[int | None, typer.Option(help="Number of draws to keep per chain.", min=4)]
+Warmup = Annotated[int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)]
 Chains = Annotated[int | None, typer.Option(help="Number of chains.", min=1)]
 Seed = Annotated[int, typer.Option(help="Random seed: the same seed gives the same draws.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier fit in the folder.")]
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = _DEMO_FOLDER,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = _DEMO_FOLDER,
     draws: Draws = None,
     warmup: Warmup = None,
     chains: Chains = None,
@@ -77,7 +77,7 @@ def demo(
     quiet: Quiet = False,
     force: Force = False,
 ) -> None:
-    """Fit the bundled weekly data set, and set its ROAS beside the truth."""
+    """Fit the bundled weekly data set and compare its ROAS with the truth."""
     with problems_in_words():
         from mmm_bayes.data.datasets import load_truth
 
@@ -92,8 +92,8 @@ def demo(
         _write(fit, report, out, console, truth)
         console.print(
             "\nNext: [bold]mmm-bayes fit lydia_pinkham --out lydia[/bold] fits a real series, "
-            "[bold]mmm-bayes datasets[/bold] lists the bundled tables,\nand the head of "
-            "[bold]models/national_weekly.toml[/bold] says how to use a table of your own.",
+            "[bold]mmm-bayes datasets[/bold] lists the bundled tables,\nand the comments at the "
+            "top of [bold]models/national_weekly.toml[/bold] explain how to use your own table.",
             markup=True,
         )
 
@@ -101,19 +101,21 @@ def demo(
 @app.command()
 def fit(
     model: Annotated[str, typer.Argument(help="A model file, or the name of a bundled model.")],
-    out: Annotated[Path, typer.Option(help="Folder of the results.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
     data: Annotated[
         Path | None,
-        typer.Option(help="CSV or parquet file in place of the model's, with the same columns."),
+        typer.Option(
+            help="CSV or Parquet file with the same columns, to use instead of the model's table."
+        ),
     ] = None,
     lift_tests: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of experiments that join the likelihood: channel, start, end, lift, "
-            "standard_error, and where they apply geo, spend_change, measured_until, measure."
+            help="CSV file of lift tests to include in the likelihood: channel, start, end, lift, "
+            "standard_error; optionally geo, spend_change, measured_until, measure."
         ),
     ] = None,
-    method: Annotated[str, typer.Option(help="nuts, or svi for a quick look.")] = "nuts",
+    method: Annotated[str, typer.Option(help="nuts, or svi for a quick approximation.")] = "nuts",
     draws: Draws = None,
     warmup: Warmup = None,
     chains: Chains = None,
@@ -124,20 +126,20 @@ def fit(
         bool, typer.Option("--strict", help="Exit with code 3 if the verdict is FAIL.")
     ] = False,
     devices: Annotated[
-        str | None, typer.Option(help="all, or a number: devices for chains, then geos.")
+        str | None, typer.Option(help="all, or a number of devices for chains, then geos.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder that keeps compiled programs for the next run.")
+        Path | None, typer.Option(help="Folder in which to keep compiled programs for later runs.")
     ] = None,
 ) -> None:
     """Fit a model to a table; write draws, summary, diagnostics and figures.
 
-    Draws are kept in OUT/unfinished as they are made: a run that was stopped, however, goes on
-    where it was when the same command is given again. Ctrl-C writes the fit of the draws so far.
+    Draws are saved in OUT/unfinished during the run. If the run stops for any reason, the same
+    command resumes it. Ctrl-C writes a fit of the draws made so far.
     """
     with problems_in_words():
         if method not in ("nuts", "svi"):
-            raise typer.BadParameter(f"{method!r} is neither nuts nor svi.", param_hint="--method")
+            raise typer.BadParameter(f"{method!r} should be nuts or svi.", param_hint="--method")
         read = [path for path in (Path(model), data, lift_tests) if path is not None]
         claim_folder(out, force, _FILES, read)
         if cache is not None:
@@ -164,12 +166,12 @@ def fit(
 
 @app.command()
 def summary(
-    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc file, or its folder.")],
     ci_prob: Annotated[
-        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+        float, typer.Option(help="Probability mass of the intervals.", min=0.5, max=0.999)
     ] = 0.9,
 ) -> None:
-    """Judge a fit anew, and print what each channel cost and brought."""
+    """Check a saved fit, and print spend, contribution and ROAS of each channel."""
     with problems_in_words():
         from mmm_bayes.fit_result import load_fit
 
@@ -190,10 +192,10 @@ def datasets() -> None:
 
         table = Table(title="Bundled data sets: mb.load_dataset(name)", title_justify="left")
         table.add_column("name", no_wrap=True)
-        table.add_column("what it is")
+        table.add_column("description")
         for name in ("dates", "geos", "channels", "controls"):
             table.add_column(name, justify="right")
-        table.add_column("truth known")
+        table.add_column("known truth")
         for label, row in list_datasets().iterrows():
             sizes = (str(row[size]) for size in ("dates", "geos", "channels", "controls"))
             table.add_row(str(label), row["title"], *sizes, "yes" if row["truth"] else "no")
@@ -222,7 +224,7 @@ def experiment(ctx: typer.Context) -> None:
 def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Read the options that stand before a command."""
+    """Handle options given before a command."""
     if version:
         typer.echo(f"mmm-bayes {__version__}")
         raise typer.Exit
@@ -276,7 +278,9 @@ def _devices(text: str | None) -> Literal["all"] | int | None:
     if text is None or text == "all":
         return text  # type: ignore[return-value]
     if not text.isdigit() or int(text) < 1:
-        raise typer.BadParameter(f"{text!r} is neither all nor a number.", param_hint="--devices")
+        raise typer.BadParameter(
+            f"{text!r} should be all or a positive number.", param_hint="--devices"
+        )
     return int(text)
 
 
@@ -288,13 +292,13 @@ def _print_summary(
     found = fit.summary(ci_prob)
     percent = f"{ci_prob:.0%}"
     target = fit.data.roles.target or "target"
-    table = Table(title="What each channel cost and brought", title_justify="left")
+    table = Table(title="Spend, contribution and ROAS by channel", title_justify="left")
     table.add_column("channel")
-    for name in ("spend", f"brought\n({target})", "share", "ROAS", f"{percent}\ninterval"):
+    for name in ("spend", f"contribution\n({target})", "share", "ROAS", f"{percent}\ninterval"):
         table.add_column(name, justify="right", no_wrap=True)
     if truth is not None:
         table.add_column("true\nROAS", justify="right")
-        table.add_column("inside")
+        table.add_column("in\ninterval")
     table.add_column("marginal\nROAS", justify="right")
     table.add_column(f"{percent}\ninterval", justify="right", no_wrap=True)
     for channel, row in found.iterrows():
@@ -317,8 +321,8 @@ def _print_summary(
         table.add_row(*cells)
     console.print(table)
     console.print(
-        "Posterior medians. ROAS is revenue per unit of money spent, marginal ROAS that of the "
-        "next 1%.",
+        "Posterior medians. ROAS is revenue per unit of spend; marginal ROAS is that of the "
+        "next 1% of spend.",
         style="dim",
     )
 
@@ -338,4 +342,6 @@ def _write(
         highlight=False,
     )
     if report.verdict == "FAIL":
-        console.print("The verdict is FAIL: do not use these figures before it is resolved.")
+        console.print(
+            "The verdict is FAIL: do not use these results until the problem is resolved."
+        )

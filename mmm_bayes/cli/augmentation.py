@@ -1,4 +1,4 @@
-"""Command of causal data augmentation."""
+"""Augment a table along a causal graph."""
 
 from __future__ import annotations
 
@@ -19,44 +19,51 @@ _WEIGHT = "augmentation_weight"
 
 
 def augment(
-    table: Annotated[Path, typer.Argument(help="CSV or parquet file; a column a variable.")],
-    graph: Annotated[Path, typer.Option(help="Graph of the experts: .dot, .toml or .json.")],
-    out: Annotated[Path, typer.Option(help="CSV or parquet file to write.")],
+    table: Annotated[
+        Path, typer.Argument(help="CSV or Parquet file with one column per variable.")
+    ],
+    graph: Annotated[Path, typer.Option(help="Causal graph: a .dot, .toml, .json or .gml file.")],
+    out: Annotated[Path, typer.Option(help="CSV or Parquet file to write.")],
     method: Annotated[
         str, typer.Option(help="sample, resample, residual, or enumerate (ADMGDA as published).")
     ] = "sample",
     estimator: Annotated[
-        str, typer.Option(help="Of conditionals, for sample; cross_validated chooses for each.")
+        str,
+        typer.Option(
+            help="Estimator of conditionals (sample); cross_validated chooses one per variable."
+        ),
     ] = "kernel",
     rows: Annotated[
-        int | None, typer.Option(help="Rows to draw; max(2 n, 500) by default.", min=1)
+        int | None, typer.Option(help="Number of rows to draw; max(2 n, 500) by default.", min=1)
     ] = None,
     threshold: Annotated[
-        float, typer.Option(help="Least weight kept, times n (enumerate).")
+        float, typer.Option(help="Smallest weight to keep, times n (enumerate).")
     ] = 0.01,
     bandwidth: Annotated[
         str, typer.Option(help="normal_reference, silverman, robust, nearest, or a number.")
     ] = "normal_reference",
-    bandwidth_scale: Annotated[float, typer.Option(help="Multiplies all bandwidths.")] = 1.0,
-    smoothing: Annotated[float, typer.Option(help="Jitter of values, in bandwidths.")] = 0.0,
+    bandwidth_scale: Annotated[float, typer.Option(help="Factor for all bandwidths.")] = 1.0,
+    smoothing: Annotated[
+        float, typer.Option(help="Jitter of values, in units of bandwidths.")
+    ] = 0.0,
     mixture: Annotated[
         float | None,
         typer.Option(
-            help="Write observed rows too, augmented rows having this share of the weight.",
+            help="Write observed rows as well; augmented rows get this share of the weight.",
             min=0.0,
             max=1.0,
         ),
     ] = None,
     drop: Annotated[
-        list[str] | None, typer.Option(help="Column to leave out, a date for instance; repeatable.")
+        list[str] | None, typer.Option(help="Column to leave out, such as a date; repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """Augment a table by rows that a causal graph implies, with weights.
+    """Add weighted rows to a table as implied by a causal graph.
 
-    The column `augmentation_weight` is the probability of a row; with --mixture the file holds
-    observed and augmented rows, whose weights sum to the number of observed ones.
+    The column `augmentation_weight` is the probability of a row. With --mixture the file contains
+    observed and augmented rows, with weights that sum to the number of observed rows.
     """
     with problems_in_words():
         import jax
@@ -87,7 +94,7 @@ def augment(
         for note in caught:
             typer.echo(f"note: {note.message}", err=True)
         if not len(result):
-            raise CommandError("No row is left, and nothing is written.")
+            raise CommandError("No rows are left, so nothing was written.")
         written, weights = result.frame, result.weights
         if mixture is not None:
             written, weights = result.combined(frame, mixture)
@@ -106,9 +113,11 @@ def _claim_file(out: Path, table: Path, graph: Path, force: bool) -> None:
     if out.suffix.lower() not in (".csv", ".parquet", ".pq"):
         raise CommandError(f"--out should end in .csv or .parquet, but is {out}.")
     if out.resolve() in (table.resolve(), graph.resolve()):
-        raise CommandError(f"{out} is what this command reads: choose another name with --out.")
+        raise CommandError(f"{out} is an input of this command: choose another name with --out.")
     if out.exists() and not force:
-        raise CommandError(f"{out} is there already. Choose another name, or replace it: --force.")
+        raise CommandError(
+            f"{out} already exists. Choose another name, or replace it with --force."
+        )
 
 
 def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
@@ -119,7 +128,7 @@ def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
 
 
 def _write_table(frame: pd.DataFrame, out: Path) -> None:
-    """Replace a file only by a whole one."""
+    """Write a file atomically."""
     from mmm_bayes.runtime.atomic_write import atomic_write
 
     with atomic_write(out) as place:
@@ -133,7 +142,7 @@ def _say(result: AugmentedData, rows: int, out: Path) -> None:
     console = open_console()
     facts: dict[str, Any] = {
         "rows": f"{len(result)} augmented from {result.n_observed} observed",
-        "mass": f"{result.mass:.4g}  (probability kept)",
+        "mass": f"{result.mass:.4g}  (total probability kept)",
         "ESS": f"{result.ess:.1f}",
         "observed": f"{result.share_observed:.1%} of the weight on rows of the table",
     }

@@ -1,4 +1,4 @@
-"""Best plans of spend from a saved fit: ``mmm-bayes optimize FIT``."""
+"""Optimise a budget with a saved fit: ``mmm-bayes optimize FIT``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _SECTIONS = ("bounds", "change", "limits", "cost")
 
 
 def optimize(
-    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc file, or its folder.")],
     total: Annotated[
-        float | None, typer.Option(help="Money over the window; today's by default.", min=0.0)
+        float | None,
+        typer.Option(help="Total spend over the window; the current total by default.", min=0.0),
     ] = None,
     goal: Annotated[
         str, typer.Option(help="maximise, outcome, roas or marginal_roas (with --target).")
@@ -31,14 +32,16 @@ def optimize(
     objective: Annotated[
         str, typer.Option(help="mean, quantile, cvar, mean_sd or sharpe.")
     ] = "mean",
-    level: Annotated[float, typer.Option(help="Of the quantile or CVaR.")] = 0.1,
+    level: Annotated[float, typer.Option(help="Probability of the quantile or CVaR.")] = 0.1,
     by: Annotated[
-        str, typer.Option(help="What is moved: channel, and date or geo, with commas.")
+        str, typer.Option(help="Dimensions to vary: channel, date, geo, separated by commas.")
     ] = "channel",
     periods: Annotated[int | None, typer.Option(help="Length of the window.", min=1)] = None,
     minimum: Annotated[
         list[str] | None,
-        typer.Option("--min", help="CHANNEL=VALUE, money, or x0.8 for 0.8 times today's."),
+        typer.Option(
+            "--min", help="CHANNEL=VALUE: an amount, or x0.8 for 0.8 times the current spend."
+        ),
     ] = None,
     maximum: Annotated[
         list[str] | None, typer.Option("--max", help="CHANNEL=VALUE, as for --min.")
@@ -48,22 +51,24 @@ def optimize(
         typer.Option(help="TOML file with the sections bounds, change, limits and cost."),
     ] = None,
     at_most: Annotated[
-        bool, typer.Option("--at-most", help="Less than the total may be spent.")
+        bool, typer.Option("--at-most", help="Allow spending less than the total.")
     ] = False,
     unit: Annotated[str, typer.Option(help="revenue or target.")] = "revenue",
     ci_prob: Annotated[
-        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+        float, typer.Option(help="Probability mass of the intervals.", min=0.5, max=0.999)
     ] = 0.9,
-    out: Annotated[Path | None, typer.Option(help="CSV file of the plan.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the plan.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV file.")] = False,
 ) -> None:
-    """Find the best plan of spend, say why, and what it is expected to bring."""
+    """Find the best budget plan, explain it, and estimate its outcome."""
     with problems_in_words():
         from mmm_bayes.budget import optimize_budget
         from mmm_bayes.model.store import load
 
         if out is not None and out.exists() and not force:
-            raise CommandError(f"{out} is there already: name another file, or add --force.")
+            raise CommandError(
+                f"{out} already exists: choose another file, or replace it with --force."
+            )
         options = _read(bounds) if bounds is not None else {}
         own = [*_limits(minimum or [], "lower"), *_limits(maximum or [], "upper")]
         options["limits"] = [*options.get("limits", []), *own]
@@ -104,7 +109,7 @@ def _limits(given: list[str], side: str) -> list[Limit]:
         if not separator or not channel:
             option = "--min" if side == "lower" else "--max"
             raise CommandError(
-                f"{option} takes CHANNEL=VALUE, such as tv=20000 or tv=x1.2, but {text!r} came."
+                f"{option} takes CHANNEL=VALUE, such as tv=20000 or tv=x1.2, but got {text!r}."
             )
         unit = "today" if times else "money"
         found.append(Limit(channel=channel, unit=unit, **{side: amount}))  # type: ignore[arg-type]
@@ -135,7 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
     for name in ("bounds", "change"):
         pairs, given = {}, values.get(name, {})
         if not isinstance(given, dict):
-            problems.append(f"[{name}] should hold channel = [lower, upper], but is {given!r}")
+            problems.append(f"[{name}] should contain channel = [lower, upper], but is {given!r}")
             continue
         for channel, pair in given.items():
             if not isinstance(pair, list) or len(pair) != 2 or not all(map(_is_number, pair)):
@@ -147,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
     for key, make in (("limits", Limit), ("cost", CostCurve)):
         members = values.get(key, [] if key == "limits" else {})
         if not isinstance(members, list | dict):
-            problems.append(f"[{key}] should hold a table for each, but is {members!r}")
+            problems.append(f"[{key}] should contain one table per entry, but is {members!r}")
             continue
         listed = list(members.items()) if isinstance(members, dict) else list(enumerate(members))
         made = {}
@@ -173,10 +178,10 @@ def _print(console: Console, plan: BudgetPlan, ci_prob: float) -> None:
     percent = f"{ci_prob:.0%}"
     table = Table(title=plan.headline, title_justify="left")
     table.add_column("channel", no_wrap=True)
-    for name in ("today", "planned", "change"):
+    for name in ("current", "planned", "change"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("at\nlimit", no_wrap=True)
-    for name in ("brings", f"{percent}\ninterval", "ROAS", "next\nunit", f"{percent}\ninterval"):
+    for name in ("outcome", f"{percent}\ninterval", "ROAS", "marg.\nROAS", f"{percent}\ninterval"):
         table.add_column(name, justify="right", no_wrap=True)
     for channel, row in plan.table.iterrows():
         change = row["change"]

@@ -1,4 +1,4 @@
-"""Commands of causal graphs: check one against a table, find one, estimate effects under one."""
+"""Commands for causal graphs: test a graph, discover one, estimate effects."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ if TYPE_CHECKING:
     from mmm_bayes.model.spec import ModelSpec
 
 graphs = typer.Typer(
-    help="Causal graphs: check one against a table, find one, estimate effects under one.",
+    help="Causal graphs: test a graph against a table, discover a graph, estimate effects.",
     no_args_is_help=True,
 )
 
 Model = Annotated[
     str,
-    typer.Argument(help="A model file, or the name of a bundled model: which table, which part."),
+    typer.Argument(
+        help="A model file, or the name of a bundled model; it names the table and its columns."
+    ),
 ]
 GraphFile = Annotated[
-    Path, typer.Option("--graph", help="Graph of the experts: .toml, .json, .dot or .gml.")
+    Path, typer.Option("--graph", help="Causal graph: a .toml, .json, .dot or .gml file.")
 ]
 Table = Annotated[
-    Path | None, typer.Option("--data", help="CSV or parquet file in place of the model's.")
+    Path | None, typer.Option("--data", help="CSV or Parquet file to use instead of the model's.")
 ]
-Out = Annotated[Path, typer.Option(help="Folder of the results.")]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the folder.")]
 
@@ -53,11 +55,12 @@ def check(
     out: Out,
     data: Table = None,
     test: Annotated[
-        str, typer.Option(help="Of independence: gcm, partial_correlation, kernel, chi_squared.")
+        str,
+        typer.Option(help="Independence test: gcm, partial_correlation, kernel or chi_squared."),
     ] = "gcm",
-    alpha: Annotated[float, typer.Option(help="Level, all tests together.", min=1e-6, max=0.5)] = (
-        0.05
-    ),
+    alpha: Annotated[
+        float, typer.Option(help="Significance level for all tests together.", min=1e-6, max=0.5)
+    ] = (0.05),
     seed: Seed = 0,
     force: Force = False,
     strict: Annotated[
@@ -83,7 +86,9 @@ def check(
         parts = [f"{table!r}", f"{own}"]
         channels = [name for name in own.nodes_of("channel") if target in own.descendants(name)]
         if not channels:
-            raise CommandError(f"In this graph no channel leads to {target}: add the edges.")
+            raise CommandError(
+                f"No channel in this graph has a path to {target}: add the missing edges."
+            )
         parts += [str(identify(own, channel, target)) for channel in channels]
         report = falsify(own, table, test=test, alpha=alpha, rng_key=jax.random.key(seed))
         parts.append(str(report))
@@ -110,22 +115,22 @@ def discover(
     model: Model,
     out: Out,
     knowledge: Annotated[
-        Path | None, typer.Option(help="Statements of experts, a TOML file.")
+        Path | None, typer.Option(help="TOML file with expert statements.")
     ] = None,
     data: Table = None,
     method: Annotated[str, typer.Option(help="gp, pc, ges, lingam or pcmci.")] = "gp",
-    bootstrap: Annotated[int, typer.Option(help="Resampled tables.", min=0)] = 20,
+    bootstrap: Annotated[int, typer.Option(help="Number of bootstrap tables.", min=0)] = 20,
     season: Annotated[
         list[str] | None,
-        typer.Option(help="Node that stands for the season of the year; repeatable."),
+        typer.Option(help="Node that represents the season of the year; repeatable."),
     ] = None,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Find the graph that table and experts agree on best, and what they dispute.
+    """Discover a graph from a table and expert statements, and list their disagreements.
 
-    The file `session.json` keeps knowledge, runs and decisions; it can be replayed and gone on
-    with (`mb.DiscoverySession.load`).
+    The file `session.json` records knowledge, runs and decisions; load it with
+    `mb.DiscoverySession.load` to replay or continue the session.
     """
     with problems_in_words():
         import jax
@@ -159,24 +164,28 @@ def effects(
     graph: GraphFile,
     out: Out,
     data: Table = None,
-    draws: Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)] = None,
-    warmup: Annotated[int | None, typer.Option(help="Warm-up iterations.", min=20)] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Number of draws to keep per chain.", min=4)
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)
+    ] = None,
     chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
     estimator: Annotated[
-        str, typer.Option(help="Of the regression beside it: linear, splines, double_ml, ...")
+        str, typer.Option(help="Estimator of the regression: linear, splines, double_ml, ...")
     ] = "linear",
     refutations: Annotated[
-        bool, typer.Option(help="Try to refute the regression's total effects.")
+        bool, typer.Option(help="Try to refute the total effects of the regression.")
     ] = True,
     seed: Seed = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")] = False,
     force: Force = False,
 ) -> None:
-    """Total, direct and indirect effects of every channel, two ways.
+    """Estimate total, direct and indirect effects of every channel in two ways.
 
-    By the structural Bayesian model (one equation a node, interventions on the whole system), and
-    by regression on the graph's adjustment sets with bootstrap intervals, refutations and
-    sensitivity to hidden confounders.
+    First by the structural Bayesian model (one equation per node, interventions on the whole
+    system), then by regression on the adjustment sets of the graph, with bootstrap intervals,
+    refutations and sensitivity to hidden confounders.
     """
     with problems_in_words():
         import jax
@@ -253,7 +262,7 @@ def _base(model: str) -> Path:
 def _read(
     model: str, graph: Path, data: Path | None, spec: ModelSpec | None = None
 ) -> tuple[MMMData, CausalGraph]:
-    """The table and the graph, with the parts that the table gives its nodes."""
+    """Read the table and the graph, whose nodes take their roles from the table."""
     from mmm_bayes.causal.causal_graph import CausalGraph
 
     table = load_data(spec or read_model(model), data, _base(model))
@@ -265,13 +274,13 @@ def _print_effects(
     title: str,
     rows: Sequence[tuple[Any, ...]],
 ) -> None:
-    """Print effects with their 90% intervals; a direct effect that is all is left out."""
+    """Print effects with 90% intervals; omit direct effects that equal the total."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     table.add_column("channel")
     table.add_column("effect")
-    for name in ("brought", "90% interval", "ROAS", "90% interval"):
+    for name in ("contribution", "90% interval", "ROAS", "90% interval"):
         table.add_column(name, justify="right", no_wrap=True)
     mediated = {channel for channel, effect, *rest in rows if effect == "indirect" and rest[0]}
     last = ""

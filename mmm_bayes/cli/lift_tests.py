@@ -1,4 +1,4 @@
-"""Lift tests on the command line: reading them, and which to run next."""
+"""Read lift tests, and rank the next ones."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def read_tests(path: Path, data: MMMData) -> tuple[LiftTest, ...]:
 
 
 def print_comparison(console: Console, fit: FitResult) -> None:
-    """Print a fit's lift tests beside what it says of them."""
+    """Print the lift tests of a fit next to the predictions of the model."""
     from rich.table import Table
 
     found = fit.compare_lift_tests()
-    table = Table(title="Lift tests, and what the fit says of them", title_justify="left")
+    table = Table(title="Lift tests compared with the model", title_justify="left")
     table.add_column("test", no_wrap=True)
     table.add_column("measure")
     for name in ("measured", "90%\ninterval", "model", "90%\ninterval", "z"):
@@ -56,23 +56,25 @@ def print_comparison(console: Console, fit: FitResult) -> None:
 
 
 def next_test(
-    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc file, or its folder.")],
     candidates: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of tests as they would be run (channel, start, end, lift, standard_error, "
-            "geo, spend_change, recorded); the lift does not matter. By default each channel off, "
-            "and doubled, over the last four periods."
+            help="CSV file of planned tests (channel, start, end, lift, standard_error, geo, "
+            "spend_change, recorded); the lift is ignored. By default each channel is switched "
+            "off, and doubled, over the last four periods."
         ),
     ] = None,
     change: Annotated[
         float,
-        typer.Option(help="Share by which the next budget may move a channel.", min=0.01, max=1.0),
+        typer.Option(
+            help="Largest relative change of a channel in the next budget.", min=0.01, max=1.0
+        ),
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Random seed of simulated results.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="CSV file of the ranking.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed for the simulated results.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the ranking.")] = None,
 ) -> None:
-    """Rank experiments by what their result is worth to the next budget."""
+    """Rank experiments by the value of their result for the next budget."""
     with problems_in_words():
         import jax
         from rich.table import Table
@@ -85,8 +87,8 @@ def next_test(
         table = Table(title="Which experiment to run next", title_justify="left")
         table.add_column("test")
         columns = (
-            "change of\nspend", "standard\nerror", "expected\nlift", "worth",
-            "of perfect\nknowledge", "marginal ROAS\nsd now", "after",
+            "change of\nspend", "standard\nerror", "expected\nlift", "value",
+            "% of perfect\ninformation", "marginal ROAS\nsd now", "after",
         )  # fmt: skip
         for name in columns:
             table.add_column(name, justify="right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""Command that fits many tables, with one model or several."""
+"""Fit many tables with one or several models."""
 
 from __future__ import annotations
 
@@ -24,37 +24,43 @@ if TYPE_CHECKING:
 
 
 def map_fits(
-    tables: Annotated[list[Path], typer.Argument(help="CSV or parquet files, a brand each.")],
+    tables: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, one per brand.")],
     spec: Annotated[
         list[str],
         typer.Option(
-            help="A model file, or the name of a bundled model; repeatable. The first one's [data] "
-            "section says which columns are read."
+            help="A model file, or the name of a bundled model; repeatable. The [data] section of "
+            "the first model says which columns to read."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of results; an earlier run there goes on.")],
-    method: Annotated[str, typer.Option(help="nuts, or svi for a quick look.")] = "nuts",
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; resumes an earlier run in that folder.")
+    ],
+    method: Annotated[str, typer.Option(help="nuts, or svi for a quick approximation.")] = "nuts",
     workers: Annotated[
-        int | None, typer.Option(help="Processes; half the cores by default.", min=1)
+        int | None, typer.Option(help="Number of processes; half the cores by default.", min=1)
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option(help="local (Dask workers here), or the address of a Dask scheduler."),
+        typer.Option(
+            help="local (Dask workers on this machine), or the address of a Dask scheduler."
+        ),
     ] = None,
     keep_fits: Annotated[
-        bool, typer.Option("--keep-fits/--no-fits", help="Keep each fit whole.")
+        bool, typer.Option("--keep-fits/--no-fits", help="Save every complete fit.")
     ] = True,
-    draws: Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)] = None,
+    draws: Annotated[
+        int | None, typer.Option(help="Number of draws to keep per chain.", min=4)
+    ] = None,
     warmup: Annotated[
-        int | None, typer.Option(help="Warm-up iterations per chain.", min=20)
+        int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)
     ] = None,
     chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Random seed: the same seed, the same draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same draws.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with code 3 if any verdict is FAIL.")
     ] = False,
 ) -> None:
-    """Fit many tables, judge each fit, and write what every channel cost and brought."""
+    """Fit many tables, check each fit, and write spend, contribution and ROAS."""
     with problems_in_words():
         import jax
 
@@ -99,8 +105,8 @@ def _named(tables: list[Path]) -> dict[str, Any]:
 def _roles(spec: ModelSpec, path: Path) -> dict[str, Any]:
     if spec.data is None:
         raise CommandError(
-            "The model file has no [data] section, which names the columns of the tables: add one, "
-            "as in models/national_weekly.toml."
+            "The model file has no [data] section to name the columns of the tables. Add one, as "
+            "in models/national_weekly.toml."
         )
     left_out = {"dataset", "file", "format"}
     return spec.data.with_file(path).model_dump(exclude=left_out, exclude_none=True)

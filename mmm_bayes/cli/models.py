@@ -1,4 +1,4 @@
-"""Model files and the tables that they name."""
+"""Read model files and the tables that they name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def bundled_models() -> list[Path]:
-    """Bundled model files: beside the package's data when installed, else in the checkout."""
+    """List the bundled model files, of the installed package or of the checkout."""
     package = Path(__file__).parent.parent
     for folder in (package / "_models", package.parent / "models"):
         if folder.is_dir():
@@ -26,27 +26,27 @@ def read_model(model: str) -> ModelSpec:
     from mmm_bayes.model.spec import ModelSpec
 
     bundled = {path.stem: path for path in bundled_models()}
-    # A folder of results is often called like the model: only files count.
+    # A folder of results often has the name of the model, so only files count.
     if Path(model).is_file():
         return ModelSpec.from_toml(Path(model))
     if model not in bundled:
         raise CommandError(
-            f"There is no model file {model}, and no bundled model of that name; bundled are: "
+            f"There is no model file {model}, and no bundled model with that name. Bundled models: "
             f"{', '.join(bundled)}."
         )
     return ModelSpec.from_toml(bundled[model])
 
 
 def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
-    """Read the model's table, or another one with the same columns."""
+    """Read the table of a model, or another table with the same columns."""
     import warnings
 
     from mmm_bayes.runtime.findings import DataError, DataWarning
 
     if spec.data is None:
         raise CommandError(
-            "The model file has no [data] section, which names the table and its columns: add one, "
-            "as in models/national_weekly.toml."
+            "The model file has no [data] section to name the table and its columns. Add one, as "
+            "in models/national_weekly.toml."
         )
     try:
         with warnings.catch_warnings():
@@ -60,9 +60,9 @@ def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
         if table is None or not absent:
             raise
         raise CommandError(
-            f"{error}\nThe [data] section of the model says which columns are read: copy the model "
+            f"{error}\nThe [data] section of the model names the columns to read: copy the model "
             "file and write the columns of your table there."
         ) from error
     except (ValueError, ImportError) as error:
-        # A file that is no table, an unknown data set, a missing reader.
+        # Not a table, an unknown data set, or a missing reader.
         raise CommandError(f"The table cannot be read: {error}") from error

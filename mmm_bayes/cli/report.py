@@ -1,4 +1,4 @@
-"""The report of a fit."""
+"""Write the report of a fit."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ if TYPE_CHECKING:
 
 
 def report(
-    fit: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc, or the folder of one.")],
+    fit: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc file, or its folder.")],
     out: Annotated[
-        Path | None, typer.Option(help="The file; report.html beside the fit by default.")
+        Path | None,
+        typer.Option(help="Output file; by default report.html in the folder of the fit."),
     ] = None,
     graph: Annotated[
-        Path | None, typer.Option(help="Causal graph to draw: .toml, .json, .dot or .gml.")
+        Path | None, typer.Option(help="Causal graph to draw: a .toml, .json, .dot or .gml file.")
     ] = None,
     tests: Annotated[
         Path | None,
-        typer.Option(help="Lift tests, a CSV file; by default those of the fit."),
+        typer.Option(help="CSV file of lift tests; by default those of the fit."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the report.")] = None,
     ci_prob: Annotated[
-        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+        float, typer.Option(help="Probability mass of the intervals.", min=0.5, max=0.999)
     ] = 0.9,
     budget: Annotated[
         bool, typer.Option("--budget/--no-budget", help="Recommend a budget.")
     ] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace another file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write one HTML file of a fit: verdict, figures, tables, budget; it needs no network."""
+    """Write a self-contained HTML report: verdict, figures, tables and budget."""
     with problems_in_words():
         from mmm_bayes.model import store
         from mmm_bayes.present.report import write_report
@@ -60,13 +61,13 @@ def report(
 
 
 def _check_place(place: Path, force: bool) -> None:
-    """Refuse to cost somebody a file: a report may be replaced, anything else is asked for."""
+    """Refuse to overwrite a file that is not a report, unless forced."""
     if not place.exists() or force:
         return
     with place.open("rb") as present:
         if b'content="mmm_bayes' not in present.read(200_000):
             raise CommandError(
-                f"{place} is there and is no report of mmm_bayes: choose another file with --out, "
+                f"{place} exists and is not a report of mmm_bayes: choose another file with --out, "
                 "or replace it with --force."
             )
 
@@ -79,7 +80,7 @@ def _graph(path: Path | None, fitted: Fitted) -> CausalGraph | None:
     own = CausalGraph.from_file(path)
     data = fitted.data
     known = {*data.channels, *data.controls, data.target_name}
-    # A graph of other variables is drawn as it is: it may be about more than the table.
+    # A graph over other variables is drawn as it is; it may cover more than the table.
     return own.with_roles_of(data) if known & set(own.nodes) else own
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: problems said in words, the console, files replaced whole."""
+"""What all commands share: readable errors, the console, and safe writing of files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PROBLEM, STRICT, INTERRUPTED = 1, 3, 130
 
 
 class CommandError(ValueError):
-    """What was asked for cannot be done; the message says why, and what to do."""
+    """A command cannot be carried out; the message says why, and what to do."""
 
 
 @contextmanager
 def problems_in_words(*packages: str) -> Iterator[None]:
     """Print errors that a user can correct without a traceback; bugs keep theirs.
 
-    Errors raised by a class of one of ``packages`` (by default this one) count as the user's.
+    An error whose class belongs to one of ``packages`` (by default this one) can be corrected.
     """
     try:
         yield
@@ -46,28 +46,28 @@ def problems_in_words(*packages: str) -> Iterator[None]:
 
 
 def claim_folder(out: Path, force: bool, files: Iterable[str], inputs: Iterable[Path]) -> None:
-    """Make the folder of results, unless that would cost somebody a file."""
+    """Create the folder for results, unless that would overwrite a file."""
     if out.exists() and not out.is_dir():
         raise CommandError(f"--out should be a folder, but {out} is a file.")
     present = [name for name in files if (out / name).exists()]
     read = {path.resolve() for path in inputs}
     if own := [name for name in present if (out / name).resolve() in read]:
         raise CommandError(
-            f"{out / own[0]} is what this command reads, and would be overwritten: choose another "
+            f"{out / own[0]} is an input of this command and would be overwritten: choose another "
             "folder with --out."
         )
     if present and not force:
         raise CommandError(
-            f"{out} already has {', '.join(present)}. Choose another folder with --out, or replace "
-            "them with --force."
+            f"{out} already contains {', '.join(present)}. Choose another folder with --out, or "
+            "replace the files with --force."
         )
     out.mkdir(parents=True, exist_ok=True)
 
 
 def open_console() -> Console:
-    """Open a console as wide as the terminal, or of a fixed width in a pipe.
+    """Open a console as wide as the terminal, or with a fixed width in a pipe.
 
-    Text is printed as it is: names are the user's, and may hold what rich takes for markup.
+    Text is printed without markup, because names come from the user and may look like markup.
     """
     from rich.console import Console
 
@@ -75,7 +75,7 @@ def open_console() -> Console:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file only by a whole one."""
+    """Write a file atomically."""
     from mmm_bayes.runtime.atomic_write import atomic_write
 
     with atomic_write(path) as place:

@@ -1,4 +1,4 @@
-"""Commands that judge models by what they did not see, and forecast with a fit."""
+"""Validate models on held-out data, compare models, and forecast."""
 
 from __future__ import annotations
 
@@ -27,16 +27,19 @@ _FORECAST = ("forecast.csv", "forecast.txt")
 
 Model = Annotated[str, typer.Argument(help="A model file, or the name of a bundled model.")]
 Table = Annotated[
-    Path | None, typer.Option(help="CSV or parquet file in place of the model's, same columns.")
+    Path | None,
+    typer.Option(
+        help="CSV or Parquet file with the same columns, used instead of the model's table."
+    ),
 ]
-Out = Annotated[Path, typer.Option(help="Folder of the results.")]
-Draws = Annotated[int | None, typer.Option(help="Draws kept per chain.", min=4)]
-Warmup = Annotated[int | None, typer.Option(help="Warm-up iterations per chain.", min=20)]
+Out = Annotated[Path, typer.Option(help="Folder for the results.")]
+Draws = Annotated[int | None, typer.Option(help="Number of draws to keep per chain.", min=4)]
+Warmup = Annotated[int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)]
 Chains = Annotated[int | None, typer.Option(help="Number of chains.", min=1)]
 Seed = Annotated[int, typer.Option(help="Random seed: the same seed gives the same numbers.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace earlier results in the folder.")]
 Errors = Annotated[
-    str, typer.Option(help="Noise of forecasts: auto, independent, or ar1 (carries on).")
+    str, typer.Option(help="Errors of forecasts: auto, independent, or ar1 (autocorrelated).")
 ]
 
 
@@ -46,15 +49,22 @@ def validate(
     data: Table = None,
     folds: Annotated[int, typer.Option(help="Number of origins.", min=1)] = 5,
     horizon: Annotated[
-        int | None, typer.Option(help="Dates forecast from each (default: a quarter).", min=1)
+        int | None,
+        typer.Option(
+            help="Number of dates to forecast from each origin (default: a quarter).", min=1
+        ),
     ] = None,
     min_train: Annotated[
-        int | None, typer.Option(help="Fewest training dates; of a sliding window, its length.")
+        int | None,
+        typer.Option(help="Smallest number of training dates; for a sliding window, its length."),
     ] = None,
     window: Annotated[str, typer.Option(help="expanding or sliding.")] = "expanding",
     errors: Errors = "auto",
     store: Annotated[
-        Path | None, typer.Option(help="Folder of finished folds, to go on after a stop.")
+        Path | None,
+        typer.Option(
+            help="Folder in which to save finished folds, so that a stopped run can resume."
+        ),
     ] = None,
     draws: Draws = None,
     warmup: Warmup = None,
@@ -62,7 +72,7 @@ def validate(
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Fit the past, forecast what followed, from several origins; write scores and figures."""
+    """Fit the past and forecast the following dates from several origins; write scores."""
     with problems_in_words():
         import jax
 
@@ -101,9 +111,11 @@ def validate(
 def compare(
     model: Model,
     out: Out,
-    adstock: Annotated[str, typer.Option(help="Names with commas; the model's own if empty.")] = "",
+    adstock: Annotated[
+        str, typer.Option(help="Names separated by commas; the model's own by default.")
+    ] = "",
     saturation: Annotated[
-        str, typer.Option(help="Names with commas; the model's own if empty.")
+        str, typer.Option(help="Names separated by commas; the model's own by default.")
     ] = "",
     criterion: Annotated[str, typer.Option(help="lfo, kfold, loo or rolling.")] = "lfo",
     data: Table = None,
@@ -113,7 +125,7 @@ def compare(
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Compare adstock and saturation by how well they predict, and what they say of channels."""
+    """Compare adstock and saturation functions by prediction, and by the ROAS they imply."""
     with problems_in_words():
         import jax
         from pydantic import ValidationError
@@ -127,7 +139,7 @@ def compare(
                 spec, adstock=_names(adstock) or None, saturation=_names(saturation) or None
             )
         except ValidationError as error:
-            raise CommandError(f"A transform is not known:\n{error}") from error
+            raise CommandError(f"Unknown transform:\n{error}") from error
         table = load_data(spec, data, Path(model).parent if Path(model).is_file() else Path())
 
         def on_model(done: int, total: int, name: str) -> None:
@@ -150,11 +162,11 @@ def compare(
 
 
 def forecast(
-    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc written earlier.")],
+    path: Annotated[Path, typer.Argument(metavar="FIT", help="A fit.nc file, or its folder.")],
     out: Out,
-    horizon: Annotated[int | None, typer.Option(help="Number of dates ahead.", min=1)] = None,
+    horizon: Annotated[int | None, typer.Option(help="Number of dates to forecast.", min=1)] = None,
     future: Annotated[
-        Path | None, typer.Option(help="CSV of future dates with the columns that are known.")
+        Path | None, typer.Option(help="CSV file of future dates with all known columns.")
     ] = None,
     spend: Annotated[
         str | None,
@@ -162,12 +174,12 @@ def forecast(
     ] = None,
     errors: Errors = "auto",
     ci_prob: Annotated[
-        float, typer.Option(help="Mass of the intervals.", min=0.5, max=0.999)
+        float, typer.Option(help="Probability mass of the intervals.", min=0.5, max=0.999)
     ] = 0.9,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
-    """Forecast the dates after a fit's table: spends planned, controls given or projected."""
+    """Forecast the dates after the table: planned spend, controls given or projected."""
     with problems_in_words():
         import jax
 
@@ -224,7 +236,7 @@ def _names(text: str) -> list[str]:
 
 
 def _plan(text: str | None) -> Any:
-    """A plan's name, one multiplier, or multipliers by channel."""
+    """Read the name of a plan, one multiplier, or one multiplier per channel."""
     if text is None or "=" not in text:
         try:
             return None if text is None else float(text)
@@ -236,7 +248,9 @@ def _plan(text: str | None) -> Any:
         try:
             found[channel.strip()] = float(value)
         except ValueError:
-            raise CommandError(f"--spend should read tv=1.2,radio=0, but {part!r} came.") from None
+            raise CommandError(
+                f"--spend should look like tv=1.2,radio=0, but got {part!r}."
+            ) from None
     return found
 
 

@@ -169,7 +169,7 @@ def test_a_file_is_replaced_only_when_asked(folder: Path, tmp_path: Path) -> Non
     out.write_text("mine")
     refused = augment(folder, out, "--rows", 64)
     assert refused.code == 1
-    assert "is there already" in refused.text
+    assert "already exists" in refused.text
     assert "--force" in refused.text
     assert out.read_text() == "mine"
     assert augment(folder, out, "--rows", 64, "--force").code == 0

@@ -244,67 +244,92 @@ def augment_mmm(
     DataError
         Listing every conflict between graph, settings, model and table.
     """
-    from mmm_bayes.augmentation.augment import admgda
-
     target = data.roles.target or "target"
-    findings = check_augmentation(settings, structure, data, target)
-    if findings:
-        raise DataError(findings, "the augmentation of this model")
-    complete, pillow = _pillow_of_target(settings, target)
-    models = complete.estimator_of(target, target) == MODEL
-    if models:
-        order = complete.order or complete.graph.topological_order()
-        findings = check_model_outcomes(pillow, tuple(order), structure.channels, target)
-        if findings:
-            raise DataError(findings, "the augmentation of this model")
-    names = {name: complete.estimator_of(name, target) for name in complete.graph.nodes}
-    if models:
-        names[target] = "kernel"
+    complete, pillow = _checked(settings, structure, data, target)
     key_rows, key_outcomes = jax.random.split(rng_key)
     frames = feature_frames(structure, arrays, complete.season, target)
-    block = tuple(name for name in frames[0].columns if name not in complete.graph.nodes)
-    n, parts = arrays.target.shape[1], []
-    for key, frame in zip(jax.random.split(key_rows, len(frames)), frames, strict=True):
-        parts.append(
-            admgda(
-                frame,
-                complete.graph,
-                method=complete.method,
-                estimator=names,
-                bandwidth=by_column(complete.bandwidth, complete.season, block),
-                bandwidth_scale=complete.bandwidth_scale,
-                smoothing=complete.smoothing,
-                num_rows=complete.num_rows or 2 * n,
-                order=complete.order,
-                blocks={complete.season: block},
-                rng_key=key,
-            )
-        )
-    empty = [geo for geo, part in zip(data.geos, parts, strict=True) if not part.mass > 0]
-    if empty:
-        message = f"The augmentation has no rows for {listing(empty)}."
-        remedy = "Use method='sample', or a larger bandwidth_scale."
-        raise DataError([Finding("empty", "error", message, remedy)], "the augmentation")
+    calendar = tuple(name for name in frames[0].columns if name not in complete.graph.nodes)
+    parts = _draw_rows(key_rows, complete, frames, calendar, data.geos, target)
     copied = needs_donors(complete, structure, data, target)
     values = [_values(part, frame, copied) for part, frame in zip(parts, frames, strict=True)]
-    variables = [target, *structure.controls]
-    added = settings.season not in settings.graph.nodes
     within = pillow if complete.exclusions else (*structure.channels, *structure.controls)
-    columns = [*block, *(name for name in frames[0].columns if name in within)]
+    columns = [*calendar, *(name for name in frames[0].columns if name in within)]
     ratio = information_ratio(
         [frame[columns].to_numpy(float) for frame in frames],
         [
-            _design(part, frame, own, columns, block)
+            _design(part, frame, own, columns, calendar)
             for part, frame, own in zip(parts, frames, values, strict=True)
         ],
         [part.weights for part in parts],
     )
-    joined = _joined(complete, added, variables, data, parts, values, ratio)
-    if not models:
+    added = settings.season not in settings.graph.nodes
+    joined = _joined(complete, added, [target, *structure.controls], data, parts, values, ratio)
+    if complete.estimator_of(target, target) != MODEL:
         return joined
     rows = joined.added_rows(structure)
     drawn = draw_outcomes(key_outcomes, structure, data, pillow, rows)
     return joined.with_outcomes(drawn)
+
+
+def _checked(
+    settings: CausalDA, structure: Structure, data: MMMData, target: str
+) -> tuple[CausalDA, tuple[str, ...]]:
+    """Check settings, model and table; return the completed settings and the target's pillow."""
+    findings = check_augmentation(settings, structure, data, target)
+    if findings:
+        raise DataError(findings, "the augmentation of this model")
+    complete, pillow = _pillow_of_target(settings, target)
+    if complete.estimator_of(target, target) == MODEL:
+        order = complete.order or complete.graph.topological_order()
+        findings = check_model_outcomes(pillow, tuple(order), structure.channels, target)
+        if findings:
+            raise DataError(findings, "the augmentation of this model")
+    return complete, pillow
+
+
+def _draw_rows(
+    rng_key: jax.Array,
+    settings: CausalDA,
+    frames: Sequence[pd.DataFrame],
+    calendar: Sequence[str],
+    geos: Sequence[str],
+    target: str,
+) -> list[AugmentedData]:
+    """Augment the table of each geo; outcomes of the model are drawn later, over all geos.
+
+    Raises
+    ------
+    DataError
+        If a geo has no augmented rows.
+    """
+    from mmm_bayes.augmentation.augment import admgda
+
+    names = {name: settings.estimator_of(name, target) for name in settings.graph.nodes}
+    if names[target] == MODEL:
+        names[target] = "kernel"
+    parts = []
+    for key, frame in zip(jax.random.split(rng_key, len(frames)), frames, strict=True):
+        parts.append(
+            admgda(
+                frame,
+                settings.graph,
+                method=settings.method,
+                estimator=names,
+                bandwidth=by_column(settings.bandwidth, settings.season, calendar),
+                bandwidth_scale=settings.bandwidth_scale,
+                smoothing=settings.smoothing,
+                num_rows=settings.num_rows or 2 * len(frame),
+                order=settings.order,
+                blocks={settings.season: calendar},
+                rng_key=key,
+            )
+        )
+    empty = [geo for geo, part in zip(geos, parts, strict=True) if not part.mass > 0]
+    if empty:
+        message = f"The augmentation has no rows for {listing(empty)}."
+        remedy = "Use method='sample', or a larger bandwidth_scale."
+        raise DataError([Finding("empty", "error", message, remedy)], "the augmentation")
+    return parts
 
 
 def excluding(settings: CausalDA, structure: Structure, data: MMMData) -> ModelSpec:

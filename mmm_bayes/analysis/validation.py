@@ -104,7 +104,7 @@ def _merge_shape_findings(
 
     Returns the merged finding (if any), and the other findings.
     """
-    # beta counts as a shape: it trades off against the half-saturation point. What the data say
+    # beta counts as a shape: it trades off against the half-saturation point. The information
     # about a channel's effect shows in its ROAS, which has its own check.
     stated = set(EFFECT_SITE.values()) - {"beta"}
     shapes = {p.site for p in fitted.structure.media.parameters} - stated
@@ -121,16 +121,16 @@ def _merge_shape_findings(
         (joined if about else others).append(finding)
     if not joined:
         return [], others
-    least = min(finding.value for finding in joined if finding.value is not None)
+    overlap = min(finding.value for finding in joined if finding.value is not None)
     names = ", ".join(finding.where or "" for finding in joined)
     together = Finding(
         check="prior_equals_posterior",
         severity="note",
         where=names,
-        value=least,
+        value=overlap,
         threshold=joined[0].threshold,
         message=f"The data do not inform the shape of some curves: {names} (prior and "
-        f"posterior overlap by {least:.0%} or more).",
+        f"posterior overlap by {overlap:.0%} or more).",
         remedy="Contributions at past spend are not affected, but the carry-over and response "
         "curves of these channels at other levels of spend come largely from the prior: choose "
         "priors you would defend, and move budgets in steps, or test other levels first.",

@@ -66,9 +66,9 @@ def position(panel: ShopPanel, shop: str) -> int:
 
 
 def _panel_findings(spec: CausalMMMSpec, panel: ShopPanel) -> list[Finding]:
-    found, least = [], spec.lags + _ROWS
-    if panel.length < least:
-        message = f"The panel has {panel.length} times, but {spec.lags} lags need {least}."
+    found, fewest = [], spec.lags + _ROWS
+    if panel.length < fewest:
+        message = f"The panel has {panel.length} times, but {spec.lags} lags need {fewest}."
         found.append(_error("too_short", message, "Use fewer lags.", "lags"))
     rows = np.isfinite(panel.series).all(-1).sum(1)
     empty = [shop for shop, n in zip(panel.shops, rows, strict=True) if n < _ROWS]

@@ -52,13 +52,13 @@ def train_panel(
     epochs = [own.epochs + rounds_of(own, panel, prepared) for own in specs]
 
     def one(number: int) -> Fitted:
-        def told(epoch: int, _: int, loss: float) -> None:
+        def on_own_epoch(epoch: int, _: int, loss: float) -> None:
             on_epoch(sum(epochs[:number]) + epoch, sum(epochs), loss)
 
         own = specs[number]
         folder = checkpoint if checkpoint is None or number == 0 else Path(checkpoint, "squares")
         keep = training_checkpoint(folder, checkpoint_every, rng_key, own, panel, validation)
-        return _train(rng_key, own, panel, validation, told, devices, keep)
+        return _train(rng_key, own, panel, validation, on_own_epoch, devices, keep)
 
     first = one(0)
     if first.interrupted or len(specs) == 1:

@@ -95,7 +95,7 @@ class StructuralMMM:
 
     @property
     def seasons(self) -> frozenset[str]:
-        """Nodes that stand for the season."""
+        """Nodes that represent a season."""
         return frozenset(self.graph.nodes_of("seasonality")) - set(self.data.columns())
 
     def equations(self) -> list[str]:

@@ -69,8 +69,8 @@ def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
         widths = [(0, extra if a == axis % values.ndim else 0) for a in range(values.ndim)]
         return np.pad(values, widths)
 
-    power = np.zeros((n_geos, rows))
-    power[:, :n] = 1.0
+    weight = np.zeros((n_geos, rows))
+    weight[:, :n] = 1.0
     reference = arrays.reference._replace(
         weight=longer(arrays.reference.weight, -1),
         target_weight=longer(arrays.reference.target_weight, -1),
@@ -82,14 +82,14 @@ def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
         log_offset=longer(arrays.log_offset, 1),
         reference=reference,
     )
-    return weighted(structure, result, power)
+    return weighted(structure, result, weight)
 
 
-def weighted(structure: Structure, arrays: ModelArrays, power: NDArray) -> ModelArrays:
+def weighted(structure: Structure, arrays: ModelArrays, weight: NDArray) -> ModelArrays:
     """Give every row (geo, time) a likelihood weight; rows of weight zero are left out."""
-    block = prepare_block(structure, np.asarray(arrays.design, float), power)
-    target = np.where(power > 0, arrays.target, 0.0)
-    result = arrays._replace(block=block, likelihood_weight=power, target=target)
+    block = prepare_block(structure, np.asarray(arrays.design, float), weight)
+    target = np.where(weight > 0, arrays.target, 0.0)
+    result = arrays._replace(block=block, likelihood_weight=weight, target=target)
     return model_arrays.cast(result, arrays.target.dtype)
 
 

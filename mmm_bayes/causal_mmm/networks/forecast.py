@@ -159,7 +159,7 @@ def additive_paths(
     lags, bends = layout.lags, decoder.saturation
 
     def shop(given: Any) -> Array:
-        key, own, edges, values, observed, around, ahead, least = given
+        key, own, edges, values, observed, around, ahead, lowest = given
         rows = lag_columns(values, around, layout, bends)
         there = jnp.all(observed[lags:] > 0, axis=1).astype(values.dtype)
 
@@ -168,7 +168,7 @@ def additive_paths(
             columns, noise = draw_coefficients(key_coefficients, decoder, own, z)
             errors = values[lags:] - rows @ columns
             drawn = draw_noise(key_noise, errors, there, noise, len(ahead))
-            return simulate_additive(columns, drawn, values[-lags:], ahead, layout, bends, least)
+            return simulate_additive(columns, drawn, values[-lags:], ahead, layout, bends, lowest)
 
         return jax.vmap(path)(jax.random.split(key, edges.shape[0]), edges)
 
@@ -192,7 +192,7 @@ def recurrent_paths(
     """Draw paths (draw, shop, horizon, D), given edges (draw, shop, D, D) and the history."""
 
     def path(
-        key: Array, z: Array, own: Array, there: Array, around: Array, ahead: Array, least: Array
+        key: Array, z: Array, own: Array, there: Array, around: Array, ahead: Array, lowest: Array
     ) -> Array:
         follow = jnp.concatenate([around[1:], ahead[:1]])
 
@@ -208,7 +208,7 @@ def recurrent_paths(
 
         def speak(state: Any, given: Any) -> Any:
             error, context = given
-            new = jnp.clip(state.mean + error, least, LIMIT)
+            new = jnp.clip(state.mean + error, lowest, LIMIT)
             return decoder.step(z, context, state.hidden, new), new
 
         later = jnp.concatenate([ahead[1:], ahead[-1:]])

@@ -317,8 +317,8 @@ def _passes(
             )
         check = np.nan if epochs.check is None else epochs.check(state)
         best, best_epoch = done.best, done.best_epoch
-        least = done.checks[best_epoch] if done.checks else np.inf
-        if best is not None and (check < least or not np.isfinite(least)):
+        lowest = done.checks[best_epoch] if done.checks else np.inf
+        if best is not None and (check < lowest or not np.isfinite(lowest)):
             best, best_epoch = svi.get_params(state), done.epoch
         done = Progress(
             done.epoch + 1,

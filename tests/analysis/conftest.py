@@ -1,4 +1,4 @@
-"""Fits whose draws come from the prior: every family, without the time of a sampler."""
+"""Fits of every family whose draws come from the prior, which needs no sampling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAMILIES = ("mixed", "student_t", "negative_binomial", "geo", "geo_log")
 
 
 def fit_from_prior(data: MMMData, spec: ModelSpec, draws: int = 12) -> FitResult:
-    """Take draws of the prior for those of a posterior."""
+    """Use draws of the prior as those of the posterior."""
     fitted = Fitted(spec, data, xr.DataTree())
     structure, scaling = fitted.structure, fitted.scaling
     with fitted.precision():
@@ -40,7 +40,7 @@ def _simulated(**settings: Any) -> MMMData:
 def _case(family: str) -> tuple[MMMData, ModelSpec]:
     tv, radio, search = "tv", "radio", "search"
     if family == "mixed":
-        # Every channel with transforms and a kind of effect prior of its own; an organic one.
+        # Each channel has its own transforms and kind of effect prior; one is organic.
         data = _simulated()
         spec = ModelSpec(
             media={"max_lag": 4, "priors": {"alpha": {"dist": "beta", "a": 2, "b": 3}}},
@@ -84,7 +84,7 @@ def _case(family: str) -> tuple[MMMData, ModelSpec]:
 
 @pytest.fixture(scope="session")
 def prior_fits() -> Callable[[str], FitResult]:
-    """Fits of all families by name, made when first asked for."""
+    """Fits of all families by name, made on first use."""
     made: dict[str, FitResult] = {}
 
     def get(family: str) -> FitResult:

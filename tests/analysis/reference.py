@@ -1,4 +1,4 @@
-"""The model's mean written down again in NumPy loops, from parameters in the units of the table."""
+"""The mean of the model in independent NumPy loops, from parameters in the units of the table."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def saturated(draw: xr.Dataset, saturation: str, channel: str, x: float, unit: f
 def effect(
     fit: FitResult, draw: xr.Dataset, channel: str, factor: float = 1.0, before: int = 0
 ) -> np.ndarray:
-    """Effect of a channel (geo, time) on the predictor, its exposure ``factor`` fold."""
+    """Effect of a channel (geo, time) on the predictor, with its exposure times ``factor``."""
     spec, data = fit.spec, fit.data
     adstock, saturation, _ = spec.channel_transforms(channel)
     people = data.ds["population"].values
@@ -136,7 +136,7 @@ def mean(fit: FitResult, draw: xr.Dataset, predictor: np.ndarray) -> np.ndarray:
 def shares_of_path(
     fit: FitResult, draw: xr.Dataset, start: np.ndarray, parts: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Aumann-Shapley shares of the rise from ``start``, by quadrature along the path."""
+    """Aumann-Shapley shares of the increase from ``start``, by quadrature along the path."""
     nodes, weights = np.polynomial.legendre.leggauss(24)
     rise = sum(parts.values())
     result = {name: np.zeros_like(start) for name in parts}

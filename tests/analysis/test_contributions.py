@@ -1,4 +1,4 @@
-"""Contributions and returns against the model written down again in NumPy."""
+"""Contributions and ROAS against an independent NumPy version of the model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_counterfactual_contributions_equal_mean_with_less_mean_without(
     eta = sum(base.values()) + sum(media.values())
     full = reference.mean(any_fit, draw, eta)
     found = any_fit.contributions(("geo", "date")).isel(chain=0, draw=index)
-    # Differences of means lose digits where a channel brings little.
+    # Differences of means lose digits where a channel contributes little.
     tolerance = 1e-10 * np.abs(full).max()
     np.testing.assert_allclose(
         any_fit.fitted_mean().isel(chain=0, draw=index).values, full, rtol=1e-9, atol=tolerance
@@ -236,7 +236,7 @@ def test_prior_has_the_same_quantities(national_fit: FitResult) -> None:
     found = national_fit.roas(group="prior")
     assert found.sizes["chain"] == 1
     assert np.isfinite(found.values).all()
-    # The prior is wider than the posterior for at least one channel that the data speak of.
+    # The prior is wider than the posterior for at least one channel.
     assert (found.std(DRAWS) > national_fit.roas().std(DRAWS)).any()
 
 
@@ -279,7 +279,7 @@ def test_small_batches_change_nothing(
 ) -> None:
     fit = prior_fits("mixed")
     whole = fit.contributions("date")
-    # Five draws a batch: twelve draws need a last batch that is filled up.
+    # With five draws per batch, twelve draws need a padded last batch.
     monkeypatch.setattr(draws, "_BATCH", 5)
     xr.testing.assert_allclose(fit.contributions("date"), whole, rtol=1e-12)
 

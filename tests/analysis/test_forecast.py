@@ -1,4 +1,4 @@
-"""Forecasts: against predictions with everything known, closed forms, and what a user may give."""
+"""Forecasts against predictions with known inputs and closed forms, and the inputs of users."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def test_autocorrelation_is_found_without_the_bias_of_short_series():
         for t in range(1, 60):
             series[t] = true * series[t - 1] + rng.standard_normal()
         found.append(forecast_errors.autocorrelation_draws(rng, series[None, None, 10:])[0])
-    # One draw a series: its spread is that of the estimate and of the draw together, about 0.16.
+    # One draw per series: its spread is that of estimate and draw together, about 0.16.
     assert abs(np.mean(found) - true) < 5 * 0.16 / np.sqrt(400)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.8])
 def test_noise_of_a_panel_has_the_part_that_geos_share(shared):
-    """Totals over geos vary as their residuals did; single geos by sigma either way."""
+    """Totals over geos vary as their residuals do; single geos vary by sigma in both cases."""
     rng = np.random.default_rng(6)
     n_geos, dates, draws = 8, 4000, 4000
     common = np.sqrt(shared) * rng.standard_normal((1, 1, dates))
@@ -154,7 +154,7 @@ def test_noise_of_a_nation_is_that_of_one_series():
 
 @pytest.fixture(scope="module")
 def planned(national_fit: FitResult, national_future: MMMData):
-    """A forecast with the truth of spends and controls."""
+    """A forecast with the true spend and controls."""
     return forecast(national_fit.fitted, KEY, national_future, errors="independent")
 
 
@@ -180,7 +180,7 @@ def test_parts_sum_to_the_mean_and_roas_are_of_the_plan(planned, national_fit: F
     spent = float(planned.data.ds["spend"].sel(channel=channel).sum())
     gain = (mean.sum("date") - off) / spent
     np.testing.assert_allclose(found.sel(channel=channel), gain, rtol=1e-8)
-    # What carries over from before the first date is in the contribution, and not in the ROAS.
+    # Carry-over from before the first date is part of the contribution, but not of the ROAS.
     whole = planned.contributions().sel(component=channel) / spent
     assert (found.sel(channel=channel) < whole).all()
 
@@ -246,7 +246,7 @@ def test_controls_are_given_or_projected_and_it_says_which(national_fit: FitResu
     drawn = forecast(fitted, KEY, 8, errors="independent", controls={names[0]: "last"})
     notes = drawn.projected.query("what == 'control'").set_index("name")
     assert "last value" in notes["how"][names[0]]
-    # A projection that may miss widens the intervals by what its errors times the slope are.
+    # An uncertain projection widens the intervals by its errors times the slope.
     extra = drawn.draws["target"] - drawn.draws["mean"]
     noise = given.draws["target"] - given.draws["mean"]
     uncertain = notes["uncertain"]

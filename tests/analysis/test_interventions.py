@@ -22,7 +22,7 @@ WEEKS, DRAWS, GEOS = 40, 30, 2
 
 
 def drawn_from_prior(data: MMMData, spec: ModelSpec, seed: int) -> Fitted:
-    """A fit whose posterior is the prior: parameters spread wide, at no cost."""
+    """A fit whose posterior is its prior: widely spread parameters without sampling."""
     tree = MMM(data, spec).sample_prior_predictive(jax.random.key(seed), DRAWS)
     groups = {name: tree[name].to_dataset() for name in ("observed_data", "constant_data")}
     return Fitted(
@@ -113,7 +113,7 @@ def test_edges_that_carry_nothing_change_nothing(system: do_engine.System) -> No
     assert set(nothing) == {"tv"}
     dead_end = do_engine.under(system, {"tv": none}, {("tv", "search")})
     assert set(dead_end) == {"tv", "search"}
-    # What nobody changes stays as it was, to the last bit but rounding.
+    # Nodes that are not affected keep their values, up to rounding.
     same = do_engine.under(system, {"tv": system.observed["tv"]})
     for node in ("search", "mood", "sales"):
         wanted = np.broadcast_to(system.observed[node], same[node].shape)

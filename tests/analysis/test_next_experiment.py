@@ -1,4 +1,4 @@
-"""What a test is worth: exact divisions, and a decision worked out by hand."""
+"""Value of tests: exact divisions of budgets, and a decision computed by hand."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_ranking_of_a_fit(geo_fit):
     assert found.table["value"].is_monotonic_decreasing
     assert (found.table["value"] <= found.perfect + 4 * found.table["value_error"] + 1e-9).all()
     assert (found.table["marginal_roas_sd_after"] <= 1.1 * found.table["marginal_roas_sd"]).all()
-    # A test of no error on everything a channel does is worth more than a vague one.
+    # A precise test of a channel is worth more than a vague one.
     channel = geo_fit.data.channels[0]
     dates = geo_fit.data.dates
     sharp, vague = (

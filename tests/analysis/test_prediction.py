@@ -1,4 +1,4 @@
-"""Predictions: carry-over from the training window, dates that fit on, replicated targets."""
+"""Predictions: carry-over from the training window, dates that continue it, replicated targets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_window_inside_training_takes_the_exposure_before_it(national_fit: Fit
 
 
 def test_carry_over_matters(national_fit: FitResult, national_future: MMMData) -> None:
-    """Without spend in the new weeks, what is left of media is carry-over, and fades."""
+    """Without spend in the new weeks, the effect of media is carry-over, which fades."""
     silent = national_future
     for channel in silent.channels:
         silent = silent.with_spend(channel, scale=0.0)

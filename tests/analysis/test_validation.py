@@ -1,4 +1,4 @@
-"""Checks that know the model: each is made to fire, and does not fire without cause."""
+"""Diagnostics of a fitted model: each fires when it should, and only then."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_correlated_residuals_are_found(national_fit: FitResult, rho: float) -> 
     for t in range(1, mean.shape[1]):
         noise[:, t] += rho * noise[:, t - 1]
     fitted = _changed(national_fit, target=mean + noise)
-    # Other targets move the scales that draws in table units are brought back with, not the draws.
+    # Other targets change the scales of the draws in table units, not the scaled draws.
     np.testing.assert_allclose(residuals(fitted).values, noise, atol=1e-6 * mean.max())
     found = _only(validation.check_residuals(fitted), "residual_autocorrelation")
     assert np.sign(found.value) == np.sign(rho)
@@ -179,7 +179,7 @@ def test_uncertain_roas_is_found(national_fit: FitResult) -> None:
         return _only(found, "uncertain_roas")
 
     assert of_radio(0.0).value > 30
-    # A prior that allows harm: an interval across zero says as little.
+    # A prior that allows negative effects: an interval across zero is as uninformative.
     assert of_radio(0.5).value == np.inf
 
 
@@ -192,7 +192,7 @@ def test_organic_channels_have_no_return_to_judge(prior_fits: PriorFits) -> None
 
 def test_influential_observations_are_named(national_fit: FitResult) -> None:
     def calm(ds: xr.Dataset) -> xr.Dataset:
-        # So few draws may have a heavy tail by themselves.
+        # With so few draws the tail can be heavy by chance.
         mean = ds["target"].mean(DRAWS)
         return ds.assign(target=mean + 0.2 * (ds["target"] - mean))
 
@@ -274,7 +274,7 @@ def test_loo_is_the_density_of_the_table(national_fit: FitResult) -> None:
 
 
 def test_shapes_the_data_know_nothing_of_are_one_finding(national_fit: FitResult) -> None:
-    """Draws of the prior in place of the posterior's: everything equals its prior."""
+    """With draws of the prior in place of the posterior, everything equals its prior."""
     prior = national_fit.tree["prior"].to_dataset()
     names = ["alpha", "ec", "slope", "beta"]
 
@@ -302,7 +302,7 @@ def test_diagnose_is_made_once_and_shown(national_fit: FitResult) -> None:
 
 
 def test_diagnose_with_a_constant_prior(prior_fits: PriorFits) -> None:
-    """What does not vary is not judged."""
+    """Parameters that do not vary are not checked."""
     fit = prior_fits("geo")
     fixed = _changed(fit, posterior=lambda ds: ds.assign(slope=ds["slope"] * 0.0 + 1.0))
     report = validation.diagnose(fixed)

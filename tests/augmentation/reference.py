@@ -1,4 +1,4 @@
-"""ADMGDA written down as it is published, one training row after another, in plain Python."""
+"""ADMGDA as published, in plain Python loops over training rows."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def enumerate_reference(
     order: Sequence[str] | None = None,
     blocks: Mapping[str, Sequence[str]] | None = None,
 ) -> Reference:
-    """Weights of all rows that a graph implies and that stay at ``theta / n`` or above.
+    """Weights of all rows that follow a graph and have a weight of ``theta / n`` or more.
 
     ``bandwidth`` is one a training row and column, read at the row that a pillow's value is from.
     """
@@ -164,7 +164,7 @@ def reference_of(
     scale: float = 1.0,
     **settings: Any,
 ) -> Reference:
-    """The loop over a table, with the defaults of ``admgda``; a bandwidth may be one a row."""
+    """The loop over a table, with the defaults of ``admgda``; bandwidths may differ by row."""
     chosen, widths = dict(by_name or {}), dict(bandwidth or {})
     for name in frame.columns:
         real = pd.api.types.is_float_dtype(frame[name].dtype)

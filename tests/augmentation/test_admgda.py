@@ -1,4 +1,4 @@
-"""Enumeration against a plain loop, on random graphs and tables; and what it says of bad input."""
+"""Enumeration against a plain loop on random graphs and tables; findings for bad input."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = tuple("abcdef")
 # Tables of six variables and up to 64 rows, with pillows of up to four columns and one capacity:
 # one compiled program a precision serves all of them.
 CAPACITY = 4096
-# A weight is a product of up to six factors, added as logarithms of size 10: each brings a few
+# A weight is a product of up to six factors, added as logarithms of size 10: each adds a few
 # roundings of 10 times the precision (6e-8 and 1e-16).
 RTOL = {"float32": 1e-5, "float64": 1e-10}
 DISCRETE = ("int", "bool", "category", "string")
@@ -43,7 +43,7 @@ def _one_class_of_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _any_mass() -> Iterator[None]:
-    """Random cases lose what they lose; that it is said is tested by itself."""
+    """Random cases may lose probability; the warning has its own test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AugmentationWarning)
         yield
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 
 
 def random_graph(rng: np.random.Generator, bidirected: int) -> CausalGraph:
-    """Graph of six nodes in a random order, with one parent or two each; few have none."""
+    """Graph of six nodes in a random order, most of them with one or two parents."""
     names = [NAMES[k] for k in rng.permutation(len(NAMES))]
     edges = []
     for k in range(1, len(names)):
@@ -111,14 +111,14 @@ def random_case(seed: int) -> Case:
             break
     n = 60 if seed % 8 == 7 else int(rng.integers(8, 41))
     kinds = tuple(rng.permutation(DISCRETE)[: seed % 4])
-    # Narrow kernels: with wide ones few rows of so small tables weigh enough.
+    # Narrow kernels: with wide ones, few rows of such small tables are above the threshold.
     return Case(random_table(rng, n, kinds), graph, order, [0.15, 0.3, 1.0][seed % 3 - seed % 2])
 
 
 def away_from_ties(
     theta: float, reference: Callable[[float], Reference]
 ) -> tuple[float, Reference]:
-    """A threshold that no weight comes near, and the reference at it."""
+    """A threshold that is not close to any weight, and the reference result."""
     for _ in range(20):
         found = reference(theta)
         if found.margin > 1e-4:
@@ -160,7 +160,7 @@ def test_rows_and_weights_are_those_of_the_loop(seed: int) -> None:
 
 
 def test_the_random_cases_are_worth_testing() -> None:
-    """They have rows, kept and dropped, discrete columns, mixed graphs and wide pillows."""
+    """The cases include kept and dropped rows, discrete columns, mixed graphs and wide pillows."""
     cases = [random_case(seed) for seed in GAUSSIAN_CASES]
     sizes = [
         max(len(p) for _, p in case.graph.topological_factorization(case.order)) for case in cases
@@ -221,7 +221,7 @@ def test_bandwidths_that_differ_between_rows() -> None:
 
 
 def test_a_pillow_without_a_match_ends_the_row() -> None:
-    """Parents that meet in the table only in pairs, under a kernel of compact support."""
+    """Parents that occur only in certain pairs, under a kernel with compact support."""
     frame = pd.DataFrame({name: [0.0, 1.0, 2.0] for name in NAMES})
     graph = CausalGraph(NAMES, [("a", "c"), ("b", "c"), *(("c", v) for v in "def")])
     settings: dict[str, Any] = {"kernel": "epanechnikov", "bandwidth": 0.5}

@@ -1,4 +1,4 @@
-"""Neighbours, mixtures, flows and boosted quantiles on laws that are known, and part by part."""
+"""Neighbours, mixtures, flows and boosted quantiles on known distributions, and in parts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def columns(*values: NDArray, kernel: tuple[str, ...] | None = None) -> Columns:
 
 
 class Law(NamedTuple):
-    """A conditional that is known: draws of ``x`` given ``z``, and its density."""
+    """A known conditional distribution: draws of ``x`` given ``z``, and the density."""
 
     draw: Callable[[np.random.Generator, NDArray], NDArray]
     density: Callable[[NDArray, NDArray], NDArray]
@@ -121,7 +121,7 @@ def test_draws_follow_the_density(fit: Fit) -> None:
         cdf = integrate.cumulative_trapezoid(np.exp(logs), grid, initial=0.0)
         draws = fit.conditional.sample(jax.random.key(k), np.full((1, count), z)).values[0]
         if isinstance(fit.conditional, NearestConditional):
-            # The density is that of values smoothed; draws are copies.
+            # The density is smoothed; draws are copies.
             width = fit.conditional.width * fit.data.own.bandwidth[0, 0]
             draws = draws + width * np.random.default_rng(k).normal(size=count)
         assert stats.kstest(draws, lambda x, cdf=cdf: np.interp(x, grid, cdf)).pvalue > 1e-3
@@ -337,7 +337,7 @@ def test_quantiles_are_sorted_and_drawn_towards_a_normal() -> None:
 
 
 def test_distribution_through_quantiles() -> None:
-    """Density, draws and distribution function are those of one law, tails included."""
+    """Density, draws and distribution function agree, including the tails."""
     probabilities = np.array([0.1, 0.3, 0.6, 0.9])
     quantiles = np.array([[-1.0, 0.0, 0.5, 3.0]])
     grid = np.linspace(-30.0, 60.0, 90001)

@@ -112,7 +112,7 @@ def test_densities_integrate_to_one(conditional: Conditional) -> None:
 
 
 def test_draws_have_the_mean_and_spread_of_the_density(name: str, conditional: Conditional) -> None:
-    """Draws of donors are less spread, by the kernel that their density is smoothed with."""
+    """Copied values are less spread than the density, by its smoothing kernel."""
     grid, count = np.linspace(-500.0, 2500.0, 6001), 4000
     for z in QUERY.T[:2]:
         logs = conditional.log_density(np.repeat(z[:, None], len(grid), 1), grid[None])
@@ -247,7 +247,7 @@ def test_residual_draws_are_the_regression_plus_a_residual() -> None:
 
 
 def test_residuals_are_those_of_regressions_without_the_row() -> None:
-    """Fits without a row, scales kept, miss it by the residual."""
+    """The leave-one-out residual is the error of a fit without the row, with the scales kept."""
     rng = np.random.default_rng(5)
     z = rng.normal(size=(25, 1))
     y = np.sin(2.0 * z[:, 0]) + 0.2 * rng.normal(size=25)
@@ -279,7 +279,7 @@ def test_residual_recovers_a_linear_gaussian_chain() -> None:
     for k, data in enumerate(order):
         fit = fit_residual(data, jax.random.key(k))
         drawn.append(fit.sample(jax.random.key(9 + k), drawn[-1][None]).values[0])
-    # What the chain implies of the table: least squares, path by path.
+    # The effects that the chain implies, by least squares along each path.
     one, two = np.polyfit(a, b, 1)[0], np.polyfit(b, c, 1)[0]
     rest_b = np.var(b - np.polyval(np.polyfit(a, b, 1), a))
     rest_c = np.var(c - np.polyval(np.polyfit(b, c, 1), b))
@@ -298,7 +298,7 @@ def test_residual_recovers_a_linear_gaussian_chain() -> None:
 
 
 def test_scores_are_leave_one_out_likelihoods() -> None:
-    """Of a kernel candidate, against fits to the table without each row."""
+    """The score of a kernel candidate against fits to the table without each row."""
     data = noisy_line(40)
     scored = [pair for pair in candidates(data, jax.random.key(0))]
     score, best = max(

@@ -1,4 +1,4 @@
-"""Outcomes from the restricted model, and what the graph's missing arrows take out of a model."""
+"""Outcomes from the restricted model, and effects excluded by the graph's missing edges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.refusals import refused
 WEEKS = 48
 PILLOW = ("tv", "search", "price")
 TO_SALES = [(name, "sales") for name in PILLOW]
-# Radio and promo come after the target in the graph's own order, though they have no part in it.
+# Radio and promo come after the target in the graph's own order, although they are not its effects.
 GRAPH = CausalGraph((*PILLOW, "sales", "radio", "promo"), [*TO_SALES, ("tv", "radio")])
 NORMAL = PriorSpec(dist="normal", loc=0.3, scale=0.5)
 OWN: dict[str, Any] = {
@@ -137,7 +137,7 @@ FEW = {"num_warmup": 100, "num_samples": 60, "num_chains": 2}
 
 
 def spec_without(data: MMMData, **sections: Any) -> ModelSpec:
-    """A model of which tv and search have effects, and price."""
+    """A model in which only tv, search and price have effects."""
     return with_exclusions(spec_with(**sections, sampler=FEW), data, PILLOW)
 
 
@@ -161,7 +161,7 @@ def panel() -> FitResult:
 
 @pytest.fixture(scope="module")
 def augmented(mmm: MMM) -> FitResult:
-    """All of it: rows, outcomes from the restricted model, and exclusions."""
+    """Everything together: rows, outcomes from the restricted model, and exclusions."""
     settings = CausalDA(GRAPH, num_rows=60)
     return mmm.fit(jax.random.key(3), augmentation=settings, progress=False, prior_draws=120)
 
@@ -214,7 +214,7 @@ def test_parameters_are_summed_up_without_warnings(augmented: FitResult) -> None
 
 
 def test_other_channels_keep_their_effect_priors() -> None:
-    """What a prior is on has that prior, and is what the analysis finds of the table's rows."""
+    """The quantity of a prior has that prior, and equals the one computed from observed rows."""
     data = data_with()
     spec = spec_without(data, channels=EFFECTS)
     tree = MMM(data, spec).sample_prior_predictive(jax.random.key(2), 200)
@@ -236,7 +236,7 @@ def test_other_channels_keep_their_effect_priors() -> None:
 
 
 def rows_at(calendar: Any, radio: Any, promo: Any, tv: Any, search: Any, price: Any) -> AddedRows:
-    """Rows (one geo) put together from weeks; the outcomes are not to be read."""
+    """Rows (one geo) assembled from weeks; their outcomes must not be used."""
     weeks = [np.atleast_1d(x) for x in (tv, radio, search, calendar)]
     *media, dates = np.broadcast_arrays(*weeks)
     controls = scaled_controls()
@@ -260,14 +260,14 @@ def draw(mmm: MMM, key: int, rows: AddedRows) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def reference(mmm: MMM) -> FitResult:
-    """The restricted model, put together and fitted as anybody would."""
+    """The restricted model, built and fitted independently."""
     own = {"channels": {"tv": OWN["channels"]["tv"]}, "controls": {"priors": {"price": NORMAL}}}
     table = MMMData(mmm.data.ds.sel(channel=["tv", "search"], control=["price"]))
     return MMM(table, spec_with(**own)).fit(jax.random.key(4), progress=False, prior_draws=0)
 
 
 def test_outcomes_are_those_of_the_restricted_model(mmm: MMM, reference: FitResult) -> None:
-    """Parts of several weeks: the additive model's mean is the sum of what each part brought.
+    """Rows from several weeks: the mean of the additive model is the sum of the contributions.
 
     Rows take the draws in turn. Between draws outcomes differ by what is not known of the mean,
     within them by the noise.
@@ -292,17 +292,17 @@ def test_outcomes_are_those_of_the_restricted_model(mmm: MMM, reference: FitResu
         between = mean.var() + noise / times
         assert abs(own.mean(0).var() - between) < 4.0 * np.sqrt(2.0) * rate * between, number
         within = noise * (1.0 - 1.0 / times)
-        # Of the noise's variance itself, what is not known of it, and the draws of it.
+        # The variance of the noise, its uncertainty, and its Monte Carlo error.
         error = np.hypot(np.sqrt(2.0 / own.size), rate * np.sqrt(2.0 / WEEKS))
         assert abs(own.var(0).mean() / within - 1.0) < 4.0 * error, number
 
 
 def test_rows_take_the_draws_in_turn(mmm: MMM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sampler whose draws are numbers, and a model that says of which draw an outcome is."""
+    """A sampler with numbered draws, and a model whose outcomes show the number of the draw."""
     asked = {}
 
     class Stub:
-        """Outcomes are 10000 times the draw, plus the place in the extended table."""
+        """Outcomes are 10000 times the draw's number plus the position in the extended table."""
 
         def sampler(self, arrays: Any) -> None: ...
 
@@ -411,7 +411,7 @@ def test_what_has_no_effect_is_named(mmm: MMM, augmentation: MMMAugmentation) ->
 def test_the_record_is_kept_with_the_fit(
     augmented: FitResult, augmentation: MMMAugmentation, tmp_path: Path
 ) -> None:
-    """Rows of a fit with exclusions are those that the whole model shows."""
+    """The rows of a fit with exclusions are those that the full model's augment shows."""
     loaded = load_fit(augmented.save(tmp_path / "fit.nc"))
     for one in (augmented, loaded):
         assert one.tree["posterior"].attrs["augmentation"] == augmentation.to_json()
@@ -468,7 +468,7 @@ def test_both_are_found_at_once(mmm: MMM) -> None:
 
 
 def test_the_model_gives_outcomes_alone(mmm: MMM) -> None:
-    """Channels lend their weeks; a price does not follow from the model of sales."""
+    """Channels must copy weeks, and the model of sales cannot draw prices."""
     settings = CausalDA(GRAPH, estimator={"tv": "model"})
     assert list(findings_of(mmm, settings)) == ["needs_donors"]
     with pytest.raises(DataError, match="'model'"):

@@ -28,7 +28,7 @@ from tests.refusals import refused
 WEEKS = 60
 CAUSES = ("tv", "radio", "price", "promo")
 GRAPH = CausalGraph((*CAUSES, "sales"), [("tv", "radio"), *((name, "sales") for name in CAUSES)])
-# Every variable follows from all before it, and the kernels match a row with itself alone.
+# Every variable depends on all earlier ones, and with tiny bandwidths a row matches only itself.
 NAMES = ("season", *CAUSES, "sales")
 SATURATED = CausalGraph(NAMES, [(a, b) for i, a in enumerate(NAMES) for b in NAMES[i + 1 :]])
 FEW = {"num_warmup": 60, "num_samples": 30, "num_chains": 2, "block": 30}
@@ -49,7 +49,7 @@ def data_with(**settings: Any) -> MMMData:
 
 
 def copying(graph: CausalGraph = GRAPH, **settings: Any) -> CausalDA:
-    """Outcomes of observed rows too: the default, from the model, has tests of its own."""
+    """Copy outcomes too; the default, outcomes of the model, is tested elsewhere."""
     return CausalDA(graph, **({"estimator": "kernel"} | settings))
 
 
@@ -242,7 +242,7 @@ def test_the_mixture_is_bounded_by_the_information() -> None:
 
 
 def test_channels_that_the_graph_separates_get_few_rows() -> None:
-    """Two channels that move together in the table, and a graph with and without their bond."""
+    """Two channels that move together, and graphs with and without an edge between them."""
     data = data_with(num_controls=0)
     frame = data.to_frame()
     rng = np.random.default_rng(5)
@@ -295,7 +295,7 @@ def test_rows_are_put_together_from_their_donors(mmm: MMM, augmentation: MMMAugm
     for k, name in enumerate(("price", "promo")):
         lent = arrays.design[0, donors.sel(node=name)[0], k - 2]
         np.testing.assert_allclose(rows.controls[0, :, k], lent)
-    # The point of it: rows that were never observed.
+    # The purpose of augmentation: rows that were never observed.
     assert np.mean(is_mixed(augmentation)) > 0.5
 
 
@@ -338,7 +338,7 @@ def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
 
 @pytest.mark.parametrize("method", ["resample", "enumerate"])
 def test_weighted_rows_have_unequal_likelihood_weights(mmm: MMM, method: Any) -> None:
-    """A graph with the calendar as its one root, so that enumeration keeps most of the mass."""
+    """With the calendar as the only root, enumeration keeps most of the probability."""
     settings = copying(method=method, bandwidth_scale=0.1, num_rows=200)
     found = mmm.augment(jax.random.key(5), settings)
     weights = found.weights.values[0]
@@ -380,7 +380,7 @@ def quick(mmm: MMM, key: int, **settings: Any) -> FitResult:
     return mmm.fit(jax.random.key(key), progress=False, **chosen)
 
 
-# Without arrows from radio and promo, which say nothing of the model here.
+# Without edges from radio and promo, which are not excluded from the model here.
 APART = CausalGraph(GRAPH.nodes, [("tv", "radio"), ("tv", "sales"), ("price", "sales")])
 UNCHANGED = copying(APART, num_rows=90, exclusions=False)
 

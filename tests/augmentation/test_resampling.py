@@ -112,7 +112,7 @@ def test_rows_above_the_level_are_kept_exactly(
         for pair, weight in zip(pairs, kept, strict=True):
             assert weight == pytest.approx(weights[pair] if pair in large else level, rel=1e-9)
         np.add.at(hits, tuple(rows.T), 1.0)
-    # Any other survives w / c times on average, with no more than a binomial variance.
+    # Other rows survive w / c times on average, with at most a binomial variance.
     share = np.minimum(weights / level, 1.0)
     assert (np.abs(hits - 200 * share) <= 4.0 * np.sqrt(200 * share * (1 - share)) + 2.0).all()
 
@@ -169,7 +169,7 @@ def test_no_more_rows_than_asked_for(frame: pd.DataFrame, num_rows: int) -> None
 
 
 def test_enough_rows_are_the_whole_tree(frame: pd.DataFrame) -> None:
-    """With room for all recombinations nothing is drawn at random."""
+    """With room for all recombinations nothing is random."""
     small = frame.iloc[[0, 4, 7]].reset_index(drop=True)
     found, other = (
         admgda(small, GRAPH, method="resample", num_rows=ROWS, rng_key=jax.random.key(key))

@@ -75,7 +75,7 @@ def test_smoothing_adds_the_variance_of_the_kernel(frame: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("method", ["sample", "resample"])
 def test_whole_numbers_past_single_precision_match_exactly(method: Any) -> None:
-    """Keys that differ by one in 40 million, and children that tell which it was."""
+    """Identifiers that differ by one in 40 million, and children that depend on them."""
     keys, code = np.array([0, 1, 2, 40_000_000, 40_000_001]), np.arange(24) % 5
     table = pd.DataFrame({"a": keys[code], "b": code / 1.0, "c": code / 1.0, "d": code / 1.0})
     graph = CausalGraph(tuple("abcd"), [("a", "b"), ("a", "c"), ("a", "d")])

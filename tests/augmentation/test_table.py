@@ -1,4 +1,4 @@
-"""Tables in and out of augmentation, their findings, and weights in other libraries' fits."""
+"""Tables of augmentation, their findings, and weights in fits of other libraries."""
 
 from __future__ import annotations
 
@@ -329,7 +329,7 @@ def weighted() -> tuple[pd.DataFrame, pd.Series[Any], np.ndarray[Any, Any], np.n
     )
     times = np.tile([1, 2, 3, 2], 5)
     found = AugmentedData(values, rows, times / 100.0, tuple(table), 40, "sample")
-    # Observed rows weigh 1/2, augmented ones 20 times / 40: whole numbers of halves.
+    # Observed rows have weight 1/2, augmented ones multiples of 1/2.
     features, target, weight = found.training_set(table, "sales")
     times = np.concatenate([np.ones(40, int), times])
     np.testing.assert_allclose(weight, 0.5 * times)
@@ -377,7 +377,7 @@ def test_weights_in_xgboost(weighted: Any) -> None:
     settings: dict[str, Any] = {
         "n_estimators": 20, "max_depth": 3, "tree_method": "exact", "n_jobs": 1, "base_score": 0.0
     }  # fmt: skip
-    # Penalties weigh against sums of weights.
+    # Penalties are relative to the sum of weights.
     one = xgboost.XGBRegressor(reg_lambda=2.0 * unit, min_child_weight=unit, **settings)
     other = xgboost.XGBRegressor(reg_lambda=2.0, min_child_weight=1.0, **settings)
     found = one.fit(features, target, sample_weight=weight).predict(features)

@@ -94,7 +94,7 @@ def test_specs_of_single_nodes(simulated: mb.simulate.SimulatedMediation) -> Non
     assert model.models["sales"].spec.channels.keys() == {"social"}
     assert model.models["search"].spec.media.max_lag == 2
     plain = mb.StructuralMMM(simulated.data, graph, spec).models["search"].spec
-    # Money per search and logarithms are none of a mediator's business.
+    # Revenue per target and logarithms do not apply to a mediator.
     assert plain.likelihood.family == "normal"
     assert (plain.media.effect, plain.media.max_lag) == ("coefficient", 5)
 
@@ -111,7 +111,7 @@ def test_effects_add_up_and_are_of_the_right_size(
     along = fit.path_effects("tv")
     assert list(along["path"].values) == [*PATHS, "together"]
     np.testing.assert_allclose(along.sum("path"), total.sel(channel="tv"), rtol=1e-9)
-    # No two paths meet in a node that saturates: nothing is left over.
+    # No two paths meet in a node with saturation, so that nothing remains.
     scale = float(np.abs(total.sel(channel="tv")).mean())
     assert float(np.abs(along.sel(path="together")).max()) < 1e-9 * scale
     low, high = total.sel(channel="tv").quantile([0.005, 0.995]).values

@@ -1,4 +1,4 @@
-"""Models beside each other: the right one wins, and the table says what it can and cannot."""
+"""Comparison of models: the right one wins, and the notes say how clearly."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.refusals import refused
 
 KEY = jax.random.key(8)
 SIGMA = 0.6
-# No media effect and a known noise: what is left is linear and Gaussian.
+# Without media effects and with known noise the model is linear and Gaussian.
 LINEAR = ModelSpec(
     name="linear",
     media={"max_lag": 2, "priors": {"beta": {"dist": "constant", "value": 0.0}}},

@@ -1,4 +1,4 @@
-"""Rows of power zero leave no trace in the likelihood."""
+"""Rows with likelihood weight zero do not affect the likelihood."""
 
 from __future__ import annotations
 

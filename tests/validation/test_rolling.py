@@ -1,4 +1,4 @@
-"""Rolling origins: no look ahead, what is scored, and going on after a stop."""
+"""Rolling origins: no look-ahead, scores, and resuming after a stop."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_roas_are_of_the_dates_all_folds_share(found: RollingOrigin, national_da
 
 
 def test_a_forecast_beats_the_naive_one(found: RollingOrigin):
-    # A simulated table that the model is right for: not a matter of chance.
+    # The model is correct for this simulated table, so that this does not depend on chance.
     assert found.summary()["skill"].item() > 0.2
 
 

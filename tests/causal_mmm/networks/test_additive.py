@@ -215,7 +215,7 @@ def likelihood_and_draws(sums: Lagged, edges: Any) -> tuple[NDArray, NDArray]:
 def test_without_an_edge_nothing_of_the_source_reaches_the_equation(
     name: str, replaced: tuple[Lagged, list[Lagged]]
 ) -> None:
-    # In the chain node 0 reaches node 2 through node 1 alone: 2 given the past of 1 is as it was.
+    # In the chain node 0 reaches node 2 only through node 1: given the past of 1, 2 is unchanged.
     edges = np.broadcast_to(EDGES[name], (SHOPS, NODES, NODES)).astype(np.float32)
     sums, changed = replaced
     before, columns = likelihood_and_draws(sums, edges)

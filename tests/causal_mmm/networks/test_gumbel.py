@@ -1,4 +1,4 @@
-"""Relaxed edges: how often they are there, and their gradients."""
+"""Relaxed edges: their frequencies and gradients."""
 
 from __future__ import annotations
 

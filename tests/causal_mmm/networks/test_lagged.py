@@ -1,4 +1,4 @@
-"""Sums of the lagged regression against loops; what it says of edges against F statistics."""
+"""Sums of the lagged regression against loops; evidence for edges against F statistics."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_source_saturates_from_a_slope_of_one_at_its_mean() -> None:
         np.testing.assert_allclose(saturate(at_mean, bent), 0.0, atol=1e-12)
         slopes = jax.jacobian(lambda x: saturate(x, bent))(at_mean)
         np.testing.assert_allclose(slopes, np.eye(3), atol=1e-12)
-        # A small steepness is a line; a shift above zero makes it concave beyond the mean.
+        # With a small steepness it is linear; with a positive shift it is concave above the mean.
         line = bent._replace(steepness=jnp.full(3, 1e-4), shift=jnp.zeros(3))
         x = jnp.array([-3.0, 0.5, 4.0])
         np.testing.assert_allclose(saturate(x, line), x, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""What training maximises, term by term; NumPyro's checks; machines that are not here."""
+"""The training objective, term by term; NumPyro's checks; export to other platforms."""
 
 from __future__ import annotations
 

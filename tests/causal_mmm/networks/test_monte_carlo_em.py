@@ -1,4 +1,4 @@
-"""Rounds of Monte Carlo EM: components, mechanisms without a shop, and what they are good for."""
+"""Rounds of Monte Carlo EM: components, leave-one-out mechanisms, and their benefit."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shops() -> Shops:
 
 # First, with programs as users have them; the others need programs that compile quickly.
 def test_rounds_find_more_of_short_series() -> None:
-    """What the rounds are for; fixed seeds, and a margin a third of what was seen."""
+    """The benefit of the rounds: fixed seeds, and a third of the observed gain as margin."""
     key = jax.random.key(70)
     mechanisms = jax.random.fold_in(key, 1)
     both = simulate.shops(
@@ -115,7 +115,7 @@ def test_a_component_that_no_shop_has_goes_to_the_shop_that_fits_worst() -> None
     np.testing.assert_allclose(share.sum(), 1.0, rtol=1e-5)
     assert share[2] > 0.1
     assert share[1] > share[2]
-    # Where all have shops, none moves.
+    # If all components have shops, none moves.
     alive = jnp.log(jnp.full(4, 0.25))
     same, _ = moved_components(objective, components, alive, jnp.asarray(edges, jnp.float32))
     np.testing.assert_array_equal(same, components)
@@ -174,7 +174,7 @@ def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> Non
         np.testing.assert_allclose(found.unknown[shop, 0, 0, 1], 1.0 / precision, rtol=1e-4)
         expected = known * said[others].sum() / precision if shop < 4 else mean[0, 1]
         np.testing.assert_allclose(found.mean[shop, 0, 0, 1], expected, rtol=2e-3)
-    # A mechanism that no shop has is known by its prior alone.
+    # A mechanism that no shop has keeps its prior.
     np.testing.assert_allclose(found.unknown[:, 1, 0, 0], 1.0 / prior, rtol=1e-4)
 
 

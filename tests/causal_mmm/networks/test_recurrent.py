@@ -24,7 +24,7 @@ VALUES = np.asarray(series(seed=20, shops=1, length=LENGTH)[0], np.float32)
 CONTEXT = np.random.default_rng(21).normal(size=(LENGTH, 1)).astype(np.float32)
 SEEN = np.ones((LENGTH, NODES), np.float32)
 
-# One program a combination of settings; which steps are given is data of the loop below.
+# One program per combination of settings; the observed steps are data of the loop below.
 predictions = eqx.filter_jit(RecurrentDecoder.predictions)
 step = eqx.filter_jit(RecurrentDecoder.step)
 
@@ -96,7 +96,7 @@ def test_predictions_are_those_of_stepping_by_hand(every: int) -> None:
 
 @pytest.mark.parametrize("name", ["chain", "cycle", "full"])
 def test_without_an_edge_a_prediction_never_changes(name: str) -> None:
-    # In the chain, node 0 reaches node 2 through node 1 alone.
+    # In the chain, node 0 reaches node 2 only through node 1.
     edges = {"chain": CHAIN, "cycle": CHAIN + CHAIN.T, "full": 1.0 - np.eye(NODES)}[name]
     decoder = recurrent()
     before = predicted(decoder, edges=edges)

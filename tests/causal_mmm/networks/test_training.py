@@ -1,4 +1,4 @@
-"""Training that is kept, killed, interrupted and taken up again."""
+"""Training that is saved, killed, interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fit(shops: Shops) -> Iterator[Fit]:
     compiled = functools.cache(lambda *given: training_compile(*given[0].given))
 
     class Same:
-        """Arguments that are one key: all trainings here have the same."""
+        """Arguments that identify a training, the same in all tests."""
 
         def __init__(self, given: Any) -> None:
             self.given = given
@@ -103,7 +103,7 @@ def assert_same(one: Trained, other: Trained) -> None:
 
 
 class Killed(BaseException):
-    """The end of a process, as far as its files know."""
+    """Leave files as if the process had died."""
 
 
 def test_the_best_epoch_is_taken_and_training_ends_after_it(whole: Trained) -> None:
@@ -311,14 +311,14 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def assert_near(one: Any, other: Any) -> None:
-    """Up to the order of sums: float32, whose rounding a few steps of Adam pass on."""
+    """Equal up to float32 rounding of sums, which a few steps of Adam amplify."""
     for name in ("loss", "validation"):
         np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
     np.testing.assert_allclose(one["edges"], other["edges"], atol=1e-4)
 
 
 def test_four_devices_train_as_one(tmp_path: Path) -> None:
-    # Six shops a batch and five of validation: no number that four divides.
+    # Six shops per batch and five for validation: not divisible by four.
     out = ended(child("devices", tmp_path, "additive", devices=4))
     assert_near(*(np.load(tmp_path / f"additive {n}.npz") for n in ("four", "one")))
     assert "devices=5 was asked for, but JAX sees 4" in out

@@ -14,7 +14,7 @@ from mmm_bayes.causal.check.series import as_rows
 
 NDArray = np.ndarray[Any, Any]
 
-# Cochran's rule: with expected counts below it the chi-squared law is off.
+# Cochran's rule: below this expected count the chi-squared distribution is inaccurate.
 _EXPECTED = 5.0
 
 
@@ -36,14 +36,14 @@ def chi_squared(
     .. math:: G = 2 \sum_s \sum_{ab} n_{abs} \log \frac{n_{abs}\, n_s}{n_{as}\, n_{bs}}
 
     has :math:`d = \sum_s (A_s - 1)(B_s - 1)` degrees of freedom, of the categories that occur in
-    the stratum. Rows of a series are worth fewer than independent ones: :math:`G` is divided by the
-    mean design effect of the cells, the long-run variance of the products of residual indicators
-    over their variance (Rao and Scott 1984), and :math:`G / d` is referred to the F distribution
-    with :math:`d` and the degrees of freedom of that variance.
+    the stratum. Autocorrelated rows carry less information than independent ones: :math:`G` is
+    divided by the mean design effect of the cells, the long-run variance of the products of
+    residual indicators over their variance (Rao and Scott 1984), and :math:`G / d` is compared with
+    the F distribution with :math:`d` and the degrees of freedom of that variance.
 
-    Bins let through what varies within them: within a stratum, ``z`` still joins ``x`` and ``y``
-    where it is cut coarsely. Take the test for variables that are categories; for numbers
-    :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance` is the safer one.
+    Coarse bins do not remove all influence of ``z``: variation within a bin still links ``x`` and
+    ``y``. Use this test for categorical variables; for numbers
+    :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance` is safer.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def chi_squared(
     dates, geos : array_like, optional
         Date and geo of every row.
     bins : int
-        Categories a numeric column is cut to.
+        Number of categories that a numeric column is cut into.
     most_strata : int, optional
-        At most so many strata; columns of ``z`` are cut to fewer bins, down to two, until they are
-        that few. Default: a stratum for every ``5 bins**2`` rows.
+        Largest number of strata; columns of ``z`` are cut into fewer bins, down to two, until it is
+        reached. Default: one stratum for every ``5 bins**2`` rows.
 
     References
     ----------
@@ -83,9 +83,12 @@ def chi_squared(
     notes = []
     if sparse:
         share = f"{100 * sparse / n:.0f}% of the rows are in strata"
-        notes.append(f"{share} with expected counts below 5: the p-value is rough there.")
+        notes.append(f"{share} with expected counts below 5: the p-value is approximate.")
     if int(strata.max()) + 1 > most:
-        notes.append(f"{int(strata.max()) + 1} strata are many for {n} rows: fewer given, or bins.")
+        notes.append(
+            f"{int(strata.max()) + 1} strata are many for {n} rows: condition on fewer nodes, or "
+            "use fewer bins."
+        )
     size = min(a.max(), b.max())
     return IndependenceResult(
         "chi_squared",
@@ -99,7 +102,7 @@ def chi_squared(
 
 
 def categories(columns: NDArray, bins: int) -> NDArray:
-    """Category (row,) of the columns (row, k): values as they are, or bins between quantiles."""
+    """Return the category (row,) of columns (row, k): their values, or bins between quantiles."""
     columns = np.asarray(columns)
     columns = columns[:, None] if columns.ndim == 1 else columns
     codes = [_cut(columns[:, k], bins) for k in range(columns.shape[1])]
@@ -112,7 +115,7 @@ def _cut(column: NDArray, bins: int) -> NDArray:
     values, codes = np.unique(column, return_inverse=True)
     if len(values) <= bins:
         return codes.reshape(-1)
-    # Zero spend is a category of its own where it is frequent: quantiles fall together there.
+    # If zero spend is frequent, quantiles coincide there, and it becomes a category of its own.
     edges = np.unique(np.quantile(column, np.arange(1, bins) / bins))
     cut = np.searchsorted(edges, column, side="left" if edges[0] == values[0] else "right")
     return np.unique(cut, return_inverse=True)[1].reshape(-1)
@@ -122,7 +125,7 @@ def _strata(z: NDArray, geos: NDArray | None, bins: int, most: int) -> NDArray:
     z = np.asarray(z)
     count = 1 if geos is None else len(np.unique(geos))
     cut = [bins] * z.shape[1]
-    # The last ones first: they are those that the caller thinks least of.
+    # Start with the last columns, which matter least to the caller.
     for k in itertools.chain(*[reversed(range(len(cut)))] * (bins - 2)) if bins > 2 else ():
         if count * np.prod(cut) <= most:
             break
@@ -133,7 +136,7 @@ def _strata(z: NDArray, geos: NDArray | None, bins: int, most: int) -> NDArray:
 
 
 def _tables(a: NDArray, b: NDArray, strata: NDArray) -> Iterator[tuple[NDArray, NDArray]]:
-    """Rows and table of counts of each stratum, without empty rows and columns."""
+    """Yield the rows and the table of counts of each stratum, without empty rows and columns."""
     for stratum in range(int(strata.max()) + 1):
         own = np.flatnonzero(strata == stratum)
         counts = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
@@ -153,7 +156,7 @@ def _likelihood_ratio(counts: NDArray) -> float:
 def _cells(
     a: NDArray, b: NDArray, strata: NDArray, times: NDArray | None
 ) -> Iterator[tuple[float, float]]:
-    """Design effect of each cell's product of residual indicators, and its error's freedom."""
+    """Yield the design effect of each cell's residual product, and its degrees of freedom."""
     for i, j in itertools.product(range(int(a.max()) + 1), range(int(b.max()) + 1)):
         product = np.ones(len(a))
         for indicator in ((a == i) * 1.0, (b == j) * 1.0):

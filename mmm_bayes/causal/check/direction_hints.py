@@ -1,4 +1,4 @@
-"""Hints at directions that no independence settles; each rests on an assumption of its own."""
+"""Hints at directions that no independence determines; each makes an assumption of its own."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mmm_bayes.causal.check.variables import NodeTable
 
 NDArray = np.ndarray[Any, Any]
 
-# A hint needs one way to fit and the other to fail clearly.
+# A hint requires that one direction fits and the other clearly fails.
 _FITS, _FAILS = 0.05, 0.01
 
 
 def additive_noise_hint(
     table: NodeTable, cause: str, effect: str, given: tuple[str, ...] = ()
 ) -> str:
-    r"""Hint from the shape of the data: the noise of an effect leaves its cause alone.
+    r"""Find a hint in the shape of the data: the noise of an effect is independent of its cause.
 
-    If :math:`y = f(x, z) + e` with noise independent of :math:`x`, then the other way round the
-    residuals of :math:`x` given :math:`y` mostly depend on :math:`y`, unless all is linear and
-    Gaussian (Hoyer et al. 2009). It assumes that noise adds up and that nothing hidden joins the
-    two; rows should be independent.
+    If :math:`y = f(x, z) + e` with noise independent of :math:`x`, then in the opposite direction
+    the residuals of :math:`x` given :math:`y` usually depend on :math:`y`, unless everything is
+    linear and Gaussian (Hoyer et al. 2009). The hint assumes additive noise and no hidden common
+    cause; rows should be independent.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def additive_noise_hint(
     Returns
     -------
     str
-        The hint, or an empty string where both ways fit, or neither.
+        The hint, or an empty string if both directions fit, or neither.
 
     References
     ----------
@@ -59,14 +59,14 @@ def additive_noise_hint(
     ):
         if one > _FITS and other < _FAILS:
             return (
-                f"if noise is additive, the shape of the data speaks for {name} "
-                f"(p = {one:.2g} for noise that is free of the cause, {other:.2g} the other way)"
+                f"if noise is additive, the shape of the data supports {name} "
+                f"(p = {one:.2g} for noise independent of the cause, {other:.2g} if reversed)"
             )
     return ""
 
 
 def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str) -> str:
-    """Hint from time: the past of a cause foretells its effect, and not the other way round.
+    """Find a hint in time: the past of a cause predicts its effect, but not the reverse.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str)
     cause, effect : str
         The edge.
     x : str
-        Which of them the test calls x.
+        Which of them is x in the test.
     """
     parts = {part.name: part.p_value for part in result.parts}
     ahead, behind = parts.get("past of x and y"), parts.get("past of y and x")
@@ -88,12 +88,12 @@ def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str)
         (effect, cause, behind, ahead),
     ):
         if one < _FAILS and other > _FITS:
-            return f"the past of {first} foretells {second}, and not the other way round"
+            return f"the past of {first} predicts {second}, but not the reverse"
     return ""
 
 
 def _noise_is_free(effect: NDArray, cause: NDArray, others: NDArray) -> float:
-    """P-value of the effect's residuals being independent of the cause."""
+    """Return the p-value for independence of the effect's residuals and the cause."""
     columns = np.concatenate([cause, others], axis=1)
     linear = np.concatenate([np.ones_like(cause), columns, normal_scores(columns)], axis=1)
     left, _ = smoother(linear, columns).residuals(effect)

@@ -1,4 +1,4 @@
-"""Which doses of a treatment were seen in which circumstances: plain arrays."""
+"""Find the doses of a treatment that were observed in similar circumstances, from plain arrays."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mmm_bayes.causal.check.smooth import smoother
 
 NDArray = np.ndarray[Any, Any]
 
-# Rows that count as alike: a twentieth of all, and at least ten, so that the least and the most of
-# them are within the outer tenths of what could have been seen.
+# Rows that count as similar: a twentieth of all, and at least ten, so that their smallest and
+# largest doses are within the outer tenths of the doses possible in these circumstances.
 _ALIKE_SHARE, _ALIKE_LEAST = 0.05, 10
-# A dose within so many standard deviations of own variation of one that was seen counts as seen.
+# A dose this close to an observed one, in standard deviations of own variation, counts as seen.
 _TOLERANCE = 0.25
 _COVERED = 0.9
 
@@ -34,36 +34,37 @@ def treatment_overlap(
     lags: int | str = 0,
     strata: int = 3,
 ) -> TreatmentOverlap:
-    r"""Overlap of one treatment, from plain arrays.
+    r"""Measure the overlap of one treatment, from plain arrays.
 
-    With the smooth regression :math:`t_i = m(z_i) + r_i` of the dose on what is adjusted for:
+    With the smooth regression :math:`t_i = m(z_i) + r_i` of the dose on the adjustment variables:
 
     - **own variation**: :math:`\mathrm{sd}(r) / \mathrm{sd}(t)`, and the explained share
-      :math:`R^2`, both for the degrees of freedom the fit takes;
+      :math:`R^2`, both corrected for the degrees of freedom of the fit;
     - **effective rows**: Kish's size :math:`(\sum w)^2 / \sum w^2` of the stabilised weights
       :math:`w_i = f(t_i) / f(t_i \mid z_i)` (Robins, Hernan and Brumback 2000; Hirano and Imbens
       2004), where :math:`f(t \mid z)` is the kernel density of :math:`r` at :math:`t - m(z)`, and
       :math:`f(t)` its mean over all rows' :math:`z`;
-    - **alike rows**: those with the nearest :math:`m(z)`, a twentieth of all, at least ten. A dose
-      counts as seen in a row's circumstances if it lies between the least and the most of the alike
-      rows, give or take a quarter of :math:`\mathrm{sd}(r)`;
+    - **similar rows**: those with the nearest :math:`m(z)`, a twentieth of all, at least ten. A
+    dose
+      counts as seen in a row's circumstances if it lies between the smallest and the largest dose
+      of the similar rows, plus or minus a quarter of :math:`\mathrm{sd}(r)`;
     - **supported range**: the doses that count as seen in 90% of the rows;
     - **violations**: rows in whose circumstances zero was never seen;
     - **strata** of the dose: rows in whose circumstances the stratum was seen, and effective rows
-      of the weights :math:`1 / P(\text{stratum} \mid z)`, with the share among alike rows.
+      of the weights :math:`1 / P(\text{stratum} \mid z)`, with the proportion among similar rows.
 
     Parameters
     ----------
     dose : ndarray
         Treatment (row,) as it acts: spend, or adstocked spend.
     adjustment : ndarray
-        Columns (row, m) of what is adjusted for, none or more.
+        Columns (row, m) of the adjustment variables; there may be none.
     name : str
-        Of the treatment.
+        Name of the treatment.
     given : sequence of str
-        Names of what is adjusted for.
+        Names of the adjustment variables.
     dates, geos : array_like, optional
-        Date and geo of every row; geos have a level of their own.
+        Date and geo of every row; every geo has its own level.
     lags : int or "auto"
         As for :func:`overlap`.
     strata : int
@@ -115,21 +116,21 @@ def treatment_overlap(
 def _expected(
     dose: NDArray, adjustment: NDArray, rows: Rows, lags: int | str
 ) -> tuple[NDArray, float]:
-    """Smooth expectation (row,) of the dose, within what was seen, and the freedom it took."""
+    """Return the smooth expectation (row,) of the dose, and its degrees of freedom."""
     if not adjustment.shape[1] and rows.geos is None:
         return np.full(len(dose), dose.mean()), 1.0
     columns = standardised(adjustment)
     given = conditions(columns[:, :0], columns[:, :0], columns, rows, lags, smooth=True)
     kept = given.kept
     left, spent = smoother(given.linear, given.smooth).residuals(dose[kept][:, None])
-    # The first rows of a series have no past: they are taken for what the next one is.
+    # The first rows of a series have no past: they take the value of the next one that has.
     nearest = np.searchsorted(kept, np.arange(len(dose))).clip(max=len(kept) - 1)
     expected = (dose[kept] - left[:, 0])[nearest]
     return np.clip(expected, dose.min(), dose.max()), float(spent[0])
 
 
 def _stabilised_weights(dose: NDArray, expected: NDArray, residual: NDArray) -> NDArray:
-    """Marginal over conditional density (row,) at the dose, with mean 1."""
+    """Return the ratio of marginal to conditional density (row,) at the dose, with mean 1."""
     count = len(dose)
     quartiles = np.quantile(residual, [0.25, 0.75])
     spread = min(residual.std(), np.ptp(quartiles) / 1.34) or residual.std()
@@ -143,12 +144,12 @@ def _stabilised_weights(dose: NDArray, expected: NDArray, residual: NDArray) -> 
     marginal = np.array(
         [np.interp(t - expected, grid, heights, left=0.0, right=0.0).mean() for t in dose]
     )
-    weights = marginal / np.maximum(conditional, 1.0 / count)  # of the row's own kernel alone
+    weights = marginal / np.maximum(conditional, 1.0 / count)  # the height of the row's own kernel
     return weights / weights.mean()
 
 
 def _alike(expected: NDArray) -> NDArray:
-    """Rows (row, k) with the nearest expected dose, itself among them."""
+    """Return the rows (row, k) with the nearest expected dose, including the row itself."""
     count = len(expected)
     number = min(count, max(_ALIKE_LEAST, round(_ALIKE_SHARE * count)))
     if float(np.ptp(expected)) <= 1e-9 * max(1.0, float(np.abs(expected).max())):
@@ -173,7 +174,7 @@ def _alike(expected: NDArray) -> NDArray:
 def _violations(
     dose: NDArray, near: NDArray, least: NDArray, dates: Any, geos: NDArray | None
 ) -> tuple[Violation, ...]:
-    """Rows in whose circumstances zero was never seen, the furthest from it first."""
+    """Return the rows in whose circumstances zero was never seen, the furthest from it first."""
     import pandas as pd
 
     wrong = np.flatnonzero(least > 0.0)
@@ -193,7 +194,7 @@ def _violations(
 
 
 def _strata(dose: NDArray, near: NDArray, count: int) -> tuple[Stratum, ...]:
-    """Zero, and the other doses cut at their quantiles."""
+    """Return strata of the dose: zero, and the other doses cut at their quantiles."""
     positive = dose[dose > 0.0]
     has_zero = 0 < len(positive) < len(dose)
     above = dose if not has_zero else positive
@@ -210,7 +211,7 @@ def _strata(dose: NDArray, near: NDArray, count: int) -> tuple[Stratum, ...]:
         elif has_zero:
             inside &= dose > 0.0
         share = inside[near].mean(1)
-        # The row itself is among its alike ones: alone it is no evidence of others.
+        # A row is one of its own similar rows; alone it is no evidence about others.
         others = (inside[near].sum(1) - inside) / (near.shape[1] - 1)
         weights = 1.0 / share[inside]
         effective = float(weights.sum() ** 2 / (weights**2).sum()) if inside.any() else 0.0

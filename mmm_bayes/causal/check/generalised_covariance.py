@@ -1,4 +1,4 @@
-"""Tests by the covariance of residuals: of smooth regressions, or of linear ones."""
+"""Independence tests by the covariance of residuals of smooth or linear regressions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmm_bayes.causal.check.smooth import Smoother, normal_scores, smoother
 
 NDArray = np.ndarray[Any, Any]
 
-# Most relations have a level part, so that it has most of the say.
+# Most relations show in the levels, so these have most of the weight.
 _WEIGHTS = {"levels": 0.5, "squares": 0.08, "past": 0.2}
 _NOTHING = 1e-8
 
@@ -30,7 +30,7 @@ def generalised_covariance(
     geos: Any = None,
     lags: int | str = "auto",
 ) -> IndependenceResult:
-    r"""Test independence by the covariance of what smooth regressions on ``z`` leave.
+    r"""Test independence by the covariance of the residuals of smooth regressions on ``z``.
 
     With residuals :math:`r` of ``x`` and :math:`s` of ``y``, each regressed on ``z`` by penalised
     smooth functions (:func:`mmm_bayes.causal.check.smooth.smoother`), independence given ``z``
@@ -110,7 +110,7 @@ def foretold(
     geos: Any = None,
     lags: int | str = "auto",
 ) -> IndependenceResult:
-    r"""Test that the past of ``y`` foretells ``x`` no better than ``z`` and the past of ``x`` do.
+    r"""Test that the past of ``y`` does not help ``z`` and the past of ``x`` to predict ``x``.
 
     The part of :func:`generalised_covariance` that tells directions apart: if ``z`` are all causes
     of ``x``, today's and before, what is new in ``x`` is independent of all that was before it
@@ -129,7 +129,7 @@ def foretold(
 
 
 def standardised(columns: NDArray) -> NDArray:
-    """Columns (row, k) with mean 0 and standard deviation 1; a constant one is 0."""
+    """Scale columns (row, k) to mean 0 and standard deviation 1; constant ones become 0."""
     columns = np.asarray(columns, dtype=np.float64)
     columns = columns[:, None] if columns.ndim == 1 else columns
     scale = columns.std(0)
@@ -140,7 +140,7 @@ def standardised(columns: NDArray) -> NDArray:
 @final
 @dataclass(frozen=True)
 class _Residuals:
-    """What is left of variables by name (row, k), and the degrees of freedom (k,) it took."""
+    """Residuals of variables by name (row, k), and the degrees of freedom (k,) used."""
 
     values: Mapping[str, NDArray]
     spent: Mapping[str, NDArray]
@@ -149,7 +149,7 @@ class _Residuals:
 @final
 @dataclass(frozen=True)
 class _Part:
-    """One product of residuals: what it looks at, and what its mean says."""
+    """One product of residuals: its name, weight, mean and scale."""
 
     name: str
     weight: float
@@ -172,13 +172,13 @@ class _Part:
 
 
 def _parts(x: NDArray, y: NDArray, given: Conditions, rows: Rows) -> Iterator[_Part]:
-    """All that the smooth test looks at; parts without variation are left out."""
+    """Yield the parts of the smooth test; parts without variation are left out."""
     targets = {"x": x, "y": y}
-    # The square of a season's columns is no more than another season.
+    # Squares of the columns of a season are columns of a season again.
     targets |= {f"{k}²": _hermite(own) for k, own in targets.items() if own.shape[1] == 1}
     targets = {name: own[given.kept] for name, own in targets.items()}
     pasts = {"x": given.past_x, "y": given.past_y}
-    # One side's past makes that side news, which is enough: the other keeps its slow movements.
+    # Conditioning one side on its past is enough: the other keeps its slow movements.
     sides = [name for name, past in pasts.items() if past.shape[1]]
     for news in sides or [""]:
         other = {"x": "y", "y": "x"}.get(news, "")
@@ -194,7 +194,7 @@ def _parts(x: NDArray, y: NDArray, given: Conditions, rows: Rows) -> Iterator[_P
 
 
 def _residuals(fit: Smoother, targets: Mapping[str, NDArray]) -> _Residuals:
-    """Residuals of each target; of a column that the others give exactly, zeros."""
+    """Return the residuals of each target; zeros for a column that the others determine."""
     values, spent = {}, {}
     for name, own in targets.items():
         left, freedom = fit.residuals(own)
@@ -206,7 +206,7 @@ def _residuals(fit: Smoother, targets: Mapping[str, NDArray]) -> _Residuals:
 def _products(
     left: _Residuals, one: str, other: str, weight: float, given: Conditions, rows: Rows
 ) -> Iterator[_Part]:
-    """Every column of one with every column of the other; they share the weight."""
+    """Yield the products of every column of one and of the other; they share the weight."""
     if one not in left.values or other not in left.values:
         return
     a, b = left.values[one], left.values[other]
@@ -224,7 +224,7 @@ def _products(
 def _assembled(
     test: str, parts: list[_Part], given: Conditions, shown: str = "x and y"
 ) -> IndependenceResult:
-    """One result of all parts; the effect is that of the loudest part of a name."""
+    """Combine all parts; the effect is that of the strongest part with the name shown."""
     from scipy.stats import t
 
     levels = [part for part in parts if part.name == shown]
@@ -233,7 +233,7 @@ def _assembled(
         return nothing_left(test, n, "x or y")
     p_values = [part.p_value for part in parts]
     strongest = max(levels, key=lambda part: abs(part.ratio))
-    # On the scale of Fisher's transformation, where the interval stays within -1 and 1.
+    # On the scale of Fisher's transformation the interval stays within -1 and 1.
     centre = float(np.clip(strongest.correlation, -0.999999, 0.999999))
     error = strongest.found.error / strongest.scale / (1.0 - centre**2)
     reach = float(t.ppf(0.975, strongest.found.dof)) * error
@@ -251,7 +251,7 @@ def _assembled(
 
 
 def _least(parts: list[_Part]) -> tuple[Part, ...]:
-    """The loudest of each name, its p-value times their number."""
+    """Return the strongest part of each name, its p-value times their number."""
     found = []
     for name in dict.fromkeys(part.name for part in parts):
         own = [part for part in parts if part.name == name]
@@ -261,6 +261,6 @@ def _least(parts: list[_Part]) -> tuple[Part, ...]:
 
 
 def _hermite(column: NDArray) -> NDArray:
-    """Second Hermite polynomial of the normal scores: what is even of a variable."""
+    """Return the second Hermite polynomial of the normal scores: the even part of a variable."""
     scores = normal_scores(column)
     return (scores**2 - 1.0) / np.sqrt(2.0)

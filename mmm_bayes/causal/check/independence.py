@@ -23,7 +23,7 @@ __all__ = ["TESTS", "IndependenceResult", "IndependenceTest", "independence", "i
 
 
 class IndependenceTest(Protocol):
-    """Tests columns ``x`` (row, k) and ``y`` (row, l) given ``z`` (row, m), m from 0.
+    """A test of columns ``x`` (row, k) and ``y`` (row, l) given ``z`` (row, m), m from 0.
 
     ``dates`` and ``geos`` are those of the rows, rows of a geo in order of their dates.
     """
@@ -31,7 +31,7 @@ class IndependenceTest(Protocol):
     def __call__(
         self, x: NDArray, y: NDArray, z: NDArray, *, dates: Any = None, geos: Any = None
     ) -> IndependenceResult:
-        """Test."""
+        """Test ``x`` and ``y`` given ``z``."""
         ...
 
 
@@ -43,7 +43,7 @@ TESTS: MappingProxyType[str, IndependenceTest] = MappingProxyType(
         "kernel": kernel_test,
     }
 )
-"""By name; ``"gcm"`` is the one to take unless something speaks for another."""
+"""Tests by name; use ``"gcm"`` unless there is a reason for another."""
 
 
 def independence_test(test: str | IndependenceTest) -> IndependenceTest:
@@ -70,7 +70,7 @@ def independence(
     test: str | IndependenceTest = "gcm",
     **settings: Any,
 ) -> IndependenceResult:
-    """Test nodes of a table.
+    """Test whether two nodes of a table are independent given others.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a test of a conditional independence finds."""
+"""The result of a test of conditional independence."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ NDArray = np.ndarray[Any, Any]
 
 
 class Part(NamedTuple):
-    """One of the things that a test looks at.
+    """One part of a test.
 
     Attributes
     ----------
     name : str
-        What it is, such as ``"x and y"`` or ``"past of x and y"``.
+        Name of the part, such as ``"x and y"`` or ``"past of x and y"``.
     p_value, correlation : float
-        What it says, and the partial correlation behind it.
+        Its p-value, and the partial correlation behind it.
     """
 
     name: str
@@ -29,28 +29,28 @@ class Part(NamedTuple):
 @final
 @dataclass(frozen=True)
 class IndependenceResult:
-    """A test of :math:`X` and :math:`Y` being independent given :math:`Z`.
+    """The result of a test that :math:`X` and :math:`Y` are independent given :math:`Z`.
 
     Attributes
     ----------
     test : str
         Name of the test.
     statistic, p_value : float
-        The smaller the p-value, the louder the objection to independence.
+        The smaller the p-value, the stronger the evidence against independence.
     effect : float
-        How strongly they hang together: the partial correlation from -1 to 1, for
-        ``"chi_squared"`` Cramer's V from 0 to 1, for ``"kernel"`` the share of the residual
-        features' covariance from 0 to 1.
+        Strength of the dependence: the partial correlation from -1 to 1, for
+        ``"chi_squared"`` Cramer's V from 0 to 1, for ``"kernel"`` the proportion of the
+        residual features' covariance from 0 to 1.
     interval : (float, float)
-        95% interval of the partial correlation; not numbers for the other tests.
+        95% interval of the partial correlation; NaN for the other tests.
     n : int
         Rows that were used.
     n_effective : float
-        Independent rows that would say as much.
+        Number of independent rows with the same information.
     parts : tuple of Part
-        What the test looked at, one a name.
+        Parts of the test, one per name.
     notes : tuple of str
-        What to keep in mind.
+        Caveats.
     """
 
     test: str
@@ -65,7 +65,7 @@ class IndependenceResult:
 
     @property
     def loudest(self) -> str:
-        """What of the parts speaks most against independence."""
+        """Name of the part with the strongest evidence against independence."""
         return min(self.parts, key=lambda part: part.p_value).name if self.parts else ""
 
     def __str__(self) -> str:
@@ -76,6 +76,8 @@ class IndependenceResult:
 
 
 def nothing_left(test: str, n: int, which: str) -> IndependenceResult:
-    """Result where a variable has no variation of its own, so that nothing can object."""
-    note = f"{which} has no variation left given the others: the data cannot object."
+    """Return the result for a variable without own variation, which gives no evidence."""
+    note = (
+        f"{which} has no variation left given the others, so nothing speaks against independence."
+    )
     return IndependenceResult(test, 0.0, 1.0, 0.0, n, 0.0, (-1.0, 1.0), (), (note,))

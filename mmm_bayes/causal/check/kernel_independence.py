@@ -35,22 +35,22 @@ def kernel_test(
 
     .. math:: T = n \lVert \tfrac1n \textstyle\sum_t r_t s_t' \rVert_F^2
 
-    is compared with what it is after blocks of the rows of :math:`r` are put in another order: the
-    statistic of the randomised conditional independence test of Strobl, Zhang and Visweswaran
-    (2019), with a null distribution that keeps autocorrelation within blocks, three times as long
-    as the products of the residuals remember. It sees links of any shape, and has less power than
-    the generalised covariance where links are roughly monotone.
+    is compared with its values after blocks of the rows of :math:`r` are permuted: the statistic of
+    the randomised conditional independence test of Strobl, Zhang and Visweswaran (2019), with a
+    null distribution that keeps autocorrelation within blocks, three times as long as the memory of
+    the products of residuals. It detects links of any shape, and has less power than the
+    generalised covariance where links are roughly monotone.
 
     Parameters
     ----------
     x, y, z, dates, geos, lags
         As for :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance`.
     features : int
-        Features of either side.
+        Number of features of either side.
     permutations : int
-        Orders drawn; the least p-value is one over this number plus one.
+        Number of permutations; the smallest p-value is one over this number plus one.
     seed : int
-        Of features and orders: the same table gives the same p-value.
+        Seed of features and permutations: the same table gives the same p-value.
 
     References
     ----------
@@ -77,9 +77,9 @@ def kernel_test(
     times = None if rows.times is None else rows.times[given.kept]
     effective = min(mean_error(one[:, k] * other[:, k], times).effective
                     for k in range(min(one.shape[1], other.shape[1])))  # fmt: skip
-    # Blocks three times as long as the products remember break hardly any of it.
+    # Blocks three times as long as the memory of the products keep nearly all dependence.
     blocks = _blocks(n, times, round(1 + 3 * (n / effective - 1)))
-    # Both residuals miss the same directions, those of the regression; orders of rows do not.
+    # Both residuals lack the directions of the regression; permuted rows do not.
     seen = 1.0 - max(spent, more) / n
     observed = seen * float(((one.T @ other) ** 2).sum()) / n
     null = np.array(
@@ -93,13 +93,13 @@ def kernel_test(
 def _residual_features(
     rng: np.random.Generator, columns: NDArray, count: int, fit: Smoother
 ) -> tuple[NDArray, float]:
-    """Random features less their regression, with standard deviation 1, and what it took."""
+    """Return scaled residuals of random features, and the degrees of freedom used."""
     left, freedom = fit.residuals(_fourier_features(rng, columns, count))
     return left / np.maximum(left.std(0), 1e-9), float(freedom.mean())
 
 
 def _fourier_features(rng: np.random.Generator, columns: NDArray, count: int) -> NDArray:
-    """Features (row, count) of Gaussian kernels, as wide as the rows' median distance and half."""
+    """Draw features (row, count) of Gaussian kernels as wide as the median distance, and half."""
     some = columns[rng.permutation(len(columns))[:200]]
     gaps = np.sqrt(((some[:, None] - some) ** 2).sum(2))[np.triu_indices(len(some), 1)]
     width = float(np.median(gaps)) or 1.0
@@ -109,7 +109,7 @@ def _fourier_features(rng: np.random.Generator, columns: NDArray, count: int) ->
 
 
 def _blocks(n: int, times: NDArray | None, length: int) -> list[NDArray]:
-    """Rows that stay together, (block, row) for each size: runs of dates, all geos of a date."""
+    """Return rows that stay together, (block, row) for each size: runs of dates, with all geos."""
     moments = np.arange(n) if times is None else times
     order = np.argsort(moments, kind="stable")
     _, starts = np.unique(moments[order], return_index=True)
@@ -121,7 +121,7 @@ def _blocks(n: int, times: NDArray | None, length: int) -> list[NDArray]:
 
 
 def _reordered(rng: np.random.Generator, blocks: list[NDArray]) -> NDArray:
-    """Where each row's residual comes from: blocks take the places of blocks of their size."""
+    """Permute blocks of the same size; return the source row of each row."""
     result = np.empty(sum(own.size for own in blocks), dtype=np.int64)
     for own in blocks:
         result[own] = own[rng.permutation(len(own))]

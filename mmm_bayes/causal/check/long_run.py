@@ -19,7 +19,7 @@ class MeanError(NamedTuple):
     dof : float
         Degrees of freedom of Student's t for ``mean / error``.
     effective : float
-        Rows that would give the same error if they were independent, at most their number.
+        Number of independent rows with the same error, at most the number of rows.
     """
 
     mean: float
@@ -29,19 +29,19 @@ class MeanError(NamedTuple):
 
 
 def mean_error(values: NDArray, blocks: NDArray | None = None, *, spent: float = 0.0) -> MeanError:
-    r"""Mean of a stationary series, with an error that holds under autocorrelation.
+    r"""Compute the mean of a stationary series, with an error that allows for autocorrelation.
 
-    The long-run variance is that of Andrews and Monahan (1992): an AR(1) is fitted and taken out,
-    the quadratic spectral kernel with Andrews's (1991) bandwidth :math:`S` takes what is left,
-    and the result is coloured again, :math:`\Omega = \Omega_e / (1 - a)^2`. The estimate is no
-    constant at the 100 to 300 rows of a media plan, so the ratio is referred to Student's t with
+    The long-run variance is that of Andrews and Monahan (1992): an AR(1) is fitted and removed, the
+    quadratic spectral kernel with Andrews's (1991) bandwidth :math:`S` is applied to the rest, and
+    the result is coloured again, :math:`\Omega = \Omega_e / (1 - a)^2`. The estimate is uncertain
+    with the 100 to 300 rows of a media plan, so the ratio is compared with Student's t with
     :math:`\nu` degrees of freedom that match its relative variance, as in the fixed-bandwidth
     asymptotics of Sun (2014):
 
     .. math:: \frac{1}{\nu} = \frac{S}{n} + \frac{2 (1 + a)}{n (1 - a)} + \frac{1}{n - p} .
 
     The last two terms are the delta method for :math:`(1 - a)^{-2}`, with
-    :math:`\mathrm{Var}(a) = (1 - a^2) / n`, and the :math:`p` parameters spent before.
+    :math:`\mathrm{Var}(a) = (1 - a^2) / n`, and the :math:`p` parameters estimated before.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def mean_error(values: NDArray, blocks: NDArray | None = None, *, spent: float =
     innovations = series[1:] - slope * series[:-1]
     bandwidth = _andrews_bandwidth(innovations)
     variance = _quadratic_spectral(innovations, bandwidth) / (1.0 - slope) ** 2
-    # A negative autocorrelation would make a mean more certain than independent rows do: that
-    # gain is often chance, and is not taken.
+    # A negative autocorrelation would make the mean more certain than independent rows. That
+    # gain is often due to chance, and is not used.
     variance = max(variance, plain)
     share = (bandwidth + 2.0 * (1.0 + slope) / (1.0 - slope)) / periods + 1.0 / left
     error = np.sqrt(variance * periods) / count * np.sqrt(count / left)
@@ -87,13 +87,13 @@ def mean_error(values: NDArray, blocks: NDArray | None = None, *, spent: float =
 
 
 def _persistence(series: NDArray) -> float:
-    """First autocorrelation, corrected for its downward bias (Kendall 1954), within 0 and .97."""
+    """Estimate the first autocorrelation, corrected for bias (Kendall 1954), from 0 to .97."""
     slope = float(series[1:] @ series[:-1]) / float(series[:-1] @ series[:-1])
     return float(np.clip(slope + (1.0 + 3.0 * slope) / len(series), 0.0, 0.97))
 
 
 def _andrews_bandwidth(series: NDArray) -> float:
-    """Bandwidth of the quadratic spectral kernel for an AR(1) with the same autocorrelation."""
+    """Return the bandwidth of the quadratic spectral kernel for a matching AR(1) process."""
     denominator = float(series[:-1] @ series[:-1])
     slope = float(series[1:] @ series[:-1]) / denominator if denominator > 0.0 else 0.0
     slope = float(np.clip(slope, -0.97, 0.97))
@@ -102,7 +102,7 @@ def _andrews_bandwidth(series: NDArray) -> float:
 
 
 def _quadratic_spectral(series: NDArray, bandwidth: float) -> float:
-    """Sum of the autocovariances, weighted by the quadratic spectral kernel."""
+    """Sum the autocovariances, weighted by the quadratic spectral kernel."""
     count = len(series)
     size = 1 << int(np.ceil(np.log2(2 * count)))
     power = np.abs(np.fft.rfft(series, size)) ** 2

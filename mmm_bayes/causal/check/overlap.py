@@ -1,4 +1,4 @@
-"""Overlap of continuous treatments: which doses the table has seen in which circumstances."""
+"""Overlap of continuous treatments: the doses observed in similar circumstances."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def overlap(
     lags: int | str = 0,
     strata: int = 3,
 ) -> OverlapReport:
-    """Say of every channel which spend an answer is supported for, given the adjustment set.
+    """Find the spend of every channel for which the table supports an answer.
 
-    An effect of a dose is an answer about rows as they were, had the dose been another one. Where
-    rows alike in what is adjusted for never had such a dose, it is the model that answers, not the
-    data. See :func:`treatment_overlap` for what is computed.
+    The effect of a dose compares rows with themselves under another dose. Where rows with similar
+    adjustment variables never had such a dose, the answer comes from the model and not from the
+    data. See :func:`treatment_overlap` for the quantities computed.
 
     Parameters
     ----------
     data : MMMData, pandas.DataFrame or NodeTable
-        Treatments and what they are adjusted for.
+        Treatments and their adjustment variables.
     adjustment : MixedGraph or CausalGraph, mapping or iterable of str
         A graph, whose smallest valid set for each treatment is taken; sets by treatment; or one set
         for all.
@@ -58,22 +58,22 @@ def overlap(
     outcome : str, optional
         With a graph. Default: its node of the role ``"target"``.
     doses : mapping of str to ndarray, optional
-        Series (row,) in place of the columns, such as adstocked spend, rows in the table's order.
+        Series (row,) that replace the columns, such as adstocked spend, in the order of the rows.
     latent : iterable of str
         Nodes of the graph that are not measured.
     season, date, geo
         As for :func:`mmm_bayes.causal.check.falsification.falsify`.
     lags : int or "auto"
-        Past of what is adjusted for that the treatment may follow.
+        Lags of the adjustment variables that the treatment may depend on.
     strata : int
-        Strata that a dose is cut to, zero being one of its own where there is any.
+        Number of strata of a dose; zero is a stratum of its own where it occurs.
 
     Raises
     ------
     ValueError
-        If no treatment or outcome is known.
+        If treatments or outcome are not given and cannot be derived.
     DataError
-        For columns that are missing, or are no numbers.
+        For columns that are missing, or are not numbers.
     """
     sets, names, graph, refused = _adjustment_sets(adjustment, treatments, outcome, tuple(latent))
     wanted = list(dict.fromkeys([*names, *(v for name in names for v in sets.get(name, ()))]))
@@ -81,7 +81,7 @@ def overlap(
         table = enough_rows(node_table(data, wanted, season=season or (), date=date, geo=geo))
     else:
         table = graph_table(graph, data, wanted, season=season, date=date, geo=geo)
-    # Matrices are small here: threads would wait for each other longer than they work.
+    # Matrices are small here: threads would spend more time waiting than computing.
     with threadpool_limits(1, user_api="blas"):
         found = tuple(
             treatment_overlap(
@@ -103,15 +103,15 @@ def overlap(
 def _adjustment_sets(
     adjustment: Any, treatments: Sequence[str] | None, outcome: str | None, latent: tuple[str, ...]
 ) -> tuple[dict[str, tuple[str, ...]], list[str], MixedGraph | None, dict[str, str]]:
-    """Sets by treatment, treatments, the graph if there is one, and why some have no set."""
+    """Return sets by treatment, treatments, the graph if given, and reasons for missing sets."""
     refused: dict[str, str] = {}
     if isinstance(adjustment, MixedGraph):
         names = list(adjustment.nodes_of("channel") if treatments is None else treatments)
         targets = adjustment.nodes_of("target") if outcome is None else (outcome,)
         if not names or len(targets) != 1:
             raise ValueError(
-                "overlap needs treatments= and outcome=, or a graph whose roles name channels and "
-                "one target."
+                "overlap requires treatments= and outcome=, or a graph whose roles name channels "
+                "and one target."
             )
         sets: dict[str, tuple[str, ...]] = {}
         for name in names:
@@ -129,5 +129,5 @@ def _adjustment_sets(
     if missing := [name for name in names if name not in sets]:
         raise ValueError(f"No adjustment set is given for {', '.join(missing)}.")
     if not names:
-        raise ValueError("overlap needs treatments= where one adjustment set is given.")
+        raise ValueError("overlap requires treatments= if one adjustment set is given.")
     return sets, names, None, refused

@@ -1,4 +1,4 @@
-"""What a table has seen of each treatment's doses, in numbers and words."""
+"""Report of the overlap of each treatment, in numbers and words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 
-# Below them an answer leans on the model: R2 of .9 leaves a tenth of the variance, and a fifth of
-# the rows is where weights are commonly called extreme.
+# Beyond these limits an answer depends on the model: R2 of .9 leaves a tenth of the variance, and
+# weights are commonly called extreme below a fifth of the rows.
 _LITTLE_OWN, _FEW_ROWS, _FEW_ZERO = 0.1, 0.2, 0.9
 
 
@@ -47,7 +47,7 @@ class Violation:
     alike: int
 
     def told(self, name: str, period: str = "row") -> str:
-        """The violation in words: ``"2024-07-15: tv at 0 was never seen in such weeks (..)"``."""
+        """Describe the violation: ``"2024-07-15: tv at 0 was never seen in such weeks (..)"``."""
         where = self.date or f"row {self.row}"
         where += "" if self.geo is None else f", geo {self.geo}"
         return (
@@ -83,7 +83,7 @@ class Stratum:
 @final
 @dataclass(frozen=True)
 class TreatmentOverlap:
-    """Overlap of one treatment given what is adjusted for.
+    """Overlap of one treatment given the adjustment set.
 
     Attributes
     ----------
@@ -132,17 +132,17 @@ class TreatmentOverlap:
 
     @property
     def effective(self) -> float:
-        """Kish's effective number of rows of the weights."""
+        """Effective number of rows of the weights (Kish 1965)."""
         total = float((self.weights**2).sum())
         return float(self.weights.sum()) ** 2 / total if total > 0.0 else 0.0
 
     @property
     def zero_seen(self) -> float:
-        """Share of the rows in whose circumstances zero was seen."""
+        """Proportion of the rows in whose circumstances zero was seen."""
         return 1.0 - len(self.violations) / self.n
 
     def supports(self, dose: float) -> float:
-        """Share of the rows in whose circumstances a dose was seen."""
+        """Return the proportion of rows in whose circumstances a dose was seen."""
         return float(((self.alike_low <= dose) & (dose <= self.alike_high)).mean())
 
     @property
@@ -156,7 +156,7 @@ class TreatmentOverlap:
 
     @property
     def concerns(self) -> tuple[str, ...]:
-        """What speaks against an answer, in words; empty where nothing does."""
+        """Reasons to doubt an answer; empty if there are none."""
         found = []
         own = 1.0 - self.explained
         given = ", ".join(self.given) or "nothing"
@@ -166,19 +166,19 @@ class TreatmentOverlap:
                 f"{_percent(self.explained)} of it"
             )
         if self.effective < _FEW_ROWS * self.n:
-            found.append(f"{self.n} {self.period}s weigh as {self.effective:.0f}")
+            found.append(f"{self.n} {self.period}s count as {self.effective:.0f} after weighting")
         if self.zero_seen < _FEW_ZERO:
             found.append(
-                f"against zero only the model answers in {100 * (1 - self.zero_seen):.0f}% of the "
-                f"{self.period}s: zero was never seen in their circumstances"
+                f"for zero, only the model answers in {100 * (1 - self.zero_seen):.0f}% of the "
+                f"{self.period}s: zero was never seen in similar circumstances"
             )
         return tuple(found)
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The result in one sentence."""
         if self.supported is None:
-            span = f"no dose was seen in the circumstances of 90% of the {self.period}s"
+            span = f"no dose was seen in similar circumstances for 90% of the {self.period}s"
         else:
             low, high = self.supported
             span = f"answers are supported from {low:.4g} to {high:.4g}"
@@ -218,7 +218,7 @@ class OverlapReport:
         raise KeyError(name)
 
     def summary(self) -> pd.DataFrame:
-        """One row a treatment."""
+        """Return a table with one row per treatment."""
         import pandas as pd
 
         rows = {
@@ -238,7 +238,7 @@ class OverlapReport:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
 
     def strata(self) -> pd.DataFrame:
-        """One row a treatment and stratum of its dose."""
+        """Return a table with one row per treatment and stratum of its dose."""
         import pandas as pd
 
         rows = [
@@ -250,7 +250,7 @@ class OverlapReport:
         return pd.DataFrame(rows, columns=columns)
 
     def violations(self) -> pd.DataFrame:
-        """One row a treatment and row of the table in whose circumstances zero was never seen."""
+        """Return a table of rows in whose circumstances zero was never seen, by treatment."""
         import pandas as pd
 
         rows = [
@@ -258,7 +258,7 @@ class OverlapReport:
             for own in self.treatments
             for one in own.violations
         ]
-        columns = ["treatment", "date", "geo", "row", "dose", "least of alike rows"]
+        columns = ["treatment", "date", "geo", "row", "dose", "smallest dose of similar rows"]
         return pd.DataFrame(rows, columns=columns)
 
     def __str__(self) -> str:
@@ -274,5 +274,5 @@ class OverlapReport:
 
 
 def _percent(share: float) -> str:
-    """A share in percent; short of all, never 100%."""
+    """Write a proportion in percent; 100% only if it is exactly one."""
     return "over 99%" if 0.995 <= share < 1.0 else f"{100 * share:.0f}%"

@@ -1,4 +1,4 @@
-"""Rows as series: their geos and dates, and what the past of a series says about today."""
+"""Rows as time series: geos, dates, and columns of the past."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-# Carry-over rates whose sums come close to any geometric adstock: 0 is the value itself.
+# Carry-over rates whose sums approximate any geometric adstock: 0 is the value itself.
 DECAYS = (0.0, 0.5, 0.8)
-# Rows of a series that have too little past to be judged by it.
+# Rows at the start of a series whose past is too short.
 _START = 2
 
 
 @final
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a table, those of a geo in order of their dates.
+    """Rows of a table, sorted by date within each geo.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Rows:
 
     @property
     def constants(self) -> NDArray:
-        """Columns (row, geo) of ones: an intercept a geo."""
+        """Columns (row, geo) of ones: one intercept per geo."""
         if self.geos is None:
             return np.ones((self.count, 1))
         _, codes = np.unique(self.geos, return_inverse=True)
@@ -53,14 +53,14 @@ class Rows:
         return [np.flatnonzero(self.geos == geo) for geo in np.unique(self.geos)]
 
     def lagged(self, values: NDArray, lag: int = 1) -> NDArray:
-        """Values (row, k) some dates ago; the first of a geo stand for what was before them."""
+        """Return values (row, k) some dates ago; the first of a geo stand for earlier ones."""
         result = np.empty_like(values)
         for part in self.parts:
             result[part] = values[part[np.maximum(np.arange(len(part)) - lag, 0)]]
         return result
 
     def carried(self, values: NDArray, decay: float) -> NDArray:
-        r"""Exponentially weighted mean :math:`c_t = \delta c_{t-1} + (1 - \delta) v_t`."""
+        r"""Compute the moving mean :math:`c_t = \delta c_{t-1} + (1 - \delta) v_t`."""
         from scipy.signal import lfilter
 
         if decay == 0.0:
@@ -74,7 +74,7 @@ class Rows:
         return result
 
     def without_start(self, lags: int) -> NDArray:
-        """Positions of the rows that have a past of some dates."""
+        """Return the positions of the rows with a past of some dates."""
         return np.sort(np.concatenate([part[lags:] for part in self.parts]))
 
 
@@ -90,7 +90,9 @@ def as_rows(count: int, dates: Any = None, geos: Any = None) -> Rows:
 
     for name, given in (("dates", dates), ("geos", geos)):
         if given is not None and len(given) != count:
-            raise ValueError(f"{name} should have a value a row, {count}, but has {len(given)}.")
+            raise ValueError(
+                f"{name} should have one value per row, {count}, but has {len(given)}."
+            )
     if geos is None:
         return Rows(count, None, None, dates is not None)
     codes = pd.factorize(pd.Series(np.asarray(geos)), sort=True)[0]
@@ -104,7 +106,7 @@ def as_rows(count: int, dates: Any = None, geos: Any = None) -> Rows:
 @final
 @dataclass(frozen=True)
 class Conditions:
-    """What two variables are judged given: columns of others, today and before.
+    """Conditioning columns of a test: other variables, now and in the past.
 
     Attributes
     ----------
@@ -128,7 +130,7 @@ class Conditions:
 def conditions(
     x: NDArray, y: NDArray, given: NDArray, rows: Rows, lags: int | str, *, smooth: bool
 ) -> Conditions:
-    """Assemble what ``x`` and ``y`` are judged given.
+    """Assemble the columns that ``x`` and ``y`` are conditioned on.
 
     Of a series, carry-over makes yesterday's causes act today: without its past, what is given does
     not separate what it should. ``lags="auto"`` gives dated rows exponentially weighted means of
@@ -158,7 +160,7 @@ def conditions(
         before = [rows.lagged(given, lag) for lag in range(1, start + 1)]
     columns = np.concatenate(today + before, axis=1)
     parts = [rows.constants, columns]
-    # As many columns again only where there are rows for them.
+    # Twice as many columns only if there are enough rows.
     if smooth and columns.shape[1] and 6 * columns.shape[1] < rows.count:
         parts.append(normal_scores(columns))
     pasts = [_past(own, rows, lags if use else 0) for own in (x, y)]
@@ -168,7 +170,7 @@ def conditions(
 
 
 def _past(own: NDArray, rows: Rows, lags: int | str) -> NDArray:
-    """Columns of the past of a variable; none of a season, which its past foretells exactly."""
+    """Return columns of the past of a variable; none for a season, which it predicts exactly."""
     if lags == 0 or own.shape[1] > 1:
         return own[:, :0]
     if lags == "auto":

@@ -1,4 +1,4 @@
-"""What is left of variables once smooth functions of others are taken out."""
+"""Residuals of variables after smooth regression on others."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-# Kernel features at most; with a row in three no more than the rows can tell apart.
+# Largest number of kernel features; at most one per three rows, so that they are identified.
 _MOST_FEATURES = 100
 _PENALTIES = np.concatenate([np.logspace(-7, 1, 25), [np.inf]])
-# Of the kernels, in standard deviations. Half of the usual width: where a bend is missed, whatever
-# is left of it joins variables that are independent, while cross-validation takes back what is too
-# supple.
+# Width of the kernels, in standard deviations: half of the usual one. A bend that the fit misses
+# makes independent variables look dependent, while cross-validation corrects too flexible a fit.
 _WIDTH = 0.5
 
 
@@ -85,7 +84,7 @@ def smoother(linear: NDArray, smooth: NDArray) -> Smoother:
         return Smoother(basis, np.empty((len(linear), 0)), np.empty(0))
     features = _features(normal_scores(smooth), min(_MOST_FEATURES, len(smooth) // 3))
     features = features - basis @ (basis.T @ features)
-    # Of the small matrix of products: several times faster than singular values of the features.
+    # From the small matrix of products: several times faster than an SVD of the features.
     values, vectors = np.linalg.eigh(features.T @ features)
     kept = values > 1e-10 * max(values[-1], 1e-9)
     if not kept.any():
@@ -95,7 +94,7 @@ def smoother(linear: NDArray, smooth: NDArray) -> Smoother:
 
 
 def orthonormal(columns: NDArray) -> NDArray:
-    """Orthonormal basis of the space of some columns (row, p); dependent ones are dropped."""
+    """Return an orthonormal basis of columns (row, p), without dependent ones."""
     if not columns.shape[1]:
         return columns
     scale = np.sqrt((columns**2).sum(0))
@@ -104,14 +103,14 @@ def orthonormal(columns: NDArray) -> NDArray:
 
 
 def normal_scores(values: NDArray) -> NDArray:
-    """Normal quantiles of the ranks of each column (row, k); ties share their mean rank."""
+    """Return normal quantiles of the ranks of each column (row, k); ties share their mean rank."""
     from scipy.stats import norm, rankdata
 
     return norm.ppf((rankdata(values, axis=0) - 0.5) / len(values))
 
 
 def _features(scores: NDArray, most: int) -> NDArray:
-    """Features (row, r) whose products are the kernel, by Cholesky's method with pivots."""
+    """Return features (row, r) whose products are the kernel, by pivoted Cholesky."""
     rows, columns = scores.shape
     factor = np.zeros((most, rows))
     left = np.full(rows, 2.0)

@@ -10,7 +10,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def knots_of(values: NDArray, count: int) -> NDArray:
-    """Knots at quantiles (Harrell 2015); none where the values are too few to bend a line."""
+    """Place knots at quantiles (Harrell 2015); none if there are too few distinct values."""
     if len(np.unique(values)) < 3 * count:
         return np.empty(0)
     outer = 0.05 if count > 4 else 0.1
@@ -19,7 +19,7 @@ def knots_of(values: NDArray, count: int) -> NDArray:
 
 
 def restricted_cubic(values: NDArray, knots: NDArray) -> NDArray:
-    """Natural cubic spline basis (row, knots - 1): the values, then bends that end linearly."""
+    """Return the natural cubic spline basis (row, knots - 1): the values, then nonlinear terms."""
     if not knots.size:
         return values[:, None]
     span = (knots[-1] - knots[0]) ** 2
@@ -41,5 +41,5 @@ def restricted_cubic(values: NDArray, knots: NDArray) -> NDArray:
 
 
 def bends_of(knots: NDArray) -> NDArray:
-    """Which columns of a spline bend: all but the first."""
+    """Return which columns of a spline are nonlinear: all but the first."""
     return np.concatenate([np.zeros(1), np.ones(max(len(knots) - 2, 0))])

@@ -1,4 +1,4 @@
-"""The variables of a graph as arrays: one block of columns a node, out of a table.
+"""Nodes of a graph as arrays taken from a table, with one block of columns per node.
 
 Tests, effects and discovery all read a table through :func:`node_table`, so that a node means the
 same to each of them.
@@ -26,12 +26,12 @@ _YEAR = 365.25
 @final
 @dataclass(frozen=True)
 class NodeTable:
-    """Nodes of a graph as columns of numbers, one row a date (and geo).
+    """Nodes of a graph as columns of numbers, with one row per date (and geo).
 
     Attributes
     ----------
     columns : mapping of str to ndarray
-        Columns (row, k) by node; k is 1 but for nodes that stand for a season.
+        Columns (row, k) by node; k is 1 except for nodes that stand for a season.
     dates : pandas.DatetimeIndex or None
         Date of every row.
     geos : ndarray or None
@@ -54,12 +54,12 @@ class NodeTable:
         return len(next(iter(self.columns.values())))
 
     def matrix(self, nodes: Iterable[str]) -> NDArray:
-        """Columns (row, sum of k) of some nodes, in the order given."""
+        """Return the columns (row, sum of k) of some nodes, in the order given."""
         parts = [self.columns[name] for name in nodes]
         return np.concatenate(parts, axis=1) if parts else np.empty((self.n_rows, 0))
 
     def vector(self, node: str) -> NDArray:
-        """The one column (row,) of a node.
+        """Return the one column (row,) of a node.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class NodeTable:
         return own[:, 0]
 
     def select(self, rows: Any) -> NodeTable:
-        """The table of some rows (a mask, slice, or positions)."""
+        """Return the table of some rows (a mask, slice, or positions)."""
         dates = None if self.dates is None else self.dates[rows]
         geos = None if self.geos is None else self.geos[rows]
         return NodeTable({name: own[rows] for name, own in self.columns.items()}, dates, geos)
@@ -97,18 +97,18 @@ def node_table(
     nodes : sequence of str
         Nodes wanted.
     season : iterable of str
-        Nodes that are no column but the season of the year: ``order`` pairs
+        Nodes that have no column and stand for the season of the year: ``order`` pairs
         :math:`\sin(2\pi k t / 365.25), \cos(2\pi k t / 365.25)` of the date ``t`` in days.
     date, geo : str, optional
-        Columns of a data frame. Without a date rows are taken as they stand.
+        Columns of a data frame. Without a date, rows keep their order and are independent.
     order : int
-        Pairs of a season.
+        Number of pairs of a season.
 
     Raises
     ------
     DataError
-        Listing every node without a column, every column that is not all finite numbers, and
-        seasons where there are no dates.
+        Listing every node without a column, every column with cells that are not finite numbers,
+        and seasons where there are no dates.
     """
     if isinstance(data, NodeTable):
         return _selected(data, nodes)
@@ -125,7 +125,7 @@ def node_table(
             if dates is not None:
                 columns[name] = _fourier(dates, order)
             elif date is None:
-                message = f"{name!r} is a season, but no dates are known."
+                message = f"{name!r} is a season, but the rows have no dates."
                 remedy = "Give date=, or a column of this name."
                 findings.append(Finding("season", "error", message, remedy, name))
         elif name not in frame.columns:
@@ -167,7 +167,7 @@ def _selected(table: NodeTable, nodes: Sequence[str]) -> NodeTable:
 
 
 def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:
-    """Exposure, controls and target by their names, with columns of date and geo."""
+    """Return exposure, controls and target by name, with columns of date and geo."""
     import pandas as pd
 
     geos = np.repeat(np.arange(data.n_geos), data.n_dates)
@@ -192,7 +192,7 @@ def _dates(
     found = pd.to_datetime(frame[date], errors="coerce")
     if found.isna().any():
         rows = tuple(np.flatnonzero(found.isna().to_numpy()).tolist())
-        message = f"Column {date!r} holds no date in rows {listing(rows)}."
+        message = f"Column {date!r} has no valid date in rows {listing(rows)}."
         findings.append(Finding("date", "error", message, "Write ISO dates.", date, rows))
         return None
     return pd.DatetimeIndex(found)
@@ -212,7 +212,7 @@ def _numbers(frame: pd.DataFrame, name: str, findings: list[Finding]) -> NDArray
     found = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
     wrong = np.flatnonzero(~np.isfinite(found))
     if wrong.size:
-        message = f"Column {name!r} holds no finite number in rows {listing(wrong.tolist())}."
+        message = f"Column {name!r} has no finite number in rows {listing(wrong.tolist())}."
         remedy = "Fill the gaps, or drop these rows."
         rows = tuple(wrong.tolist())
         findings.append(Finding("missing_value", "error", message, remedy, name, rows))

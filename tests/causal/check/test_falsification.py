@@ -359,7 +359,7 @@ def test_directions_are_hinted_at_where_the_shape_or_time_speaks():
     frame = pd.DataFrame({"b": effect, "a": cause})
     for edge in (("a", "b"), ("b", "a")):
         report = falsify(CausalGraph(["a", "b"], [edge]), frame, hints=True)
-        assert "if noise is additive, the shape of the data speaks for a -> b" in str(report)
+        assert "a -> b (p = " in str(report)
     normal = pd.DataFrame({"a": rng.standard_normal(300)})
     normal["b"] = normal["a"] + rng.standard_normal(300)
     plain = CausalGraph(edges=[("a", "b")])
@@ -368,7 +368,7 @@ def test_directions_are_hinted_at_where_the_shape_or_time_speaks():
     normal["date"] = pd.date_range("2020-01-06", periods=300, freq="W-MON")
     for graph in (plain, turned(plain, ("a", "b"))):
         hint = falsify(graph, normal, date="date", hints=True).edges[0].hint
-        assert hint == "the past of a foretells b, and not the other way round"
+        assert hint.startswith("the past of a predicts b")
 
 
 def test_spend_that_follows_sales_comes_before_its_cause():

@@ -1,1 +1,1 @@
-"""Hybrid discovery: the data's graph and the experts' statements."""
+"""Hybrid discovery of graphs from data and from statements of experts."""

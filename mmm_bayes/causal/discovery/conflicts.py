@@ -1,4 +1,4 @@
-"""Where experts and data disagree: the evidence on each dispute, and questions to settle it."""
+"""Conflicts between experts and data: the evidence on each, and questions to settle it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NDArray = np.ndarray[Any, Any]
 
 Kind = Literal["rejected", "reversed", "insisted"]
 
-# Data that halve the odds of a statement. A stricter bound misses statements of edges that are not
-# there: data say less against these than against reversed ones (docs/results/discovery.md).
+# Data that halve the odds of a statement. A stricter bound misses statements about absent edges:
+# data contain less evidence against these than against reversed ones (docs/results/discovery.md).
 _AGAINST = 0.5
-# Two to one: data that cannot tell a direction stay at one to one.
+# Two to one: data that do not determine a direction stay at one to one.
 _INSIST = 2.0 / 3.0
 _TITLES = {
     "rejected": "human bias?",
@@ -79,15 +79,15 @@ class Conflict:
 
     @property
     def title(self) -> str:
-        """What kind of question it is: ``"human bias?"``, ``"direction?"``, ``"data issue?"``."""
+        """Kind of question: ``"human bias?"``, ``"direction?"``, ``"data issue?"``."""
         return _TITLES[self.kind]
 
     def __str__(self) -> str:
         a, b = self.edge
         says = {
-            "rejected": f"experts state it ({self.confidence:.0%} sure), the data see no effect",
-            "reversed": f"experts state it ({self.confidence:.0%} sure), the data see {b} -> {a}",
-            "insisted": f"experts forbid it ({self.confidence:.0%} sure), the data see it",
+            "rejected": f"experts state it ({self.confidence:.0%} sure), the data show no effect",
+            "reversed": f"experts state it ({self.confidence:.0%} sure), data favour {b} -> {a}",
+            "insisted": f"experts forbid it ({self.confidence:.0%} sure), the data support it",
         }[self.kind]
         numbers = (
             f"    probability from data alone {self.data_probability:.2f} (reversed "
@@ -102,7 +102,7 @@ class Conflict:
 @final
 @dataclass(frozen=True)
 class Conflicts(Sequence[Conflict]):
-    """All disputes, those with the clearest evidence first."""
+    """All disputes, ordered by the strength of the evidence."""
 
     items: tuple[Conflict, ...]
 
@@ -120,7 +120,7 @@ class Conflicts(Sequence[Conflict]):
         return next((item for item in self.items if set(item.edge) == set(edge)), None)
 
     def table(self) -> pd.DataFrame:
-        """One row a dispute, the questions left out."""
+        """Return a table with one row per dispute, without the questions."""
         import pandas as pd
 
         names = [f.name for f in fields(Conflict) if f.name not in ("edge", "questions")]
@@ -143,7 +143,7 @@ class Conflicts(Sequence[Conflict]):
 @final
 @dataclass(frozen=True)
 class Seen:
-    """What resampled tables say of every edge ``[cause, effect]``.
+    """Evidence of resampled tables on every edge ``[cause, effect]``.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class Seen:
     doubts: NDArray
 
     def bayes_factors(self, least: float) -> NDArray:
-        """Odds after over odds before, of probabilities kept ``least`` away from 0 and 1."""
+        """Return odds after over odds before, with probabilities kept from 0 and 1."""
         after = np.clip(self.doubted, least, 1.0 - least)
         before = np.clip(prior_probabilities(self.doubts), 1e-9, 1.0 - 1e-9)
         return after / (1.0 - after) * (1.0 - before) / before
@@ -216,7 +216,7 @@ def _insisted(
         i, j = nodes.index(a), nodes.index(b)
         one, other = seen.alone[i, j], seen.alone[j, i]
         whole = one + other if (b, a) in sure else one
-        # Of a pair forbidden both ways, the likelier direction stands for both.
+        # For a pair forbidden in both directions, the likelier direction represents both.
         doubled = (b, a) in sure and (other, j) > (one, i)
         if whole >= _INSIST and not doubled and frozenset((a, b)) not in required:
             found.append(
@@ -262,24 +262,28 @@ def _conflict(
 def _questions(kind: Kind, edge: Pair, graph: CausalGraph) -> tuple[str, ...]:
     a, b = edge
     between = [v for v in graph.descendants(a) if b in graph.descendants(v)]
-    way = f" The data find a way through {', '.join(between)}: is that meant?" if between else ""
+    way = (
+        f" The data support a path through {', '.join(between)}: is that what is meant?"
+        if between
+        else ""
+    )
     if kind == "rejected":
         return (
-            f"To experts: what would one see if {a} did not act on {b} directly?{way}",
-            f"To experts: is {a} -> {b} seen in an experiment, or taken from habit or a plan?",
-            f"To the data: did {a} vary enough, apart from the other causes of {b}, to show it?",
-            f"To the data: does {a} act later than within one row (a lag or adstock)?",
+            f"For experts: what would one observe if {a} had no direct effect on {b}?{way}",
+            f"For experts: does {a} -> {b} come from an experiment, or from habit or a plan?",
+            f"About the data: did {a} vary enough, apart from the other causes of {b}, to show it?",
+            f"About the data: does {a} act with a delay beyond one row (a lag or adstock)?",
         )
     if kind == "reversed":
         return (
-            f"To experts: which of {a} and {b} changes first, and who decides on {a}?",
-            f"To experts: could {a} be planned from {b}, or from a forecast of it?",
-            "To the data: do both follow a hidden cause? Then neither direction holds.",
+            f"For experts: which of {a} and {b} changes first, and who decides on {a}?",
+            f"For experts: could {a} be planned from {b}, or from a forecast of it?",
+            "About the data: do both follow a hidden cause? Then neither direction holds.",
         )
     return (
-        f"To the data: is {a} or {b} measured with error, or through one another (a quota, a "
+        f"About the data: is {a} or {b} measured with error, or through one another (a quota, a "
         "formula)?",
-        f"To the data: which hidden variable could move both {a} and {b}?",
-        f"To the data: were rows selected by {b} or by something it acts on?",
-        f"To experts: what rules {a} -> {b} out, and would an exception be known?",
+        f"About the data: which hidden variable could move both {a} and {b}?",
+        f"About the data: were rows selected by {b} or by one of its effects?",
+        f"For experts: what rules {a} -> {b} out, and would an exception be known?",
     )

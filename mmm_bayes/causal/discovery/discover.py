@@ -1,4 +1,4 @@
-"""Hybrid causal discovery: the graph that a table and experts agree on, and where they do not."""
+"""Hybrid causal discovery: the graph that best agrees with a table and with experts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def discover(
     geo: str | None = None,
     cache: MutableMapping[str, LocalScores] | None = None,
 ) -> Discovery:
-    r"""Find the causal graph of a table with what experts know of it.
+    r"""Find the causal graph of a table, using the knowledge of experts.
 
     Under ``"gp"`` every node is a smooth function of its causes plus noise of any shape
     (:func:`mmm_bayes.causal.discovery.score.local_scores`), and statements of experts are prior
@@ -202,14 +202,16 @@ def _check(
     constant = [name for name in table.nodes if np.ptp(table.columns[name]) == 0.0]
     if constant:
         problems.append(
-            f"Nothing can be learnt of what never changes: leave out {listing(constant)}."
+            f"Nothing can be learnt about columns that never change: leave out {listing(constant)}."
         )
     wide = [name for name in table.nodes if table.columns[name].shape[1] > 1]
     if wide and method in SEARCHES:
-        problems.append(f"{method!r} takes no season ({listing(wide)}): use 'gp', or leave it out.")
+        problems.append(
+            f"{method!r} does not support seasons ({listing(wide)}): use 'gp', or leave them out."
+        )
     for cause, effect in knowledge.required:
         if effect in wide:
-            problems.append(f"Edge {cause} -> {effect}: nothing acts on a season.")
+            problems.append(f"Edge {cause} -> {effect}: a season has no causes.")
     try:
         knowledge.check(table.nodes)
     except GraphError as error:

@@ -1,4 +1,4 @@
-"""What a table says of one edge, given the other causes of its effect."""
+"""The evidence of a table on one edge, given the other causes of its effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEGREE = 4
 @final
 @dataclass(frozen=True)
 class Evidence:
-    """Of one cause of a node, beside the others.
+    """Evidence on one cause of a node, given the others.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Evidence:
 def evidence_of(
     table: NodeTable, cause: str, effect: str, others: Sequence[str], news: float
 ) -> Evidence:
-    """Weigh one cause of a node beside its others.
+    """Measure the evidence for one cause of a node, given its other causes.
 
     The test compares regressions with and without polynomials of the cause (F; polynomials of
     ranks up to degree 4, and the values themselves) on ``news`` times the rows there are: rows

@@ -1,4 +1,4 @@
-"""Acyclic graphs by dynamic programming over subsets of nodes: the best one, and draws."""
+"""Find the best acyclic graph, and draw graphs, by dynamic programming over subsets of nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmm_bayes.causal.discovery.score import LocalScores
 NDArray = np.ndarray[Any, Any]
 
 MOST_NODES = 12
-"""Up to here all subsets of the nodes are gone through."""
+"""Largest number of nodes for which all subsets are enumerated."""
 
 
 def dense(scores: LocalScores) -> NDArray:
@@ -108,7 +108,7 @@ def draw_graphs(rng: np.random.Generator, table: NDArray, count: int) -> tuple[N
     graphs = np.zeros((count, d, d), bool)
     rows = np.arange(count)
     for _ in range(d):
-        # The last of those left, given that the others come before it.
+        # The last of the remaining nodes, given that the others come before it.
         before = left[:, None] & ~(1 << np.arange(d))
         has = left[:, None] >> np.arange(d) & 1 == 1
         logs = np.where(has, total[before] + sums[np.arange(d), before], -np.inf)
@@ -126,7 +126,7 @@ def draw_graphs(rng: np.random.Generator, table: NDArray, count: int) -> tuple[N
 
 
 def count_orders(graphs: NDArray) -> NDArray:
-    """Number of causal orders of acyclic graphs (graph, node, node), as floats."""
+    """Count the causal orders of acyclic graphs (graph, node, node), as floats."""
     count, d = graphs.shape[:2]
     parents = (graphs * (1 << np.arange(d))[:, None]).sum(1)
     ways = np.zeros((1 << d, count))
@@ -139,14 +139,14 @@ def count_orders(graphs: NDArray) -> NDArray:
 
 
 def _layers(d: int) -> list[NDArray]:
-    """Subsets by size."""
+    """Return the subsets by size."""
     every = np.arange(1 << d)
     size = np.bitwise_count(every)
     return [every[size == k] for k in range(d + 1)]
 
 
 def _subset_sums(table: NDArray) -> NDArray:
-    """Log sums over all subsets of each set, node by node."""
+    """Return log sums over all subsets of each set, node by node."""
     sums = table.copy()
     every = np.arange(table.shape[1])
     for j in range(len(table)):
@@ -156,7 +156,7 @@ def _subset_sums(table: NDArray) -> NDArray:
 
 
 def _order_sums(sums: NDArray) -> NDArray:
-    """Log sums over the orders of each subset."""
+    """Return log sums over the orders of each subset."""
     d = len(sums)
     total = np.full(sums.shape[1], -np.inf)
     total[0] = 0.0

@@ -1,4 +1,4 @@
-"""Gaussian-process evidence of nodes given causes, and the density of what is left over."""
+"""Gaussian-process evidence of nodes given causes, and the density of the residuals."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-# Smooth functions of standardised causes, from wiggly to all but straight.
+# Length scales for standardised causes, from wiggly to almost linear functions.
 _LENGTHS = (0.8, 1.5, 3.0, 8.0)
-# Share of the noise in the variance of a node.
+# Proportion of noise in the variance of a node.
 _NOISE_SHARES = np.array([0.01, 0.03, 0.08, 0.2, 0.4, 0.65, 0.9])
 _INDUCING = 60
-# Beyond this, a standardised cause no longer bends the function: a spike has no lever of its own.
+# Standardised causes are clipped here, so that a single spike has no leverage of its own.
 _CLIP = 4.0
 _GRID = np.linspace(-6.0, 6.0, 241)
-# 0.7 of the normal reference rule: residuals worth telling from normal ones have narrower parts.
+# 0.7 of the normal reference rule: residuals that are not normal have narrower features.
 _BANDWIDTH = 0.7 * 1.06
 
 
 class Kernels:
-    """Covariances of all rows with the inducing ones, a node and length scale."""
+    """Compute covariances of all rows with the inducing ones, per node and length scale."""
 
     def __init__(self, columns: Sequence[NDArray]) -> None:
         self.n = len(columns[0]) if columns else 0
-        # Evenly spaced: every season of a series is among them, and nothing is random.
+        # Evenly spaced: every season of a series is included, and nothing is random.
         self.chosen = np.unique(np.linspace(0, self.n - 1, min(_INDUCING, self.n)).astype(int))
         self.factors = {}
         for j, column in enumerate(columns):
@@ -36,7 +36,7 @@ class Kernels:
                 self.factors[j, length] = 0.5 * (1.0 + np.exp(-0.5 * gap / length**2))
 
     def evidence(self, causes: tuple[int, ...], wanted: NDArray) -> tuple[NDArray, NDArray]:
-        """Log evidence (target,) of targets (row, target) and residuals under the best kernel."""
+        """Compute log evidence (target,) of targets (row, target) under the best kernel."""
         n = len(wanted)
         if not causes:
             variance = np.maximum((wanted**2).mean(0), 1e-12)
@@ -65,7 +65,7 @@ class Kernels:
         return np.logaddexp.reduce(evidence, axis=0) - np.log(len(evidence)), residuals
 
     def _features(self, causes: tuple[int, ...], length: float) -> NDArray:
-        """Features whose products are the covariance, centred, of mean variance one."""
+        """Return centred features whose products are the covariance, with mean variance one."""
         cross = np.prod([self.factors[j, length] for j in causes], axis=0)
         among = cross[self.chosen]
         among = among + 1e-5 * np.eye(len(among))
@@ -75,7 +75,7 @@ class Kernels:
 
 
 def density_gain(residuals: NDArray, counts: NDArray | None) -> NDArray:
-    """Log density of residuals (row, target), each left out, less that of a normal; (target,)."""
+    """Return the leave-one-out log density of residuals, minus that of a normal; (target,)."""
     u = residuals - residuals.mean(0)
     u = u / np.maximum(u.std(0), 1e-9)
     n = len(u)

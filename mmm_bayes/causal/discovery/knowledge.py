@@ -1,4 +1,4 @@
-"""What experts say of a graph before the data do: edges, tiers, probabilities, and how sure."""
+"""Prior knowledge of experts about a graph: edges, tiers, probabilities and confidences."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LEAST = 0.005
 @final
 @dataclass(frozen=True)
 class Knowledge:
-    r"""Statements of experts about the edges of a graph, each with the confidence put in it.
+    r"""Statements of experts about the edges of a graph, each with a confidence.
 
     A statement of confidence 1 is a rule that the aligned graph obeys. Below 1 it is a prior:
     experts may be wrong, and data that speak clearly overrule it.
@@ -129,7 +129,7 @@ class Knowledge:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Nodes that something is said about."""
+        """Nodes that statements refer to."""
         pairs = [*self.required, *self.forbidden, *self.probabilities]
         named = [name for pair in pairs for name in pair]
         return tuple(dict.fromkeys([*named, *(v for tier in self.tiers for v in tier)]))
@@ -139,7 +139,7 @@ class Knowledge:
         return self.confidences.get((edge[0], edge[1]), self.confidence)
 
     def against_tiers(self, edge: Sequence[str]) -> bool:
-        """Whether an edge leads from a later stage to an earlier one."""
+        """Return whether an edge leads from a later stage to an earlier one."""
         stage = {name: i for i, tier in enumerate(self.tiers) for name in tier}
         return stage.get(edge[0], -1) > stage.get(edge[1], len(self.tiers))
 
@@ -149,7 +149,7 @@ class Knowledge:
             raise GraphError(problems, "the knowledge")
 
     def softened(self, most: float) -> Knowledge:
-        """Return the same statements with no confidence above ``most``: none is a rule then."""
+        """Return the same statements with no confidence above ``most``, so that none is a rule."""
         stated = [*self.required, *self.forbidden]
         return Knowledge(
             self.required, self.forbidden, self.tiers, self.probabilities,
@@ -198,7 +198,7 @@ class Knowledge:
         return odds, ruled
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what is stated as lists and numbers, empty parts left out."""
+        """Return the statements as lists and numbers, without empty parts."""
         found: dict[str, Any] = {
             "confidence": self.confidence,
             "tier_confidence": self.tier_confidence,
@@ -216,9 +216,9 @@ class Knowledge:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Knowledge:
-        """Make knowledge of what :meth:`to_dict` returns; unknown keys are errors."""
+        """Make knowledge from the result of :meth:`to_dict`; unknown keys are errors."""
         if not isinstance(found, Mapping):
-            raise GraphError([f"A table of statements was expected, but {found!r:.60} came."])
+            raise GraphError([f"Expected a table of statements, but found {found!r:.60}."])
         problems = [
             f"Unknown key {key!r}.{nearest(str(key), _KEYS) or f' Known are {", ".join(_KEYS)}.'}"
             for key in found
@@ -239,7 +239,7 @@ class Knowledge:
         return cls(**parts)
 
     def to_toml(self, path: str | os.PathLike[str]) -> Path:
-        """Write the knowledge to a TOML file, replaced only by a whole one."""
+        """Write the knowledge to a TOML file; an old file is replaced only at the end."""
         import tomli_w
 
         path = Path(path)
@@ -260,7 +260,7 @@ class Knowledge:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"No knowledge at {path}.")
+            raise FileNotFoundError(f"There is no file {path}.")
         try:
             return cls.from_dict(parse_toml(read_text(path)))
         except TextError as error:
@@ -268,7 +268,7 @@ class Knowledge:
 
 
 def _is_entry(entry: Any, value: str) -> bool:
-    """Whether an entry names an edge by two texts, and has a value."""
+    """Return whether an entry names an edge by two strings and has a value."""
     if not isinstance(entry, Mapping) or set(entry) != {"edge", value}:
         return False
     edge = entry["edge"]

@@ -1,4 +1,4 @@
-"""What is wrong with experts' statements: every contradiction at once."""
+"""Check the statements of experts: every contradiction at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from mmm_bayes.causal.graph.checks import Pair, examine, find_cycles
 from mmm_bayes.runtime.findings import listing, nearest
 
-# Both directions of a pair can be likely over a panel's shops; a graph has room for one.
+# Across the shops of a panel both directions of a pair can be likely; a graph holds one.
 _ROOM = 0.99
 
 
@@ -23,7 +23,7 @@ def check_knowledge(
     confidences: Any,
     tier_confidence: Any,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Sort the parts of a :class:`Knowledge` and list everything that is wrong with them."""
+    """Sort the parts of a :class:`Knowledge` and list every problem with them."""
     problems: list[str] = []
     needed = _pairs("required", required, problems)
     barred = _pairs("forbidden", forbidden, problems)
@@ -34,19 +34,19 @@ def check_knowledge(
     for edge in dict.fromkeys([*needed, *barred]):
         if edge in probabilities:
             problems.append(
-                f"Edge {_shown(edge)} has a probability and is stated too: keep one of them."
+                f"Edge {_shown(edge)} has a probability and a statement: keep one of them."
             )
     names = list(dict.fromkeys(name for edge in needed for name in edge))
     for cycle in find_cycles(names, needed):
         problems.append(
-            f"Required edges form the cycle {' -> '.join(cycle)}: remove or turn one of them."
+            f"Required edges form the cycle {' -> '.join(cycle)}: remove or reverse one of them."
         )
     stage = {name: i for i, tier in enumerate(stages) for name in tier}
     for a, b in needed:
         if stage.get(a, -1) > stage.get(b, len(stages)):
             problems.append(
                 f"Edge {_shown((a, b))} is required, but leads from tier {stage[a] + 1} back to "
-                f"tier {stage[b] + 1}: turn it, or move a node."
+                f"tier {stage[b] + 1}: reverse it, or move a node."
             )
     numbers = {"confidence": confidence, "tier_confidence": tier_confidence}
     for name, value in numbers.items():
@@ -60,7 +60,7 @@ def check_knowledge(
 
 
 def check_against(named: Sequence[str], nodes: Sequence[str]) -> list[str]:
-    """Say which names of some knowledge are not among the nodes."""
+    """List names in the knowledge that are not among the nodes."""
     return [
         f"{name!r} is not among the nodes.{nearest(name, nodes) or f' They are {listing(nodes)}.'}"
         for name in named
@@ -69,7 +69,7 @@ def check_against(named: Sequence[str], nodes: Sequence[str]) -> list[str]:
 
 
 def read_probabilities(found: Any, problems: list[str]) -> dict[Pair, float]:
-    """Take probabilities of edges out of a mapping, or of an array with sources and targets."""
+    """Read probabilities of edges from a mapping, or from an array with sources and targets."""
     pairs = _of_array(found, problems) if hasattr(found, "dims") else found
     if not isinstance(pairs, Mapping):
         problems.append(
@@ -93,13 +93,13 @@ def read_probabilities(found: Any, problems: list[str]) -> dict[Pair, float]:
         if both > 1.0 + 1e-9 and (b, a) in read and (a, b) < (b, a):
             problems.append(
                 f"The probabilities of {_shown((a, b))} and {_shown((b, a))} sum to {both:.3g}: "
-                "a graph holds one of them, so that the sum should be at most 1."
+                "a graph can hold only one of them, so the sum should be at most 1."
             )
     return read
 
 
 def _of_array(array: Any, problems: list[str]) -> dict[Pair, float]:
-    """Means over all other dimensions; pairs likely both ways are scaled to what a graph holds."""
+    """Average over all other dimensions, and scale pairs whose probabilities exceed one."""
     if not {"source", "target"} <= set(array.dims):
         problems.append(
             f"probabilities should have dimensions source and target, but has {array.dims}."
@@ -123,7 +123,7 @@ def _of_array(array: Any, problems: list[str]) -> dict[Pair, float]:
 
 
 def _pairs(kind: str, pairs: Any, problems: list[str]) -> tuple[Pair, ...]:
-    # Cycles of required edges are told below, in their own words; of forbidden ones they are fine.
+    # Cycles of required edges are reported below; cycles of forbidden ones are valid.
     listed = not isinstance(pairs, str | Mapping) and isinstance(pairs, Iterable)
     given = list(pairs) if listed else []
     parts, found = examine(None, given if listed else pairs, ())
@@ -178,7 +178,7 @@ def _check_confidence(name: str, value: Any, problems: list[str]) -> bool:
         return True
     problems.append(
         f"{name} should be above 0.5 and at most 1 (1 is a rule), but is {value!r}: "
-        "for less, leave the statement out."
+        "if it is less, leave the statement out."
     )
     return False
 

@@ -1,4 +1,4 @@
-"""Searches of other packages behind one form: PC, GES, LiNGAM (causal-learn), PCMCI (tigramite)."""
+"""Searches of other packages: PC, GES, LiNGAM (causal-learn), PCMCI (tigramite)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mmm_bayes.causal.check.variables import NodeTable
 NDArray = np.ndarray[Any, Any]
 
 _LAGS = 2
-# Of LiNGAM, in standard deviations: it leaves few coefficients at exactly zero.
+# Smallest coefficient of LiNGAM, in standard deviations: it sets few to exactly zero.
 _LEAST_EFFECT = 0.1
 
 
 @final
 @dataclass(frozen=True)
 class Rules:
-    """Edges ``[cause, effect]`` that have to be there, and those that must not, as truths."""
+    """Required and forbidden edges ``[cause, effect]``, as boolean arrays."""
 
     required: NDArray
     forbidden: NDArray
@@ -67,7 +67,7 @@ def pc_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
 
 
 def ges_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
-    """Run GES (Chickering 2002) with the linear BIC; it takes no rules and no level.
+    """Run GES (Chickering 2002) with the linear BIC; it supports neither rules nor a level.
 
     Returns and raises as :func:`pc_search`.
     """
@@ -81,7 +81,7 @@ def ges_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
 
 
 def lingam_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
-    """Run DirectLiNGAM (Shimizu and others 2011); of rules it takes forbidden ways.
+    """Run DirectLiNGAM (Shimizu and others 2011); of the rules it supports forbidden paths.
 
     An edge that is forbidden in one direction and not in the other is a way that does not exist.
     Returns and raises as :func:`pc_search`.
@@ -91,7 +91,7 @@ def lingam_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
             from causallearn.search.FCMBased.lingam.direct_lingam import DirectLiNGAM
         except ImportError as error:
             raise _missing("causal-learn", "discovery") from error
-        # [effect, cause]; -1 says nothing. Only an order of the nodes can be taken from rules.
+        # [effect, cause]; -1 means unknown. Only an order of the nodes can be derived from rules.
         known = np.full(rules.required.shape, -1)
         known[rules.required.T] = 1
         known[rules.required] = 0
@@ -115,7 +115,9 @@ def pcmci_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
         If the table has no dates or more than one geo.
     """
     if table.dates is None or table.geos is not None:
-        raise ValueError("PCMCI takes one series with dates: give date=, and the rows of one geo.")
+        raise ValueError(
+            "PCMCI requires one series with dates: give date=, and the rows of one geo."
+        )
     with _quiet():
         try:
             from tigramite.data_processing import DataFrame
@@ -140,7 +142,7 @@ SEARCHES: dict[str, Search] = {
     "lingam": lingam_search,
     "pcmci": pcmci_search,
 }
-"""By name: searches ``(table, rules, alpha)`` for shares of edges ``[cause, effect]``."""
+"""Searches by name: ``(table, rules, alpha)`` to proportions of edges ``[cause, effect]``."""
 
 
 def _values(table: NodeTable) -> NDArray:
@@ -150,7 +152,7 @@ def _values(table: NodeTable) -> NDArray:
 
 
 def _shares(marks: NDArray) -> NDArray:
-    """Marks of causal-learn, -1 at [i, j] a tail at i and 1 an arrowhead, as shares."""
+    """Convert marks of causal-learn (at [i, j]: -1 a tail at i, 1 an arrowhead) to proportions."""
     tail, head = marks == -1, marks == 1
     # [i, j] is the mark at i of the edge between i and j; two heads are a hidden common cause.
     directed = tail & head.T
@@ -163,7 +165,7 @@ def _missing(package: str, extra: str) -> ImportError:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep from users what these packages print and warn of for their own developers."""
+    """Silence output and warnings of these packages that are meant for their developers."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         for kind in (DeprecationWarning, FutureWarning, SyntaxWarning):
             warnings.simplefilter("ignore", kind)

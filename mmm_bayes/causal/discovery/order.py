@@ -1,4 +1,4 @@
-"""Acyclic graphs over many nodes: Metropolis draws of causal orders, and a greedy best graph."""
+"""Graphs with many nodes: Metropolis draws of causal orders, and a greedy best graph."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def draw_graphs_by_order(
 
 
 def greedy_graph(gains: NDArray, required: NDArray, forbidden: NDArray) -> NDArray:
-    """Add edges by falling gain ``[cause, effect]`` where no cycle forms; (node, node) truths."""
+    """Add edges in order of gain ``[cause, effect]`` unless a cycle forms; boolean (node, node)."""
     edges = required.copy()
     reached = _closure(edges)
     for flat in np.argsort(-gains, axis=None, kind="stable"):
@@ -93,7 +93,7 @@ def _closure(edges: NDArray) -> NDArray:
 
 
 class _Orders:
-    """Sums over the sets of causes that an order admits, kept for those seen before."""
+    """Sums over the sets of causes that an order admits, cached."""
 
     def __init__(self, scores: LocalScores) -> None:
         self.scores = scores
@@ -105,12 +105,12 @@ class _Orders:
         self.relevant = [int(np.bitwise_or.reduce(masks)) for masks, _ in self.possible]
 
     def start(self, rng: np.random.Generator) -> list[int]:
-        """Return an order that admits causes for every node, first nodes that need none."""
+        """Return an order that admits causes for every node, starting with nodes that need none."""
         left, before, order = list(range(len(self.possible))), 0, []
         while left:
             ready = [i for i in left if (self.possible[i][0] & ~before == 0).any()]
             if not ready:
-                raise ValueError("No acyclic graph meets what is required: these form a cycle.")
+                raise ValueError("No acyclic graph has all required edges: they form a cycle.")
             i = ready[int(rng.integers(len(ready)))]
             order.append(i)
             left.remove(i)
@@ -118,7 +118,7 @@ class _Orders:
         return order
 
     def terms(self, order: list[int], low: int = 0, high: int | None = None) -> dict[int, float]:
-        """Log sums of the nodes at positions ``low`` to ``high`` of an order."""
+        """Return log sums of the nodes at positions ``low`` to ``high`` of an order."""
         high = len(order) - 1 if high is None else high
         before = sum(1 << i for i in order[:low])
         found = {}

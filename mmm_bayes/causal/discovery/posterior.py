@@ -1,4 +1,4 @@
-"""Probabilities of edges from resampled tables, and the graph that errs least under them."""
+"""Probabilities of edges from resampled tables, and the graph with the least expected error."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mmm_bayes.causal.graph.checks import GraphError
 NDArray = np.ndarray[Any, Any]
 
 _CANDIDATES = 8
-# With more nodes, larger sets are too many to go through.
+# With more nodes there are too many larger sets to enumerate.
 _MOST_PARENTS_OF_MANY = 3
 
 
 @final
 @dataclass(frozen=True)
 class Draws:
-    """Graphs drawn under one prior, resample by resample.
+    """Graphs drawn under one prior, per resampled table.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Draws:
 
     @property
     def by_resample(self) -> NDArray:
-        """Probabilities ``[cause, effect]`` a resample, shape (resample, node, node)."""
+        """Probabilities ``[cause, effect]`` per resampled table, shape (resample, node, node)."""
         return np.einsum("rk,rkij->rij", self.weights, self.graphs)
 
     @property
@@ -65,7 +65,7 @@ def draw_under(
     ruled: NDArray,
     count: int,
 ) -> Draws:
-    """Draw ``count`` graphs a resample under log prior odds and rules ``[cause, effect]``."""
+    """Draw ``count`` graphs per resampled table, given log odds and rules ``[cause, effect]``."""
     graphs, weights = [], []
     for scores in scored:
         under = scores.weighed(odds).requiring(ruled)
@@ -151,7 +151,7 @@ def candidate_sets(
 
 
 def pooled(shares: NDArray, odds: NDArray, base: float) -> NDArray:
-    """Weigh shares of edges, of a search that knows no prior, by experts' odds ``[cause, effect]``.
+    """Combine proportions of edges from a search without a prior with experts' odds.
 
     The states of a pair (edge, reversed, none) count as the data's likelihood; their odds are
     multiplied by what experts' odds are over ``base``, those of an edge nothing is said about.
@@ -164,7 +164,7 @@ def pooled(shares: NDArray, odds: NDArray, base: float) -> NDArray:
 
 
 def prior_probabilities(odds: NDArray) -> NDArray:
-    """Prior probabilities of edges ``[cause, effect]``, pair by pair."""
+    """Return prior probabilities of edges ``[cause, effect]``, pair by pair."""
     with np.errstate(over="ignore"):
         weight = np.exp(odds)
     return weight / (1.0 + weight + weight.T)

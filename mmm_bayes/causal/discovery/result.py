@@ -1,4 +1,4 @@
-"""What a search returns: the aligned graph, every edge with its evidence, and the disputes."""
+"""Result of a search: the graph, every edge with its evidence, and the disputes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NDArray = np.ndarray[Any, Any]
 @final
 @dataclass(frozen=True, repr=False, eq=False)
 class Discovery:
-    """A graph that data and experts agree on best, and where they do not.
+    """The graph with the best agreement of data and experts, and their disputes.
 
     Attributes
     ----------

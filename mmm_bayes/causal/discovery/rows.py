@@ -1,4 +1,4 @@
-"""Rows of a table drawn again in blocks, and how much news rows are that follow each other."""
+"""Block resampling of rows, and the effective sample size of autocorrelated rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mmm_bayes.causal.check.variables import NodeTable
 
 NDArray = np.ndarray[Any, Any]
 
-# However smooth a series is, it is not taken for less than this share of its rows.
+# Lower bound of the effective sample ratio, however smooth a series is.
 _LEAST_NEWS = 0.05
 
 
 def default_block(table: NodeTable) -> int:
-    r"""Length of blocks in dates, :math:`\lceil n^{1/3} \rceil`; 1 where there are no dates.
+    r"""Return the length of blocks in dates, :math:`\lceil n^{1/3} \rceil`; 1 without dates.
 
     The rate of Hall, Horowitz and Jing (1995, Biometrika 82) for variances.
     """
@@ -61,7 +61,7 @@ def block_rows(rng: np.random.Generator, table: NodeTable, block: int) -> tuple[
 
 
 def within_geos(table: NodeTable) -> NodeTable:
-    """Standardise every column within its geo, so that sizes of geos are no cause of anything."""
+    """Standardise every column within its geo, so that the sizes of geos have no effect."""
     if table.geos is None:
         return table
     columns = {name: column.astype(float).copy() for name, column in table.columns.items()}
@@ -75,7 +75,7 @@ def within_geos(table: NodeTable) -> NodeTable:
 
 
 def share_of_news(residuals: NDArray, geos: NDArray | None) -> float:
-    r"""Effective over actual number of rows, from residuals (row, node) in order of time.
+    r"""Return the effective sample ratio, from residuals (row, node) in order of time.
 
     With lag-one autocorrelation :math:`\rho_i` of the residuals of node :math:`i`, the mean of
     :math:`(1 - \rho_i) / (1 + \rho_i)`, at most 1: what a mean over an autoregressive series of

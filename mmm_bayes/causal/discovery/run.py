@@ -1,4 +1,4 @@
-"""Probabilities of edges by each search, under experts' prior, under none, and in doubt."""
+"""Probabilities of edges by each search, with the experts' prior, without it, and with doubt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmm_bayes.causal.discovery.score import LocalScores, fitted_set, local_scor
 
 NDArray = np.ndarray[Any, Any]
 
-# What a rule counts for where the question is whether the data contradict it.
+# Confidence of a rule when the question is whether the data contradict it.
 _RULE_IN_DOUBT = 0.95
 _KEPT_GRAPHS = 50
 
@@ -26,7 +26,7 @@ _KEPT_GRAPHS = 50
 def resampled(
     rng: np.random.Generator, table: NodeTable, bootstrap: int, block: int
 ) -> list[tuple[NodeTable, NDArray | None]]:
-    """Return resampled tables, with how often each of their rows was drawn; for 0, the table."""
+    """Return resampled tables with the counts of their rows; for 0, the table itself."""
     if bootstrap == 0:
         return [(table, None)]
     found: list[tuple[NodeTable, NDArray | None]] = []
@@ -39,7 +39,7 @@ def resampled(
 @final
 @dataclass(frozen=True)
 class Priors:
-    """Log odds ``[cause, effect]`` of experts, of nobody, and of experts in doubt; and rules."""
+    """Log odds ``[cause, effect]`` with, without and with doubted experts; and rules."""
 
     experts: NDArray
     nobody: NDArray
@@ -49,22 +49,22 @@ class Priors:
 
     @property
     def forbidden(self) -> NDArray:
-        """Edges that experts' rules leave no room for."""
+        """Edges that the experts' rules exclude."""
         return np.isneginf(self.experts)
 
     @property
     def never(self) -> NDArray:
-        """Edges that there is no room for whatever experts say: into a season, or a loop."""
+        """Edges that are always excluded: into a season, or from a node to itself."""
         return np.isneginf(self.nobody)
 
     @property
     def has_rules(self) -> bool:
-        """Whether experts make rules."""
+        """Whether experts state rules."""
         return bool(self.required.any() or (self.forbidden & ~self.never).any())
 
 
 def priors_of(table: NodeTable, knowledge: Knowledge, edge_odds: float) -> Priors:
-    """Return the three priors over the graphs of a table; nothing acts on a season."""
+    """Return the three priors over the graphs of a table; seasons have no causes."""
     nodes = table.nodes
     wide = [i for i, name in enumerate(nodes) if table.columns[name].shape[1] > 1]
     experts, required = knowledge.prior(nodes, edge_odds)
@@ -125,7 +125,7 @@ def by_scores(
 
 
 def _news(table: NodeTable, scores: LocalScores) -> float:
-    """Share of news in the rows, from residuals given the best-scored causes; 1 without dates."""
+    """Return the effective sample ratio, from residuals given the best causes; 1 without dates."""
     if table.dates is None:
         return 1.0
     residuals = []
@@ -145,7 +145,7 @@ def by_search(
     alpha: float,
     edge_odds: float,
 ) -> Found:
-    """Run a search of another package with rules and without, and weigh its shares of edges."""
+    """Run a search of another package with and without rules, and combine it with the prior."""
     search = SEARCHES[method]
     none = np.zeros(priors.required.shape, bool)
     alone = np.array([search(one, Rules(none, none), alpha) for one, _ in tables])
@@ -153,7 +153,7 @@ def by_search(
     if priors.has_rules:
         rules = Rules(priors.required, priors.forbidden & ~np.eye(len(none), dtype=bool))
         ruled = np.array([search(one, rules, alpha) for one, _ in tables])
-    # A share of 0 or 1 out of B tables is no certainty.
+    # A proportion of 0 or 1 among B tables is not certainty.
     room = 1.0 / (len(tables) + 2.0)
     softened = [(1.0 - room) * found.mean(0) + room * edge_odds for found in (alone, ruled)]
     aligned = pooled(softened[1], priors.experts, edge_odds)

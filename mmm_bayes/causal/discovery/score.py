@@ -1,4 +1,4 @@
-"""How well causes explain a node: Gaussian-process evidence with free noise, set by set."""
+"""Score sets of causes of a node by Gaussian-process evidence with free noise."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mmm_bayes.causal.discovery.kernels import Kernels, density_gain
 
 NDArray = np.ndarray[Any, Any]
 
-# Columns with more than this share of repeated values have no density to speak of.
+# Columns with a larger proportion of repeated values have no usable density.
 _MOST_TIES = 0.2
-# Ranks fit a bend with as many numbers as rows, so that it starts far behind. Between 1 and 20 this
-# hardly moves distances on simulated tables; curved tables without a bend want it high.
+# Ranks fit a bend with as many parameters as rows, so they pay this penalty. Between 1 and 20 it
+# hardly changes distances on simulated tables; curved tables without a bend need a high value.
 _BEND_COST = 10.0
 
 
@@ -41,7 +41,7 @@ class LocalScores:
     values: tuple[NDArray, ...]
 
     def weighed(self, weights: NDArray) -> LocalScores:
-        """Add log prior weights ``[cause, effect]`` of edges; -inf takes the sets with one out."""
+        """Add log prior weights ``[cause, effect]`` of edges; -inf excludes sets with the edge."""
         found = [
             value + masked_sums(masks, weights[:, i])
             for i, (masks, value) in enumerate(zip(self.sets, self.values, strict=True))
@@ -49,7 +49,7 @@ class LocalScores:
         return LocalScores(self.nodes, self.sets, tuple(found))
 
     def requiring(self, required: NDArray) -> LocalScores:
-        """Leave only sets that hold the causes of edges ``[cause, effect]`` that are required."""
+        """Keep only the sets that contain the causes of required edges ``[cause, effect]``."""
         found = []
         for i, (masks, value) in enumerate(zip(self.sets, self.values, strict=True)):
             needed = sum(1 << int(j) for j in np.flatnonzero(required[:, i]))
@@ -134,7 +134,7 @@ def scores_near(
     candidates: Mapping[str, Iterable[str]] | None = None,
     counts: NDArray | None = None,
 ) -> LocalScores:
-    """Add sets that differ from stated causes of a node by up to two nodes, whatever their size.
+    """Add sets of any size that differ from the stated causes of a node by up to two nodes.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def _scored(
 
 
 def fitted_set(table: NodeTable, node: str, causes: Sequence[str]) -> tuple[float, NDArray]:
-    """Score of a node given one set of causes, and its residual (row,) in standard deviations."""
+    """Score a node given one set of causes, with its residual (row,) in standard units."""
     columns = [_standardised(table.columns[name]) for name in causes]
     wanted = _standardised(table.columns[node])[:, 0]
     bend = _Bend(wanted, None) if _ties(table.columns[node]) <= _MOST_TIES else None
@@ -211,7 +211,7 @@ def fitted_set(table: NodeTable, node: str, causes: Sequence[str]) -> tuple[floa
 
 
 class _Bend:
-    """Normal scores of a column, and the log density that its own values have."""
+    """Return normal scores of a column, and the log density of its own values."""
 
     def __init__(self, column: NDArray, counts: NDArray | None) -> None:
         from scipy.special import ndtri
@@ -228,7 +228,7 @@ def _score(
     targets: Sequence[tuple[NDArray, _Bend | None]],
     counts: NDArray | None,
 ) -> tuple[NDArray, NDArray]:
-    """Scores (target,) of targets with their bends, and residuals (row, target) without."""
+    """Return scores (target,) of targets with bends, and residuals (row, target) without."""
     bent = [k for k, (_, bend) in enumerate(targets) if bend is not None]
     wanted = [column for column, _ in targets]
     wanted += [bend.scores for _, bend in targets if bend is not None]
@@ -261,5 +261,5 @@ def _standardised(columns: NDArray) -> NDArray:
 
 
 def _ties(column: NDArray) -> float:
-    """Share of rows whose value is the most frequent one."""
+    """Return the proportion of rows with the most frequent value."""
     return float(np.unique(column, return_counts=True)[1].max() / len(column))

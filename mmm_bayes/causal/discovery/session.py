@@ -1,4 +1,4 @@
-"""A graph settled in rounds: searches, decisions with their reasons, and a file that keeps all."""
+"""Discovery in rounds: searches, decisions with their reasons, and a file that records them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Table = Any
 @final
 @dataclass(frozen=True)
 class Decision:
-    """What was settled on an edge, why, and after how many runs.
+    """A decision on an edge, with its reason and the number of runs before it.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Decision:
 @final
 @dataclass(frozen=True)
 class Replay:
-    """A run made again.
+    """The repetition of a run.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Replay:
 
 @final
 class DiscoverySession:
-    r"""Rounds of search and decision, none of which is ever taken back out of the record.
+    r"""Rounds of search and decision, with a permanent record.
 
     Each run keeps its table's hash, key, settings, knowledge, graph and disputes; each decision its
     reason. Decisions become rules of the next run, the last one on a pair over earlier ones. With a
@@ -129,12 +129,12 @@ class DiscoverySession:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, first to last."""
+        """All runs, in order."""
         return tuple(self._runs)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """All decisions, first to last."""
+        """All decisions, in order."""
         return tuple(self._decisions)
 
     @property
@@ -152,7 +152,7 @@ class DiscoverySession:
 
     @property
     def open_conflicts(self) -> tuple[Mapping[str, Any], ...]:
-        """Disputes of the last run that no decision settles; a changed table opens them again."""
+        """Disputes of the last run without a decision; a changed table opens them again."""
         if not self._runs:
             return ()
         settled = {
@@ -195,7 +195,7 @@ class DiscoverySession:
             known = ", ".join(get_args(Action))
             problems.append(f"The action should be one of {known}, but is {action!r}.")
         if not str(reason).strip():
-            problems.append("The reason should say why: those who come later will ask.")
+            problems.append("The reason is empty: write why, for those who read the record later.")
         if problems:
             raise GraphError(problems, "the decision")
         decision = Decision((pair[0], pair[1]), action, str(reason).strip(), by, len(self._runs))
@@ -227,7 +227,7 @@ class DiscoverySession:
         return found
 
     def replay(self, data: Table, run: int = -1) -> Replay:
-        """Make a recorded run again, and say whether table and graph are the same.
+        """Repeat a recorded run, and compare table and graph.
 
         Parameters
         ----------
@@ -246,7 +246,7 @@ class DiscoverySession:
         return Replay(found.data_hash == recorded.data_hash, new == old, found, tuple(differences))
 
     def save(self, path: str | os.PathLike[str] | None = None) -> Path:
-        """Write the session to a ``.json`` file, replaced only by a whole one, and keep it there.
+        """Write the session to a ``.json`` file, and keep that file up to date from then on.
 
         Raises
         ------
@@ -298,7 +298,7 @@ class DiscoverySession:
         return "\n".join(lines) if lines else "No runs and no decisions yet."
 
     def _last(self) -> dict[frozenset[str], Decision]:
-        """Last decision a pair."""
+        """Return the last decision on each pair."""
         return {frozenset(one.edge): one for one in self._decisions}
 
     def _discover(
@@ -314,7 +314,7 @@ class DiscoverySession:
 def _with_decisions(
     knowledge: Knowledge, decisions: Mapping[frozenset[str], Decision]
 ) -> Knowledge:
-    """Put decisions in place of what was said of their pairs; raise on contradictions."""
+    """Replace statements about the decided pairs by the decisions; raise on contradictions."""
     settled = {pair: one for pair, one in decisions.items() if one.action != "open"}
     required = [edge for edge in knowledge.required if frozenset(edge) not in settled]
     forbidden = [edge for edge in knowledge.forbidden if frozenset(edge) not in settled]

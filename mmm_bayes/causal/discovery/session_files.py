@@ -1,4 +1,4 @@
-"""Sessions of discovery in JSON files: read whole or not at all, written whole or not at all."""
+"""Read and write sessions of discovery in JSON files, completely or not at all."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def write_session(
     runs: Sequence[Run],
     decisions: Sequence[Mapping[str, Any]],
 ) -> Path:
-    """Write a session; an old file is replaced only by a whole one."""
+    """Write a session; an old file is replaced only at the end."""
     found = {
         "format": _FORMAT,
         "knowledge": knowledge.to_dict(),
@@ -113,14 +113,14 @@ def read_session(path: Path) -> dict[str, Any]:
         If it holds no session of this format.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"No session at {path}.")
+        raise FileNotFoundError(f"There is no file {path}.")
     try:
         found = parse_json(read_text(path))
     except TextError as error:
         raise GraphError([f"The file cannot be read: {error}"], str(path)) from None
     missing = [part for part in _PARTS if not isinstance(found, dict) or part not in found]
     if missing:
-        problems = [f"The file holds no {part}: it is no session." for part in missing]
+        problems = [f"The file has no {part}: it is not a session." for part in missing]
         raise GraphError(problems, str(path))
     if found["format"] != _FORMAT:
         text = f"The session has format {found['format']!r}; this version reads {_FORMAT}."
@@ -174,7 +174,7 @@ def _run_of(values: Mapping[str, Any]) -> Run:
 
 
 def _decision(values: Mapping[str, Any], runs: int) -> dict[str, Any]:
-    """Parts of a decision; after as many runs as there are, at the most."""
+    """Check the parts of a decision against the number of runs."""
     if set(values) != {"edge", "action", "reason", "by", "after_runs"}:
         raise ValueError(f"a decision has the parts {sorted(values)}")
     if values["action"] not in ACTIONS:
@@ -183,7 +183,7 @@ def _decision(values: Mapping[str, Any], runs: int) -> dict[str, Any]:
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= runs:
         raise ValueError(f"a decision was made after {after!r} of {runs} runs")
     if not isinstance(values["reason"], str) or not isinstance(values["by"], str):
-        raise ValueError("reason and author of a decision should be texts")
+        raise ValueError("reason and author of a decision should be strings")
     return {**values, "edge": tuple(_edge(values["edge"]))}
 
 
@@ -204,12 +204,12 @@ def _key(key: Any) -> dict[str, Any]:
 
 def _mapping(values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping):
-        raise TypeError(f"a table of values was expected, but {values!r:.60} came")
+        raise TypeError(f"expected a table of values, but found {values!r:.60}")
     return dict(values)
 
 
 def _plain(value: Any) -> Any:
-    """Return values as JSON holds them; numbers that are none become null."""
+    """Return values for JSON; numbers that are not finite become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set):

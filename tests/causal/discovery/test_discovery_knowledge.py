@@ -38,10 +38,10 @@ def test_everything_wrong_is_told_at_once() -> None:
     for part in (
         "a -> b is both required and forbidden",
         "a -> b -> c -> a",
-        "d -> d joins a node with itself",
+        "d -> d joins a node to itself",
         "pair of names",
         "'y' is in tier 1 and in tier 3",
-        "x -> y has a probability and is stated",
+        "x -> y has a probability",
         "e -> f should be from 0 to 1",
         "sum to 1.3",
         "confidence should be above 0.5",
@@ -121,7 +121,7 @@ def test_toml_gives_the_same_back(knowledge: Knowledge, tmp_path: Path) -> None:
 
 def test_files_that_say_nonsense_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "knowledge.toml"
-    with pytest.raises(FileNotFoundError, match="No knowledge"):
+    with pytest.raises(FileNotFoundError, match="knowledge.toml"):
         Knowledge.from_toml(path)
     path.write_text("required = [[")
     with pytest.raises(GraphError, match="not TOML"):

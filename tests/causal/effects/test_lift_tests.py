@@ -93,8 +93,8 @@ def test_every_row_that_is_wrong_is_told():
         read_lift_tests(frame, channels=["tv", "search"], dates=dates)
     text = str(caught.value)
     for word in (
-        "Row 0", "Did you mean 'tv'", "Row 1", "before the start", "above zero", "Row 2", "soon",
-        "Row 3", "much", "Row 4", "no date of the model",
+        "Row 0", "Did you mean 'tv'", "Row 1", "2021-05-01", "-1", "Row 2", "soon",
+        "Row 3", "much", "Row 4", "1999-01-01",
     ):  # fmt: skip
         assert word in text, word
     with pytest.raises(DataError, match="standard_error"):

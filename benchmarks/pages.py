@@ -149,7 +149,10 @@ PAGES: dict[str, Page] = {
     "sbc": _page("sbc", *_FIT),
     "sharded_shops": _page("sharded_shops", *_NETWORKS),
     "sharding": _page("sharding", *_FIT, options="--repetitions 1 --draws 300 --geos 12"),
-    "speed_geo": _page("speed_geo", "benchmarks/shared_tables.py", *_FIT, needs=_TABLES),
+    "speed_geo": _page(
+        "speed_geo", "benchmarks/peer_samplers.py", "benchmarks/shared_tables.py", *_FIT,
+        options="--peers --keep $keep", needs=_TABLES
+    ),
     "nuts_kernels": _page(
         "nuts_kernels", "benchmarks/shared_tables.py", "mmm_bayes/inference/nuts.py",
         "mmm_bayes/inference/adaptation.py", options="--keep $keep", needs=_TABLES

@@ -1,4 +1,4 @@
-"""Changed data that keep weeks together: permuted blocks of dates, persistent random series."""
+"""Simulated data that keep autocorrelation: permuted blocks of dates, persistent random series."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
-    """Rows (row,) in blocks of dates permuted; rows of a geo stay with it, dates move together."""
+    """Permute rows (row,) in blocks of dates; rows stay in their geo, and dates move together."""
     n_dates = int(design.dates.max()) + 1
     length = block_length(n_dates)
     shifted = np.roll(np.arange(n_dates), int(rng.integers(n_dates)))
@@ -29,7 +29,7 @@ def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
 
 
 def persistent_series(rng: np.random.Generator, design: Design) -> NDArray:
-    """AR(1) series (row,) of mean 0 and deviation 1, as persistent as the dose; one a geo."""
+    """Draw an AR(1) series (row,) per geo, standardised and as persistent as the dose."""
     x = np.column_stack([np.ones(design.n_rows), design.covariates])
     rest = least_squares(design.dose, x).residuals
     geos = np.zeros(design.n_rows, int) if design.geos is None else design.geos

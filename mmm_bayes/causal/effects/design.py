@@ -1,4 +1,4 @@
-"""From a table and a graph to the arrays of an estimation: what is adjusted for, and the doses."""
+"""From a table and a graph to the arrays of an estimation: adjustment set and doses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STEP = 0.01  # "one more unit" is measured over a rise of a hundredth: the slop
 @final
 @dataclass(frozen=True)
 class Source:
-    """A table as nodes, with what money needs.
+    """A table as nodes, with spend and revenue.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def read_source(
 
 
 def outcome_of(data: Any, graph: CausalGraph, outcome: str | None) -> str:
-    """The outcome: as given, the graph's target, or the table's.
+    """Return the outcome: as given, or the target of the graph or of the table.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def outcome_of(data: Any, graph: CausalGraph, outcome: str | None) -> str:
         name = data.roles.target or "target"
         if name in graph.nodes:
             return name
-    message = "It is not clear which node is the outcome."
+    message = "The outcome is not given, and neither graph nor table names one target."
     remedy = 'Give outcome=, or one node of the graph the role "target".'
     raise DataError([Finding("outcome", "error", message, remedy, "outcome")], "the question")
 
@@ -131,7 +131,7 @@ def chosen_adjustment(
     latent: Iterable[str] = (),
     precise: bool = True,
 ) -> tuple[str, ...]:
-    r"""Return a valid adjustment set, the one of least variance where the graph allows it.
+    r"""Return a valid adjustment set, with the least variance where the graph determines it.
 
     In a DAG the parents of the nodes on causal paths (without these nodes and their descendants)
     have the least asymptotic variance of all valid sets, for linear and for nonparametric
@@ -173,7 +173,7 @@ def examine_adjustment(
     effect: Literal["total", "direct"],
     given: Iterable[str],
 ) -> tuple[str, ...]:
-    """Check a set that was given by hand: warn of every mediator, collider and open path in it.
+    """Check a set given by the user: warn about every mediator, collider and open path.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def transforms_for(
     others: Iterable[str],
     transform: Transforms | str | None,
 ) -> dict[str, MediaTransform]:
-    """Transforms by channel: as given, or searched for (``"search"``).
+    """Return the transforms by channel: as given, or from a search (``"search"``).
 
     Raises
     ------
@@ -222,7 +222,7 @@ def transforms_for(
         raise DataError(
             [
                 Finding(
-                    "transform", "error", f"There is a transform of {name!r}, which is no channel.",
+                    "transform", "error", f"The transform of {name!r} is for no channel.",
                     nearest(name, source.channels).strip()
                     or f"Channels are {listing(source.channels)}: give nodes the role 'channel'.",
                     name,
@@ -242,7 +242,7 @@ def make_design(
     transforms: Mapping[str, MediaTransform],
     modifiers: Sequence[str] = (),
 ) -> Design:
-    """Make the arrays: doses of the treatment, and the adjustment set as it acts."""
+    """Make the arrays: doses of the treatment, and the transformed adjustment set."""
     table = source.table
     own = transforms.get(treatment)
     x = table.vector(treatment)
@@ -280,7 +280,7 @@ def make_design(
 def _modifiers(
     table: NodeTable, adjustment: Sequence[str], modifiers: Sequence[str]
 ) -> tuple[NDArray, list[NDArray]]:
-    """Centred columns the effect may depend on, and those that have to join the covariates."""
+    """Return centred effect modifiers, and those that must be added to the covariates."""
     parts: list[NDArray] = []
     joining: list[NDArray] = []
     for name in modifiers:
@@ -299,7 +299,7 @@ def _modifiers(
 
 def _season(table: NodeTable) -> list[NDArray]:
     if table.dates is None:
-        message = "The effect should differ by season, but no dates are known."
+        message = "The effect should differ by season, but the rows have no dates."
         found = Finding("season", "error", message, "Give date=.", "modifiers")
         raise DataError([found], "the question")
     angle = 2.0 * np.pi * np.asarray(table.dates.day_of_year, float) / 365.25
@@ -307,7 +307,7 @@ def _season(table: NodeTable) -> list[NDArray]:
 
 
 def _geo_levels(geos: NDArray | None, n_rows: int) -> list[NDArray]:
-    """Indicator columns (row,) of every geo but the first."""
+    """Return indicator columns (row,) of every geo except the first."""
     if geos is None:
         return []
     return [(geos == geo).astype(float) for geo in np.unique(geos)[1:]]

@@ -1,4 +1,4 @@
-"""Effects by DoWhy, on the columns and the adjustment set that ours use.
+"""Effects estimated by DoWhy, on the same columns and adjustment set as our own.
 
 The graph has been asked before: DoWhy gets the transformed dose, the outcome and the adjustment
 set, no effect modifiers but those wanted (it would otherwise take every other cause of the outcome
@@ -23,7 +23,7 @@ NDArray = np.ndarray[Any, Any]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back DoWhy's log, and its warnings of escapes in its source and of pandas's copy."""
+    """Silence DoWhy's log, and its warnings about its own source and pandas's copy."""
     logger = logging.getLogger("dowhy")
     level = logger.level
     with warnings.catch_warnings():
@@ -53,7 +53,7 @@ def dowhy() -> Any:
 
 
 class DoWhyEffect:
-    """DoWhy's model of one design, which may be asked for several contrasts.
+    """DoWhy's model of one design, for one or more contrasts.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class DoWhyEffect:
             self._estimand = self._model.identify_effect(proceed_when_unidentifiable=True)
 
     def mean_change(self, one: NDArray, other: NDArray) -> float:
-        """Mean difference of the outcome between two doses (row,)."""
+        """Return the mean difference of the outcome between two doses (row,)."""
         return float(self._estimate(one[:, None], other[:, None]).value)
 
     def refute(self, test: str, simulations: int, seed: int) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Effects of media on an outcome that one can defend: identified, estimated, with honest errors."""
+"""Effects of media on an outcome: identified by a graph, estimated with robust errors."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def _estimate(
 
 
 def _difference(total: EffectEstimate, direct: EffectEstimate) -> EffectEstimate:
-    """Total less direct effect; both come from the same rows, so that their errors are joint."""
+    """Return total minus direct effect, with a joint error, as both come from the same rows."""
     if total.influence is None or direct.influence is None or total.design is None:
         raise ValueError("Both estimates need their arrays.")
     influence = total.influence - direct.influence
@@ -335,12 +335,12 @@ def _difference(total: EffectEstimate, direct: EffectEstimate) -> EffectEstimate
 
 
 def _support(design: Design, treatment: str, settings: EffectSettings) -> tuple[str, ...]:
-    """Say where zero is far from every dose that was seen."""
+    """Note where zero is far from every observed dose."""
     least, mean = float(design.dose.min()), float(design.dose.mean())
     if settings.contrast == "as_spent_vs_zero" and mean > 0 and least > 0.25 * mean:
         return (
-            f"{treatment} never comes near zero (its least dose is {least / mean:.0%} of the "
-            "mean): the answer at zero rests on the shape of the curve.",
+            f"{treatment} is never near zero (its smallest dose is {least / mean:.0%} of the "
+            "mean): the answer at zero depends on the shape of the curve.",
         )
     return ()
 

@@ -1,4 +1,4 @@
-"""What an estimation of an effect found: value, errors, draws, and the effect of every row."""
+"""The estimate of an effect: value, errors, draws, and the effect of every row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Bootstrap = Literal["wild", "blocks"]
 @final
 @dataclass(frozen=True)
 class EffectSettings:
-    """How an effect was asked for; the same settings estimate it again from other arrays."""
+    """Settings of an estimate; the same settings estimate it again from other arrays."""
 
     estimator: str
     contrast: Contrast
@@ -92,7 +92,7 @@ class EffectEstimate:
         return self.interval_at(self.settings.level)
 
     def interval_at(self, level: float) -> tuple[float, float]:
-        """Interval of another level."""
+        """Return the interval at another level."""
         tail = 0.5 * (1.0 - level)
         if self.settings.bootstrap == "blocks" and self.draws.size:
             low, high = np.quantile(self.draws, [tail, 1.0 - tail])
@@ -116,7 +116,7 @@ class EffectEstimate:
 
     @property
     def roas(self) -> float:
-        """Revenue per unit of spend: of all spend as spent, marginal per unit."""
+        """Revenue per unit of spend: average as spent, or marginal per unit."""
         return self.value * self.money_factor
 
     @property
@@ -127,7 +127,7 @@ class EffectEstimate:
 
     @property
     def money_factor(self) -> float:
-        """Revenue per unit of spend that one unit of the value is."""
+        """Revenue per unit of spend that corresponds to one unit of the value."""
         total = float(self.amount.sum())
         worth = float(self.revenue.mean())
         if self.settings.contrast == "per_unit":
@@ -136,27 +136,27 @@ class EffectEstimate:
 
     @property
     def per_date(self) -> float:
-        """Value as spent against zero, over the number of rows."""
+        """Value as spent compared with zero, divided by the number of rows."""
         return self.value / len(self.amount)
 
     def rows(self) -> NDArray:
-        """Effect (row,) of every row's dose as spent against zero (ITE)."""
+        """Return the effect (row,) of every row's dose compared with zero (ITE)."""
         return self._rows(None)
 
     def row_draws(self) -> NDArray:
-        """Bootstrap draws (draw, row) of :meth:`rows`."""
+        """Return bootstrap draws (draw, row) of :meth:`rows`."""
         return self._rows("draws")
 
     def _rows(self, which: str | None) -> NDArray:
         if self.parts is not None:
             return self.parts[0]._rows(which) - self.parts[1]._rows(which)
         if self.fitted is None or self.design is None or self.parameter_draws is None:
-            raise ValueError("The estimate was made without its arrays: it has no rows.")
+            raise ValueError("The estimate does not keep its arrays, so it has no effects of rows.")
         theta = self.fitted.parameters if which is None else self.parameter_draws
         return self.fitted.change(theta, self.design.off, self.design.dose, self.design)
 
     def by(self, key: str | Sequence[Any] | NDArray) -> pd.DataFrame:
-        """Effect as spent against zero within groups of rows (CATE).
+        """Return the effect as spent compared with zero within groups of rows (CATE).
 
         Parameters
         ----------
@@ -223,17 +223,17 @@ class EffectEstimate:
         return np.asarray(getattr(self.dates, key))
 
     def with_level(self, level: float) -> EffectEstimate:
-        """The same estimate with intervals of another level."""
+        """Return the same estimate with intervals at another level."""
         return replace(self, settings=replace(self.settings, level=level))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: value, error, interval, t, p, ROAS and adjustment set."""
+        """Return one row: value, error, interval, t, p, ROAS and adjustment set."""
         import pandas as pd
 
         return pd.DataFrame([self.record()])
 
     def record(self) -> dict[str, Any]:
-        """Fields of :meth:`to_frame`."""
+        """Return the fields of :meth:`to_frame`."""
         (low, high), (roas_low, roas_high) = self.interval, self.roas_interval
         return {
             "treatment": self.treatment,
@@ -252,7 +252,11 @@ class EffectEstimate:
 
     def __str__(self) -> str:
         low, high = self.interval
-        unit = "a unit more" if self.settings.contrast == "per_unit" else "as spent against zero"
+        unit = (
+            "a unit more"
+            if self.settings.contrast == "per_unit"
+            else "as spent, compared with zero"
+        )
         lines = [
             f"{self.effect.capitalize()} effect of {self.treatment} on {self.outcome}, {unit}: "
             f"{self.value:.4g} ({100 * self.settings.level:g}% interval {low:.4g} to {high:.4g}, "
@@ -269,7 +273,7 @@ class EffectEstimate:
         return "\n".join(lines)
 
     def summary(self) -> str:
-        """The text of ``str()``."""
+        """Return the text of ``str()``."""
         return str(self)
 
     def _repr_html_(self) -> str:
@@ -298,7 +302,7 @@ class EffectsTable:
         return tuple(dict.fromkeys(own.treatment for own in self.estimates))
 
     def estimate(self, treatment: str, effect: Effect = "total") -> EffectEstimate:
-        """One of the estimates.
+        """Return one of the estimates.
 
         Raises
         ------
@@ -312,13 +316,13 @@ class EffectsTable:
         raise KeyError(f"No {effect} effect of {treatment!r}. {reason}")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an estimate; see :meth:`EffectEstimate.to_frame`."""
+        """Return a table with one row per estimate; see :meth:`EffectEstimate.to_frame`."""
         import pandas as pd
 
         return pd.DataFrame([own.record() for own in self.estimates])
 
     def summary(self) -> str:
-        """The text of ``str()``."""
+        """Return the text of ``str()``."""
         return str(self)
 
     def __str__(self) -> str:

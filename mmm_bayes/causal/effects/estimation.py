@@ -16,7 +16,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def estimate_design(design: Design, settings: EffectSettings) -> tuple[float, NDArray, Fitted]:
-    """Value, influence (row,) and fit of a design, without draws."""
+    """Return value, influence (row,) and fit of a design, without draws."""
     fitted = ESTIMATORS[settings.estimator](design)
     slope = _gradient(fitted, design, settings)
     value = float(_change(fitted, fitted.parameters, design, settings))
@@ -28,14 +28,14 @@ def estimate_design(design: Design, settings: EffectSettings) -> tuple[float, ND
 
 
 def value_of(estimate: EffectEstimate, parameters: NDArray) -> float:
-    """Value of an estimate had its fit other parameters (p,), on the rows it was made on."""
+    """Return the value of an estimate for other parameters (p,) of its fit, on the same rows."""
     if estimate.fitted is None or estimate.design is None:
-        raise ValueError("The estimate was made without its arrays.")
+        raise ValueError("The estimate does not keep its arrays.")
     return float(_change(estimate.fitted, parameters, estimate.design, estimate.settings))
 
 
 def robust_error(influence: NDArray, design: Design, dof: float) -> tuple[float, float]:
-    """Standard error of an estimate from its influence (row,), and degrees of freedom."""
+    """Return the standard error from the influence (row,), and its degrees of freedom."""
     count = design.n_rows
     found = mean_error(count * influence, design.dates, spent=count - dof)
     return found.error, found.dof
@@ -50,7 +50,7 @@ def bootstrap_draws(
     dof: float,
     settings: EffectSettings,
 ) -> tuple[NDArray, NDArray]:
-    """Draws (draw, p) of the parameters and (draw,) of the value.
+    """Return draws (draw, p) of the parameters and (draw,) of the value.
 
     ``influence`` (row,), ``error`` and ``dof`` are those of the value.
     """
@@ -65,7 +65,7 @@ def bootstrap_draws(
 
 
 def _block_steps(rng: np.random.Generator, design: Design, fitted: Fitted, count: int) -> NDArray:
-    """Departures (draw, p) of refits to resampled blocks of dates."""
+    """Return deviations (draw, p) of refits to resampled blocks of dates."""
     from scipy.stats import norm, t
 
     n_dates = int(design.dates.max()) + 1
@@ -73,7 +73,7 @@ def _block_steps(rng: np.random.Generator, design: Design, fitted: Fitted, count
     refits = [
         fitted.refit(design.select(block_rows(rng, design.dates, length))) for _ in range(count)
     ]
-    # A variance from so few blocks is too small by one of them, and uncertain itself.
+    # A variance from few blocks is too small by one block, and uncertain itself.
     blocks = max(n_dates / length, 2.0)
     wide = np.sqrt(blocks / (blocks - 1.0)) * t.ppf(0.95, blocks - 1.0) / norm.ppf(0.95)
     return wide * (np.stack(refits) - fitted.parameters)
@@ -87,11 +87,11 @@ def _wild_steps(
     influence: NDArray,
     error: float,
 ) -> NDArray:
-    """Departures (draw, p) by multipliers of the influence, drawn out to the robust error."""
+    """Return deviations (draw, p) by multipliers of the influence, scaled to the robust error."""
     n_dates = int(design.dates.max()) + 1
     length = block_length(n_dates)
     multipliers = wild_multipliers(rng, count, n_dates, length)[:, design.dates]
-    # What the multipliers' window makes of the value's error, exactly.
+    # The exact error of the value under the window of the multipliers.
     window = np.maximum(0.0, 1.0 - np.arange(n_dates) / length)
     series = np.bincount(design.dates, weights=influence)
     own = np.correlate(series, series, "full")[n_dates - 1 :]
@@ -117,7 +117,7 @@ def _change(
 
 
 def _gradient(fitted: Fitted, design: Design, settings: EffectSettings) -> NDArray:
-    """Derivative (p,) of the value in the parameters."""
+    """Return the derivative (p,) of the value with respect to the parameters."""
     count = len(fitted.parameters)
     if fitted.linear:
         return _change(fitted, np.eye(count), design, settings)

@@ -1,4 +1,4 @@
-"""Estimators of what an outcome would have been at another dose, all behind one function.
+"""Estimators of the outcome at another dose, with one common interface.
 
 Each fits the outcome on the dose of a treatment and its adjustment set, and says how its parameters
 hang on every row (influence), so that errors, bootstraps and differences of estimates need no
@@ -74,7 +74,7 @@ class Design:
         return len(self.outcome)
 
     def select(self, rows: NDArray) -> Design:
-        """Take some rows, in any order and number; they keep their dates."""
+        """Take some rows, in any order and number, with their dates."""
         arrays = {
             name: getattr(self, name)[rows]
             for name in ("outcome", "dose", "off", "more", "extra", "covariates", "modifiers")
@@ -234,7 +234,7 @@ ESTIMATORS: dict[str, Callable[[Design], Fitted]] = {
     "backdoor.linear_regression": fit_linear,
     "backdoor.generalized_linear_model": fit_log_linear,
 }
-"""By name. DoWhy's two have the same parameters as ours, which serve their errors."""
+"""Estimators by name. DoWhy's two have the same parameters as ours, which give their errors."""
 
 
 def _linear_in_features(
@@ -243,7 +243,7 @@ def _linear_in_features(
     penalty: NDArray | None,
     basis: Callable[[NDArray], NDArray],
 ) -> Fitted:
-    """Least squares on features whose first columns are the basis of the dose."""
+    """Fit least squares on features whose first columns are the basis of the dose."""
     fit = least_squares(design.outcome, features(design), penalty)
 
     def change(parameters: NDArray, one: NDArray, other: NDArray, at: Design) -> NDArray:
@@ -270,7 +270,7 @@ def _baseline(design: Design) -> NDArray:
 
 
 def _boosted(design: Design, target: NDArray, train: NDArray, held: NDArray) -> NDArray:
-    """Predictions of held-out rows by trees on what a line leaves: trees alone see no trend."""
+    """Predict held-out rows by trees on the residuals of a line: trees alone fit no trend."""
     try:
         from sklearn.ensemble import GradientBoostingRegressor
     except ImportError as error:
@@ -288,7 +288,7 @@ def _boosted(design: Design, target: NDArray, train: NDArray, held: NDArray) -> 
 
 
 def _poisson(y: NDArray, x: NDArray, steps: int = 100) -> NDArray:
-    """Poisson regression with a log link by weighted least squares."""
+    """Fit Poisson regression with a log link by weighted least squares."""
     if (y < 0).any():
         raise ValueError(
             f"The outcome is below zero in {int((y < 0).sum())} rows; a log-linear model needs at "

@@ -1,4 +1,4 @@
-"""What an effect would be under other graphs: each uncertain edge dropped, flipped or added."""
+"""Effects under other graphs: each uncertain edge removed, reversed or added."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_ENUMERATED = 4096
 
 
 class _Answer(NamedTuple):
-    """Effect under one graph; without an estimate where it is not identified."""
+    """Effect under one graph; without an estimate if it is not identified."""
 
     estimate: EffectEstimate | None
     reason: str
@@ -70,11 +70,11 @@ class GraphSensitivity:
     level: float
 
     def to_frame(self) -> pd.DataFrame:
-        """The table of changed graphs."""
+        """Return the table of changed graphs."""
         return self.table
 
     def summary(self) -> str:
-        """The text of ``str()``."""
+        """Return the text of ``str()``."""
         return str(self)
 
     def __str__(self) -> str:
@@ -241,7 +241,7 @@ def _changed(
 
 
 def _graph(graph: CausalGraph, edges: Iterable[Edge]) -> CausalGraph | None:
-    """The graph with other edges; None where they make a cycle."""
+    """Return the graph with other edges, or None if they make a cycle."""
     try:
         return CausalGraph(graph.nodes, edges, graph.bidirected, roles=graph.roles)
     except GraphError:
@@ -258,7 +258,7 @@ def _average(
     samples: int,
     level: float,
 ) -> tuple[float, float, float, float, float, float, float]:
-    """Mean, interval, deviations within and between, probability without answer or path."""
+    """Return mean, interval, deviations within and between, and probabilities of no answer."""
     rng = generator(rng_key)
     values, errors, weights, draws = [], [], [], []
     total = unidentified = nothing = 0.0
@@ -299,7 +299,7 @@ def _average(
 def _graphs(
     graph: CausalGraph, probabilities: Mapping[Edge, float], rng: np.random.Generator, samples: int
 ) -> dict[tuple[Edge, ...], float]:
-    """Sets of edges with their weights: all of them, or a sample."""
+    """Return sets of edges with their weights: all of them, or a sample."""
     certain = [edge for edge in graph.edges
                if edge not in probabilities and edge[::-1] not in probabilities]  # fmt: skip
     states = []
@@ -310,7 +310,7 @@ def _graphs(
             and edge[::-1] in list(probabilities)[: list(probabilities).index(edge)]
         ):
             continue
-        # A certain edge of the graph against the one that is asked about stays where it is.
+        # An edge that is certain stays, even if its reverse is uncertain.
         against = edge[::-1] in graph.edges and back is None
         none: tuple[Edge, ...] = (edge[::-1],) if against else ()
         options = [((edge,), p), (none, 1.0 - p - (back or 0.0))]
@@ -358,6 +358,13 @@ def _check(graph: CausalGraph, probabilities: Mapping[Edge, float]) -> None:
             message = (
                 f"{edge} and its reverse have probabilities that sum to {probability + back:g}."
             )
-            findings.append(Finding("probability", "error", message, "They exclude one another."))
+            findings.append(
+                Finding(
+                    "probability",
+                    "error",
+                    message,
+                    "They exclude each other, so the sum should be at most 1.",
+                )
+            )
     if findings:
         raise DataError(findings, "the edge probabilities")

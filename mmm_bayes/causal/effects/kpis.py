@@ -1,4 +1,4 @@
-"""Figures a business reads, beside the statistics of the regression behind them."""
+"""Business figures, together with the statistics of the regression behind them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NDArray = np.ndarray[Any, Any]
 @final
 @dataclass(frozen=True)
 class KpiColumns:
-    """Columns of one channel in a data frame; what is not named is not reported.
+    """Columns of one channel in a data frame; figures of columns not named are left out.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class KpiColumns:
 
 
 def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
-    r"""Coefficient, robust error, t, p and variance inflation of every column of the regression.
+    r"""Return coefficient, robust error, t, p and variance inflation of every column.
 
     The variance inflation factor of column :math:`j` is :math:`1 / (1 - R_j^2)` of its regression
     on the others; beyond ten the data hardly tell the column from the others.
@@ -58,8 +58,8 @@ def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
 
     design = estimate.design
     if design is None:
-        message = "The estimate has no arrays of its own, as a difference of two has none."
-        found = Finding("estimate", "error", message, "Ask for the total and the direct one.")
+        message = "The estimate is a difference of two and has no arrays of its own."
+        found = Finding("estimate", "error", message, "Use the total and the direct estimate.")
         raise DataError([found], "the statistics")
     x = np.column_stack([design.dose, design.covariates, np.ones(design.n_rows)])
     fit = least_squares(design.outcome, x)
@@ -77,7 +77,7 @@ def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
 
 
 def variance_inflation(x: NDArray, position: int) -> float:
-    """Variance inflation factor of one column (of (row, p), without the intercept)."""
+    """Return the variance inflation factor of one column (of (row, p), without the intercept)."""
     own = x[:, position]
     others = np.column_stack([np.ones(len(x)), np.delete(x, position, axis=1)])
     rest = least_squares(own, others).residuals
@@ -93,7 +93,7 @@ def business_kpis(
     columns: Mapping[str, KpiColumns | Mapping[str, str]] | None = None,
     margin: float = 1.0,
 ) -> pd.DataFrame:
-    r"""Figures of every channel over the whole table.
+    r"""Return the figures of every channel over the whole table.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def _returns(estimate: EffectEstimate, margin: float) -> dict[str, float]:
 
 
 def marginal_value(estimate: EffectEstimate) -> float:
-    """Outcome for one more unit of the treatment (of money, where known), at the margin."""
+    """Return the marginal outcome of one more unit of the treatment (of money, where known)."""
     if estimate.fitted is None:
         return float("nan")
     settings = replace(estimate.settings, contrast="per_unit")
@@ -195,19 +195,21 @@ def _columns(
 ) -> dict[str, KpiColumns]:
     findings = []
     if columns and data is None:
-        findings.append(Finding("data", "error", "Columns are named, but no table.", "Give data=."))
+        findings.append(
+            Finding("data", "error", "Columns are named, but no table is given.", "Give data=.")
+        )
     found = {}
     for channel, own in columns.items():
         if channel not in totals:
             hint = nearest(channel, totals).strip() or f"There are {', '.join(totals)}."
-            message = f"There is no total effect of {channel!r} as spent against zero."
+            message = f"There is no total effect of {channel!r} as spent compared with zero."
             findings.append(Finding("channel", "error", message, hint, channel))
         names = own if isinstance(own, KpiColumns) else None
         if names is None:
             known = KpiColumns.__dataclass_fields__
             wrong = [part for part in own if part not in known]  # type: ignore[union-attr]
             findings += [
-                Finding("kpi", "error", f"{part!r} is no KPI column.",
+                Finding("kpi", "error", f"{part!r} is not a KPI column.",
                         f"There are {', '.join(known)}.", channel)
                 for part in wrong
             ]  # fmt: skip

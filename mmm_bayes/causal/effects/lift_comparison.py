@@ -1,4 +1,4 @@
-"""Experiments beside predictions: what a lift test saw, and what a model says of the same."""
+"""Compare experiments with predictions: observed lifts and those of a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Agreement = Literal["agrees", "model too low", "model too high"]
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class LiftComparison:
-    """Observed lifts beside predicted ones.
+    """Observed and predicted lifts.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class LiftComparison:
 
     @property
     def verdict(self) -> str:
-        """What the tests together say of the model, in words."""
+        """The joint result of the tests in words."""
         count, agreeing = len(self.tests), int((self.table["agreement"] == "agrees").sum())
         words = f"{agreeing} of {count} tests agree with the model"
         off = self.table[self.table["agreement"] != "agrees"]
@@ -59,11 +59,11 @@ class LiftComparison:
         return words + f". Together they do not contradict it (p = {self.chi_squared_p:.2g})."
 
     def to_frame(self) -> pd.DataFrame:
-        """The table."""
+        """Return the table."""
         return self.table
 
     def summary(self) -> str:
-        """The text of ``str()``."""
+        """Return the text of ``str()``."""
         return str(self)
 
     def __str__(self) -> str:
@@ -79,7 +79,7 @@ class LiftComparison:
 def compare_lift_tests(
     predict: Callable[[LiftTest], NDArray], tests: Iterable[LiftTest], *, level: float = 0.9
 ) -> LiftComparison:
-    r"""Compare lift tests with what a model predicts for the same dates, geos and channel.
+    r"""Compare lift tests with predictions for the same dates, geos and channel.
 
     With the draws' mean :math:`m` and deviation :math:`s`, and the test's lift :math:`l` and error
     :math:`e`, :math:`z = (l - m) / \sqrt{s^2 + e^2}`. A test agrees if :math:`|z|` stays below the
@@ -114,7 +114,7 @@ def compare_lift_tests(
         if not d.size or not np.isfinite(_gaussian(t, d)).all()
     ]
     if bad:
-        message = f"The prediction of {listing(bad)} is not all finite numbers."
+        message = f"The prediction of {listing(bad)} contains values that are not finite numbers."
         remedy = "predict should return draws (draw,) of the lift."
         raise DataError([Finding("predict", "error", message, remedy)], "the comparison")
     reach = float(norm.ppf(0.5 + 0.5 * level))
@@ -125,7 +125,7 @@ def compare_lift_tests(
 
 
 def _gaussian(test: LiftTest, values: Any) -> Any:
-    """Values on the scale on which a test's error is Gaussian: a cost's is its inverse."""
+    """Transform values to the scale on which the error is Gaussian: the inverse for costs."""
     return 1.0 / values if test.measure == "cost_per_target" else values
 
 

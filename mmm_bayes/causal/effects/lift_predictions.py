@@ -1,4 +1,4 @@
-"""What estimated effects predict of lift tests."""
+"""Predictions of lift tests by estimated effects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def effect_predictions(
 
 
 def predicted_lift(estimate: EffectEstimate, test: LiftTest, geos: Sequence[str] = ()) -> NDArray:
-    """Draws (draw,) of one test's lift by an estimated effect.
+    """Return draws (draw,) of one test's lift by an estimated effect.
 
     Raises
     ------
@@ -51,9 +51,13 @@ def predicted_lift(estimate: EffectEstimate, test: LiftTest, geos: Sequence[str]
     draws = estimate.parameter_draws
     if estimate.dates is None or design is None or fitted is None or draws is None:
         message = "The estimate has no dates."
-        raise DataError([Finding("dates", "error", message, "Estimate with date=.")], "the test")
+        raise DataError(
+            [Finding("dates", "error", message, "Give date= to the estimate.")], "the test"
+        )
     if len(test.channels) > 1 or test.measure != "lift":
-        message = f"{test.name!r} is not the lift of one channel, which is what an effect predicts."
+        message = (
+            f"{test.name!r} is not the lift of one channel, and effects predict one channel only."
+        )
         remedy = "Compare it with a fitted model: fit.predict_lift."
         raise DataError([Finding("lift_test", "error", message, remedy)], "the test")
     dates = estimate.dates
@@ -69,7 +73,7 @@ def predicted_lift(estimate: EffectEstimate, test: LiftTest, geos: Sequence[str]
     if not rows.any() or (change is not None and spent <= 0) or taken > spent:
         message = f"{test.name!r}: the channel has no spend (or less than the change) in the test."
         raise DataError([Finding("rows", "error", message, "Check dates and geos.")], "the test")
-    # As spent against off, with the change against without, or with less than was spent.
+    # As spent compared with off, with and without the change, or with less than was spent.
     factor = 0.0 if change is None else 1.0 - taken / spent
     x = np.where(rows, factor * estimate.exposure, estimate.exposure)
     other = x

@@ -1,4 +1,4 @@
-"""Media as effects see them: carry-over and saturation of a channel, given or chosen.
+"""Carry-over and saturation of media, given or chosen from a grid.
 
 An effect of spend is carried over and saturates; a regression on raw spend misses both. Parameters
 are those of :mod:`mmm_bayes.transforms`, given by hand, taken from a fitted model, or chosen from a
@@ -73,7 +73,7 @@ class MediaTransform:
         if not problems:
             problems += [f"{name!r} is missing." for name in wanted if name not in self.parameters]
             problems += [
-                f"{name!r} is no parameter of {self.adstock} adstock and {self.saturation} "
+                f"{name!r} is not a parameter of {self.adstock} adstock and {self.saturation} "
                 f"saturation.{nearest(name, wanted)}"
                 for name in self.parameters
                 if name not in wanted
@@ -87,7 +87,7 @@ class MediaTransform:
 
     @property
     def weights(self) -> NDArray:
-        """Weights (lag,) of the carry-over; ``[1.0]`` without adstock."""
+        """Return the weights (lag,) of the carry-over; ``[1.0]`` without adstock."""
         if self.adstock == "none":
             return np.ones(1)
         own = {name: self.parameters[name] for name in ADSTOCKS[self.adstock].parameters}
@@ -114,7 +114,7 @@ class MediaTransform:
             return carried * own_unit
         family = SATURATIONS[self.saturation]
         own = {name: self.parameters[name] for name in family.parameters}
-        # Media are not negative; a filled gap may be so by rounding.
+        # Media are not negative; a filled gap may be slightly negative by rounding.
         return _float64(family.function, np.maximum(carried, 0.0), **own)
 
     def __str__(self) -> str:
@@ -147,7 +147,7 @@ def media_transforms(given: Transforms | None) -> dict[str, MediaTransform]:
 
 
 def mean_positive(x: NDArray) -> float:
-    """Mean of the positive values; 1 where there are none."""
+    """Return the mean of the positive values, or 1 if there are none."""
     positive = x[x > 0]
     return float(positive.mean()) if positive.size else 1.0
 
@@ -175,10 +175,10 @@ GRID: dict[str, tuple[float, ...]] = {
     "ec": (0.5, 1.0, 2.0),
     "slope": (0.7, 1.0, 1.5),
 }
-"""Parameters tried by :func:`choose_transforms` where nothing else is given."""
+"""Default grid of :func:`choose_transforms`."""
 
-# Centre and deviation of what is plausible, close to the priors of the package's own model. alpha
-# is a share; the others are positive and taken by their logarithm.
+# Centre and deviation of plausible values, close to the priors of the package's own model. alpha is
+# a proportion; the others are positive and on the log scale.
 _PLAUSIBLE: dict[str, tuple[float, float]] = {
     "alpha": (0.45, 0.25),
     "ec": (0.0, 0.6),
@@ -272,7 +272,7 @@ def choose_transforms(
 
 
 def _under_all(options: Sequence[MediaTransform], x: NDArray, geos: NDArray | None) -> NDArray:
-    """Media (row, option) under transforms of one family: one call of the curve for all."""
+    """Return media (row, option) under transforms of one family, by one call of the curve."""
     first, unit = options[0], mean_positive(x)
     carried: dict[tuple[float, ...], NDArray] = {}
     parts = []

@@ -1,4 +1,4 @@
-"""What a question about effects asks for, checked: nodes, treatments, settings."""
+"""Check a question about effects: nodes, treatments, settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def nodes_needed(
     sets: Mapping[str, tuple[str, ...]],
     modifiers: Sequence[str],
 ) -> tuple[str, ...]:
-    """Nodes whose columns an estimation reads, in the graph's order.
+    """Return the nodes whose columns an estimation reads, in the order of the graph.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def nodes_needed(
         raise DataError(
             [
                 Finding(
-                    "modifiers", "error", f"{v!r} is no node, and not 'season' or 'geo'.",
+                    "modifiers", "error", f"{v!r} is neither a node nor 'season' or 'geo'.",
                     nearest(v, (*graph.nodes, "season", "geo")).strip() or "Name a node.", v,
                 )
                 for v in wrong
@@ -47,7 +47,7 @@ def nodes_needed(
 def treatments_of(
     data: Any, graph: CausalGraph, treatments: Iterable[str] | None
 ) -> tuple[str, ...]:
-    """Treatments: as given, the graph's channels, or the table's.
+    """Return the treatments: as given, or the channels of the graph or of the table.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def treatments_of(
     if not names and hasattr(data, "channels"):
         names = tuple(v for v in graph.nodes if v in set(map(str, data.channels)))
     if not names:
-        message = "It is not clear which nodes are treatments."
+        message = "Treatments are not given, and neither graph nor table names channels."
         remedy = 'Give treatments=, or nodes of the graph the role "channel".'
         raise DataError([Finding("treatments", "error", message, remedy)], "the question")
     return names
@@ -75,7 +75,7 @@ def check_question(
     level: float,
     adjustment: Iterable[str] | None,
 ) -> None:
-    """Refuse a question, with everything that is wrong with it."""
+    """Raise an error that lists every problem of a question, if there are any."""
     findings = [
         Finding(
             name, "error", f"{name} should be one of {', '.join(known)}; got {value!r}.",
@@ -91,12 +91,14 @@ def check_question(
     ]  # fmt: skip
     if estimator == "double_ml" and bootstrap == "blocks":
         message = (
-            "Cross-fitting cannot be resampled by blocks: copies of a row would be on both sides."
+            "Cross-fitting cannot use a block bootstrap: copies of a row would be on both sides."
         )
-        findings.append(Finding("bootstrap", "error", message, "Take bootstrap='wild'."))
+        findings.append(Finding("bootstrap", "error", message, "Use bootstrap='wild'."))
     if effect == "indirect" and adjustment is not None:
-        message = "An indirect effect needs two sets, one for the total and one for the direct."
-        remedy = "Estimate these two with adjustment=, or leave it out."
+        message = (
+            "An indirect effect requires two sets, one for the total and one for the direct effect."
+        )
+        remedy = "Estimate the two effects with adjustment=, or leave it out."
         findings.append(Finding("adjustment", "error", message, remedy, "adjustment"))
     if draws < 1:
         findings.append(Finding("draws", "error", f"draws is {draws}.", "Take 500.", "draws"))

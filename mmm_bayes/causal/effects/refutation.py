@@ -1,4 +1,4 @@
-"""Attempts to refute an effect, where the truth is known or nothing should change.
+"""Attempts to refute an effect, by changes after which the right answer is known.
 
 The tests are those of DoWhy (Sharma and Kiciman 2020), in versions that keep weeks together:
 placebos and dummy outcomes are permuted in blocks of dates, subsets leave out blocks, simulated
@@ -106,8 +106,8 @@ def _placebo_treatment(
         f"with the treatment's blocks of dates permuted the effect is {values.mean():.3g} on "
         f"average (should be 0), and as far from 0 as the estimate in {100 * p:.0f}% of "
         f"{count} placebos: "
-        + ("the estimate is no product of chance." if good else
-           "an effect of this size also comes without the treatment.")
+        + ("the estimate is not a product of chance." if good else
+           "an effect of this size also occurs without the treatment.")
     )  # fmt: skip
     return Refutation("placebo_treatment", values, 0.0, p, "holds" if good else "doubtful", words)
 
@@ -166,9 +166,9 @@ def _dummy_outcome(estimate: EffectEstimate, rng: np.random.Generator, count: in
     # A level of 10%, and two Monte Carlo errors of this many simulations.
     good = rate <= 0.15 + 2.0 * np.sqrt(0.1 * 0.9 / count)
     words = (
-        f"on outcomes that the treatment does not touch the effect is {values.mean():.3g} on "
+        f"on outcomes that the treatment does not affect, the effect is {values.mean():.3g} on "
         f"average (should be 0), and 90% intervals miss 0 in {100 * rate:.0f}% of {count}: "
-        + ("the errors can be believed." if good else "the errors are too small for these data.")
+        + ("the errors are realistic." if good else "the errors are too small for these data.")
     )
     return Refutation("dummy_outcome", values, 0.0, p, "holds" if good else "doubtful", words)
 
@@ -176,7 +176,7 @@ def _dummy_outcome(estimate: EffectEstimate, rng: np.random.Generator, count: in
 def _confounding(
     estimate: EffectEstimate, rng: np.random.Generator, count: int, strengths: Sequence[float]
 ) -> pd.DataFrame:
-    """Mean estimate, had a hidden confounder of these strengths been taken out of the outcome.
+    """Return the mean estimate with a hidden confounder of these strengths removed.
 
     The confounder is made to correlate with what the adjustment set leaves of the dose; the dose
     itself stays, so that no noise is added to it, which would shrink the effect by itself.
@@ -215,7 +215,7 @@ def _confounding(
 
 
 def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refutation:
-    """Which of equal strengths turns the sign, and which brings the interval to zero."""
+    """Find the equal strengths that change the sign, and that move the interval to zero."""
     strengths = np.asarray(table.index, float)
     own = np.diag(table.to_numpy()) * np.sign(estimate.value)
     low = min(abs(bound) for bound in estimate.interval)
@@ -224,15 +224,15 @@ def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refuta
     doubtful = strengths[own <= margin]
     good = not doubtful.size or doubtful[0] >= 0.3
     if turned.size:
+        words = f"a hidden confounder of strength {turned[0]:g} on both changes the sign"
+    else:
         words = (
-            f"a hidden confounder of strength {turned[0]:g} on both dose and outcome turns the sign"
+            f"no hidden confounder of up to strength {strengths.max():g} on both changes the sign"
         )
-    else:
-        words = f"no hidden confounder of up to strength {strengths.max():g} on both turns the sign"
     if doubtful.size:
-        words += f"; strength {doubtful[0]:g} brings the interval to zero."
+        words += f"; strength {doubtful[0]:g} moves the interval to zero."
     else:
-        words += ", or brings the interval to zero."
+        words += ", or moves the interval to zero."
     return Refutation(
         "unobserved_confounder", np.diag(table.to_numpy()), estimate.value, float("nan"),
         "holds" if good else "doubtful", words,
@@ -242,7 +242,7 @@ def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refuta
 def _by_dowhy(
     estimate: EffectEstimate, name: str, rng: np.random.Generator, count: int
 ) -> Refutation:
-    """DoWhy's own refuter of the effect of a unit of the dose."""
+    """Run DoWhy's own refuter of the effect of a unit of the dose."""
     method = _own_name(estimate, dowhy=True)
     model = DoWhyEffect(_design(estimate), method)
     kind = name.removeprefix("dowhy.")
@@ -250,7 +250,7 @@ def _by_dowhy(
     expected = 0.0 if kind == "placebo_treatment" else before
     good = p >= 0.05
     words = (
-        f"DoWhy (rows taken for independent): {before:.3g} a unit of the dose becomes {after:.3g}; "
+        f"DoWhy (assuming independent rows): {before:.3g} per unit becomes {after:.3g}; "
         f"p = {p:.2g} that it should be {expected:.3g}."
     )
     return Refutation(name, np.array([after]), expected, p, "holds" if good else "doubtful", words)
@@ -268,7 +268,7 @@ _TESTS: dict[str, Callable[[EffectEstimate, np.random.Generator, int], Refutatio
 def _unchanged(
     test: str, estimate: EffectEstimate, values: NDArray, limit: float, what: str
 ) -> Refutation:
-    """Verdict of a test under which the estimate should stay."""
+    """Return the verdict of a test after which the estimate should not change."""
     error = estimate.standard_error
     shift = abs(values.mean() - estimate.value) / error if error > 0 else 0.0
     spread = values.std() / error if error > 0 else 0.0
@@ -279,24 +279,24 @@ def _unchanged(
     words = (
         f"{what} the estimate is {middle:.4g} in the middle and moves by {spread:.2f} standard "
         f"errors (the estimate is {estimate.value:.4g}): "
-        + ("it stays." if good else "it hangs on what should not matter.")
+        + ("it stays." if good else "it depends on changes that should not matter.")
     )
     return Refutation(test, values, estimate.value, p, "holds" if good else "doubtful", words)
 
 
 def _tail(values: NDArray, value: float, centre: float) -> float:
-    """Share of values as far from the centre as the estimate; never zero (Davison, Hinkley)."""
+    """Return the proportion of values as far from the centre as the estimate; never zero."""
     return float((1 + (np.abs(values - centre) >= abs(value - centre)).sum()) / (len(values) + 1))
 
 
 def _again(estimate: EffectEstimate, design: Design) -> float:
-    """Value of changed arrays, by our own estimator of the same name."""
+    """Return the value of changed arrays, by our own estimator of the same name."""
     settings = replace(estimate.settings, estimator=_own_name(estimate))
     return estimate_design(design, settings)[0]
 
 
 def _own_name(estimate: EffectEstimate, dowhy: bool = False) -> str:
-    """Name whose fit needs no DoWhy (or DoWhy's): both give the same numbers."""
+    """Return the name of the equivalent estimator that needs no DoWhy (or of DoWhy's)."""
     name = estimate.settings.estimator
     if dowhy:
         log = name in ("log_linear", "backdoor.generalized_linear_model")
@@ -318,7 +318,7 @@ def _fitted(estimate: EffectEstimate) -> Any:
 
 
 def _floor(design: Design) -> float:
-    """Least outcome: what never was below zero stays there."""
+    """Return the smallest outcome allowed: zero if it was never below."""
     return 0.0 if (design.outcome >= 0).all() else -np.inf
 
 
@@ -337,9 +337,9 @@ def _check(estimate: EffectEstimate, names: Sequence[str], simulations: int) -> 
         message = f"simulations should be at least 10; got {simulations}."
         findings.append(Finding("simulations", "error", message, "Take 100.", "simulations"))
     if estimate.design is None or estimate.fitted is None:
-        message = "The estimate has no arrays of its own, as a difference of two has none."
+        message = "The estimate is a difference of two and has no arrays of its own."
         findings.append(
-            Finding("estimate", "error", message, "Refute the total and the direct one.")
+            Finding("estimate", "error", message, "Refute the total and the direct estimate.")
         )
     elif estimate.settings.estimator not in ESTIMATORS:
         message = f"There is no estimator {estimate.settings.estimator!r}."

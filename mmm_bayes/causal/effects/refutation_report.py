@@ -1,4 +1,4 @@
-"""What attempts to refute an effect found, in numbers and in words."""
+"""Report of the attempts to refute an effect, in numbers and words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Verdict = Literal["holds", "doubtful"]
 @final
 @dataclass(frozen=True, eq=False)
 class Refutation:
-    """One attempt.
+    """One attempt to refute an effect.
 
     Attributes
     ----------
@@ -70,11 +70,11 @@ class RefutationReport:
 
     @property
     def verdict(self) -> Verdict:
-        """``"holds"`` where every test does."""
+        """``"holds"`` if every test does."""
         return "holds" if all(own.verdict == "holds" for own in self.tests) else "doubtful"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a test."""
+        """Return a table with one row per test."""
         import pandas as pd
 
         columns = ["test", "expected", "mean", "low", "high", "p", "verdict", "words"]
@@ -88,7 +88,7 @@ class RefutationReport:
         return pd.DataFrame(rows, columns=columns)
 
     def summary(self) -> str:
-        """The text of ``str()``."""
+        """Return the text of ``str()``."""
         return str(self)
 
     def __str__(self) -> str:

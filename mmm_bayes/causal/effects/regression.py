@@ -1,4 +1,4 @@
-"""Regressions on dependent rows: influence of every row, robust errors, blocks of dates.
+"""Regressions on autocorrelated rows: influence of rows, robust errors, blocks of dates.
 
 Weeks follow one another, so that rows are no independent draws. An estimate is taken apart into one
 influence a row: errors that hold under autocorrelation follow from these, and the dependent wild
@@ -68,7 +68,7 @@ def least_squares(y: NDArray, x: NDArray, penalty: NDArray | None = None) -> Reg
 
 
 def block_length(n_dates: int) -> int:
-    r"""Dates of a block in bootstraps, :math:`\max(4, \lceil 1.5\, n^{1/3} \rceil)`."""
+    r"""Return the dates per bootstrap block, :math:`\max(4, \lceil 1.5\, n^{1/3} \rceil)`."""
     return int(max(4, np.ceil(1.5 * n_dates ** (1.0 / 3.0))))
 
 
@@ -88,7 +88,7 @@ def wild_multipliers(rng: np.random.Generator, draws: int, n_dates: int, length:
 
 
 def persistence(series: NDArray) -> float:
-    """First autocorrelation of a series (row,), within 0 and 0.95."""
+    """Return the first autocorrelation of a series (row,), within 0 and 0.95."""
     centred = series - series.mean()
     power = float(centred[:-1] @ centred[:-1])
     return float(np.clip(centred[1:] @ centred[:-1] / power, 0.0, 0.95)) if power > 0 else 0.0
@@ -120,7 +120,7 @@ def block_rows(rng: np.random.Generator, dates: NDArray, length: int) -> NDArray
 
 
 def date_numbers(n_rows: int, dates: Any, geos: NDArray | None) -> NDArray:
-    """Date of every row as an integer from 0, from dates, or from the place within its geo."""
+    """Return the date of every row as an integer from 0, or its position within its geo."""
     if dates is not None:
         return np.unique(np.asarray(dates), return_inverse=True)[1]
     if geos is None:
@@ -171,7 +171,7 @@ def held_out_errors(
 
 
 def _partial(y: NDArray, fixed: NDArray, candidates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Coefficients of y and of the candidates on the fixed columns, and slopes of the rests."""
+    """Return coefficients of y and candidates on the fixed columns, and slopes of residuals."""
     inverse = np.linalg.pinv(fixed, rcond=1e-10)
     of_y, of_candidates = inverse @ y, inverse @ candidates
     rest = candidates - fixed @ of_candidates

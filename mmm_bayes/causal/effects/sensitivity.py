@@ -1,4 +1,4 @@
-"""How strong a hidden confounder would have to be to take an effect away."""
+"""How strong a hidden confounder would have to be to explain an effect."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Contour:
 @final
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """What it takes to explain an effect away.
+    """Strength of a hidden confounder that would explain an effect.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Sensitivity:
     threshold: float = 0.0
 
     def summary(self) -> str:
-        """The text of ``str()``."""
+        """Return the text of ``str()``."""
         return str(self)
 
     def __str__(self) -> str:
@@ -91,13 +91,14 @@ class Sensitivity:
         lines = [
             f"{own.effect.capitalize()} effect of {own.treatment} on {own.outcome}: "
             f"{own.value:.4g}{worth}",
-            f"  A hidden confounder must explain {100 * self.robustness_value:.1f}% of what the "
-            f"adjustment set leaves of both {own.treatment} and {own.outcome} to bring it {goal}; "
-            f"{100 * self.robustness_value_interval:.1f}% brings the interval there.",
-            f"  If it explained all that is left of {own.outcome}, {100 * self.partial_r2:.1f}% of "
-            f"{own.treatment} would do.",
+            f"  To move the effect {goal}, a hidden confounder must explain "
+            f"{100 * self.robustness_value:.1f}% of the residual variance of both "
+            f"{own.treatment} and {own.outcome}; "
+            f"{100 * self.robustness_value_interval:.1f}% moves the interval there.",
+            f"  If it explained all residual variance of {own.outcome}, "
+            f"{100 * self.partial_r2:.1f}% of {own.treatment} would be enough.",
             f"  E-value {self.e_value:.2f} (interval {self.e_value_interval:.2f}): the risk ratio "
-            "it needs with both.",
+            "that it needs with both.",
         ]
         if len(self.benchmarks):
             lines += ["  " + text for text in self._beside_benchmarks()]
@@ -108,15 +109,15 @@ class Sensitivity:
         once = self.benchmarks[self.benchmarks["times"] == self.benchmarks["times"].min()]
         strong = once.assign(left=sign * (once["value"] - self.threshold)).sort_values("left")
         first = strong.iloc[0]
-        verdict = "would still not do" if first["left"] > 0 else "would do"
+        verdict = "would not be enough" if first["left"] > 0 else "would be enough"
         times = f"{first['times']:g} times " if first["times"] != 1 else ""
         return [
-            f"One {times}as strong as {first['node']}, the strongest adjusted for, {verdict}: "
+            f"One {times}as strong as {first['node']}, the strongest covariate, {verdict}: "
             f"the estimate would be {first['value']:.4g}."
         ]
 
     def to_frame(self) -> pd.DataFrame:
-        """The benchmarks."""
+        """Return the benchmarks."""
         return self.benchmarks
 
     def _repr_html_(self) -> str:
@@ -132,7 +133,7 @@ def sensitivity(
     times: Sequence[float] = (1.0, 2.0, 3.0),
     points: int = 46,
 ) -> Sensitivity:
-    r"""Say how strong a hidden confounder must be to take an effect to a threshold.
+    r"""Compute how strong a hidden confounder must be to move an effect to a threshold.
 
     Adjusting for a confounder with partial :math:`R^2` of :math:`r_d` with the dose and
     :math:`r_y` with the outcome would move a regression coefficient by
@@ -173,8 +174,8 @@ def sensitivity(
     """
     design = estimate.design
     if design is None:
-        message = "The estimate has no arrays of its own, as a difference of two has none."
-        found = Finding("estimate", "error", message, "Ask about the total and the direct one.")
+        message = "The estimate is a difference of two and has no arrays of its own."
+        found = Finding("estimate", "error", message, "Use the total and the direct estimate.")
         raise DataError([found], "the sensitivity analysis")
     slope, error, df = _plain_regression(design)
     scale = estimate.value / slope if slope else 0.0
@@ -205,13 +206,13 @@ def sensitivity(
 
 
 def bias(error: float, df: float, on_dose: Any, on_outcome: Any) -> Any:
-    """Bias of a coefficient by an omitted confounder (Cinelli and Hazlett 2020, equation 10)."""
+    """Return the bias by an omitted confounder (Cinelli and Hazlett 2020, equation 10)."""
     r_d = np.minimum(on_dose, 1.0 - 1e-12)
     return error * np.sqrt(df) * np.sqrt(on_outcome * r_d / (1.0 - r_d))
 
 
 def robustness_value(distance: float, error: float, df: float) -> float:
-    r"""Partial R2 with both that biases a coefficient by ``distance``.
+    r"""Return the partial R2 with both that biases a coefficient by ``distance``.
 
     .. math:: \mathrm{RV} = \tfrac12 \bigl(\sqrt{f^4 + 4 f^2} - f^2\bigr), \qquad
               f = \frac{\mathrm{distance}}{\mathrm{se} \sqrt{\mathrm{df}}}
@@ -228,7 +229,7 @@ def robustness_value(distance: float, error: float, df: float) -> float:
 
 
 def e_value(standardised: float) -> float:
-    r"""E-value of an effect in standard deviations of the outcome.
+    r"""Return the E-value of an effect in standard deviations of the outcome.
 
     .. math:: \mathrm{RR} \approx e^{0.91\, |d|}, \qquad
               E = \mathrm{RR} + \sqrt{\mathrm{RR} (\mathrm{RR} - 1)}
@@ -243,7 +244,7 @@ def e_value(standardised: float) -> float:
 
 
 def estimate_per_deviation(design: Design, value: float, estimate: EffectEstimate) -> float:
-    """Effect of one standard deviation of the dose, in standard deviations of the outcome."""
+    """Return the effect of the dose in units of standard deviations of both."""
     moved = float((design.dose - design.off).sum())
     if estimate.settings.contrast == "per_unit":
         moved = float((design.more - design.dose).sum() / design.extra.sum())
@@ -252,7 +253,7 @@ def estimate_per_deviation(design: Design, value: float, estimate: EffectEstimat
 
 
 def _plain_regression(design: Design) -> tuple[float, float, float]:
-    """Coefficient of the dose, its error for independent rows, and degrees of freedom."""
+    """Return coefficient of the dose, error for independent rows, and degrees of freedom."""
     x = np.column_stack([design.dose, np.ones(design.n_rows), design.covariates])
     fit = least_squares(design.outcome, x)
     rest = least_squares(design.dose, x[:, 1:]).residuals
@@ -272,7 +273,7 @@ def _benchmarks(
     groups: Mapping[str, Sequence[str]] | None,
     times: Sequence[float],
 ) -> pd.DataFrame:
-    """Confounders as strong as what is adjusted for, and what would be left of the estimate."""
+    """Return confounders as strong as the adjusted nodes, and the remaining estimate."""
     import pandas as pd
 
     if groups is None:
@@ -306,7 +307,7 @@ def _benchmarks(
 
 
 def as_strong_as(with_dose: float, with_outcome: float, times: float) -> tuple[float, float]:
-    r"""Partial R2 of a confounder ``times`` as strong as a covariate (Cinelli and Hazlett, 4.4).
+    r"""Return the partial R2 of a confounder ``times`` as strong as a covariate (ibid., 4.4).
 
     With :math:`f^2 = r / (1 - r)` of the covariate and :math:`k` times its strength,
 
@@ -327,7 +328,7 @@ def as_strong_as(with_dose: float, with_outcome: float, times: float) -> tuple[f
 
 
 def _share(y: NDArray, without: NDArray, full: NDArray) -> float:
-    """Partial R2 of the columns that the full set has more."""
+    """Return the partial R2 of the columns that only the full set has."""
     before = least_squares(y, without).residuals
     after = least_squares(y, full).residuals
     total = float(before @ before)

@@ -87,7 +87,7 @@ class TestConfounder:
         assert (np.diff(own.contour.value, axis=1) <= 0).all()
         assert own.contour.bound[0, 0] == pytest.approx(estimate.interval[0])
         assert set(own.benchmarks["node"]) == {"season", "price"}
-        assert "A hidden confounder must explain" in str(own)
+        assert f"{100 * own.robustness_value:.1f}%" in str(own)
         assert "season" in str(own)
         assert "<table" in own._repr_html_()
 

@@ -140,19 +140,19 @@ def business_kpis(
 
 
 def _returns(estimate: EffectEstimate, margin: float) -> dict[str, float]:
-    spent, brought = float(estimate.amount.sum()), estimate.value
+    spent, contribution = float(estimate.amount.sum()), estimate.value
     low, high = estimate.roas_interval
     marginal = marginal_value(estimate)
     total = float(estimate.design.outcome.sum()) if estimate.design is not None else np.nan
     return {
         "spend": spent,
-        "incremental_outcome": brought,
+        "incremental_outcome": contribution,
         "roas": estimate.roas,
         "roas_low": low,
         "roas_high": high,
         "marginal_roas": marginal * float(estimate.revenue.mean()),
         "roi": margin * estimate.roas - 1.0,
-        "cost_per_outcome": spent / brought if brought > 0 else float("inf"),
+        "cost_per_outcome": spent / contribution if contribution > 0 else float("inf"),
         "elasticity": marginal * spent / total if total else np.nan,
         "t": estimate.t_value,
         "p": estimate.p_value,

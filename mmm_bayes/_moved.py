@@ -23,6 +23,8 @@ _PACKAGES = {
 }
 # Single modules: {old package: {new package: modules}}; ``old>new`` where the name changed as well.
 _MODULES = {
+    "analysis": {"analysis": "validation>diagnosis"},
+    "augmentation": {"augmentation": "powers>likelihood_weights"},
     "causal": {
         "causal.graph": "graph_checks>checks implied projection equivalence separation roles",
         "causal.identify": "adjustment adjustment_report criteria front_door id_algorithm "
@@ -48,6 +50,8 @@ _MODULES = {
 }
 # Names that changed with their module.
 _NAMES = {
+    "tempered_powers": "likelihood_weights",
+    "greatest_mixture": "largest_mixture",
     "simulate_mmm": "mmm",
     "simulate_scm": "scm",
     "simulate_mediation": "mediation",

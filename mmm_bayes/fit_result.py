@@ -129,7 +129,7 @@ class FitResult:
             posterior, baseline, residuals, returns, influential rows, predictive coverage.
         """
         if self._report is None:
-            from mmm_bayes.analysis.validation import diagnose
+            from mmm_bayes.analysis.diagnosis import diagnose
 
             self._report = diagnose(self._fitted)
         return self._report

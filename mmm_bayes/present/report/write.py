@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mmm_bayes.analysis.validation import diagnose
+from mmm_bayes.analysis.diagnosis import diagnose
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.present.report.blocks import Note, Section
 from mmm_bayes.present.report.channels import curves_section, returns_section

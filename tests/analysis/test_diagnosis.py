@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from mmm_bayes import FitResult, MMMData
-from mmm_bayes.analysis import validation
+from mmm_bayes.analysis import diagnosis
 from mmm_bayes.analysis.predictive import autocorrelation, residuals
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import Finding
@@ -45,16 +45,16 @@ def _only(findings: list[Finding], check: str) -> Finding:
 
 def test_a_sound_fit_has_no_findings_of_the_model(national_fit: FitResult) -> None:
     fitted = national_fit._fitted
-    assert validation.check_baseline(fitted) == []
-    assert validation.check_residuals(fitted) == []
-    assert validation.check_coverage(fitted) == []
-    assert validation.check_approximation(fitted) == []
-    assert {f.check for f in validation.check_returns(fitted)} <= {"uncertain_roas"}
+    assert diagnosis.check_baseline(fitted) == []
+    assert diagnosis.check_residuals(fitted) == []
+    assert diagnosis.check_coverage(fitted) == []
+    assert diagnosis.check_approximation(fitted) == []
+    assert {f.check for f in diagnosis.check_returns(fitted)} <= {"uncertain_roas"}
 
 
 def test_negative_baseline_in_total_fails(national_fit: FitResult) -> None:
     below = _changed(national_fit, posterior=_times("intercept", -1.0))
-    found = _only(validation.check_baseline(below), "negative_baseline")
+    found = _only(diagnosis.check_baseline(below), "negative_baseline")
     assert found.severity == "error"
     assert found.value == 1.0
     assert f"{found.value:.0%}" in found.message
@@ -68,7 +68,7 @@ def test_negative_baseline_on_some_dates_asks_for_a_look(national_fit: FitResult
         return ds.assign(trend_coef=ds["trend_coef"] + 4.0 * level)
 
     found = _only(
-        validation.check_baseline(_changed(national_fit, posterior=steep)), "negative_baseline"
+        diagnosis.check_baseline(_changed(national_fit, posterior=steep)), "negative_baseline"
     )
     assert found.severity == "warning"
     assert 0.1 < found.value < 0.4  # about a quarter of a line from -level to 3 level
@@ -79,11 +79,11 @@ def test_targets_that_may_be_negative_may_have_a_negative_baseline(national_fit:
     target = national_fit.data.ds["target"].values.copy()
     target[0, 0] = -1.0
     below = _changed(national_fit, target=target, posterior=_times("intercept", -1.0))
-    assert validation.check_baseline(below) == []
+    assert diagnosis.check_baseline(below) == []
 
 
 def test_multiplicative_baselines_are_positive(prior_fits: PriorFits) -> None:
-    assert validation.check_baseline(prior_fits("geo_log")._fitted) == []
+    assert diagnosis.check_baseline(prior_fits("geo_log")._fitted) == []
 
 
 def test_autocorrelation_is_that_of_a_loop() -> None:
@@ -105,21 +105,21 @@ def test_white_noise_rarely_looks_correlated() -> None:
 
 @pytest.mark.parametrize("rho", [0.7, -0.7])
 def test_correlated_residuals_are_found(national_fit: FitResult, rho: float) -> None:
-    mean = national_fit.fitted_mean(max_draws=validation._MAX_DRAWS).mean(DRAWS).values
+    mean = national_fit.fitted_mean(max_draws=diagnosis._MAX_DRAWS).mean(DRAWS).values
     noise = np.random.default_rng(3).normal(size=mean.shape) * 0.02 * mean.mean()
     for t in range(1, mean.shape[1]):
         noise[:, t] += rho * noise[:, t - 1]
     fitted = _changed(national_fit, target=mean + noise)
     # Other targets change the scales of the draws in table units, not the scaled draws.
     np.testing.assert_allclose(residuals(fitted).values, noise, atol=1e-6 * mean.max())
-    found = _only(validation.check_residuals(fitted), "residual_autocorrelation")
+    found = _only(diagnosis.check_residuals(fitted), "residual_autocorrelation")
     assert np.sign(found.value) == np.sign(rho)
     assert "trend" in found.remedy
     assert found.severity == "warning"
 
 
 def test_residuals_that_geos_share_are_found(geo_fit: FitResult) -> None:
-    mean = geo_fit.fitted_mean(max_draws=validation._MAX_DRAWS).mean(DRAWS).values
+    mean = geo_fit.fitted_mean(max_draws=diagnosis._MAX_DRAWS).mean(DRAWS).values
     rng = np.random.default_rng(4)
     heads = geo_fit.data.ds["population"].values[:, None]
     scale = 0.05 * (mean / heads).mean() * heads
@@ -127,7 +127,7 @@ def test_residuals_that_geos_share_are_found(geo_fit: FitResult) -> None:
         common = np.sqrt(shared) * rng.normal(size=(1, mean.shape[1]))
         noise = scale * (common + np.sqrt(1 - shared) * rng.normal(size=mean.shape))
         changed = _changed(geo_fit, target=mean + noise)
-        found = validation.check_shared_residuals(changed)
+        found = diagnosis.check_shared_residuals(changed)
         assert bool(found) == told
         if told:
             assert found[0].value == pytest.approx(shared, abs=0.15)
@@ -153,7 +153,7 @@ def test_residuals_of_logs_and_counts(prior_fits: PriorFits) -> None:
 def test_implausible_roas_names_the_channel(national_fit: FitResult) -> None:
     factor = xr.DataArray([500.0, 1.0, 1.0], dims="channel")
     grown = _changed(national_fit, posterior=_times("beta", factor))
-    found = [f for f in validation.check_returns(grown) if f.check != "uncertain_roas"]
+    found = [f for f in diagnosis.check_returns(grown) if f.check != "uncertain_roas"]
     assert [(f.check, f.where) for f in found] == [
         ("implausible_roas", "tv"),
         ("media_share", "all channels"),
@@ -175,7 +175,7 @@ def test_uncertain_roas_is_found(national_fit: FitResult) -> None:
 
     def of_radio(shift: float) -> Finding:
         fitted = _changed(national_fit, posterior=vary(shift))
-        found = [f for f in validation.check_returns(fitted) if f.where == "radio"]
+        found = [f for f in diagnosis.check_returns(fitted) if f.where == "radio"]
         return _only(found, "uncertain_roas")
 
     assert of_radio(0.0).value > 30
@@ -186,7 +186,7 @@ def test_uncertain_roas_is_found(national_fit: FitResult) -> None:
 def test_organic_channels_have_no_return_to_judge(prior_fits: PriorFits) -> None:
     fit = prior_fits("student_t")
     silent = MMMData(fit.data.ds.assign(spend=fit.data.ds["spend"] * 0.0))
-    checks = {f.check for f in validation.check_returns(Fitted(fit.spec, silent, fit.tree))}
+    checks = {f.check for f in diagnosis.check_returns(Fitted(fit.spec, silent, fit.tree))}
     assert checks <= {"media_share"}
 
 
@@ -196,7 +196,7 @@ def test_influential_observations_are_named(national_fit: FitResult) -> None:
         mean = ds["target"].mean(DRAWS)
         return ds.assign(target=mean + 0.2 * (ds["target"] - mean))
 
-    assert validation.check_influence(_changed(national_fit, log_likelihood=calm)) == []
+    assert diagnosis.check_influence(_changed(national_fit, log_likelihood=calm)) == []
     heavy = np.random.default_rng(5).standard_cauchy((2, 150, 1, 3))
 
     def change(ds: xr.Dataset) -> xr.Dataset:
@@ -205,7 +205,7 @@ def test_influential_observations_are_named(national_fit: FitResult) -> None:
         return ds.assign(target=ds["target"].copy(data=target))
 
     found = _only(
-        validation.check_influence(_changed(national_fit, log_likelihood=change)),
+        diagnosis.check_influence(_changed(national_fit, log_likelihood=change)),
         "influential_observations",
     )
     named = found.message.partition("): ")[2].rstrip(".").split(", ")
@@ -218,7 +218,7 @@ def test_poor_variational_fits_are_found(
 ) -> None:
     fitted = _changed(national_fit)
     fitted.tree["posterior"].attrs["pareto_k"] = k
-    assert [f.severity for f in validation.check_approximation(fitted)] == (
+    assert [f.severity for f in diagnosis.check_approximation(fitted)] == (
         [] if severity is None else [severity]
     )
 
@@ -233,13 +233,13 @@ def test_predictive_coverage_far_from_nominal_is_found(
         return ds.assign(target=mean + factor * (ds["target"] - mean))
 
     # With 104 dates four standard errors reach above 100%: allow two for the upper side.
-    limits = validation.ModelThresholds(coverage=0.05)
+    limits = diagnosis.ModelThresholds(coverage=0.05)
     fitted = _changed(national_fit, posterior_predictive=change)
     if factor > 1:
         longer = Fitted(fitted.spec, fitted.data, fitted.tree)
-        assert validation.check_coverage(longer, limits) == []
+        assert diagnosis.check_coverage(longer, limits) == []
         return
-    found = _only(validation.check_coverage(fitted, limits), "coverage")
+    found = _only(diagnosis.check_coverage(fitted, limits), "coverage")
     assert found.value < 0.6
     assert advice in found.remedy
 
@@ -282,7 +282,7 @@ def test_shapes_the_data_know_nothing_of_are_one_finding(national_fit: FitResult
         halves = {name: prior[name].values[0, :300].reshape(2, 150, -1) for name in names}
         return ds.assign({name: ds[name].copy(data=halves[name]) for name in names})
 
-    report = validation.diagnose(_changed(national_fit, posterior=change))
+    report = diagnosis.diagnose(_changed(national_fit, posterior=change))
     equal = [f for f in report.findings if f.check == "prior_equals_posterior"]
     about_shape = [f for f in equal if "," in f.subject]
     assert len(about_shape) == 1
@@ -305,5 +305,5 @@ def test_diagnose_with_a_constant_prior(prior_fits: PriorFits) -> None:
     """Parameters that do not vary are not checked."""
     fit = prior_fits("geo")
     fixed = _changed(fit, posterior=lambda ds: ds.assign(slope=ds["slope"] * 0.0 + 1.0))
-    report = validation.diagnose(fixed)
+    report = diagnosis.diagnose(fixed)
     assert not [f for f in report.findings if f.where.startswith("slope")]

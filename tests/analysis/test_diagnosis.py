@@ -284,7 +284,7 @@ def test_shapes_the_data_know_nothing_of_are_one_finding(national_fit: FitResult
 
     report = diagnosis.diagnose(_changed(national_fit, posterior=change))
     equal = [f for f in report.findings if f.check == "prior_equals_posterior"]
-    about_shape = [f for f in equal if "," in f.subject]
+    about_shape = [f for f in equal if "," in (f.where or "")]
     assert len(about_shape) == 1
     assert equal == about_shape
     assert about_shape[0].severity == "note"

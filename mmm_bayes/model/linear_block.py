@@ -50,7 +50,9 @@ def log_marginal(structure: Structure, params: Params, arrays: ModelArrays) -> A
     return lg.grouped_log_density(block, residual, sigma, scale, group_scale, extra, tests)
 
 
-def complete(structure: Structure, rng_key: Array, params: Params, arrays: ModelArrays) -> Params:
+def draw_linear_block(
+    structure: Structure, rng_key: Array, params: Params, arrays: ModelArrays
+) -> Params:
     """Draw the integrated coefficients from their conditional given all other parameters."""
     if not structure.is_marginal:
         return params

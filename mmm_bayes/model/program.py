@@ -25,7 +25,7 @@ from mmm_bayes.inference.sharding import GEO
 from mmm_bayes.inference.tracing import compile_program, tracing
 from mmm_bayes.model.generative import generative
 from mmm_bayes.model.layout import Layout, Params, Site
-from mmm_bayes.model.linear_block import complete
+from mmm_bayes.model.linear_block import draw_linear_block
 from mmm_bayes.model.predictor import linear_predictor, observation
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.model.sites import control_scale_priors
@@ -128,7 +128,7 @@ class Program:
         """Return all scaled parameters of one unconstrained draw, the linear block drawn back."""
         params = self.resolve(self.layout(arrays).constrain(position), arrays)
         if self.marginal:
-            params = complete(self.structure, rng_key, params, arrays)
+            params = draw_linear_block(self.structure, rng_key, params, arrays)
         return params
 
     def parameters(

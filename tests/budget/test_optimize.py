@@ -1,4 +1,4 @@
-"""Plans of a fit: what is returned, what is said, and what is refused."""
+"""Plans of a fit: results, explanations and refusals."""
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ def test_free_channels_have_one_marginal_return(fitted: Fitted):
     assert any("hold any out" in line for line in plan.explanation)
 
 
-def test_gain_is_judged_on_other_draws(plan: BudgetPlan):
+def test_gain_is_evaluated_on_held_out_draws(plan: BudgetPlan):
     draws = plan.evaluator.outcomes(plan.plan.values) - plan.evaluator.outcomes(plan.today.values)
     assert len(draws) == 60  # one of two chains
     assert plan.gain.median == pytest.approx(np.median(draws))
@@ -102,7 +102,7 @@ def test_goals_are_met_and_no_more(fitted: Fitted):
     assert margin.total < outcome.total
 
 
-def test_a_target_out_of_reach_says_what_is_in_reach(fitted: Fitted):
+def test_a_target_out_of_reach_names_the_best_value(fitted: Fitted):
     with pytest.raises(DataError) as caught:
         optimize_budget(fitted, goal="outcome", target_value=1e15, **SMALL)
     assert [finding.check for finding in caught.value.findings] == ["target_out_of_reach"]
@@ -165,7 +165,7 @@ def test_less_than_the_total_may_be_spent(fitted: Fitted):
     assert plan.total == pytest.approx(0.5 * float(plan.today.sum()), rel=1e-6)
 
 
-def test_warnings_name_what_is_beyond_the_data(fitted: Fitted):
+def test_warnings_name_spend_beyond_the_data(fitted: Fitted):
     plan = optimize_budget(fitted, 50.0 * float(simulated_spend(fitted)), **SMALL)
     text = " ".join(plan.warnings)
     assert "extrapolated" in text

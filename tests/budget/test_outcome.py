@@ -1,4 +1,4 @@
-"""Outcomes of plans against the model's own predictions of whole tables."""
+"""Outcomes of plans, compared with the model's predictions of whole tables."""
 
 import jax
 import numpy as np
@@ -54,7 +54,7 @@ def evaluated(fitted: Fitted, start, **options):
 
 
 def held_out(draws: np.ndarray) -> np.ndarray:
-    """The second of two chains: what evaluators judge on."""
+    """The second of two chains, on which plans are evaluated."""
     return draws.reshape(2, -1)[1]
 
 
@@ -77,7 +77,7 @@ def test_window_of_the_past_is_a_difference_of_predictions(fitted: Fitted):
     np.testing.assert_allclose(evaluator.outcomes(plan), expected, rtol=1e-7)
 
 
-def test_channel_outcome_is_what_is_lost_without_it(fitted: Fitted):
+def test_channel_outcome_is_the_loss_without_it(fitted: Fitted):
     data = fitted.data
     first = 30
     window, evaluator = evaluated(fitted, data.dates[first])
@@ -90,7 +90,7 @@ def test_channel_outcome_is_what_is_lost_without_it(fitted: Fitted):
 
 
 def future_table(fitted: Fitted, window, plan: np.ndarray, tail: np.ndarray) -> MMMData:
-    """A table of the window and what follows it, at last year's prices and controls."""
+    """A table of the window and the periods after it, at last year's prices and controls."""
     data = fitted.data
     year = slice(data.n_dates - 52, data.n_dates)
     spend, exposure = data.ds["spend"].values[:, year], data.ds["exposure"].values[:, year]
@@ -128,7 +128,7 @@ def test_future_window_is_a_difference_of_forecasts(fitted: Fitted, after: str):
 
 
 def test_carry_out_is_conserved():
-    """Windows of a table, one after the other, bring what the channels bring in all of it.
+    """Outcomes of consecutive windows sum to the contributions over the whole table.
 
     A linear response is one for which parts add up.
     """
@@ -137,7 +137,7 @@ def test_carry_out_is_conserved():
     parts = []
     for first in range(0, data.n_dates, PERIODS):
         window, evaluator = evaluated(own, data.dates[first])
-        # What the last windows bring after the table ends is no part of it.
+        # Effects of the last windows after the end of the table are not part of it.
         if first + PERIODS + MAX_LAG - 1 > data.n_dates:
             break
         parts.append(evaluator.channel_outcomes(window.reference))
@@ -146,8 +146,8 @@ def test_carry_out_is_conserved():
     for channel in data.channels:
         rest = slice(data.dates[covered], None)
         shortened = shortened.with_spend(channel, value=0.0, dates=rest)
-    brought = media_contributions(own, (), unit="revenue", data=shortened)
-    expected = brought.values.reshape(2, -1, 3)[1]
+    contributions = media_contributions(own, (), unit="revenue", data=shortened)
+    expected = contributions.values.reshape(2, -1, 3)[1]
     np.testing.assert_allclose(np.sum(parts, 0), expected, rtol=1e-7, atol=1e-9)
 
 

@@ -1,4 +1,4 @@
-"""The optimiser against closed forms, grids, other solvers, and its own limits."""
+"""The optimiser compared with closed forms, grids, other solvers, and its limits."""
 
 import numpy as np
 import pandas as pd
@@ -103,7 +103,7 @@ def test_risk_objectives_on_a_grid(kind):
         for a in np.linspace(0, 1, 21)
         for b in np.linspace(0, 1 - a, 21)
     ]
-    # The quantile of draws is a broken line: the smoothed one is near it.
+    # The quantile of draws is piecewise linear: the smoothed one is close to it.
     assert solution.value >= max(values) - 3e-3 * abs(max(values))
 
 

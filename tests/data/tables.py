@@ -1,4 +1,4 @@
-"""Sound tables that the tests of the loaders break in one place each."""
+"""Valid tables, which the tests of the loaders damage in one place each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def national(n: int = 30) -> pd.DataFrame:
 
 
 def with_spend(n: int = 30) -> pd.DataFrame:
-    """Weekly table with media units beside spend, and revenue per unit of the target."""
+    """Weekly table with media units as well as spend, and revenue per unit of the target."""
     frame = national(n).rename(columns={"tv": "tv_cost", "search": "search_cost"})
     rng = np.random.default_rng(12)
     frame["tv_grp"] = frame["tv_cost"] * rng.uniform(2, 3, n)

@@ -1,4 +1,4 @@
-"""Every way a table can be broken, and the message a person needs to mend it."""
+"""Every way in which a table can be wrong, and the message that helps to correct it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Break = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 class Case(NamedTuple):
-    """One broken table: what is done to a sound one, and what must be said about it."""
+    """One broken table: the damage done to a valid one, and the finding it must produce."""
 
     name: str
     check: str
@@ -175,7 +175,7 @@ CASES = [
          put("revenue", 1, 0.0), base="with_spend", rows=(1,)),
     Case("revenue a negative number", "bad_revenue", r" -5",
          changes={"revenue_per_target": -5.0}),
-    # --- worth a look, not a stop
+    # --- warnings
     Case("spend without exposure", "spend_without_exposure", r"'tv_cost'.*'tv_grp'",
          put("tv_grp", 4, 0.0), base="with_spend", severity="warning", rows=(4,)),
     Case("exposure without spend", "exposure_without_spend", r"'tv_grp'.*'tv_cost'",
@@ -236,14 +236,14 @@ def test_sound_tables_raise_nothing(base: str) -> None:
 
 
 def test_one_fault_gives_one_error() -> None:
-    """A single fault isn't drowned in consequences of itself."""
+    """A single fault is reported once, without findings about its consequences."""
     crowded = {}
     for case in CASES:
         if case.severity == "error":
             errors = [f for f in findings_of(case) if f.severity == "error"]
             if len({f.check for f in errors}) > 1:
                 crowded[case.name] = sorted({f.check for f in errors})
-    # These change more than one thing by their nature.
+    # These necessarily change more than one thing.
     assert set(crowded) <= {
         "no channels",
         "no rows",
@@ -255,7 +255,7 @@ def test_one_fault_gives_one_error() -> None:
     }, crowded
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_everything_wrong_is_reported_at_once() -> None:
     frame = tables.geo()
     frame["tv"] = frame["tv"].astype("object")
     frame.loc[1, "tv"] = "?"

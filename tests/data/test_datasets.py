@@ -1,4 +1,4 @@
-"""The bundled data sets: complete, sound, and what their script writes."""
+"""The bundled data sets: complete, valid, and equal to the output of their script."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_truth_is_plausible(name: str) -> None:
 
 
 def test_leaving_the_confounder_out_inflates_search() -> None:
-    """Least squares on the true curves: with the confounder near the truth, without far above."""
+    """Least squares on true curves: near the truth with the confounder, far above without it."""
     data, truth = load_dataset("national_weekly"), load_truth("national_weekly")
     years = np.asarray((data.dates - data.dates[0]).days) / 365.25
     waves = [f(2 * np.pi * k * years) for k in (1, 2) for f in (np.sin, np.cos)]

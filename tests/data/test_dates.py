@@ -1,4 +1,4 @@
-"""Dates in every usual form, and the step between them."""
+"""Dates in every common form, and the step between them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_reads_form(form: str) -> None:
     "form",
     ["datetime", "iso text", "slashes, day first", "yyyymmdd", "quarters", "years", "periods"],
 )
-def test_writes_dates_as_they_came(form: str) -> None:
+def test_writes_dates_in_their_original_form(form: str) -> None:
     _, column = FORMS[form]
     parsed = parse_dates(column, "when")
     assert list(format_dates(parsed.values, parsed.form)) == list(column)
@@ -121,7 +121,7 @@ def test_one_date_has_no_step() -> None:
     n=st.integers(12, 40),
     absent=st.sets(st.integers(1, 10), max_size=2),
 )
-def test_names_exactly_the_absent_dates(freq: str, n: int, absent: set[int]) -> None:
+def test_names_exactly_the_missing_dates(freq: str, n: int, absent: set[int]) -> None:
     dates = pd.date_range("2010-01-01", periods=n, freq=freq)
     _, findings = check_regular(dates.delete(sorted(absent)), "when")
     expected = tuple(f"{dates[i]:%Y-%m-%d}" for i in sorted(absent))

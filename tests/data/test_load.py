@@ -1,4 +1,4 @@
-"""Tables and files in, the same numbers out."""
+"""Tables and files give the same numbers back."""
 
 from __future__ import annotations
 

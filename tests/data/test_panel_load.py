@@ -1,4 +1,4 @@
-"""Tables of shops: what is read, what is refused, and back."""
+"""Tables of shops: reading, refusals and round trips."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmm_bayes.runtime.findings import DataError, DataWarning
 
 
 def table(shops: int = 2, days: int = 4, channels: int = 11) -> pd.DataFrame:
-    """The columns of the platform's table, every value its own."""
+    """The columns of the platform's table, with distinct values."""
     rows = shops * days
     frame = pd.DataFrame(
         {
@@ -103,7 +103,7 @@ def test_lengths_differ_and_dates_are_aligned() -> None:
         [False, True, True, True],
     ]
     assert (panel.observed.any(2) == there).all()
-    # Context goes on, and starts with the first there is.
+    # Context continues from the previous row, and starts with the first one.
     assert panel.context[0, :, 0].tolist() == [0, 1, 2, 2]
     assert panel.context[1, :, 0].tolist() == [6, 6, 6, 7]
     assert_same(panel, load_shops(panel_to_frame(panel)))

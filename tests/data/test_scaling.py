@@ -22,7 +22,7 @@ def data() -> MMMData:
 
 @pytest.mark.parametrize("link", ["identity", "log", "count"])
 def test_inverse_is_exact(data: MMMData, link: str) -> None:
-    """To rounding: a handful of operations of relative error 2**-53 each."""
+    """Exact up to rounding: a few operations with relative error 2**-53 each."""
     scaling = fit_scaling(data, link)  # type: ignore[arg-type]
     ds, population = data.ds, data.ds["population"].values
     for scaled, inverse, original in (

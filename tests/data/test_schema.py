@@ -1,4 +1,4 @@
-"""MMMData: what it holds, and the data derived from it."""
+"""MMMData: its contents, and data derived from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lift tests in the likelihood: against the counterfactual engine and the plain program."""
+"""Lift tests in the likelihood, compared with counterfactuals and with the plain program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mmm_bayes.model import arrays as model_arrays
 from mmm_bayes.model import calibration
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.linear_block import complete
+from mmm_bayes.model.linear_block import draw_linear_block
 from mmm_bayes.model.predictor import media_coefficients
 from mmm_bayes.model.program import program_for
 from mmm_bayes.model.sites import geo_scales
@@ -81,7 +81,7 @@ SPECS = {
 
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("table", [national, geos])
-def test_the_likelihood_sees_the_counterfactual_of_the_engine(table, name):
+def test_the_likelihood_uses_the_counterfactual_of_the_engine(table, name):
     data = table()
     if name == "count":
         data = mb.MMMData(data.ds.assign(target=data.ds["target"].round().clip(1)))
@@ -112,7 +112,7 @@ def test_the_likelihood_sees_the_counterfactual_of_the_engine(table, name):
 
 
 def test_integrated_and_plain_programs_agree_with_tests():
-    """What is integrated out is drawn from the plain program's conditional, tests included.
+    """Integrated coefficients follow the plain program's conditional, including lift tests.
 
     Given all else, the plain log density is a Gaussian's of `dim` coefficients: over draws of it,
     half a chi-squared of `dim` degrees of freedom. Wrong draws would spread otherwise.
@@ -127,7 +127,7 @@ def test_integrated_and_plain_programs_agree_with_tests():
         sites = joined.layout(arrays).prior_draws(np.random.default_rng(4), 1)
         sites = {n: np.asarray(x[0]) for n, x in sites.items()}
         keys = jax.random.split(jax.random.key(1), 400)
-        draws = jax.vmap(lambda key: complete(joined.structure, key, joined.resolve(
+        draws = jax.vmap(lambda key: draw_linear_block(joined.structure, key, joined.resolve(
             dict(sites), arrays), arrays))(keys)  # fmt: skip
 
         def density(own):
@@ -146,7 +146,7 @@ def test_integrated_and_plain_programs_agree_with_tests():
     assert np.var(values) == pytest.approx(dim / 2, rel=6 * np.sqrt(2 / 400))
 
 
-def test_a_precise_test_rules_the_posterior():
+def test_a_precise_test_determines_the_posterior():
     """With a standard error near zero the posterior's lift is what was measured; save keeps it."""
     data = national()
     spec = mb.ModelSpec(media={"max_lag": 4}, sampler={
@@ -186,7 +186,7 @@ def test_tests_that_do_not_fit_are_all_named():
     assert len(caught.value.findings) == 5
 
 
-def test_a_cut_to_nothing_is_spread_as_the_other_geos_spent():
+def test_a_cut_to_zero_is_spread_like_the_spend_of_other_geos():
     data = geos()
     name, dates = data.channels[0], data.dates
     ds = data.ds.copy(deep=True)

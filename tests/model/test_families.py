@@ -84,7 +84,7 @@ def test_every_family_has_finite_density_and_gradient(
         evaluate = jax.jit(jax.value_and_grad(program.potential))
         rng = np.random.default_rng(5)
         gradients = []
-        # From the middle of the prior to its outer reaches.
+        # From the median of the prior to its tails.
         for spread in (0.01, 0.5, 1.0):
             value, gradient = evaluate(jnp.asarray(layout.start(rng, spread)), arrays)
             assert np.isfinite(value)
@@ -122,7 +122,7 @@ def _mixed() -> ModelSpec:
 
 @pytest.fixture(scope="module")
 def mixed_prior(national_data: MMMData) -> tuple[Fitted, dict[str, np.ndarray], dict[str, Any]]:
-    """Draws of the prior by us, and by NumPyro's own predictive."""
+    """Prior draws of the package, and of NumPyro's own predictive."""
     spec = _mixed()
     held = Fitted(spec, national_data, None)  # type: ignore[arg-type]
     with jax.enable_x64(True):
@@ -196,7 +196,7 @@ def test_a_constant_control_has_its_value_in_every_geo(num_geos: int, marginal: 
         layout = program.layout(arrays)
         positions = np.stack([layout.start(np.random.default_rng(s), 1.0) for s in range(3)])
         params = program.parameters(jax.random.key(1), positions, arrays)
-    # A constant is a prior without width: the other controls are integrated out as ever.
+    # A constant is a prior of width zero: the other controls are still integrated out.
     sampled = any(site.name.startswith("control_coef") for site in layout.sites)
     assert sampled == (not marginal)
     np.testing.assert_array_equal(params["control_coef"][:, 0], 0.3)

@@ -1,4 +1,4 @@
-"""The marginal model and the plain one are one model."""
+"""The marginal and the plain form are the same model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _data(name: str) -> MMMData:
 
 
 class Block(NamedTuple):
-    """A model at one value of its nonlinear parameters: the linear block as a Gaussian.
+    """A model at fixed nonlinear parameters: the linear block is Gaussian.
 
     ``theta`` are those parameters in the marginal form, ``same`` in the plain one, ``nonlinear``
     and ``linear`` the places of both parts in the plain form's vector.
@@ -70,7 +70,7 @@ class Block(NamedTuple):
 
 
 def _transported(program: Program, theta: np.ndarray, arrays: Any) -> tuple[np.ndarray, float]:
-    """Geo differences that are sampled on a moved scale: on their own, and the map's log volume."""
+    """Geo differences sampled on a transformed scale, and the log volume of the map."""
     site = next(site for site in program.layout(arrays).sites if site.name == "media_geo__unit")
 
     def differences(unit: jax.Array) -> jax.Array:
@@ -113,8 +113,8 @@ def block(request: pytest.FixtureRequest) -> Block:
             value, slope = gradient(jnp.asarray(x), arrays)
             return float(value), np.asarray(slope)[linear]
 
-        # The potential is quadratic in the linear block: its gradient at zero and at the unit
-        # vectors is all there is to know.
+        # The potential is quadratic in the linear block: gradients at zero and at the unit
+        # vectors determine it.
         size = len(linear)
         start, slope = at(np.zeros(size))
         hessian = np.stack([at(unit)[1] - slope for unit in np.eye(size)])
@@ -198,7 +198,7 @@ def _agree(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
 
 
 def _small_national() -> tuple[MMMData, ModelSpec]:
-    # Shapes are fixed: what is compared is the sampler, not a hard geometry.
+    # Shapes are fixed: the samplers are compared, not a hard geometry.
     spec = ModelSpec(
         media={"max_lag": 4, "saturation": "michaelis_menten"},
         trend={"kind": "none"},

@@ -1,4 +1,4 @@
-"""The sampler of a model lowers for CPUs, GPUs and TPUs: density, gradient and trajectory."""
+"""The sampler of a model can be lowered for CPUs, GPUs and TPUs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_sampler_lowers_for_every_platform(geos: int, precision: str):
 _LINEAR_ALGEBRA: tuple[str, ...] = ()
 
 
-def test_single_precision_says_nearly_the_same():
+def test_single_precision_gives_nearly_the_same_result():
     spec = ModelSpec(media={"max_lag": 4})
     data = simulate.mmm(jax.random.key(3), num_dates=156, num_geos=20, num_channels=3).data
     found = {}

@@ -1,4 +1,4 @@
-"""The memory a fit is said to need, against what its programs and results take."""
+"""The estimated memory of a fit, compared with the memory of its programs and results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def geo() -> MMMData:
 
 
 @pytest.mark.parametrize("geos", [1, 6])
-def test_a_gradient_takes_no_more_than_is_said(geos: int):
+def test_a_gradient_takes_no_more_memory_than_estimated(geos: int):
     data = simulate.mmm(jax.random.key(0), num_dates=300, num_geos=geos, num_channels=4).data
     model = MMM(data, SPEC)
     with jax.enable_x64(True):
@@ -38,7 +38,7 @@ def test_a_gradient_takes_no_more_than_is_said(geos: int):
     assert said <= 6 * taken
 
 
-def test_groups_take_what_is_said(geo: MMMData):
+def test_groups_take_the_memory_estimated(geo: MMMData):
     model = MMM(geo, SPEC)
     said = model.memory(prior_draws=30, **FEW)
     fit = model.fit(jax.random.key(0), progress=False, prior_draws=30, **FEW)
@@ -54,7 +54,9 @@ def test_groups_take_what_is_said(geo: MMMData):
     assert "posterior predictive" in str(said)
 
 
-def test_too_little_memory_is_said_before_anything(geo: MMMData, monkeypatch: pytest.MonkeyPatch):
+def test_too_little_memory_is_reported_before_sampling(
+    geo: MMMData, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(model_memory, "available_memory", lambda: 500 * 2**20)
     settings = {"num_samples": 40_000, "num_chains": 4}
     with pytest.raises(FitMemoryError) as found:

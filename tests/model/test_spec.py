@@ -152,7 +152,7 @@ def test_unknown_keys_are_refused_with_the_nearest_name(place: str) -> None:
     assert f"'{wanted}'" in str(caught.value)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     text = """
         [media]
         adstock = "geometrical"

@@ -1,4 +1,4 @@
-"""One file a fit: it comes back whole, or is refused with a reason."""
+"""One file per fit: it is restored in full, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_geo_fit_comes_back_whole(geo_fit: FitResult, tmp_path: Path) -> None:
     xr.testing.assert_identical(again.roas("geo"), geo_fit.roas("geo"))
 
 
-def test_saving_twice_replaces_and_leaves_nothing_beside(
+def test_saving_twice_replaces_the_file_and_leaves_no_other(
     national_fit: FitResult, tmp_path: Path
 ) -> None:
     path = tmp_path / "fit.nc"
@@ -100,6 +100,6 @@ def test_a_text_file_is_refused(tmp_path: Path) -> None:
         load_fit(text)
 
 
-def test_no_file_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No fit at .*absent\.nc"):
         load_fit(tmp_path / "absent.nc")

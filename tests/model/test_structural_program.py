@@ -1,4 +1,4 @@
-"""Districts of equations: without correlation they are their equations, with it they find it."""
+"""Districts of equations: products without correlation, and estimates of the correlation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between the sampler's scale and the table's: exact both ways, and right one way."""
+"""Conversion between the sampler's scale and table units: exact in both directions."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def whole_weights(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def copies(held: Held, times: np.ndarray) -> AddedRows:
-    """Rows that are whole observed ones, each so many times (geo, time)."""
+    """Copies of whole observed rows, each repeated a number of times (geo, time)."""
     geos = np.arange(len(times))[:, None]
     weeks = np.stack([np.repeat(np.arange(times.shape[1]), own) for own in times])
     controls = held.arrays.design[..., -len(held.structure.controls) :]
@@ -140,7 +140,7 @@ def test_weights_of_one_change_nothing(name: str) -> None:
 
 
 def test_appended_copies_are_whole_weights(held: Held) -> None:
-    """The strongest test: rows written out again, the same rows with a weight, and neither.
+    """The strongest test: rows repeated in full, the same rows with a weight, and neither.
 
     Effects that follow from a ROAS are those of the observed rows in all.
     """
@@ -161,7 +161,7 @@ def test_appended_copies_are_whole_weights(held: Held) -> None:
 
 @pytest.mark.parametrize("name", ["rotated", "student_t", "geo counts"])
 def test_the_plain_likelihood_is_the_weighted_sum(name: str) -> None:
-    """Powers change the density by ``sum (p - 1) log f``, whatever the likelihood."""
+    """Weights change the density by ``sum (w - 1) log f``, for every likelihood."""
     held = _held(name)
     weight = np.random.default_rng(7).uniform(0.0, 3.0, held.arrays.target.shape)
     weight[:, 3] = 0.0
@@ -196,7 +196,7 @@ def test_the_weighted_marginal_density_is_the_integral_of_the_plain_one(name: st
         return plain.potential(position, arrays)
 
     zero = jnp.zeros(len(linear))
-    # The energy is quadratic in the block: slopes at zero and at the unit vectors are all of it.
+    # The energy is quadratic in the block: slopes at zero and at the unit vectors determine it.
     gradient = compile_program(jax.jit(jax.value_and_grad(energy)), zero, arrays)
     value, slope = gradient(zero, arrays)
     hessian = np.stack([gradient(unit, arrays)[1] - slope for unit in jnp.eye(len(linear))])
@@ -230,8 +230,8 @@ def test_drawn_back_coefficients_are_those_of_the_copies() -> None:
     "effect",
     _cases("marginal_roas", "roas", "contribution_share", slow=("roas", "contribution_share")),
 )
-def test_effects_are_stated_of_observed_rows(effect: str) -> None:
-    """Coefficients from a ROAS or share do not move with the rows that are appended."""
+def test_effect_priors_refer_to_observed_rows(effect: str) -> None:
+    """Coefficients from a ROAS or share do not depend on appended rows."""
     data = data_for("national")
     spec = ModelSpec(media={"max_lag": 4, "effect": effect})
     held = Held(MMM(data, spec).structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
@@ -247,7 +247,7 @@ def test_effects_are_stated_of_observed_rows(effect: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_an_appended_row_is_put_together_from_its_parts() -> None:
+def test_an_appended_row_is_assembled_from_its_parts() -> None:
     held = _held("geo counts")
     structure, arrays, rng = held.structure, held.arrays, np.random.default_rng(9)
     rows = AddedRows(

@@ -115,31 +115,31 @@ def test_every_wrong_setting_is_reported() -> None:
     assert columns == {"num_shops", "num_dates", "start", "num_structures"}
 
 
-# --- What nodes brought --------------------------------------------------------------------------
+# --- Contributions of nodes -----------------------------------------------------------------------
 
 
-def test_contributions_are_of_what_has_a_path_to_sales() -> None:
+def test_only_nodes_with_a_path_to_sales_contribute() -> None:
     size = {"num_shops": 6, "num_dates": 40}
     panel = simulate.air_shops(jax.random.key(5), **size)
-    brought = air_contributions(jax.random.key(5), **size)
+    contributions = air_contributions(jax.random.key(5), **size)
     total = panel.series[..., GMV].sum(1)
-    assert brought.shape == (6, GMV)
-    assert (brought < total[:, None]).all()
+    assert contributions.shape == (6, GMV)
+    assert (contributions < total[:, None]).all()
     reached = np.eye(13, dtype=bool) | panel.adjacency
     for _ in range(4):
         reached = (reached.astype(int) @ reached.astype(int)) > 0
     runs = panel.series[:, 1:-1, :GMV].sum(1) > 0  # not so on the last day alone
     acts = reached[:, :GMV, GMV] & runs
-    assert (brought[~acts] == 0).all()
-    assert (brought[acts & (panel.series[:, :20, :GMV].sum(1) > 0)] > 0).all()
-    # Without views nothing comes of what acts through them alone: it brings no more than they do.
+    assert (contributions[~acts] == 0).all()
+    assert (contributions[acts & (panel.series[:, :20, :GMV].sum(1) > 0)] > 0).all()
+    # A node that acts through views alone cannot contribute more than views.
     through = panel.adjacency[:, BRAND, PV] & (panel.adjacency[:, BRAND].sum(2) == 1)
     assert through.any()
-    assert (brought[:, BRAND] <= brought[:, [PV]])[through].all()
+    assert (contributions[:, BRAND] <= contributions[:, [PV]])[through].all()
 
 
 def test_contributions_of_one_edge_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Live shows act on sales alone: sales without them, from the formula."""
+    """Live shows act only on sales: sales without them, by the formula."""
     graph = np.zeros((1, 13, 13), dtype=bool)
     graph[0, 6, GMV] = True
     drawn = shops_air._draw_funnel
@@ -147,7 +147,7 @@ def test_contributions_of_one_edge_by_hand(monkeypatch: pytest.MonkeyPatch) -> N
         shops_air, "_draw_funnel", lambda rng, n: drawn(rng, n)._replace(graphs=graph)
     )
     size = {"num_shops": 3, "num_dates": 30, "num_structures": 1}
-    brought = air_contributions(jax.random.key(6), **size)
+    contributions = air_contributions(jax.random.key(6), **size)
     world = shops_air._draw_world(jax.random.key(6), 3, 30, "2021-01-30", 1)
     factor = world.own * np.exp(world.context[..., :3] @ world.funnel.tilt.T)
     live = 0.3 * factor[..., 6]
@@ -166,5 +166,5 @@ def test_contributions_of_one_edge_by_hand(monkeypatch: pytest.MonkeyPatch) -> N
             expected[shop] += kept * difference * world.scale[shop, 0, GMV]
             with_it = keep * with_it + (1 - keep) * live[shop, t]
             without = keep * without + (1 - keep) * (0.0 if kept else live[shop, t])
-    np.testing.assert_allclose(brought[:, 6], expected, rtol=1e-9)
-    assert (np.delete(brought, 6, axis=1) == 0).all()
+    np.testing.assert_allclose(contributions[:, 6], expected, rtol=1e-9)
+    assert (np.delete(contributions, 6, axis=1) == 0).all()

@@ -1,4 +1,4 @@
-"""Lift tests as data: what is refused, tables of them, and tests run in simulated worlds."""
+"""Lift tests: refusals, tables of tests, and tests in simulated worlds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmm_bayes.runtime.streams import seed_in_words
 SPAN = "2024-03-04", "2024-03-31"
 
 
-def test_everything_wrong_with_a_test_is_told():
+def test_everything_wrong_with_a_test_is_reported():
     with pytest.raises(DataError) as caught:
         mb.LiftTest(
             ("tv", "tv"), *SPAN, np.inf, -1.0, spend_change=(1.0,), measured_until="2024-03-10",
@@ -34,7 +34,7 @@ def test_everything_wrong_with_a_test_is_told():
         mb.LiftTest("tv", *SPAN, 1.0, 1.0, recorded=False)
 
 
-def test_text_brings_tests_back():
+def test_json_round_trip():
     tests = (
         mb.LiftTest(("tv", "radio"), *SPAN, 5.0, 1.0, geos=("a",), spend_change=(3.0, 4.0),
                     measured_until="2024-04-14", recorded=False, name="both"),
@@ -81,7 +81,7 @@ def test_a_test_in_a_world_changes_what_it_should(world):
     scale = float(data.ds["target"].max())
     assert np.abs(moved[2:]).max() < 1e-12 * scale
     assert np.abs(moved[:, :30]).max() < 1e-12 * scale
-    # The kernel has 13 weeks: all that was lost is measured by the 45th.
+    # The kernel has 13 weeks: the whole loss is measured by the 45th.
     assert run.true_lift == pytest.approx(moved.sum())
     assert run.test.lift == pytest.approx(run.true_lift, rel=1e-7)
     assert run.test.spend_change == pytest.approx(

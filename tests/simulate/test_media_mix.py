@@ -1,4 +1,4 @@
-"""The simulator against its stated model, recomputed by loops."""
+"""The simulator compared with its stated model, recomputed by loops."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_roas(panel: SimulatedMMM, counterfactuals) -> None:
         gain = (truth["contribution"].values * revenue).sum()
         assert float(truth["roas"]) == pytest.approx(gain / spend, rel=1e-12)
         more = (counterfactuals[f"{name} more"] - counterfactuals["all"]) * revenue
-        # The difference of two sums of relative error 1e-16 a term, divided by 1% of spend.
+        # The difference of two sums of relative error 1e-16 per term, divided by 1% of spend.
         assert float(truth["marginal_roas"]) == pytest.approx(more.sum() / (0.01 * spend), rel=1e-7)
 
 
@@ -127,7 +127,7 @@ def test_same_key_same_data_and_other_key_other_data() -> None:
     assert simulate.mmm(jax.random.PRNGKey(1), num_dates=20).data.n_dates == 20
 
 
-def test_one_more_control_leaves_the_spends() -> None:
+def test_one_more_control_does_not_change_the_spend() -> None:
     np.testing.assert_array_equal(draw(num_controls=1).data.ds["spend"], draw().data.ds["spend"])
 
 
@@ -194,7 +194,7 @@ def test_confounder_moves_search_spend_and_sales() -> None:
 
 @pytest.mark.parametrize("adstock", ["geometric", "delayed"])
 def test_agrees_with_the_transforms(adstock: str) -> None:
-    """The simulator's kernels are written apart from the model's, and say the same."""
+    """The simulator's kernels are implemented independently of the model's, and agree."""
     simulated = draw(adstock=adstock)
     truth, max_lag = simulated.truth, simulated.truth.attrs["max_lag"]
     x = simulated.data.ds["exposure"].values[0].T / truth["media_scale"].values[:, None]
@@ -250,6 +250,6 @@ def test_refused(changes: dict, message: str) -> None:
         draw(**changes)
 
 
-def test_a_word_is_no_key() -> None:
+def test_a_word_is_not_a_key() -> None:
     with pytest.raises(TypeError, match=r"jax\.random\.key"):
         simulate.mmm("3")

@@ -1,4 +1,4 @@
-"""Simulated tables with mediation: the truth is what do() says, the graph that of the data."""
+"""Simulated tables with mediation: effects by do(), and the graph of the data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_graph_is_that_of_the_table() -> None:
     assert set(graph.nodes) - columns == {"season"}
     assert graph.adjustment_set("tv", "sales") == ("season", "demand")
     assert set(graph.parents("visits")) == {"tv", "sales"}
-    # An intervention on TV leaves what TV does not cause: video's plan is the same key's.
+    # An intervention on TV does not change what TV does not cause, such as the plan of video.
     again = simulate.mediation(jax.random.key(1))
     assert again.data.equals(sim.data)
     other = simulate.mediation(jax.random.key(2))

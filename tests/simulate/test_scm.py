@@ -136,7 +136,7 @@ def test_gaussian_process_has_its_covariance(rows: int, inputs: int) -> None:
     x[-1] = x[0]  # a singular covariance
     factor = np.array([scm_mechanisms.gaussian_process(Basis(k), x) for k in range(rows)])  # type: ignore[arg-type]
     exact = np.exp([[-0.5 * ((a - b) ** 2).sum() for b in x] for a in x])
-    # What is left of each point's variance is at most 1e-12, so of a covariance too.
+    # At most 1e-12 of each point's variance is left, and so of each covariance.
     np.testing.assert_allclose(factor.T @ factor, exact, atol=1e-11)
 
 
@@ -180,7 +180,7 @@ def _sigmoids(seed: int, causes: np.ndarray) -> np.ndarray:
     return MECHANISMS["sigmoid_mix"](rng, causes, np.zeros(len(causes)))
 
 
-def test_noise_of_sigmoid_add_counts_once_a_cause_and_once_more() -> None:
+def test_noise_of_sigmoid_add_is_added_once_per_cause_and_once_more() -> None:
     for seed in range(3):
         bare = MECHANISMS["sigmoid_add"](np.random.default_rng(seed), X, np.zeros(3))
         noisy = MECHANISMS["sigmoid_add"](np.random.default_rng(seed), X, E)
@@ -198,7 +198,7 @@ def test_drawn_weights_of_networks() -> None:
 
 @pytest.mark.parametrize("mechanism", ALL)
 def test_every_mechanism(mechanism: str) -> None:
-    """Shapes, standardisation, reproducibility, and no rows that know of each other's place."""
+    """Shapes, standardisation, reproducibility, and exchangeable rows."""
     drawn = simulate.scm(key(5), num_rows=150, num_nodes=8, mechanism=mechanism)
     values = drawn.frame.to_numpy()
     assert np.isfinite(values).all()
@@ -277,7 +277,7 @@ def test_moments_of_mixtures() -> None:
     rng = np.random.default_rng(0)
     fitted = np.mean([fit_mixture(rng.standard_normal(300), 4)[2].mean() for _ in range(100)])
     x = np.array([draw_mixture(np.random.default_rng(seed), 1)[0] for seed in range(600)])
-    # One row a mixture: the variance is that of the means, 4, and of a component.
+    # One row per mixture: the variance is that of the means, 4, and of a component.
     variance = 4 + fitted
     assert abs(x.mean()) < 4 * math.sqrt(variance / 600)
     assert x.var() == pytest.approx(variance, rel=4 * math.sqrt(2 / 600))
@@ -285,7 +285,7 @@ def test_moments_of_mixtures() -> None:
 
 
 @pytest.mark.parametrize("noise", get_args(Noise))
-def test_noise_has_the_moments_told(noise: Noise) -> None:
+def test_noise_has_the_moments_of_the_truth(noise: Noise) -> None:
     drawn = simulate.scm(
         key(7), num_rows=4000, num_nodes=8, mechanism="linear", noise=noise, noise_coeff=0.3
     )
@@ -412,7 +412,7 @@ def test_given_edges_are_the_graph() -> None:
     assert drawn.truth["order"].values.tolist() == ["V1", "V3", "V0", "V2"]
 
 
-def test_settings_change_only_what_hangs_on_them() -> None:
+def test_settings_change_only_what_depends_on_them() -> None:
     base: dict[str, Any] = {"num_nodes": 5, "num_rows": 60, "expected_degree": 1}
     drawn = simulate.scm(key(1), **base)
     roots = [v for v in drawn.nodes if np.isnan(drawn.truth["noise_sd"].sel(node=v))]
@@ -458,7 +458,7 @@ def messages(error: pytest.ExceptionInfo[DataError]) -> list[str]:
     return [str(finding) for finding in error.value.findings]
 
 
-def test_every_wrong_setting_is_told_at_once() -> None:
+def test_every_wrong_setting_is_reported_at_once() -> None:
     bad: dict[str, Any] = {
         "num_rows": 1,
         "num_nodes": 3,
@@ -495,7 +495,7 @@ def test_every_wrong_setting_is_told_at_once() -> None:
     assert "simulate.scm" in str(error.value)
 
 
-def test_wrong_kinds_are_told() -> None:
+def test_wrong_types_are_reported() -> None:
     bad: dict[str, Any] = {"num_rows": 10.0, "num_nodes": "3", "num_confounders": None, "edges": 3}
     with pytest.raises(DataError) as error:
         simulate.scm(key(0), **bad)

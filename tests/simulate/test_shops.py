@@ -1,4 +1,4 @@
-"""Simulated shops against an independent loop, formulas and Monte Carlo error."""
+"""Simulated shops compared with an independent loop, formulas and Monte Carlo error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def edge(shape: int, x: float, other: float, unit: float) -> float:
 
 
 def loop(s: SimulatedShops, shop: int) -> np.ndarray:
-    """States of one shop by the formulas; roots that are spends are taken as they came."""
+    """States of one shop by the formulas; roots that are spend are taken from the simulation."""
     graph = s.graphs[s.panel.structure[shop]]  # type: ignore[index]
     m, unit, lags = s.mechanisms, s.settings.noise_sd, s.settings.num_lags
     own = shop if len(m.weights) > 1 else 0
@@ -133,7 +133,7 @@ def test_curve_of_simulation_2_follows_the_context() -> None:
         order = np.argsort(one.panel.series[n, :, -1])
         assert np.all(np.diff(y[n][order]) > 0)
     level, half = y.mean(1), np.log(two.gamma)
-    # A higher half point is a lower curve, whatever the exponent.
+    # A higher half-saturation point gives a lower curve for any exponent.
     assert stats.spearmanr(level, half).statistic < -0.8
 
 
@@ -179,7 +179,7 @@ def test_mechanism_key_shares_mechanisms_on_other_graphs() -> None:
     assert not np.allclose(own.mechanisms.weights, one.mechanisms.weights)
 
 
-def test_given_graphs_are_obeyed() -> None:
+def test_given_graphs_are_followed() -> None:
     graphs = np.zeros((1, 6, 6), dtype=bool)
     graphs[0, 0, 1] = graphs[0, 1, 5] = True
     panel = simulate.shops(key(0), **SMALL, graphs=graphs)
@@ -193,7 +193,7 @@ def test_given_graphs_are_obeyed() -> None:
     assert np.abs(correlation[2:5, [0, 1, 5]]).max() < 5 / math.sqrt(2000)
 
 
-# Every shop has noise of its own.
+# Every shop has its own noise.
 
 
 def test_noise_is_each_shops_own() -> None:
@@ -218,7 +218,7 @@ def test_no_two_series_are_equal(case: str) -> None:
     assert len(np.unique(rows, axis=0)) == 60
 
 
-def test_a_root_that_diverges_is_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_diverges_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {
         "num_shops": 30,
         "num_channels": 3,
@@ -259,7 +259,7 @@ def test_graphs(channels: int, share: float, p: float) -> None:
         counts[k] = graph.sum()
 
     def expected(n: int, least: int) -> float:
-        # A binomial number of parents, raised to the least there may be.
+        # A binomial number of parents, raised to the smallest allowed number.
         k = np.arange(n + 1)
         return float((np.maximum(k, least) * stats.binom.pmf(k, n, p)).sum())
 
@@ -326,18 +326,18 @@ def granger(x: np.ndarray, lags: int) -> np.ndarray:
     return p
 
 
-def test_spends_are_positive_autocorrelated_and_zero_inflated() -> None:
+def test_spend_is_positive_autocorrelated_and_zero_inflated() -> None:
     s = truth(12, num_shops=40, num_dates=800, difficulty=("spends",))
     is_root = ~s.panel.adjacency.any(1)  # type: ignore[union-attr]
     is_root[:, -1] = False
-    spends = s.panel.series.transpose(0, 2, 1)[is_root]
-    assert spends.min() == 0
-    zeros = (spends == 0).mean(1)
+    spend = s.panel.series.transpose(0, 2, 1)[is_root]
+    assert spend.min() == 0
+    zeros = (spend == 0).mean(1)
     assert zeros.mean() == pytest.approx(0.4, abs=5 * zeros.std() / math.sqrt(len(zeros)))
-    levels = np.log(spends.sum(1))
+    levels = np.log(spend.sum(1))
     assert levels.std() == pytest.approx(1.5, rel=0.3)
-    both = (spends[:, 1:] > 0) & (spends[:, :-1] > 0)
-    logs = np.log(np.where(spends > 0, spends, 1.0)) - np.log(s.scale[is_root])[:, None]
+    both = (spend[:, 1:] > 0) & (spend[:, :-1] > 0)
+    logs = np.log(np.where(spend > 0, spend, 1.0)) - np.log(s.scale[is_root])[:, None]
     assert np.corrcoef(logs[:, 1:][both], logs[:, :-1][both])[0, 1] == pytest.approx(0.7, abs=0.04)
 
 

@@ -291,5 +291,5 @@ def test_saturation_first_cannot_take_rows() -> None:
     spec = ModelSpec(media={"max_lag": 4, "order": "saturation_first"})
     held = Held(MMM(data, spec).structure, Fitted(spec, data, None).arrays)  # type: ignore[arg-type]
     rows = copies(held, whole_weights((1, WEEKS)))
-    with pytest.raises(ValueError, match=r'Set media\.order = "adstock_first"'):
+    with pytest.raises(ValueError, match=r'media\.order = "adstock_first"'):
         augmented_arrays(held.structure, held.arrays, rows, np.ones((1, WEEKS + 20)))

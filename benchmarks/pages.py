@@ -111,6 +111,7 @@ PAGES: dict[str, Page] = {
         "causalmmm_speed", "benchmarks/causalmmm_torch.py", *_NETWORKS,
         options=f"--torch-python ${_TORCH}", needs=_TORCH,
     ),
+    "convergence": _page("convergence", "mmm_bayes/inference/convergence.py"),
     "discovery": _page(
         "discovery", "mmm_bayes/causal/discovery", options="--keep $keep/sets.jsonl"
     ),

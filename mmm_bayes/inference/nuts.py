@@ -119,18 +119,22 @@ class NUTSInfo(NamedTuple):
 
 
 class _Trajectory(NamedTuple):
-    """A growing trajectory; the leading axis of ``end_*``, of length 2, is (backward, forward)."""
+    """A growing trajectory; the leading axis of ``end_*``, of length 2, is (backward, forward).
+
+    Ends are in whitened coordinates; proposals and their gradients are in positions, so that they
+    outlive a change of metric.
+    """
 
     end_z: Array
     end_p: Array
     end_g: Array
-    z: Array
+    position: Array
     potential: Array
     gradient: Array
     log_weight: Array
     p_sum: Array
     depth: Array
-    sub_z: Array
+    sub_position: Array
     sub_potential: Array
     sub_gradient: Array
     sub_log_weight: Array
@@ -146,17 +150,19 @@ class _Trajectory(NamedTuple):
 
 
 def _start_trajectory(
-    z: Array, momentum: Array, potential: Array, gradient: Array, uniform: Array
+    metric: Metric, state: NUTSState, momentum: Array, uniform: Array
 ) -> _Trajectory:
+    position, potential, gradient = state.position, state.potential, state.gradient
+    z, g = from_position(metric, position), pull_back(metric, gradient)
     zero = jnp.zeros_like(potential)
     integer = jnp.zeros((), jnp.int32)
     false = jnp.zeros((), bool)
     checkpoints = jnp.zeros((MAX_DEPTH, *z.shape), z.dtype)
-    end_z, end_p, end_g = (jnp.stack([x, x]) for x in (z, momentum, gradient))
+    end_z, end_p, end_g = (jnp.stack([x, x]) for x in (z, momentum, g))
     return _Trajectory(
         end_z, end_p, end_g,
-        z, potential, gradient, zero, momentum, integer,
-        z, potential, gradient, zero - jnp.inf, jnp.zeros_like(momentum), integer, uniform,
+        position, potential, gradient, zero, momentum, integer,
+        position, potential, gradient, zero - jnp.inf, jnp.zeros_like(momentum), integer, uniform,
         checkpoints, checkpoints, zero, integer, false, false,
     )  # fmt: skip
 
@@ -189,7 +195,8 @@ def _add_leaf(
     eps = jnp.where(forward, step, -step)
     p = tree.end_p[side] - 0.5 * eps * tree.end_g[side]
     z = tree.end_z[side] + eps * p
-    potential, gradient = value_and_grad(to_position(metric, z))
+    position = to_position(metric, z)
+    potential, gradient = value_and_grad(position)
     g = pull_back(metric, gradient)
     p = p - 0.5 * eps * g
 
@@ -207,7 +214,7 @@ def _add_leaf(
         tree.sub_uniform / jnp.maximum(accept, 1e-30),
         (tree.sub_uniform - accept) / jnp.maximum(1.0 - accept, 1e-30),
     )
-    sub_z = jnp.where(take, z, tree.sub_z)
+    sub_position = jnp.where(take, position, tree.sub_position)
     sub_potential = jnp.where(take, potential, tree.sub_potential)
     sub_gradient = jnp.where(take, gradient, tree.sub_gradient)
     sub_p_sum = tree.sub_p_sum + p
@@ -238,13 +245,13 @@ def _add_leaf(
         end_z=tree.end_z.at[side].set(z),
         end_p=end_p,
         end_g=tree.end_g.at[side].set(g),
-        z=jnp.where(swap, sub_z, tree.z),
+        position=jnp.where(swap, sub_position, tree.position),
         potential=jnp.where(swap, sub_potential, tree.potential),
         gradient=jnp.where(swap, sub_gradient, tree.gradient),
         log_weight=jnp.where(join, jnp.logaddexp(tree.log_weight, sub_log_weight), tree.log_weight),
         p_sum=p_sum,
         depth=depth,
-        sub_z=sub_z,
+        sub_position=sub_position,
         sub_potential=sub_potential,
         sub_gradient=sub_gradient,
         sub_log_weight=jnp.where(join, -jnp.inf, sub_log_weight),
@@ -304,15 +311,7 @@ def sample_block(
     uniforms = jax.random.uniform(key_uniform, (block, MAX_DEPTH + 1, 3), dtype)
 
     def begin(i: Array, state: NUTSState) -> _Trajectory:
-        tree = _start_trajectory(
-            from_position(metric, state.position),
-            momenta[i],
-            state.potential,
-            pull_back(metric, state.gradient),
-            uniforms[i, 0, 2],
-        )
-        # The proposal's gradient is kept in positions: it outlives a change of metric.
-        return tree._replace(gradient=state.gradient, sub_gradient=state.gradient)
+        return _start_trajectory(metric, state, momenta[i], uniforms[i, 0, 2])
 
     def energy(i: Array, state: NUTSState) -> Array:
         return state.potential + 0.5 * jnp.sum(momenta[i] * momenta[i])
@@ -326,7 +325,7 @@ def sample_block(
         step_size = jax.tree.map(
             lambda new, old: jnp.where(adapt, new, old), adapted, state.step_size
         )
-        state = NUTSState(to_position(metric, tree.z), tree.potential, tree.gradient, step_size)
+        state = NUTSState(tree.position, tree.potential, tree.gradient, step_size)
         return i + 1, state, begin(jnp.minimum(i + 1, block - 1), state)
 
     def body(carry: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -345,7 +344,7 @@ def sample_block(
         )
         # Written at every leaf: cheaper than carrying the buffers through a branch.
         buffers = jax.tree.map(
-            lambda buffer, x: buffer.at[i].set(x), buffers, (to_position(metric, tree.z), info)
+            lambda buffer, x: buffer.at[i].set(x), buffers, (tree.position, info)
         )
         i, state, tree = jax.lax.cond(tree.done, finish, lambda *carry: carry, i, state, tree)
         return i, state, tree, buffers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from studies.progress import run_with_bars
 from studies.runs import Row, Task, open_results, run_tasks, write_whole
-from studies.scenarios import SCENARIOS, Scenario, ScenarioError
+from studies.scenarios import SCENARIOS, PublishedScenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +22,7 @@ __all__ = ["SCENARIOS", "main_admgda", "run_scenario"]
 
 
 def run_scenario(
-    scenario: str | Scenario,
+    scenario: str | PublishedScenario,
     *,
     repetitions: int = 20,
     seed: int = 0,
@@ -48,7 +48,7 @@ def run_scenario(
 
     Parameters
     ----------
-    scenario : str or Scenario
+    scenario : str or PublishedScenario
         Name in ``SCENARIOS``, or one of your own.
     repetitions : int
         Random causal models per cell. More can be added later.
@@ -173,10 +173,10 @@ def make_run(task: Task) -> list[Row]:
     return evaluate_run(task.rng_key(), settings)
 
 
-def _scenario(scenario: str | Scenario) -> Scenario:
+def _scenario(scenario: str | PublishedScenario) -> PublishedScenario:
     from mmm_bayes.runtime.findings import nearest
 
-    if isinstance(scenario, Scenario):
+    if isinstance(scenario, PublishedScenario):
         return scenario
     if scenario not in SCENARIOS:
         raise ScenarioError(
@@ -192,7 +192,7 @@ def _check(**counts: int) -> None:
         raise ScenarioError(" ".join(wrong))
 
 
-def _rows(about: Scenario, task: Task, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _rows(about: PublishedScenario, task: Task, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     settings: Any = task.settings
     model = {
         name: getattr(settings, name)

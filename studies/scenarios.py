@@ -22,7 +22,7 @@ class ScenarioError(ValueError):
 
 @final
 @dataclass(frozen=True)
-class Scenario:
+class PublishedScenario:
     """One series of cells, alike but for one setting.
 
     Attributes
@@ -89,7 +89,7 @@ ScenarioName = Literal[
 ]
 
 _ALL = (
-    Scenario(
+    PublishedScenario(
         "mechanisms",
         "Mechanism",
         "mechanism",
@@ -97,7 +97,7 @@ _ALL = (
         "mechanisms.csv",
         "mechanism",
     ),
-    Scenario(
+    PublishedScenario(
         "observations",
         "Observations",
         "n_rows",
@@ -105,7 +105,7 @@ _ALL = (
         "nb_observations.csv",
         "nb_observations",
     ),
-    Scenario(
+    PublishedScenario(
         "dimension",
         "Variables",
         "n_nodes",
@@ -113,7 +113,7 @@ _ALL = (
         "dimensions.csv",
         "nb_nodes",
     ),
-    Scenario(
+    PublishedScenario(
         "degree",
         "Expected degree of the graph",
         "expected_degree",
@@ -122,7 +122,7 @@ _ALL = (
         "expected_degree",
         fixed={"n_nodes": 15},
     ),
-    Scenario(
+    PublishedScenario(
         "noise",
         "Amplitude of the noise",
         "noise_coeff",
@@ -130,7 +130,7 @@ _ALL = (
         "noise_coeff.csv",
         "noise_coeff",
     ),
-    Scenario(
+    PublishedScenario(
         "outliers",
         "Share of outliers",
         "outliers",
@@ -139,7 +139,7 @@ _ALL = (
         "frac_outliers",
         shared=True,
     ),
-    Scenario(
+    PublishedScenario(
         "threshold",
         "Probability threshold",
         "thresholds",
@@ -149,5 +149,5 @@ _ALL = (
         shared=True,
     ),
 )
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
+SCENARIOS: dict[str, PublishedScenario] = {scenario.name: scenario for scenario in _ALL}
 """By name."""

@@ -12,7 +12,7 @@ from mmm_bayes.causal_mmm.networks import metrics
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.simulate.shop_panel import duplicated_shops
-from studies.causalmmm.methods import Panels, Scored, score
+from studies.causalmmm.methods import PanelSplit, Scored, score
 
 if TYPE_CHECKING:
     from mmm_bayes._typing import RngKey
@@ -38,7 +38,7 @@ def evaluate_graphs(rng_key: RngKey, settings: GraphRun) -> list[Row]:
     return [row for each in scored for row in rows_of(each, panels)]
 
 
-def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> Panels:
+def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any) -> PanelSplit:
     """Simulate training shops, test shops of the same graphs, and shops of unseen graphs.
 
     All obey the same mechanisms. Test shops come first in their panel, so that they stay the same
@@ -69,7 +69,7 @@ def simulate_panels(rng_key: RngKey, settings: GraphRun | CurveRun, **more: Any)
         key = jax.random.fold_in(key_unseen, attempt)
         unseen = simulate.shops(key, num_shops=settings.test_shops, **common)
         if not seen & {graph.tobytes() for graph in truth_of(unseen)}:
-            return Panels(train, test, unseen)
+            return PanelSplit(train, test, unseen)
     message = f"{_ATTEMPTS} draws of {settings.structures} graphs held one of training each."
     remedy = "Take more channels, or fewer structures."
     raise DataError([Finding("unseen", "error", message, remedy, "channels")], "the simulation")
@@ -81,7 +81,7 @@ def truth_of(panel: ShopPanel) -> NDArray:
     return panel.adjacency
 
 
-def rows_of(scored: Scored, panels: Panels) -> list[Row]:
+def rows_of(scored: Scored, panels: PanelSplit) -> list[Row]:
     """Score one method on test shops and on shops of unseen graphs."""
     threshold = metrics.best_threshold(scored.train, truth_of(panels.train))
     rows = []

@@ -84,7 +84,7 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Panels:
+class PanelSplit:
     """Shops to learn from, others of the same graphs, and shops whose graphs were never seen."""
 
     train: ShopPanel
@@ -106,7 +106,7 @@ def causal_mmm_of(method: str, options: Any = ()) -> CausalMMM:
     return CausalMMM(**{**VARIANTS[method], **dict(options)})
 
 
-def score(rng_key: RngKey, method: str, panels: Panels, options: Any = ()) -> list[Scored]:
+def score(rng_key: RngKey, method: str, panels: PanelSplit, options: Any = ()) -> list[Scored]:
     """Train a method on the training shops and score the edges of all shops."""
     key = method_key(rng_key, method)
     if method in VARIANTS:
@@ -114,7 +114,7 @@ def score(rng_key: RngKey, method: str, panels: Panels, options: Any = ()) -> li
     return [_score_baseline(key, method, panels)]
 
 
-def _score_causal_mmm(key: RngKey, method: str, panels: Panels, options: Any) -> list[Scored]:
+def _score_causal_mmm(key: RngKey, method: str, panels: PanelSplit, options: Any) -> list[Scored]:
     began = time.perf_counter()
     cm = causal_mmm_of(method, options).fit(key, panels.train)
     fitted = time.perf_counter() - began
@@ -131,7 +131,7 @@ def _score_causal_mmm(key: RngKey, method: str, panels: Panels, options: Any) ->
     return scored
 
 
-def _score_baseline(key: RngKey, method: str, panels: Panels) -> Scored:
+def _score_baseline(key: RngKey, method: str, panels: PanelSplit) -> Scored:
     from studies.granger.registry import BASELINES
 
     began = time.perf_counter()

@@ -33,7 +33,7 @@ Kind = Literal["graphs", "curve", "timing", "forecast"]
 
 @final
 @dataclass(frozen=True)
-class Cell:
+class StudyCell:
     """One cell: its label, its column in the published table, and its runs but for the method."""
 
     label: str
@@ -56,7 +56,7 @@ class Study:
         What varies.
     kind : str
         What its runs measure.
-    cells : tuple of Cell
+    cells : tuple of StudyCell
         Its cells.
     methods : tuple of str
         Those run by default.
@@ -68,7 +68,7 @@ class Study:
     title: str
     label: str
     kind: Kind
-    cells: tuple[Cell, ...]
+    cells: tuple[StudyCell, ...]
     methods: tuple[str, ...]
     by_settings: bool = False
 
@@ -83,7 +83,7 @@ class Study:
             return (*VARIANTS, *GIVEN_BY)
         return GRAPH_METHODS
 
-    def run(self, cell: Cell, method: str, options: Options = ()) -> Run:
+    def run(self, cell: StudyCell, method: str, options: Options = ()) -> Run:
         """Return the run of a method in a cell; only variants of CausalMMM take ``options``."""
         method = GIVEN_BY.get(method, method)
         own = cell.run.options + options if method in (*VARIANTS, "cm_full") else ()
@@ -92,10 +92,11 @@ class Study:
 
 def _graph_cells(
     runs: Mapping[str, Mapping[str, Any]], published: Mapping[str, str] | None = None, **fixed: Any
-) -> tuple[Cell, ...]:
+) -> tuple[StudyCell, ...]:
     columns = published or {}
     return tuple(
-        Cell(label, GraphRun(**{**fixed, **own}), columns.get(label)) for label, own in runs.items()
+        StudyCell(label, GraphRun(**{**fixed, **own}), columns.get(label))
+        for label, own in runs.items()
     )
 
 
@@ -170,19 +171,19 @@ _ALL = (
     ),
     Study(
         "figure9", "Losses and graphs in training", "Epochs", "curve",
-        tuple(Cell(str(n), CurveRun(epochs=n)) for n in _EPOCHS), ("causalmmm",),
+        tuple(StudyCell(str(n), CurveRun(epochs=n)) for n in _EPOCHS), ("causalmmm",),
     ),
     Study(
         "figure10", "Seconds of training", "Size", "timing",
         (
-            *(Cell(f"N = {n}", TimingRun("shops", shops=n)) for n in _SHARES),
-            *(Cell(f"T = {t}", TimingRun("length", shops=100, length=t)) for t in _LENGTHS),
+            *(StudyCell(f"N = {n}", TimingRun("shops", shops=n)) for n in _SHARES),
+            *(StudyCell(f"T = {t}", TimingRun("length", shops=100, length=t)) for t in _LENGTHS),
         ),
         ("causalmmm", "paper", "linear_granger", "ridge_var"),
     ),
     Study(
         "table7", "Forecasts of sales", "Panel", "forecast",
-        (Cell("50 shops, 676 days", ForecastRun()),), FORECAST_METHODS[:-1],
+        (StudyCell("50 shops, 676 days", ForecastRun()),), FORECAST_METHODS[:-1],
     ),
 )  # fmt: skip
 STUDIES: dict[str, Study] = {study.name: study for study in _ALL}

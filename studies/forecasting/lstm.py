@@ -103,7 +103,7 @@ class LSTM:
         window = min(self.window, panel.length - held_out - 1)
         data = _Data(*(jnp.asarray(part) for part in _sequences(inputs)))
         start_key, batch_key = jax.random.split(rng_key)
-        network = Network(
+        network = LSTMNetwork(
             start_key,
             features=data.features.shape[-1],
             hidden=self.hidden,
@@ -126,7 +126,7 @@ class LSTM:
 
 
 @final
-class Network(eqx.Module):
+class LSTMNetwork(eqx.Module):
     """LSTM cell, a linear head over its state and its input, and each shop's week."""
 
     cell: eqx.nn.LSTMCell
@@ -175,7 +175,7 @@ class _Loss:
     batch: int
     held_out: int
 
-    def __call__(self, network: Network, data: _Data, key: RngKey) -> Float[Array, ""]:
+    def __call__(self, network: LSTMNetwork, data: _Data, key: RngKey) -> Float[Array, ""]:
         shops, pairs, _ = data.features.shape
         shop_key, start_key = jax.random.split(key)
         shop = jax.random.randint(shop_key, (self.batch,), 0, shops)
@@ -193,7 +193,7 @@ class _Validation:
     window: int
     held_out: int
 
-    def __call__(self, network: Network, data: _Data) -> Float[Array, ""]:
+    def __call__(self, network: LSTMNetwork, data: _Data) -> Float[Array, ""]:
         span = min(self.window + self.held_out, data.features.shape[1])
         part = jax.tree.map(lambda whole: whole[:, -span:], data)
         scored = jnp.arange(span) >= span - self.held_out
@@ -208,7 +208,7 @@ class FittedLSTM:
 
     labels: ShopPanel
     scale: PanelScale
-    network: Network
+    network: LSTMNetwork
     window: int
     paths: int
 
@@ -266,7 +266,7 @@ def _windows(whole: Array, shop: Array, start: Array, length: int) -> Array:
 
 
 def _read(
-    network: Network, shop: Array, features: Float[Array, "day feature"]
+    network: LSTMNetwork, shop: Array, features: Float[Array, "day feature"]
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Return the state after the last day, and the heads' mean and log sd (day, node)."""
 
@@ -277,7 +277,9 @@ def _read(
     return state, heads
 
 
-def _sequence_loss(network: Network, shop: Array, data: _Data, weight: Array) -> Float[Array, ""]:
+def _sequence_loss(
+    network: LSTMNetwork, shop: Array, data: _Data, weight: Array
+) -> Float[Array, ""]:
     """Return the loss over windows (window, day, feature) of the shops they are from."""
     mean, log_sd = jax.vmap(lambda *window: _read(network, *window)[1])(shop, data.features)
     nodes = mean.shape[-1]
@@ -287,7 +289,7 @@ def _sequence_loss(network: Network, shop: Array, data: _Data, weight: Array) ->
 
 @eqx.filter_jit
 def _paths(
-    network: Network,
+    network: LSTMNetwork,
     features: Float[Array, "shop day feature"],
     ahead: Float[Array, "shop horizon known"],
     low: Float[Array, "shop node"],

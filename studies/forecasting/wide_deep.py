@@ -26,7 +26,7 @@ from mmm_bayes.validation.panel.inputs import (
     future_context,
 )
 from studies.forecasting.training import LEAST_LOG_SD, MOST_LOG_SD, gaussian_loss, train
-from studies.forecasting.wide_deep_rows import Rows, wide_deep_rows
+from studies.forecasting.wide_deep_rows import WideDeepRows, wide_deep_rows
 
 NDArray = np.ndarray[Any, Any]
 
@@ -101,7 +101,7 @@ class WideDeep:
         data = wide_deep_rows(inputs, ends, count, horizon, cut)
         validation = _Validation(panel.n_shops * min(len(ends), horizon + held_out))
         start_key, batch_key = jax.random.split(rng_key)
-        network = Network(
+        network = WideDeepNetwork(
             start_key,
             shops=panel.n_shops,
             dense=data.dense.shape[-1],
@@ -129,7 +129,7 @@ class WideDeep:
 
 
 @final
-class Network(eqx.Module):
+class WideDeepNetwork(eqx.Module):
     """Both parts: mean and log sd of every horizon for one row."""
 
     shop: eqx.nn.Embedding
@@ -166,7 +166,9 @@ class Network(eqx.Module):
         self.wide_shop_weekday = jnp.zeros((shops, 7))
         self.wide_horizon_weekday = jnp.zeros((horizon, 7))
 
-    def __call__(self, row: Rows) -> tuple[Float[Array, " horizon"], Float[Array, " horizon"]]:
+    def __call__(
+        self, row: WideDeepRows
+    ) -> tuple[Float[Array, " horizon"], Float[Array, " horizon"]]:
         """Predict one row."""
         horizons = jnp.arange(self.wide_lags.shape[0])
         wide = (
@@ -192,7 +194,9 @@ class _Loss:
     batch: int
     among: int
 
-    def __call__(self, network: Network, data: Rows, key: RngKey) -> Float[Array, ""]:
+    def __call__(
+        self, network: WideDeepNetwork, data: WideDeepRows, key: RngKey
+    ) -> Float[Array, ""]:
         at = jax.random.randint(key, (self.batch,), 0, self.among)
         rows = jax.tree.map(lambda whole: whole[at], data)
         mean, log_sd = jax.vmap(network)(rows)
@@ -205,11 +209,11 @@ class _Validation:
 
     reaching: int
 
-    def rows(self, data: Rows) -> Rows:
-        last: Rows = jax.tree.map(lambda whole: whole[-self.reaching :], data)
+    def rows(self, data: WideDeepRows) -> WideDeepRows:
+        last: WideDeepRows = jax.tree.map(lambda whole: whole[-self.reaching :], data)
         return last
 
-    def __call__(self, network: Network, data: Rows) -> Float[Array, ""]:
+    def __call__(self, network: WideDeepNetwork, data: WideDeepRows) -> Float[Array, ""]:
         rows = self.rows(data)
         mean, log_sd = jax.vmap(network)(rows)
         return gaussian_loss(mean, log_sd, rows.truth, rows.validation)
@@ -222,7 +226,7 @@ class FittedWideDeep:
 
     labels: ShopPanel
     scale: PanelScale
-    network: Network
+    network: WideDeepNetwork
     target_lags: int
     trained_horizon: int
     horizon: int
@@ -277,11 +281,11 @@ def normal_points(count: int) -> Float[NDArray, "count 1 1"]:
 
 
 @eqx.filter_jit
-def _predict(network: Network, rows: Rows) -> tuple[Array, Array]:
+def _predict(network: WideDeepNetwork, rows: WideDeepRows) -> tuple[Array, Array]:
     return jax.vmap(network)(rows)
 
 
-def _interval_factor(network: Network, rows: Rows) -> float:
+def _interval_factor(network: WideDeepNetwork, rows: WideDeepRows) -> float:
     """Return the factor of the sds at which 90% of held-out days lie in their intervals."""
     mean, log_sd = _predict(network, jax.tree.map(jnp.asarray, rows))
     within = rows.validation > 0

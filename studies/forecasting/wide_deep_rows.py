@@ -14,7 +14,7 @@ NDArray = np.ndarray[Any, Any]
 _RECENT = 7  # days of channels and context that a row holds
 
 
-class Rows(NamedTuple):
+class WideDeepRows(NamedTuple):
     """Rows (shop x origin), with what is known and what happened on each day ahead."""
 
     shop: Any  # (row,)
@@ -29,7 +29,7 @@ class Rows(NamedTuple):
 
 def wide_deep_rows(
     inputs: Inputs, ends: NDArray, count: int, horizon: int, cut: int, shift: int = 0
-) -> Rows:
+) -> WideDeepRows:
     """Return rows by origin, then shop; head h is for the day ``end + 1 + h + shift``.
 
     Days from ``cut`` on are held out.
@@ -58,7 +58,7 @@ def wide_deep_rows(
         )
 
     weekday = np.broadcast_to(inputs.weekday[known], (shops, *known.shape))
-    return Rows(
+    return WideDeepRows(
         np.tile(np.arange(shops), len(ends)),
         np.nan_to_num(by_row(target)),
         np.nan_to_num(by_row(dense)),

@@ -14,7 +14,7 @@ from jax import Array
 
 from studies.granger.compiled import compiled
 from studies.granger.lagged import (
-    Lagged,
+    LaggedRows,
     by_parts,
     lag_checked,
     shop_keys,
@@ -196,7 +196,9 @@ def gvar(
     return GVARFit(forward, signs, backward, stable_graph(forward, backward))
 
 
-def _strengths(rng_key: Array, lagged: Lagged, settings: GVARSettings) -> tuple[NDArray, NDArray]:
+def _strengths(
+    rng_key: Array, lagged: LaggedRows, settings: GVARSettings
+) -> tuple[NDArray, NDArray]:
     keys = shop_keys(rng_key, len(lagged.past))
     past, present, whole = (value.astype(np.float32) for value in lagged)
     # About 16 MB of coefficients a part.

@@ -14,7 +14,7 @@ NDArray = np.ndarray[Any, Any]
 _FEWEST_ROWS = 8  # a shop with fewer whole rows cannot be validated or tested in any method
 
 
-class Lagged(NamedTuple):
+class LaggedRows(NamedTuple):
     """Regressors and responses of one step ahead; what is missing is 0.
 
     Attributes
@@ -72,7 +72,7 @@ def standardise(series: NDArray) -> NDArray:
     return np.where(there, scaled, np.nan)
 
 
-def lag(series: NDArray, lags: int) -> Lagged:
+def lag(series: NDArray, lags: int) -> LaggedRows:
     """Return lags 1 to ``lags`` of the series, from time ``lags`` on: time - lags rows."""
     length = series.shape[1]
     rows = max(length - lags, 0)
@@ -84,10 +84,10 @@ def lag(series: NDArray, lags: int) -> Lagged:
         np.where(blank[..., None, None], 0, past),
         np.where(blank[..., None], 0, present),
     )
-    return Lagged(past, present, whole)
+    return LaggedRows(past, present, whole)
 
 
-def lag_checked(series: NDArray, lags: int) -> Lagged:
+def lag_checked(series: NDArray, lags: int) -> LaggedRows:
     """Return the lags of standardised series.
 
     Raises

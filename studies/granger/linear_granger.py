@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from mmm_bayes.runtime.findings import DataError, Finding
 from studies.granger.lagged import (
-    Lagged,
+    LaggedRows,
     lag,
     lag_checked,
     standardise,
@@ -127,7 +127,7 @@ def _orders(scaled: NDArray, max_lag: int, criterion: Criterion, min_df: int) ->
         price = (np.log(n) if criterion == "bic" else 2) * nodes**2 / n
         for p in range(1, top + 1):
             # The rows of the highest order, whatever the order.
-            part = Lagged(*(value[at, top - p :] for value in lagged[p]))._replace(whole=rows)
+            part = LaggedRows(*(value[at, top - p :] for value in lagged[p]))._replace(whole=rows)
             value = _log_det(_regress(part).residual, n) + p * price
             better = value < best[at]
             best[at], order[at] = np.where(better, value, best[at]), np.where(better, p, order[at])
@@ -154,7 +154,7 @@ class _Regression:
     residual_df: NDArray  # rows less regressors, without those that are zero (shop,)
 
 
-def _regress(lagged: Lagged) -> _Regression:
+def _regress(lagged: LaggedRows) -> _Regression:
     shops, rows, lags, nodes = lagged.past.shape
     # The lags of one node side by side, so that a source is a run of columns.
     design = lagged.past.swapaxes(2, 3).reshape(shops, rows, nodes * lags)

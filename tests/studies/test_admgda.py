@@ -18,7 +18,7 @@ from studies.admgda import SCENARIOS, main_admgda, run_scenario
 from studies.augmentation.run_settings import RunSettings
 from studies.figures import draw_scenario
 from studies.runs import ResultsError, RunError, Task, open_results
-from studies.scenarios import Scenario
+from studies.scenarios import PublishedScenario
 from studies.summary import (
     clustered_mean,
     clustered_median,
@@ -97,7 +97,9 @@ def test_a_scenario_writes_its_results(tmp_path: Path, made: list[Task]) -> None
     assert (tmp_path / "new" / "noise.md").read_text().count("\n") == 2 + 6 * 2
 
 
-TINY = Scenario("tiny", "Noise", "noise_coeff", (0.2, 0.4), "noise_coeff.csv", "noise_coeff")
+TINY = PublishedScenario(
+    "tiny", "Noise", "noise_coeff", (0.2, 0.4), "noise_coeff.csv", "noise_coeff"
+)
 SMALL: dict[str, Any] = {
     "n_rows": 40,
     "n_nodes": 4,

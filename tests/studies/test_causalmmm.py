@@ -24,7 +24,7 @@ from studies.causalmmm.methods import (
     PER_SHOP,
     RULES,
     VARIANTS,
-    Panels,
+    PanelSplit,
     Scored,
     score,
 )
@@ -37,8 +37,8 @@ from studies.causalmmm.settings import CurveRun, ForecastRun, GraphRun, TimingRu
 from studies.causalmmm.studies import (
     FORECAST_METHODS,
     STUDIES,
-    Cell,
     Study,
+    StudyCell,
     methods_of,
     resized,
 )
@@ -51,7 +51,7 @@ SMALL = GraphRun(shops=3, channels=3, length=40, structures=2, test_shops=3)
 TINY = Study(
     "table3", "Tiny", "Data", "graphs",
     tuple(
-        Cell(f"simulation {n}, N = 50", replace(SMALL, simulation=n), f"simulation {n}")
+        StudyCell(f"simulation {n}, N = 50", replace(SMALL, simulation=n), f"simulation {n}")
         for n in (1, 2)
     ),
     ("causalmmm", "linear_granger"),
@@ -179,11 +179,11 @@ def test_published_tables_as_printed() -> None:
 
 
 @pytest.fixture(scope="module")
-def panels() -> Panels:
+def panels() -> PanelSplit:
     return simulate_panels(jax.random.key(0), replace(SMALL, channels=5, shops=8, test_shops=6))
 
 
-def test_test_shops_are_disjoint_and_graphs_unseen(panels: Panels) -> None:
+def test_test_shops_are_disjoint_and_graphs_unseen(panels: PanelSplit) -> None:
     assert not {*panels.train.shops} & {*panels.test.shops}
     seen = {graph.tobytes() for graph in truth_of(panels.train)}
     assert {graph.tobytes() for graph in truth_of(panels.test)} & seen
@@ -205,7 +205,7 @@ def test_streams_of_data_know_no_method() -> None:
         assert replace(task, settings=replace(SMALL, **change)).data_stream != task.data_stream
 
 
-def test_thresholds_are_of_training_shops(panels: Panels) -> None:
+def test_thresholds_are_of_training_shops(panels: PanelSplit) -> None:
     """A canary: other true graphs of test shops move no threshold, those of training shops do."""
     scores = [np.random.default_rng(n).uniform(size=truth_of(p).shape) for n, p in enumerate(
         (panels.train, panels.test, panels.unseen))]  # fmt: skip
@@ -221,7 +221,7 @@ def test_thresholds_are_of_training_shops(panels: Panels) -> None:
     assert {row["threshold"] for row in rows_of(exact, panels)} == {0.125}
 
 
-def test_measures_of_scores_that_are_the_truth(panels: Panels) -> None:
+def test_measures_of_scores_that_are_the_truth(panels: PanelSplit) -> None:
     truths = [truth_of(panel) * 1.0 for panel in (panels.train, panels.test, panels.unseen)]
     for row in rows_of(Scored("method", True, *truths, 0.0, 0.0), panels):
         assert (row["auroc"], row["accuracy"], row["f1"], row["ece"]) == (1, 1, 1, 0)
@@ -243,7 +243,7 @@ def test_a_run_follows_from_its_key() -> None:
 
 
 @pytest.mark.parametrize("method", RULES)
-def test_every_rule_scores(method: str, panels: Panels) -> None:
+def test_every_rule_scores(method: str, panels: PanelSplit) -> None:
     (scored,) = score(jax.random.key(0), method, panels)
     assert scored.method == method
     assert scored.unseen.shape == truth_of(panels.unseen).shape
@@ -262,7 +262,7 @@ def test_methods_of_the_registry_are_all_named() -> None:
 @pytest.mark.slow
 def test_a_tiny_curve(tmp_path: Path) -> None:
     run = CurveRun(shops=4, channels=3, length=40, structures=2, test_shops=3)
-    cells = tuple(Cell(str(n), replace(run, epochs=n)) for n in (1, 2))
+    cells = tuple(StudyCell(str(n), replace(run, epochs=n)) for n in (1, 2))
     study = Study("figure9", "Tiny", "Epochs", "curve", cells, ("causalmmm",))
     table = run_study(study, out=tmp_path, repetitions=1)
     assert table["loss"].map(len).tolist() == table["validation"].map(len).tolist() == [1, 2]
@@ -272,7 +272,7 @@ def test_a_tiny_curve(tmp_path: Path) -> None:
 
 def test_timings_and_their_exponents(tmp_path: Path) -> None:
     cells = tuple(
-        Cell(f"N = {n}", TimingRun(shops=n, length=40, channels=3, method="ridge_var"))
+        StudyCell(f"N = {n}", TimingRun(shops=n, length=40, channels=3, method="ridge_var"))
         for n in (2, 4)
     )
     study = Study("figure10", "Tiny", "Size", "timing", cells, ("ridge_var",))
@@ -287,7 +287,7 @@ def test_timings_and_their_exponents(tmp_path: Path) -> None:
 
 def test_forecasts_beside_the_published_sums(tmp_path: Path) -> None:
     run = ForecastRun(shops=2, length=80, horizons=(1, 7), origins=2)
-    study = Study("table7", "Tiny", "Panel", "forecast", (Cell("tiny", run),), ())
+    study = Study("table7", "Tiny", "Panel", "forecast", (StudyCell("tiny", run),), ())
     run_study(study, out=tmp_path, methods=("seasonal_naive", "last_value"), repetitions=2)
     summary = pd.read_csv(tmp_path / "table7_summary.csv").set_index(["method", "horizon"])
     assert (summary["runs"] == 2).all()

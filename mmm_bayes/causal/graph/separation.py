@@ -161,6 +161,36 @@ def open_path(
     return None
 
 
+def path_opened_by(
+    links: Links, x: str, y: str, given: Iterable[str], member: str
+) -> CausalPath | None:
+    """Find an open path with a collider that a member of the given set opens, or None.
+
+    The search visits each (node, mark, whether such a collider has been passed) once, so that its
+    time is linear in the number of edges. It can therefore miss a path whose every beginning is
+    taken by another one, which :func:`open_paths` finds where there are few paths.
+    """
+    known = set(given)
+    colliders, opened = links.ancestors(known), links.ancestors([member])
+    seen = {(x, False, False)}
+    queue: list[tuple[tuple[str, ...], tuple[Arrow, ...], bool]] = [((x,), (), False)]
+    for nodes, arrows, passed in queue:
+        last = (nodes[-1], bool(arrows) and arrows[-1] != "<-")
+        for arrow, other in links.steps(last[0]):
+            if other in nodes or not _passes(last, arrow, known, colliders):
+                continue
+            longer = (*nodes, other), (*arrows, arrow)
+            through = passed or (last[1] and arrow != "->" and last[0] in opened)
+            state = (other, arrow != "<-", through)
+            if other == y:
+                if through:
+                    return CausalPath(*longer)
+            elif state not in seen:
+                seen.add(state)
+                queue.append((*longer, through))
+    return None
+
+
 def open_paths(
     links: Links, x: str, y: str, given: Iterable[str], most_steps: int = 20_000
 ) -> Iterator[CausalPath]:

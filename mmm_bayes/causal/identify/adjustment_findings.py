@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
-from mmm_bayes.causal.graph.separation import CausalPath, Links, open_path, open_paths
+from mmm_bayes.causal.graph.separation import (
+    CausalPath,
+    Links,
+    open_path,
+    open_paths,
+    path_opened_by,
+)
 from mmm_bayes.causal.identify.criteria import Criterion
 
 Kind = Literal[
@@ -99,7 +105,8 @@ def paths_that_bias(
     """Yield the paths that are open given the set, and the member that opens each."""
     reported: set[str] = set()
     rest = 0
-    for path in _open_paths(graph, goal, given):
+    paths, complete = _open_paths(graph, goal, given)
+    for path in paths:
         opened = list(path.colliders)
         by = _openers(graph, opened, given)
         if by and reported.issuperset(by):
@@ -111,29 +118,55 @@ def paths_that_bias(
             continue
         reported |= set(by)
         for name in by:
-            above = [v for v in opened if name in graph.links.descendants([v])]
-            which = f"{name} is a collider" if name in opened else (
-                f"{name} descends from the collider {above[0]}")  # fmt: skip
-            yield AdjustmentFinding(
-                "collider", "error",
-                f"{which} on {path}: conditioning on it opens this path, which was closed.",
-                name, path,
-            )  # fmt: skip
-
-
-def _open_paths(graph: MixedGraph, goal: Criterion, given: tuple[str, ...]) -> Iterator[CausalPath]:
-    """Yield the open paths that are not part of the effect."""
-    x, y = goal.treatment[0], goal.outcome
-    seen: set[CausalPath] = set()
-    for path in itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT):
-        seen.add(path)
-        yield path
-    if goal.forbidden.isdisjoint(given):
+            yield _opened(graph, path, name)
+    if complete:
         return
+    # In a dense graph, a member may open none of the paths that were looked at.
+    for name in given:
+        if name not in reported and (longer := _path_opened_by(graph, goal, given, name)):
+            yield _opened(graph, longer, name)
+
+
+def _path_opened_by(
+    graph: MixedGraph, goal: Criterion, given: tuple[str, ...], name: str
+) -> CausalPath | None:
+    """Find an open path with a collider that a member opens, directly, else among all of them."""
+    x, y = goal.treatment[0], goal.outcome
+    for links in (goal.links,) if goal.forbidden.isdisjoint(given) else (goal.links, graph.links):
+        if path := path_opened_by(links, x, y, given, name):
+            return path
+        above = links.ancestors([name])
+        for path in open_paths(links, x, y, given):
+            if not above.isdisjoint(path.colliders):
+                return path
+    return None
+
+
+def _opened(graph: MixedGraph, path: CausalPath, name: str) -> AdjustmentFinding:
+    above = [v for v in path.colliders if name in graph.links.descendants([v])]
+    which = f"{name} is a collider" if name in above else (
+        f"{name} descends from the collider {above[0]}")  # fmt: skip
+    return AdjustmentFinding(
+        "collider", "error",
+        f"{which} on {path}: conditioning on it opens this path, which was closed.",
+        name, path,
+    )  # fmt: skip
+
+
+def _open_paths(
+    graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
+) -> tuple[list[CausalPath], bool]:
+    """Return open paths that are not part of the effect, and whether these are all."""
+    x, y = goal.treatment[0], goal.outcome
+    paths = list(itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT))
+    complete = len(paths) < _MOST_LOOKED_AT
+    if goal.forbidden.isdisjoint(given):
+        return paths, complete
     # Forbidden members also open paths along the edges that the effect runs through.
-    for path in itertools.islice(open_paths(graph.links, x, y, given), _MOST_LOOKED_AT):
-        if path not in seen and not path.is_directed:
-            yield path
+    more = list(itertools.islice(open_paths(graph.links, x, y, given), _MOST_LOOKED_AT))
+    complete &= len(more) < _MOST_LOOKED_AT
+    seen = set(paths)
+    return [*paths, *(p for p in more if p not in seen and not p.is_directed)], complete
 
 
 def _openers(graph: MixedGraph, colliders: list[str], given: tuple[str, ...]) -> list[str]:

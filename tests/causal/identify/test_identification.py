@@ -12,6 +12,7 @@ from benchmarks import brute_graphs as brute
 from mmm_bayes import CausalGraph
 from mmm_bayes.causal.graph.implied import Independence
 from mmm_bayes.causal.graph.separation import open_path, open_paths
+from mmm_bayes.causal.identify import adjustment_findings
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.causal.identify.id_algorithm import id_formula, is_identifiable
 from mmm_bayes.causal.identify.instruments import Instrument
@@ -114,8 +115,11 @@ def test_several_treatments_are_set_together() -> None:
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("most_paths", [adjustment_findings._MOST_LOOKED_AT, 1])
 @pytest.mark.parametrize("effect", ["total", "direct"])
-def test_every_trap_is_named(effect) -> None:
+def test_every_trap_is_named(effect, most_paths, monkeypatch) -> None:
+    """Also in graphs with so many open paths that not all of them are looked at."""
+    monkeypatch.setattr(adjustment_findings, "_MOST_LOOKED_AT", most_paths)
     traps = 0
     for graph, rng in graphs(50, 6):
         own, names = brute.Brute.of(graph), graph.nodes

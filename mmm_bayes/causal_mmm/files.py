@@ -1,9 +1,9 @@
-"""A trained CausalMMM in a file: a zip of arrays and JSON; nothing in it is code."""
+"""Save a trained CausalMMM in a file of arrays and JSON, and load it; nothing in it is code."""
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,32 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from mmm_bayes._version import __version__
 from mmm_bayes.causal_mmm.inputs import Fitted, initial_networks, prepare_panel
 from mmm_bayes.causal_mmm.networks.model import Networks
 from mmm_bayes.causal_mmm.networks.training import History
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.runtime.atomic_write import atomic_write
+from mmm_bayes.runtime.artifact import (
+    Artifact,
+    FitFileError,
+    damaged,
+    read_artifact,
+    write_artifact,
+)
 from mmm_bayes.runtime.text_file import parse_json
-from mmm_bayes.runtime.zip_file import expected_zip
 
-# 1, 2: other networks; 2 did not say how series were normalised. In 3 functions of a basis shared
-# what each has of its own since, which is the same where there is but one; squares had no bound.
+# Formats 1 and 2 hold other networks (2 did not say how series were normalised). In 3 the functions
+# of a basis shared parameters that each has for itself since, which makes no difference where there
+# is only one function; squares had no bound.
 _FORMAT, _FORMAT_OF_ONE_FUNCTION = 4, 3
 _ALIKE = (("linear",), ("saturating",))
 
+KIND = "CausalMMM"
+_REMEDY = "Train it again, or copy the file again. Files are made by CausalMMM.save."
+
 
 def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
-    """Write a model; an earlier file is replaced only by a whole one."""
+    """Write a model; an existing file is replaced only once the new one is complete."""
     panel = fitted.panel
     leaves, _ = jax.tree.flatten(eqx.filter(fitted.networks, eqx.is_array))
     arrays = {f"weight_{k:03d}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
@@ -43,8 +51,6 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
     if panel.structure is not None:
         arrays["structure"] = panel.structure
     about = {
-        "format": _FORMAT,
-        "version": __version__,
         "spec": spec.model_dump(mode="json"),
         "basis": fitted.spec.basis,
         "nodes": panel.nodes,
@@ -57,56 +63,52 @@ def write(path: Path | str, spec: CausalMMMSpec, fitted: Fitted) -> None:
         "interrupted": fitted.interrupted,
         "key": str(jax.random.key_impl(fitted.key)),
     }
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    with atomic_write(path) as place, place.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    write_artifact(path, Artifact(KIND, _FORMAT, arrays, about), compress=True)
 
 
 def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
-    """Read what :func:`write` has written.
+    """Read a model written by :func:`write`.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
-        If the file is no such model, damaged, or of a later format, or of networks that changed.
+    FitFileError
+        If the file is not a CausalMMM, is damaged (it names the array that has changed), is from a
+        newer version, or holds networks as they were in a version that can no longer be read.
     """
+    found = read_artifact(
+        path, KIND, _FORMAT, belongs=_belongs, earlier=_without_record, error=FitFileError,
+        remedy=_REMEDY,
+    )  # fmt: skip
+    about, arrays = found.about, dict(found.arrays)
     try:
-        # Opened here, so that it is closed if NumPy cannot read it.
-        with Path(path).open("rb") as opened:
-            with expected_zip(opened, _belongs):
-                opened.seek(0)
-            with np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        about = parse_json(arrays.pop("about").tobytes().decode())
-        alike = (
-            about["format"] == _FORMAT_OF_ONE_FUNCTION and tuple(about["spec"]["basis"]) in _ALIKE
-        )
-        earlier = about["format"] < _FORMAT and not alike
-        if about["format"] == _FORMAT or alike:
-            return _model(about, arrays)
-    except FileNotFoundError:
+        alike = found.format == _FORMAT_OF_ONE_FUNCTION and tuple(about["spec"]["basis"]) in _ALIKE
+        if found.format < _FORMAT and not alike:
+            raise FitFileError(
+                f"{path} holds networks as they were in an earlier mmm_bayes, which this version "
+                "cannot read: train them again."
+            )
+        return _model(about, arrays)
+    except FitFileError:
         raise
-    # A damaged zip may raise anything: what it holds goes through several decoders.
-    except Exception as error:
-        message = f"{path} is not a CausalMMM, or it is damaged ({error})."
-        raise ValueError(f"{message} Files are made by CausalMMM.save.") from error
-    if earlier:
-        raise ValueError(
-            f"{path} holds networks as they were in an earlier mmm_bayes: train them again."
-        )
-    raise ValueError(
-        f"{path} was written by mmm_bayes {about['version']}, a later version: upgrade to read it."
-    )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise damaged(Path(path), KIND, reason, FitFileError, _REMEDY) from error
 
 
 def _belongs(name: str) -> bool:
     return re.fullmatch(r"[a-z]+(_\d{3,6})?\.npy", name) is not None
 
 
-def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
-    rounds = arrays.get("rounds", np.empty(0))  # files of earlier versions have none
+def _without_record(arrays: dict[str, Any], files: dict[str, bytes]) -> Artifact:
+    """Return the artifact of a file written before there were checksums."""
+    about = parse_json(arrays.pop("about").tobytes().decode())
+    return Artifact(KIND, int(about["format"]), arrays, about, version=str(about["version"]))
+
+
+def _model(about: Mapping[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
+    rounds = arrays.get("rounds", np.empty(0))  # absent in files of earlier versions
     spec = CausalMMMSpec(**{"rounds": len(rounds), **about["spec"]})
     trained = spec.with_basis(tuple(about.get("basis", spec.basis)))
     dates, groups = about["dates"], about["groups"]
@@ -126,13 +128,13 @@ def _model(about: dict[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec
     networks = _with_weights(blank, arrays)
     history = History(arrays["loss"], arrays["validation"], rounds)
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=about["key"])
-    interrupted = about.get("interrupted", "")  # files of earlier versions have none
+    interrupted = about.get("interrupted", "")  # absent in files of earlier versions
     best = about["best_epoch"]
     return spec, Fitted(trained, networks, panel, prepared, history, best, key, interrupted)
 
 
 def _one_function(wanted: Any, stored: Any) -> bool:
-    """Whether arrays differ by an axis for the functions of the basis, of which there is one."""
+    """Return whether arrays differ only by an axis of length one for the functions of the basis."""
     return wanted.ndim == stored.ndim + 1 and wanted.size == stored.size
 
 

@@ -1,4 +1,4 @@
-"""One NetCDF file a fit: draws, table and specification, written atomically."""
+"""Save a fit in one NetCDF file (draws, table, specification), and load it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.tree import data_from
-from mmm_bayes.runtime.atomic_write import atomic_write
-from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree
+from mmm_bayes.runtime.artifact import FitFileError, damaged, not_found, other_kind, too_new
+from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree, write_tree
 
 FORMAT = 1
 """Version of the file's layout; a reader refuses a higher one."""
 
-
-class FitFileError(ValueError):
-    """A file that is not a whole fit this version can read."""
+KIND = "fit"
+_REMEDY = "Fit again, or copy the file again."
 
 
 def save(fitted: Fitted, path: str | os.PathLike[str]) -> Path:
-    """Write a fit; an existing file is replaced only once the new one is complete.
+    """Write a fit with a checksum of every variable.
 
-    The file is written beside its place, flushed to disk, then renamed.
+    An existing file is replaced only once the new one is complete and on disk.
     """
-    path = Path(path)
     tree = fitted.tree.copy()
     tree.attrs = dict(tree.attrs) | {
         "mmm_bayes_format": FORMAT,
@@ -39,9 +37,7 @@ def save(fitted: Fitted, path: str | os.PathLike[str]) -> Path:
         "mmm_bayes_spec": fitted.spec.to_toml(),
         "mmm_bayes_complete": 1,
     }
-    with atomic_write(path) as place:
-        tree.to_netcdf(place, engine="h5netcdf")
-    return path
+    return write_tree(tree, path, KIND, FORMAT)
 
 
 def load(path: str | os.PathLike[str]) -> Fitted:
@@ -52,27 +48,25 @@ def load(path: str | os.PathLike[str]) -> Fitted:
     FileNotFoundError
         If there is no such file.
     FitFileError
-        If the file is cut short, is not a fit, or was written by a newer version.
+        If the file is damaged (it names the variable that has changed), is not a fit, or was
+        written by a newer version.
     """
     path = Path(path)
     if path.is_dir() and (path / "fit.nc").exists():
         path = path / "fit.nc"
     if not path.is_file():
-        raise FileNotFoundError(f"No fit at {path}.")
+        raise not_found(path, KIND)
     try:
-        tree = read_tree(path)
+        tree, record = read_tree(path)
     except NetCDFError as error:
-        raise FitFileError(
-            f"{path} cannot be read as NetCDF: it is cut short or not a fit ({error}). Fit again, "
-            "or copy the file anew."
-        ) from error
+        raise damaged(path, KIND, error, FitFileError, _REMEDY) from error
     attrs = tree.attrs
-    found = _format(attrs)
+    if record is not None and record.kind != KIND:
+        raise other_kind(path, record.kind, KIND, FitFileError)
+    found = _format(attrs) if record is None else record.format
     if found > FORMAT:
-        raise FitFileError(
-            f"{path} was written by mmm_bayes {attrs.get('mmm_bayes_version')} (file format "
-            f"{found}); this is {__version__}, which reads up to format {FORMAT}. Update mmm_bayes."
-        )
+        version = attrs.get("mmm_bayes_version") if record is None else record.version
+        raise too_new(path, version, found, FORMAT, FitFileError)
     if not found or "mmm_bayes_complete" not in attrs:
         raise FitFileError(
             f"{path} is a NetCDF file but not a fit of mmm_bayes: it lacks the model's "
@@ -83,10 +77,8 @@ def load(path: str | os.PathLike[str]) -> Fitted:
         data = data_from(tree)
         _check(data, tree)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FitFileError(
-            f"{path} is damaged ({type(error).__name__}: {error}). Fit again, or copy the file "
-            "anew."
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise damaged(path, KIND, reason, FitFileError, _REMEDY) from error
     return Fitted(spec, data, tree)
 
 
@@ -98,7 +90,7 @@ def _format(attrs: Mapping[Any, Any]) -> int:
 
 
 def _check(data: MMMData, tree: xr.DataTree) -> None:
-    """Refuse tables and draws that no fit has."""
+    """Raise ``ValueError`` for tables and draws that no fit can have."""
     if data.roles.to_json() is None or data.time_step is None:  # pragma: no cover - both raise
         raise ValueError("it has no roles")
     for name in ("spend", "exposure", "controls", "population", "revenue_per_target"):

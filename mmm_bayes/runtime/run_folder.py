@@ -1,9 +1,13 @@
-"""A folder that a long run keeps what it has finished in, so that it goes on where it stopped.
+"""One folder for the parts of a long run, so that the same call resumes where it stopped.
 
-Three things hold of it. It belongs to one run: a manifest names everything its content depends on,
-and a run that differs is refused. One process writes to it at a time: a lock that the system takes
-back when the process ends, however it ends. And each file in it is whole: written beside its place,
-flushed, then renamed.
+Sampling, training and validation keep their state in such a folder.
+
+- It belongs to one run. A manifest (``run.json``) holds the identity of the run, that is everything
+  its content depends on; a run with another identity is refused.
+- One process writes to it at a time. The operating system releases the lock when the process ends,
+  however it ends.
+- Each part is one artifact (:mod:`mmm_bayes.runtime.artifact`), written atomically and with a
+  checksum of every array.
 """
 
 from __future__ import annotations
@@ -19,38 +23,41 @@ from typing import Any, Self, final
 import filelock
 import numpy as np
 
+from mmm_bayes.runtime.artifact import Artifact, ArtifactError, read_artifact, write_artifact
 from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
-from mmm_bayes.runtime.zip_file import expected_zip
+from mmm_bayes.runtime.manifest import read_manifest, refuse_other_files
 
 NDArray = np.ndarray[Any, Any]
 
 _MANIFEST = "run.json"
 _LOCK = ".lock"
+_FORMAT = 1
 
 
-class RunFolderError(ValueError):
-    """A folder is of another run, is being written to, or holds a file that cannot be read."""
+class RunFolderError(ArtifactError):
+    """A folder belongs to another run, is in use, or holds a part that cannot be read."""
 
 
 @final
 class RunFolder:
-    """Arrays by name, in a folder of one run.
+    """Arrays by name, in the folder of one run.
 
     Parameters
     ----------
     folder
-        Made if it is not there.
+        Created if it does not exist.
     kind
-        What is kept, as a user calls it (``"folds of a validation"``).
-    settings
-        Everything the content depends on, as JSON takes it. A folder made with others is refused.
+        What the parts are, as a user calls it (``"folds of a validation"``).
+    identity
+        Everything the content depends on, as JSON holds it. A folder with another identity is
+        refused.
 
     Raises
     ------
     RunFolderError
-        If the folder is of another run, is not a run's, or is in use by another process.
+        If the folder belongs to another run, holds other files, or is in use by another process.
     WriteError
-        If nothing can be written there.
+        If the folder cannot be written to.
 
     Examples
     --------
@@ -60,19 +67,26 @@ class RunFolder:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], kind: str, settings: Mapping[str, Any]
+        self, folder: str | os.PathLike[str], kind: str, identity: Mapping[str, Any]
     ) -> None:
-        self.folder = Path(folder)
+        self.folder, self._kind = Path(folder), kind
         self._lock = filelock.FileLock(self.folder / _LOCK, timeout=0)
         manifest = self.folder / _MANIFEST
-        wanted = json.loads(json.dumps({"kind": kind, **settings}, sort_keys=True))
+        wanted = json.loads(json.dumps({"kind": kind, **identity}, sort_keys=True))
         if manifest.exists():
-            self._compare(manifest, wanted)
-        elif self.folder.is_dir() and any(p.name != _LOCK for p in self.folder.iterdir()):
-            raise RunFolderError(
-                f"{self.folder} holds other files ({_MANIFEST} is not among them). Choose an empty "
-                "or a new folder."
-            )
+            self._compare(read_manifest(manifest, RunFolderError), wanted)
+        else:
+            refuse_other_files(self.folder, _MANIFEST, {_LOCK}, RunFolderError)
+        self._acquire()
+        try:
+            if not manifest.exists():
+                with atomic_write(manifest) as place:
+                    place.write_text(json.dumps(wanted, indent=1, sort_keys=True), "utf-8")
+        except BaseException:
+            self.close()
+            raise
+
+    def _acquire(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
@@ -87,31 +101,16 @@ class RunFolder:
             raise WriteError(
                 error.errno, f"{self.folder} cannot be written to ({error.strerror})."
             ) from error
-        try:
-            if not manifest.exists():
-                with atomic_write(manifest) as place:
-                    place.write_text(json.dumps(wanted, indent=1, sort_keys=True), "utf-8")
-        except BaseException:
-            self.close()
-            raise
 
-    def _compare(self, manifest: Path, wanted: dict[str, Any]) -> None:
-        try:
-            known = json.loads(manifest.read_text(encoding="utf-8"))
-            if not isinstance(known, dict):
-                raise ValueError("not an object")
-        except (ValueError, OSError) as error:
-            raise RunFolderError(
-                f"{manifest} cannot be read ({error}). Choose another folder."
-            ) from error
+    def _compare(self, known: dict[str, Any], wanted: dict[str, Any]) -> None:
         differ = sorted(k for k in known.keys() | wanted.keys() if known.get(k) != wanted.get(k))
         if differ:
             each = "; ".join(
                 f"{k}: {_short(known.get(k))} there, {_short(wanted.get(k))} now" for k in differ
             )
             raise RunFolderError(
-                f"{self.folder} is of another run ({each}). Choose another folder, or delete this "
-                "one to start over."
+                f"{self.folder} belongs to another run ({each}). Choose another folder, or delete "
+                "this one to start over."
             )
 
     def __enter__(self) -> Self:
@@ -126,46 +125,43 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Let other processes write to the folder."""
+        """Release the lock, so that other processes can write to the folder."""
         self._lock.release()
 
     def names(self) -> list[str]:
-        """Names of what is kept, sorted."""
+        """Return the names of all parts, sorted."""
         return sorted(path.stem for path in self.folder.glob("[!.]*.npz"))
 
     def read(self, name: str) -> dict[str, NDArray] | None:
-        """Arrays kept under a name, or ``None``.
+        """Return the arrays of a part, or ``None`` if there is no such part.
 
         Raises
         ------
         RunFolderError
-            If the file is damaged.
+            If the part is damaged; the text names the array that has changed.
         """
         path = self._path(name)
         if not path.exists():
             return None
-        try:
-            # Opened here, so that it is closed if NumPy cannot read it.
-            with path.open("rb") as opened, expected_zip(opened, lambda member: True):
-                opened.seek(0)
-                with np.load(opened, allow_pickle=False) as file:
-                    return dict(file)
-        # A damaged zip may raise anything.
-        except Exception as error:
-            raise RunFolderError(
-                f"{path} cannot be read ({error}). Delete it, and this part is made again."
-            ) from error
+        found = read_artifact(
+            path, self._kind, _FORMAT, earlier=self._without_record, error=RunFolderError,
+            remedy="Delete it, and the same call makes this part again.",
+        )  # fmt: skip
+        return dict(found.arrays)
 
     def write(self, name: str, arrays: Mapping[str, NDArray]) -> None:
-        """Keep arrays under a name; they are on disk when this returns.
+        """Write the arrays of a part; they are on disk when this returns.
 
         Raises
         ------
         WriteError
-            If the disk is full or read-only; what is kept already stays.
+            If the disk is full or read-only; all earlier parts are still there.
         """
-        with atomic_write(self._path(name)) as place, place.open("wb") as file:
-            np.savez(file, allow_pickle=False, **dict(arrays))
+        write_artifact(self._path(name), Artifact(self._kind, _FORMAT, arrays))
+
+    def _without_record(self, arrays: dict[str, NDArray], _: dict[str, bytes]) -> Artifact:
+        """Return a part that was written before there were checksums."""
+        return Artifact(self._kind, _FORMAT, arrays)
 
     def _path(self, name: str) -> Path:
         if not re.fullmatch(r"[\w-][\w.+=-]{0,150}", name):

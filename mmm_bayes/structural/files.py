@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xarray as xr
 
@@ -17,13 +15,20 @@ from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult, load_fit
 from mmm_bayes.model import tree
-from mmm_bayes.model.store import FitFileError
-from mmm_bayes.runtime.atomic_write import atomic_write
-from mmm_bayes.runtime.netcdf_file import read_tree
+from mmm_bayes.runtime.artifact import (
+    Artifact,
+    FitFileError,
+    damaged,
+    read_artifact,
+    write_artifact,
+)
+from mmm_bayes.runtime.netcdf_file import read_tree, write_tree
 from mmm_bayes.runtime.text_file import parse_json
-from mmm_bayes.runtime.zip_file import expected_zip
 
 _FORMAT = 1
+KIND = "structural fit"
+_ERRORS = "correlation"
+_REMEDY = "Fit again, or copy the file again."
 
 
 class FitParts(NamedTuple):
@@ -37,10 +42,8 @@ class FitParts(NamedTuple):
 
 
 def write(fit: FitParts, path: str | os.PathLike[str]) -> Path:
-    """Write a fit; an earlier file is replaced only by a whole one."""
-    path = Path(path)
+    """Write a fit; an existing file is replaced only once the new one is complete."""
     about = {
-        "mmm_bayes_structural": _FORMAT,
         "nodes": list(fit.graph.nodes),
         "edges": fit.graph.edges,
         "bidirected": fit.graph.bidirected,
@@ -49,63 +52,64 @@ def write(fit: FitParts, path: str | os.PathLike[str]) -> Path:
         "equations": list(fit.equations),
         "districts": [list(nodes) for nodes in fit.error_correlations],
     }
-    with (
-        TemporaryDirectory() as folder,
-        atomic_write(path) as place,
-        zipfile.ZipFile(place, "w") as file,
-    ):
-        file.writestr("graph.json", json.dumps(about))
+    with TemporaryDirectory() as folder:
+        place = Path(folder) / "member.nc"
         table = xr.DataTree.from_dict(tree.data_groups(fit.data))
-        table.to_netcdf(Path(folder) / "table.nc", engine="h5netcdf")
-        file.write(Path(folder) / "table.nc", "table.nc")
+        files = {"table.nc": write_tree(table, place, "table", _FORMAT).read_bytes()}
         for number, own in enumerate(fit.equations.values()):
-            one = own.save(Path(folder) / "equation.nc")
-            file.write(one, f"equation{number}.nc")
+            files[f"equation{number}.nc"] = own.save(place).read_bytes()
         for number, values in enumerate(fit.error_correlations.values()):
-            one = Path(folder) / "errors.nc"
-            values.to_netcdf(one, engine="h5netcdf")
-            file.write(one, f"errors{number}.nc")
-    return path
+            errors = xr.DataTree(values.to_dataset(name=_ERRORS))
+            one = write_tree(errors, place, "error correlations", _FORMAT)
+            files[f"errors{number}.nc"] = one.read_bytes()
+    return write_artifact(path, Artifact(KIND, _FORMAT, about=about, files=files))
 
 
 def read(path: str | os.PathLike[str]) -> FitParts:
     """Read the parts of a structural fit from a file that `write` made."""
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No structural fit at {path}.")
+    found = read_artifact(
+        path, KIND, _FORMAT, belongs=_belongs, earlier=_without_record, error=FitFileError,
+        remedy=_REMEDY,
+    )  # fmt: skip
+    about = found.about
+    reading = "graph"
     try:
-        with expected_zip(path, _belongs) as file, TemporaryDirectory() as folder:
-            about = parse_json(file.read("graph.json").decode())
-            if about["mmm_bayes_structural"] > _FORMAT:
-                raise FitFileError(f"{path} is from a newer mmm_bayes: update mmm_bayes.")
+        with TemporaryDirectory() as folder:
 
             def place(name: str) -> Path:
                 # One name of ours for every member: theirs are never a path.
-                (Path(folder) / "member.nc").write_bytes(file.read(name))
+                (Path(folder) / "member.nc").write_bytes(found.files[name])
                 return Path(folder) / "member.nc"
 
-            data = tree.data_from(read_tree(place("table.nc")))
-            equations = {
-                str(node): load_fit(place(f"equation{k}.nc"))
-                for k, node in enumerate(about["equations"])
-            }
+            reading = "table"
+            data = tree.data_from(read_tree(place("table.nc"))[0])
+            equations = {}
+            for number, node in enumerate(about["equations"]):
+                reading = f"equation of {node!r}"
+                equations[str(node)] = load_fit(place(f"equation{number}.nc"))
             correlations = {}
             for number, nodes in enumerate(about["districts"]):
-                values = read_tree(place(f"errors{number}.nc")).to_dataset()
+                reading = f"error correlations of {nodes!r}"
+                values = read_tree(place(f"errors{number}.nc"))[0].to_dataset()
                 (name,) = values.data_vars
                 correlations[tuple(map(str, nodes))] = values[name].rename(None)
+        reading = "graph"
         graph = CausalGraph(
             about["nodes"], about["edges"], about["bidirected"], roles=about["roles"]
         )
         return FitParts(data, graph, frozenset(map(str, about["media"])), equations, correlations)
-    # A damaged zip may raise anything: its members go through three decoders.
+    # A damaged file may raise anything: its members go through three decoders.
     except Exception as error:
-        if isinstance(error, FitFileError) and "newer" in str(error):
-            raise
-        raise FitFileError(
-            f"{path} cannot be read: it is cut short or no structural fit ({error}). Fit again, or "
-            "copy the file anew."
-        ) from error
+        raise damaged(path, KIND, f"{reading}: {error}", FitFileError, _REMEDY) from error
+
+
+def _without_record(arrays: dict[str, Any], files: dict[str, bytes]) -> Artifact:
+    """Return the artifact of a file written before there were checksums."""
+    about = parse_json(files.pop("graph.json").decode())
+    return Artifact(
+        KIND, int(about["mmm_bayes_structural"]), {}, about, files, "of an unknown version"
+    )
 
 
 def _belongs(name: str) -> bool:

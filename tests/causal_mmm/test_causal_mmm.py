@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,14 @@ import pytest
 from pydantic import ValidationError
 
 from mmm_bayes import CausalMMM, CausalMMMSpec, ShopPanel, load_causal_mmm, simulate
-from mmm_bayes.causal_mmm import TrainingWarning
+from mmm_bayes.causal_mmm import TrainingWarning, files
 from mmm_bayes.causal_mmm import training as training_module
 from mmm_bayes.causal_mmm.inputs import bases_of, layout_of, prepare_panel, rounds_of
 from mmm_bayes.causal_mmm.networks import shop_blocks
 from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
 from mmm_bayes.causal_mmm.networks.metrics import auroc
 from mmm_bayes.errors import DataError
+from mmm_bayes.runtime.artifact import RECORD, FitFileError, read_artifact
 from mmm_bayes.runtime.run_folder import RunFolderError
 
 NDArray = np.ndarray[Any, Any]
@@ -651,10 +653,16 @@ def test_a_file_gives_the_same_model(
     assert ours.dates.equals(theirs.dates)
 
 
+def as_written_before_checksums(path: Path) -> dict[str, Any]:
+    """Arrays of a file, with its metadata as an array among them."""
+    found = read_artifact(path, files.KIND, 99)
+    about = {"format": found.format, "version": found.version, **found.about}
+    return {**found.arrays, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+
+
 def test_files_from_before_functions_differed_are_read(trained: CausalMMM, tmp_path: Path) -> None:
     trained.save(tmp_path / "now")
-    with np.load(tmp_path / "now") as file:
-        arrays = dict(file)
+    arrays = as_written_before_checksums(tmp_path / "now")
     about = json.loads(arrays["about"].tobytes())
     del about["basis"]
 
@@ -676,7 +684,7 @@ def test_files_from_before_functions_differed_are_read(trained: CausalMMM, tmp_p
     found = load_causal_mmm(written(["saturating"]))
     np.testing.assert_array_equal(found.edge_probabilities(), trained.edge_probabilities())
     assert found.spec.basis == ("saturating",)
-    with pytest.raises(ValueError, match="earlier mmm_bayes: train them again"):
+    with pytest.raises(FitFileError, match=r"before .*train them again"):
         load_causal_mmm(written(["saturating", "square"]))
 
 
@@ -684,29 +692,40 @@ def test_files_cut_short_or_foreign_are_refused(trained: CausalMMM, tmp_path: Pa
     path = tmp_path / "model.causalmmm"
     trained.save(path)
     whole = path.read_bytes()
-    with np.load(path) as file:
-        arrays = dict(file)
+    arrays = as_written_before_checksums(path)
     wrong = tmp_path / "wrong"
 
     def refused(match: str) -> None:
-        with pytest.raises(ValueError, match=match):
+        with pytest.raises(FitFileError, match=match):
             load_causal_mmm(wrong)
 
     for size in (0, 100, len(whole) // 2, len(whole) - 1):
         wrong.write_bytes(whole[:size])
-        refused("not a CausalMMM, or it is damaged")
+        refused(r"wrong cannot be read: .*CausalMMM")
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 0xFF
     for content in (bytes(flipped), b"text", b"\x93NUMPY"):
         wrong.write_bytes(content)
-        refused("not a CausalMMM, or it is damaged")
+        refused(r"wrong cannot be read: .*CausalMMM")
 
     def written(**changed: Any) -> None:
         with wrong.open("wb") as file:
             np.savez(file, **{k: v for k, v in (arrays | changed).items() if v is not None})
 
+    for name, values in arrays.items():
+        if name != "about" and np.size(values):
+            changed = dict(arrays, **{name: np.array(values, copy=True)})
+            del changed["about"]
+            changed[name].view(np.uint8).reshape(-1)[-1] ^= 1
+            with zipfile.ZipFile(wrong, "w") as file:
+                with zipfile.ZipFile(path) as own:
+                    file.writestr(RECORD, own.read(RECORD))
+                for each, array in changed.items():
+                    with file.open(f"{each}.npy", "w") as member:
+                        np.save(member, array)
+            refused(rf"'{name}' has changed")
     written(about=None)
-    refused("not a CausalMMM")
+    refused(r"wrong cannot be read: .*CausalMMM")
     written(weight_000=None)
     refused("weight_000")
     written(weight_000=np.zeros(3))
@@ -714,16 +733,16 @@ def test_files_cut_short_or_foreign_are_refused(trained: CausalMMM, tmp_path: Pa
     about = json.loads(arrays["about"].tobytes())
     later = json.dumps(about | {"format": 99, "version": "9.9"}).encode()
     written(about=np.frombuffer(later, np.uint8))
-    refused(r"mmm_bayes 9\.9, a later version: upgrade")
+    refused(r"mmm_bayes 9\.9 in format 99")
     earlier = about | {"format": 1, "spec": about["spec"] | {"encoder": "series"}}
     written(about=np.frombuffer(json.dumps(earlier).encode(), np.uint8))
-    refused("earlier mmm_bayes: train them again")
+    refused(r"wrong .*train them again")
     with wrong.open("wb") as file:
         np.save(file, np.zeros(3))
-    refused("not a CausalMMM")
+    refused(r"wrong cannot be read: .*CausalMMM")
     with wrong.open("wb") as file:
         np.savez(file, about=np.array([Explosive()], object))
-    refused("not a CausalMMM")
+    refused(r"wrong cannot be read: .*CausalMMM")
     with pytest.raises(FileNotFoundError):
         load_causal_mmm(tmp_path / "nowhere")
 

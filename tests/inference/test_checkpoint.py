@@ -128,9 +128,13 @@ def test_other_settings_damage_and_other_writers_are_refused(tmp_path: Path):
     ):
         Checkpoint(tmp_path).open(SETTINGS)
     part = tmp_path / "chain_1.000002.npz"
-    part.write_bytes(part.read_bytes()[:200])
-    with pytest.raises(RunFolderError, match=r"chain_1\.000002"):
-        run(tmp_path, None)
+    whole = part.read_bytes()
+    changed = bytearray(whole)
+    changed[whole.index(b"draws.position.npy") + 400] ^= 1
+    for content in (whole[:200], bytes(changed)):
+        part.write_bytes(content)
+        with pytest.raises(RunFolderError, match=r"chain_1\.000002"):
+            run(tmp_path, None)
     part.unlink()
     same(run(tmp_path, None), run(None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5netcdf
@@ -12,6 +13,8 @@ import xarray as xr
 from mmm_bayes import FitResult, load_fit
 from mmm_bayes.errors import FitFileError
 from mmm_bayes.model import store
+from mmm_bayes.runtime.artifact import Record
+from mmm_bayes.runtime.netcdf_file import RECORD
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def test_a_file_cut_short_is_refused(saved: Path, tmp_path: Path, share: float) 
     whole = saved.read_bytes()
     cut = tmp_path / "cut.nc"
     cut.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(FitFileError, match=r"cut short or not a fit.*Fit again, or copy"):
+    with pytest.raises(FitFileError, match=r"cut\.nc cannot be read: .* Fit again, or copy"):
         load_fit(cut)
 
 
@@ -80,26 +83,51 @@ def test_a_file_of_a_newer_version_is_refused(saved: Path, tmp_path: Path) -> No
     newer = tmp_path / "newer.nc"
     newer.write_bytes(saved.read_bytes())
     with h5netcdf.File(newer, "a") as file:
-        file.attrs["mmm_bayes_format"] = np.int64(store.FORMAT + 1)
-        file.attrs["mmm_bayes_version"] = "99.0"
+        own = Record.from_json(file.attrs[RECORD])
+        newer_record = replace(own, format=store.FORMAT + 1, version="99.0")
+        file.attrs[RECORD] = newer_record.to_json()
     with pytest.raises(FitFileError, match=r"written by mmm_bayes 99\.0.*Update mmm_bayes"):
         load_fit(newer)
+
+
+def test_a_changed_number_is_noticed_and_its_variable_named(
+    national_fit: FitResult, saved: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "fit.nc"
+    for group, name in (("posterior", "beta"), ("observed_data", "target")):
+        values = national_fit.tree[group][name].values
+        whole = saved.read_bytes()
+        at = whole.index(np.ascontiguousarray(values).tobytes()) + 11
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(FitFileError, match=rf"{group}/{name}' has changed"):
+            load_fit(path)
+    path.write_bytes(saved.read_bytes())
+    with h5netcdf.File(path, "a") as file:
+        file.attrs["mmm_bayes_spec"] = file.attrs["mmm_bayes_spec"].replace("8", "9")
+    with pytest.raises(FitFileError, match="attributes"):
+        load_fit(path)
+
+
+def test_other_programs_open_a_fit(national_fit: FitResult, saved: Path) -> None:
+    with xr.open_datatree(saved, engine="h5netcdf") as tree:
+        own = tree["posterior"].load()
+    xr.testing.assert_equal(own.to_dataset(), national_fit.tree["posterior"].to_dataset())
 
 
 def test_another_netcdf_file_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.nc"
     xr.Dataset({"x": ("time", [1.0, 2.0])}).to_netcdf(other, engine="h5netcdf")
-    with pytest.raises(FitFileError, match=r"not a fit of mmm_bayes.*fit\.save"):
+    with pytest.raises(FitFileError, match=r"other\.nc .*fit\.save"):
         load_fit(other)
 
 
 def test_a_text_file_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "fit.nc"
     text.write_text("date,sales\n2024-01-01,3\n")
-    with pytest.raises(FitFileError, match="not a fit"):
+    with pytest.raises(FitFileError, match=r"fit\.nc"):
         load_fit(text)
 
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"No fit at .*absent\.nc"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.nc"):
         load_fit(tmp_path / "absent.nc")

@@ -136,7 +136,7 @@ def from_table(table: pa.Table) -> list[Record]:
         If the table is not one of results.
     """
     if not is_results(table.schema):
-        raise ValueError("it is a table of something else")
+        raise ValueError("it is a table of another kind")
     values = {name: table[name].to_pylist() for name in table.column_names}
     marked = {f.name for f in table.schema if (f.metadata or {}).get(b"mmm_bayes") == b"json"}
     for name in marked:

@@ -16,9 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, final
 
+from mmm_bayes.runtime.artifact import ArtifactError, damaged, other_kind, too_new
 from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
 from mmm_bayes.runtime.jobs.records import Record, from_table, is_results, plain_rows, to_table
 from mmm_bayes.runtime.jobs.tasks import check_key
+from mmm_bayes.runtime.manifest import read_manifest, refuse_other_files
 
 _MANIFEST = "store.json"
 _CELLS, _FOLDED, _LOCK = "cells", "folded", ".folding"
@@ -30,8 +32,8 @@ _LOCK_PATIENCE = 120.0
 _LOOKS = 20
 
 
-class ResultsError(ValueError):
-    """A folder or file of results that cannot be read."""
+class ResultsError(ArtifactError):
+    """A folder or file of results cannot be read."""
 
 
 @final
@@ -255,45 +257,31 @@ class ResultStore:
                     continue
 
     def _claim(self, manifest: Path, known: set[str]) -> None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ResultsError(f"{self.folder} is a file. Choose a folder.")
-        if self.folder.is_dir():
-            other = sorted(p.name for p in self.folder.iterdir() if p.name not in known)
-            # Another process may be writing the manifest just now.
-            if other := [name for name in other if not name.startswith(f".{_MANIFEST}.")]:
-                raise ResultsError(
-                    f"{self.folder} holds other files ({', '.join(other[:3])}"
-                    f"{', ...' if len(other) > 3 else ''}) and no {_MANIFEST}: it is no folder of "
-                    "results. Choose an empty or a new folder."
-                )
+        refuse_other_files(self.folder, _MANIFEST, known, ResultsError)
         about = {"kind": self.kind, "format": _FORMAT, "id": uuid.uuid4().hex}
         try:
             (self.folder / _CELLS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WriteError(
-                error.errno, f"{self.folder} cannot be made ({error.strerror}). Choose another."
+                error.errno,
+                f"{self.folder} cannot be created ({error.strerror}). Choose another folder.",
             ) from error
         with atomic_write(manifest) as place:
             place.write_text(json.dumps(about, indent=1), "utf-8")
 
     def _compare(self, manifest: Path) -> None:
+        about = read_manifest(manifest, ResultsError)
         try:
-            about = json.loads(manifest.read_text("utf-8"))
             kind, number = str(about["kind"]), int(about["format"])
         except (ValueError, KeyError, TypeError) as error:
             raise ResultsError(
-                f"{manifest} is not of a folder of results ({error}). Choose another folder; or "
-                "delete this file, if the folder is one."
+                f"{manifest} does not belong to a folder of results ({error!r}). Choose another "
+                "folder."
             ) from error
         if number > _FORMAT:
-            raise ResultsError(
-                f"{self.folder} was written by a newer version (format {number}; this one reads up "
-                f"to {_FORMAT}). Update mmm_bayes."
-            )
+            raise too_new(self.folder, "of a later version", number, _FORMAT, ResultsError)
         if kind != self.kind:
-            raise ResultsError(
-                f"{self.folder} holds {kind}, not {self.kind}. Choose another folder."
-            )
+            raise other_kind(self.folder, kind, self.kind, ResultsError)
 
 
 def _write(path: Path, records: list[Record]) -> None:
@@ -301,7 +289,7 @@ def _write(path: Path, records: list[Record]) -> None:
 
     table = to_table(records)
     with atomic_write(path) as place:
-        pq.write_table(table, place, compression="zstd")
+        pq.write_table(table, place, compression="zstd", write_page_checksum=True)
 
 
 def _read(path: Path) -> list[Record]:
@@ -310,7 +298,8 @@ def _read(path: Path) -> list[Record]:
 
     try:
         with path.open("rb") as file:
-            return from_table(pq.read_table(file))
+            # Files of versions before checksums have none to verify, and are read all the same.
+            return from_table(pq.read_table(file, page_checksum_verification=True))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
@@ -325,7 +314,7 @@ def _read_keys(path: Path) -> list[str]:
         with path.open("rb") as file:
             own = pq.ParquetFile(file)
             if not is_results(own.schema_arrow):
-                raise ValueError("it is a table of something else")
+                raise ValueError("it is a table of another kind")
             return own.read(["cell.key"])["cell.key"].unique().to_pylist()
     except FileNotFoundError:
         raise
@@ -333,13 +322,10 @@ def _read_keys(path: Path) -> list[str]:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> ResultsError:
+def _unreadable(path: Path, error: Exception) -> ArtifactError:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    what = "the cell is" if path.parent.name == _CELLS else "its cells are"
-    return ResultsError(
-        f"{path} cannot be read as results ({text}): it is cut short or of something else. Delete "
-        f"it, and {what} made again by the same call."
-    )
+    remedy = "Delete it, and the same call makes its results again."
+    return damaged(path, "file of results", text, ResultsError, remedy)
 
 
 def _state(path: Path) -> object:

@@ -130,7 +130,7 @@ def test_other_settings_damage_and_other_writers_are_refused(tmp_path: Path):
     part = tmp_path / "chain_1.000002.npz"
     whole = part.read_bytes()
     changed = bytearray(whole)
-    changed[whole.index(b"draws.position.npy") + 400] ^= 1
+    changed[whole.index(b"state.0.npy") + 140] ^= 1
     for content in (whole[:200], bytes(changed)):
         part.write_bytes(content)
         with pytest.raises(RunFolderError, match=r"chain_1\.000002"):

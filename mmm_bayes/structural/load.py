@@ -16,6 +16,7 @@ def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
     FileNotFoundError
         If there is no such file.
     FitFileError
-        If the file is damaged (it names the part), is not a structural fit, or is from a newer version.
+        If the file is damaged (it names the part), is not a structural fit, or is from a newer
+        version.
     """
     return StructuralFit(*files.read(path))

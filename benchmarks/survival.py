@@ -42,7 +42,7 @@ class Says(Silent):
     def __init__(self) -> None:
         self._begun = False
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+    def update(self, index: int, done: int, note: str = "") -> None:
         """Say that it has begun, once."""
         if not self._begun:
             self._begun = True

@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 
 import jax
@@ -243,7 +242,7 @@ class MMM:
             raise ValueError("devices and checkpoint are of NUTS; SVI takes seconds on one device.")
         # One process of several reports: they all do the same.
         reporter = choose_progress(progress if process_number() == 0 else False)
-        with jax.enable_x64(spec.sampler.real == "float64"), reporter:
+        with jax.enable_x64(spec.sampler.real == "float64"), contextlib.closing(reporter):
             run = model._nuts if method == "nuts" else model._svi
             groups = run(rng_key, reporter, chosen, added)
         result = xr.DataTree.from_dict(groups | tree.data_groups(self.data))
@@ -523,7 +522,8 @@ class _Run(NamedTuple):
             assert every is not None
             every = Checkpoint(every)
         if several_processes():
-            every = replace(every, folder=Path(every.folder) / f"process_{process_number()}")
+            own = every.folder / f"process_{process_number()}"
+            every = every.model_copy(update={"folder": own})
         return every.open(identity)
 
 

@@ -182,7 +182,7 @@ def test_a_checkpoint_goes_on_and_belongs_to_one_fit(
     blocks = []
 
     class Stops(Silent):
-        def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+        def update(self, index: int, done: int, note: str = "") -> None:
             blocks.append(done)
             if len(blocks) == 9:
                 raise RuntimeError("the power went")
@@ -212,8 +212,8 @@ def test_a_checkpoint_goes_on_and_belongs_to_one_fit(
 
 def test_ctrl_c_returns_a_fit_that_says_so(national_data: MMMData, tmp_path: Path) -> None:
     class Interrupts(Silent):
-        def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
-            if done == 80 and chain == 0:
+        def update(self, index: int, done: int, note: str = "") -> None:
+            if done == 80 and index == 0:
                 os.kill(os.getpid(), signal.SIGINT)
 
     given = {"num_warmup": 40, "num_samples": 400, "num_chains": 2, "block": 20}

@@ -81,9 +81,6 @@ def validate(
         claim_folder(out, force, _VALIDATED, [p for p in (Path(model), data) if p is not None])
         console, mmm = open_console(), _model(model, data)
 
-        def on_fold(done: int, total: int) -> None:
-            console.print(f"fold {done} of {total}", style="dim")
-
         found = rolling_origin(
             mmm,
             jax.random.key(seed),
@@ -93,7 +90,7 @@ def validate(
             window=window,  # type: ignore[arg-type]  # checked with everything else
             errors=errors,  # type: ignore[arg-type]
             store=store,
-            on_fold=on_fold,
+            progress=True,
             **_sizes(draws, warmup, chains),
         )
         console.print(f"\n{found}\n", highlight=False, markup=False)

@@ -223,7 +223,9 @@ class ChainRunner:
     def _report(self, phase: str, divergences: NDArray) -> None:
         own = dict(zip(self.chains, divergences, strict=True))
         for chain in self._reported:
-            self._progress.update(chain, self.done, phase, int(own.get(chain, 0)))
+            divergent = int(own.get(chain, 0))
+            note = phase + (f", {divergent} divergent" if divergent else "")
+            self._progress.update(chain, self.done, note)
 
     # --- On disk ---------------------------------------------------------------------------------
 

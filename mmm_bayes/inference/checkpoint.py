@@ -1,9 +1,9 @@
-"""Resumable sampling: what chains have done, on disk at intervals.
+"""Resumable sampling: the state of the chains, written to disk at intervals.
 
-A part holds the iterations since the part before, and the state the chain goes on from. Parts are
-written whole (:mod:`mmm_bayes.runtime.run_folder`), so that a process that is killed at any moment
-leaves a run that goes on from its last part, to the same draws as if nothing had happened: random
-keys depend on the number of the block, and a part ends with a block.
+A part holds the iterations since the part before, and the state that the chain continues from.
+Parts are written atomically (:mod:`mmm_bayes.runtime.run_folder`), so a process that is killed at
+any moment leaves a run that resumes from its last part and reaches the same draws as one that was
+never stopped: random keys depend on the number of the block, and a part ends with a block.
 """
 
 from __future__ import annotations
@@ -12,54 +12,57 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
 import numpy as np
+from pydantic import Field
 
 from mmm_bayes.inference.sharding import any_process, least_process
 from mmm_bayes.runtime.atomic_write import WriteError
 from mmm_bayes.runtime.run_folder import RunFolder, RunFolderError
+from mmm_bayes.runtime.settings import Frozen
 
 NDArray = np.ndarray[Any, Any]
 Part = dict[str, NDArray]
 
 
 class SamplingWarning(UserWarning):
-    """Sampling goes on, or has ended, but not as asked for."""
+    """Sampling continues, or has ended, but not as requested."""
 
 
 @final
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where and how often a long run is kept.
+class Checkpoint(Frozen):
+    """Where a long run keeps its state, and how often.
 
     Parameters
     ----------
     folder
-        Folder of one run; made if it is not there. The same call with it goes on where the run
+        Folder of one run; created if it does not exist. The same call with it resumes where the run
         stopped, and a call that differs (table, model, settings, key) is refused.
     draws
         Iterations of a chain between parts (rounded up to blocks of the sampler).
     minutes
-        Minutes between parts; one minute when neither is given.
+        Minutes between parts; one minute if neither is given.
 
     Raises
     ------
-    ValueError
+    pydantic.ValidationError
         If an interval is not positive.
     """
 
-    folder: str | os.PathLike[str]
-    draws: int | None = None
-    minutes: float | None = None
+    folder: Path
+    draws: int | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
 
-    def __post_init__(self) -> None:
-        for name in ("draws", "minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} of a checkpoint should be positive; got {value}.")
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        draws: int | None = None,
+        minutes: float | None = None,
+    ) -> None:
+        super().__init__(folder=Path(folder), draws=draws, minutes=minutes)
 
     def open(self, settings: Mapping[str, Any]) -> OpenCheckpoint:
         """Take the folder for this process.
@@ -67,7 +70,7 @@ class Checkpoint:
         Raises
         ------
         RunFolderError
-            If it is of another run, or in use.
+            If it belongs to another run, or is in use.
         WriteError
             If it cannot be written to.
         """
@@ -75,7 +78,7 @@ class Checkpoint:
 
 
 class OpenCheckpoint:
-    """A checkpoint's folder, taken; a context manager that lets go of it."""
+    """The folder of a checkpoint, locked; a context manager that releases it."""
 
     def __init__(self, every: Checkpoint, settings: Mapping[str, Any]) -> None:
         self.every = every
@@ -93,7 +96,7 @@ class OpenCheckpoint:
         self._run.close()
 
     def parts_of(self, chains: tuple[int, ...]) -> ChainParts:
-        """Parts of the chains that step together."""
+        """Return the parts of chains that step together."""
         return ChainParts(self._run, self.every, "chain_" + "_".join(map(str, chains)))
 
 
@@ -109,7 +112,7 @@ class ChainParts:
         return f"{self._name}.{number:06d}"
 
     def load(self) -> list[Part]:
-        """Parts written before, up to the first gap and to what all processes have."""
+        """Return the parts written before, up to the first gap and as many as every process has."""
         found: list[Part] = []
         while (part := self._run.read(self._part(len(found)))) is not None:
             found.append(part)
@@ -121,7 +124,7 @@ class ChainParts:
         return found
 
     def due(self, done: int) -> bool:
-        """Whether it is time for the next part, ``done`` iterations being made."""
+        """Return whether it is time for the next part, after ``done`` iterations."""
         every = self._every
         by_draws = every.draws is not None and done - self._written >= every.draws
         minutes = every.minutes
@@ -131,15 +134,15 @@ class ChainParts:
         return any_process(by_draws or by_time)
 
     def write(self, done: int, part: Part) -> bool:
-        """Write the next part; says whether it could be written.
+        """Write the next part, and return whether it could be written.
 
-        A disk that is full does not end a run of hours: it warns, and the next part holds more.
+        A full disk does not end a run of hours: there is a warning, and the next part holds more.
         """
         try:
             self._run.write(self._part(self._number), part | {"done": np.asarray(done)})
         except WriteError as error:
             warnings.warn(
-                f"A checkpoint was not written, and sampling goes on: {error}",
+                f"A checkpoint was not written; sampling continues: {error}",
                 SamplingWarning,
                 stacklevel=2,
             )
@@ -151,7 +154,7 @@ class ChainParts:
 
 
 def joined(parts: list[Part], names: tuple[str, ...], prefix: str) -> Part | None:
-    """Arrays ``prefix + name`` (chain, iteration, ...) of all parts that have them, in a row.
+    """Join the arrays ``prefix + name`` (chain, iteration, ...) of all parts that have them.
 
     Raises
     ------
@@ -167,6 +170,6 @@ def joined(parts: list[Part], names: tuple[str, ...], prefix: str) -> Part | Non
         }
     except (KeyError, ValueError) as error:
         raise RunFolderError(
-            f"Parts of the checkpoint do not fit together ({error}). Delete the folder to start "
-            "over."
+            f"The parts of the checkpoint do not fit together ({error}). Delete the folder to "
+            "start over."
         ) from error

@@ -255,7 +255,8 @@ def sample(
     if compiled is not None:
         compiled()
 
-    progress.start(spec.num_chains, spec.num_warmup + spec.num_samples)
+    names = [f"chain {chain}" for chain in range(spec.num_chains)]
+    progress.start(names, spec.num_warmup + spec.num_samples, "iterations")
     progress.message("sampling")
     seeds = np.asarray(jax.random.bits(key_start, (spec.num_chains, 4), "uint32"))
     keys = np.asarray(jax.random.key_data(jax.random.split(key_run, spec.num_chains)))

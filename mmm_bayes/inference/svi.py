@@ -210,7 +210,7 @@ class _Run:
             metric = mode.curvature_metric(best, self.shape.rank, dtype)
             centre = best.position.astype(dtype)
             state = first_state(self.dim, self.shape, dtype)
-            self.progress.start(1, int(legs.sum()) or 1)
+            self.progress.start(["approximation"], int(legs.sum()) or 1, "steps")
             self.progress.message("fitting the approximation")
             elbo: list[NDArray] = []
             for number, steps in enumerate(legs.astype(int)):
@@ -283,7 +283,7 @@ class _Run:
                 draws = draws._replace(positions=nothing, gradients=nothing)
             parts.append(draws)
             if reported is not None:
-                self.progress.update(0, reported + done + count, "steps", 0)
+                self.progress.update(0, reported + done + count)
         joined: Callable[..., NDArray] = lambda *x: np.concatenate(x)  # noqa: E731
         return jax.tree.map(np.asarray, state), jax.tree.map(joined, *parts)
 

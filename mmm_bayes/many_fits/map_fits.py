@@ -21,10 +21,10 @@ from mmm_bayes.many_fits.fit_map import FITS, INDEX, KIND, UNFINISHED, Entry, Fi
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing
 from mmm_bayes.runtime.jobs.fill import fill_store
-from mmm_bayes.runtime.jobs.progress import CellProgress, choose_cell_progress
 from mmm_bayes.runtime.jobs.records import plain
 from mmm_bayes.runtime.jobs.store import ResultStore
 from mmm_bayes.runtime.jobs.tasks import Failure
+from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def map_fits(
     retries: int = 0,
     lost_retries: int = 2,
     resources: Mapping[str, float] | None = None,
-    progress: bool | CellProgress | None = None,
+    progress: bool | Progress | None = True,
     summarise: Summarise | None = None,
     on_done: Callable[[int, int], None] | None = None,
     **settings: Any,
@@ -161,7 +161,7 @@ def map_fits(
     ordered = sorted(cells, key=lambda cell: repr(cell.shape))
     failures = fill_store(
         make_fit, ordered, kept, known=known, on_done=on_done,
-        progress=choose_cell_progress(progress, "map_fits", "fits"),
+        progress=choose_progress(progress), name="map_fits", unit="fits",
         workers=_half_the_cores() if workers is None else workers,
         cluster=cluster, retries=retries, lost_retries=lost_retries, resources=resources,
     )  # fmt: skip

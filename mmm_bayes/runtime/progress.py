@@ -1,138 +1,284 @@
-"""One progress interface for notebook, terminal and log."""
+"""One progress interface, for terminal, notebook, log, and a reporter of the user's own.
+
+Everything that takes long has an argument ``progress``: ``True`` shows progress, ``False`` is
+silent, ``None`` shows it where somebody watches (a terminal or a notebook), and any object with the
+methods of :class:`Progress` is told what happens.
+
+>>> class Prints:
+...     def start(self, names, total, unit, done=0):
+...         print(f"{', '.join(names)}: {total} {unit}")
+...
+...     def update(self, index, done, note=""):
+...         print(done, note)
+...
+...     def message(self, text):
+...         print(text)
+...
+...     def close(self):
+...         print("over")
+>>> reporter = choose_progress(Prints())
+>>> reporter.start(["chain 0", "chain 1"], 2000, "iterations")
+chain 0, chain 1: 2000 iterations
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import Any, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, Protocol, final
+
+from mmm_bayes.runtime.deprecation import warn_deprecated
+
+_EVERY = 15.0  # seconds between lines where nobody watches
 
 
 class Progress(Protocol):
-    """What a sampler reports to: used as a context manager around the run."""
+    """Where a long computation reports to.
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-    def start(self, num_chains: int, total: int) -> None:
-        """Say how many chains of how many iterations follow."""
+    After ``close``, a further ``start`` begins again: a model of several equations starts and
+    closes its reporter once for each of them.
+    """
+
+    def start(self, names: Sequence[str], total: int, unit: str, done: int = 0) -> None:
+        """Begin: each of ``names`` takes ``total`` units, ``done`` of which are there already."""
+
+    def update(self, index: int, done: int, note: str = "") -> None:
+        """Say how many units of ``names[index]`` are done. Called from any thread."""
 
     def message(self, text: str) -> None:
-        """Say what happens now (compiling, drawing predictions)."""
+        """Say what happens now (``"compiling the sampler"``); may come before ``start``."""
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
-        """Say that ``done`` iterations of a chain are made. Called from the chain's own thread."""
+    def close(self) -> None:
+        """End; also called if the computation failed."""
 
 
 class Silent:
-    """Reports nothing."""
+    """Report nothing; a base class for reporters that need only some of the methods."""
 
-    def __enter__(self) -> Self:
-        return self
+    def start(self, names: Sequence[str], total: int, unit: str, done: int = 0) -> None:
+        """Do nothing."""
 
-    def __exit__(self, *_: object) -> None: ...
-    def start(self, num_chains: int, total: int) -> None:
-        """Say nothing."""
+    def update(self, index: int, done: int, note: str = "") -> None:
+        """Do nothing."""
 
     def message(self, text: str) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
-        """Say nothing."""
+    def close(self) -> None:
+        """Do nothing."""
 
 
+@final
 class Bars:
-    """A bar a chain, in a terminal or a notebook (rich)."""
+    """Show one bar per name, in a terminal or a notebook (by rich)."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-
-        in_notebook = "ipykernel" in sys.modules
-        self._bars = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=not in_notebook),
-            transient=False,
-        )
+        self._bars: Any = None
         self._tasks: list[Any] = []
         self._note: Any = None
 
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
+    def start(self, names: Sequence[str], total: int, unit: str, done: int = 0) -> None:
+        """Show the bars."""
+        bars = self._shown()
+        state = f"({done} done before)" if done else ""
+        self._tasks = [
+            bars.add_task(name, total=total, completed=done, unit=unit, state=state)
+            for name in names
+        ]
 
-    def __exit__(self, *_: object) -> None:
+    def update(self, index: int, done: int, note: str = "") -> None:
+        """Move a bar."""
+        changed = {"state": note} if note else {}
+        self._shown().update(self._tasks[index], completed=done, **changed)
+
+    def message(self, text: str) -> None:
+        """Show the text on a line of its own, in place of the last one."""
+        bars = self._shown()
+        if self._note is None:
+            self._note = bars.add_task(text, total=None, unit="", state="")
+        else:
+            bars.update(self._note, description=text)
+
+    def close(self) -> None:
+        """Leave the bars as they are, and take the message away."""
+        if self._bars is None:
+            return
         if self._note is not None:
             self._bars.remove_task(self._note)
         self._bars.stop()
+        self._bars, self._note, self._tasks = None, None, []
 
-    def start(self, num_chains: int, total: int) -> None:
-        """Show the chains."""
-        self._tasks = [
-            self._bars.add_task(f"chain {chain}", total=total, state="waits")
-            for chain in range(num_chains)
-        ]
+    def _shown(self) -> Any:
+        if self._bars is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
-    def message(self, text: str) -> None:
-        """Show what happens now."""
-        if self._note is None:
-            self._note = self._bars.add_task(text, total=None, state="")
-        else:
-            self._bars.update(self._note, description=text)
+            self._bars = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[unit]}", markup=False),
+                TextColumn("{task.fields[state]}", markup=False),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=not _in_notebook()),
+            )
+            self._bars.start()
+        return self._bars
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
-        """Move a chain's bar."""
-        state = phase + (f", {divergences} divergent" if divergences else "")
-        self._bars.update(self._tasks[chain], completed=done, state=state)
 
+@final
+class Lines:
+    """Print a line every ``every`` seconds, for batch jobs; a shorter run prints messages only.
 
-class Log:
-    """A line every ``every`` seconds, for batch jobs."""
+    Parameters
+    ----------
+    every
+        Seconds between lines. They appear even if nothing has finished in the meantime.
+    """
 
-    def __init__(self, every: float = 15.0) -> None:
-        self.every = every
+    def __init__(self, every: float = _EVERY) -> None:
+        self._every = every
         self._lock = threading.Lock()
-        self._last = time.monotonic()
-        self._done: dict[int, int] = {}
-        self._total = 0
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._names: tuple[str, ...] = ()
+        self._total = self._before = 0
+        self._unit = ""
+        self._done: list[int] = []
+        self._notes: list[str] = []
+        self._began = 0.0
+        self._printed = False
 
-    def __enter__(self) -> Self:
-        return self
+    def start(self, names: Sequence[str], total: int, unit: str, done: int = 0) -> None:
+        """Begin to print."""
+        self.close()
+        self._names, self._total, self._unit = tuple(names), total * len(names), unit
+        self._done, self._notes = [done] * len(names), [""] * len(names)
+        self._before, self._began, self._printed = done * len(names), time.monotonic(), False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._print_on, daemon=True)
+        self._thread.start()
 
-    def __exit__(self, *_: object) -> None: ...
-
-    def start(self, num_chains: int, total: int) -> None:
-        """Show the chains."""
-        self._total = num_chains * total
+    def update(self, index: int, done: int, note: str = "") -> None:
+        """Note what the next line says."""
+        with self._lock:
+            self._done[index], self._notes[index] = done, note
 
     def message(self, text: str) -> None:
-        """Print what happens now."""
-        print(f"mmm_bayes: {text}", file=sys.stderr, flush=True)
+        """Print the text."""
+        _print(text)
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
-        """Print a line, if the last one is old enough."""
+    def close(self) -> None:
+        """Stop printing, with a last line if there were any."""
+        if self._thread is None:
+            return
+        self._over.set()
+        self._thread.join()
+        self._thread = None
+        if self._printed:
+            _print(self._line())
+
+    def _print_on(self) -> None:
+        while not self._over.wait(self._every):
+            _print(self._line())
+            self._printed = True
+
+    def _line(self) -> str:
         with self._lock:
-            self._done[chain] = done
-            if time.monotonic() - self._last < self.every:
-                return
-            self._last = time.monotonic()
-            made = sum(self._done.values())
-        print(f"mmm_bayes: {made} of {self._total} iterations", file=sys.stderr, flush=True)
+            done = sum(self._done)
+            notes = [note for note in dict.fromkeys(self._notes) if note]
+        name = self._names[0] if len(self._names) == 1 else f"{len(self._names)} in parallel"
+        text = f"{name}: {done} of {self._total} {self._unit}"
+        made, spent = done - self._before, time.monotonic() - self._began
+        if made and done < self._total:
+            notes.append(f"about {_duration(spent / made * (self._total - done))} left")
+        return ", ".join([text, *notes])
 
 
 def choose_progress(progress: bool | Progress | None) -> Progress:
-    """``True`` or ``None`` picks bars, or a log where nobody watches; ``False`` is silence."""
+    """Return the reporter that an argument ``progress`` stands for.
+
+    ``True`` shows bars, or lines where nobody watches; ``None`` shows bars where somebody watches,
+    and is silent otherwise; ``False`` is silent; a reporter is itself.
+    """
     if progress is None or progress is True:
-        watched = sys.stderr.isatty() or "ipykernel" in sys.modules
-        return Bars() if watched else (Log() if progress else Silent())
-    return Silent() if progress is False else progress
+        watched = sys.stderr.isatty() or _in_notebook()
+        return Bars() if watched else (Lines() if progress else Silent())
+    return Silent() if progress is False else _current(progress)
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def _print(text: str) -> None:
+    print(f"mmm_bayes: {text}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+# --- Reporters written for version 0.1.0 ---------------------------------------------------------
+
+
+def _current(reporter: Any) -> Progress:
+    """Return a reporter, or one that passes everything on to a reporter of the old form."""
+    given = set(inspect.signature(reporter.update).parameters)
+    if "divergences" not in given and "failed" not in given:
+        current: Progress = reporter
+        return current
+    warn_deprecated(
+        f"A progress reporter with update({', '.join(sorted(given))})",
+        "update(index, done, note), as mmm_bayes.runtime.progress.Progress describes",
+    )
+    return _OfOldForm(reporter, of_chains="divergences" in given)
+
+
+@final
+class _OfOldForm:
+    """Pass calls on to a reporter that is a context manager, of chains or of cells."""
+
+    def __init__(self, reporter: Any, of_chains: bool) -> None:
+        self._own, self._of_chains, self._entered = reporter, of_chains, False
+
+    def start(self, names: Sequence[str], total: int, unit: str, done: int = 0) -> None:
+        self._enter()
+        self._own.start(*((len(names), total) if self._of_chains else (total, done)))
+
+    def update(self, index: int, done: int, note: str = "") -> None:
+        # Notes are "draws, 3 divergent" of chains, and "3 failed" of cells.
+        phase, _, rest = note.partition(", ")
+        count = next((int(word) for word in (rest or note).split() if word.isdigit()), 0)
+        if self._of_chains:
+            self._own.update(index, done, phase, count if rest else 0)
+        else:
+            self._own.update(done, count)
+
+    def message(self, text: str) -> None:
+        self._enter()
+        if self._of_chains:
+            self._own.message(text)
+
+    def close(self) -> None:
+        if self._entered:
+            self._entered = False
+            self._own.__exit__(None, None, None)
+
+    def _enter(self) -> None:
+        if not self._entered and hasattr(self._own, "__enter__"):
+            self._entered = True
+            self._own.__enter__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 import zlib
@@ -231,10 +232,10 @@ class StructuralMMM:
             if len(district) == 1:
                 model = self.models[district[0]]
                 equations[district[0]] = model.fit(
-                    key, progress=progress, prior_draws=prior_draws, **settings
+                    key, progress=reporter, prior_draws=prior_draws, **settings
                 )
                 continue
-            with reporter:
+            with contextlib.closing(reporter):
                 found, correlation = self._fit_jointly(
                     key, district, reporter, prior_draws, settings
                 )

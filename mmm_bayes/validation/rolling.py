@@ -21,6 +21,7 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.run_folder import RunFolder
 from mmm_bayes.runtime.streams import generator
 from mmm_bayes.validation.folds import Fold, Window, common_window, make_folds
@@ -47,6 +48,7 @@ def rolling_origin(
     window: Window = "expanding",
     errors: Errors = "auto",
     store: str | os.PathLike[str] | None = None,
+    progress: bool | Progress | None = None,
     on_fold: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> RollingOrigin:
@@ -77,6 +79,9 @@ def rolling_origin(
         Noise of the forecasts; see :func:`mmm_bayes.analysis.forecast.forecast`.
     store
         Folder for finished folds; the same call then continues where it stopped.
+    progress
+        ``True``, ``False``, or a reporter (:mod:`mmm_bayes.runtime.progress`); by default a bar
+        where somebody watches.
     on_fold
         Called after each fold with the number finished and the total.
     **settings
@@ -109,6 +114,8 @@ def rolling_origin(
         if store is not None:
             settings = _identity(rng_key, model, spec, plan, errors)
             kept = stack.enter_context(RunFolder(store, "folds of a validation", settings))
+        reporter = stack.enter_context(contextlib.closing(choose_progress(progress)))
+        reporter.start(["rolling_origin"], len(plan), "folds")
         for fold in plan:
             name = f"fold_{fold.number:03d}"
             arrays = None if kept is None else kept.read(name)
@@ -120,6 +127,7 @@ def rolling_origin(
             else:
                 one = _from_arrays(fold, arrays)
             found.append(one)
+            reporter.update(0, len(found))
             if on_fold is not None:
                 on_fold(len(found), len(plan))
     dates = None if shared is None else (data.dates[shared[0]], data.dates[shared[1] - 1])

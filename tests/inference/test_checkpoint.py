@@ -48,7 +48,7 @@ class StopsAt(Silent):
     def __init__(self, blocks: int, does: Any) -> None:
         self.left, self.does = blocks, does
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+    def update(self, index: int, done: int, note: str = "") -> None:
         self.left -= 1
         if self.left == 0:
             self.does()
@@ -197,8 +197,9 @@ def test_interrupt_in_the_warm_up_is_one(tmp_path: Path):
 
 @pytest.mark.parametrize("given", [{"draws": 0}, {"minutes": -1.0}])
 def test_intervals_are_positive(given: dict[str, Any]):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="greater than 0") as caught:
         Checkpoint("run", **given)
+    assert next(iter(given)) in str(caught.value)
 
 
 _KILLED = """

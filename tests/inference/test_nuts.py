@@ -231,9 +231,9 @@ class Broken(Silent):
     def __init__(self) -> None:
         self.done = dict.fromkeys(range(12), 0)
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
-        self.done[chain] = done
-        if chain == 0:
+    def update(self, index: int, done: int, note: str = "") -> None:
+        self.done[index] = done
+        if index == 0:
             raise KeyboardInterrupt
 
 

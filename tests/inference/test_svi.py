@@ -95,7 +95,7 @@ class Heard(Silent):
     def message(self, text: str) -> None:
         self.messages.append(text)
 
-    def update(self, chain: int, done: int, phase: str, divergences: int) -> None:
+    def update(self, index: int, done: int, note: str = "") -> None:
         self.done.append(done)
 
 

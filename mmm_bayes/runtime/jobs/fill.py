@@ -8,10 +8,10 @@ from typing import Any
 
 from mmm_bayes.runtime.atomic_write import WriteError
 from mmm_bayes.runtime.jobs.executor import run_cells
-from mmm_bayes.runtime.jobs.progress import CellProgress, Unseen
 from mmm_bayes.runtime.jobs.records import Record, Row
 from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
 from mmm_bayes.runtime.jobs.tasks import Failure, StoredCell, failure_of
+from mmm_bayes.runtime.progress import Progress, Silent
 
 _FOLD_AT = 1000  # files of single cells after which they are folded
 _FOLD_LEFT = 100  # and at the end of a run
@@ -23,7 +23,9 @@ def fill_store[C: StoredCell](
     store: ResultStore,
     *,
     known: set[str] | None = None,
-    progress: CellProgress | None = None,
+    progress: Progress | None = None,
+    name: str = "cells",
+    unit: str = "cells",
     on_done: Callable[[int, int], None] | None = None,
     on_result: Callable[[C, list[Row]], None] | None = None,
     workers: int = 1,
@@ -44,10 +46,12 @@ def fill_store[C: StoredCell](
         Where results are kept.
     known
         Keys that are not made again; by default all that the store has.
-    progress, on_done
-        Told what is finished; ``on_done`` how many of how many, known ones among them.
+    progress, name, unit
+        Where to report, the name of what runs, and what is counted.
+    on_done
+        Called with the number of finished cells (known ones included) and of all cells.
     on_result
-        Handed each new result as it will be read.
+        Called with each new result, as it will be read.
     workers, cluster, retries, lost_retries, resources
         As in :func:`~mmm_bayes.runtime.jobs.executor.run_cells`.
 
@@ -69,11 +73,11 @@ def fill_store[C: StoredCell](
     total = len(wanted)
     done = total - len(missing)
     failures: list[tuple[C, Failure]] = []
-    reporter = progress or Unseen()
+    reporter = progress or Silent()
     fold_at = _FOLD_AT
     tell = on_done or (lambda done, total: None)
-    with reporter:
-        reporter.start(total, done)
+    with closing(reporter):
+        reporter.start([name], total, unit, done)
         tell(done, total)
         running = run_cells(
             make, missing, workers=workers, cluster=cluster, retries=retries,
@@ -89,7 +93,7 @@ def fill_store[C: StoredCell](
                     tell(done, total)
                 else:
                     failures.append((cell, failure))
-                reporter.update(done, len(failures))
+                reporter.update(0, done, f"{len(failures)} failed" if failures else "")
                 if store.unfolded >= fold_at:
                     _fold(store)
                     fold_at = store.unfolded + _FOLD_AT

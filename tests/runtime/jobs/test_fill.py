@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ import pytest
 from mmm_bayes.runtime.atomic_write import WriteError
 from mmm_bayes.runtime.jobs import fill as fill_module
 from mmm_bayes.runtime.jobs.fill import fill_store
-from mmm_bayes.runtime.jobs.progress import Bar, Lines, Unseen, choose_cell_progress
 from mmm_bayes.runtime.jobs.store import ResultStore
 from tests.runtime.jobs.cheap import Cheap, cells, square
 
@@ -99,45 +95,3 @@ def test_many_cells_do_not_stay_many_files(tmp_path: Path, monkeypatch: pytest.M
     assert most == 10
     assert len(list((tmp_path / "cells").iterdir())) < 5
     assert len(store.rows()) == 37
-
-
-def test_lines_come_now_and_then_also_while_a_cell_takes_long(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with Lines("sweep", "runs", every=0.05) as lines:
-        lines.start(10, 2)
-        time.sleep(0.18)
-        lines.update(5, 1)
-        time.sleep(0.12)
-    printed = capsys.readouterr().err.splitlines()
-    assert len(printed) >= 4
-    assert printed[0] == "mmm_bayes: sweep: 2 of 10 runs"
-    assert printed[-1].startswith("mmm_bayes: sweep: 5 of 10 runs, 1 failed, about 0 s left")
-    with Lines("sweep") as lines:
-        lines.start(1, 0)
-        lines.update(1, 0)
-    assert not capsys.readouterr().err  # a short run says nothing
-
-
-def test_a_bar_counts_and_says_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with Bar("map_fits", "fits") as bar:
-        bar.start(7, 3)
-        bar.update(5, 2)
-    printed = sys.stderr.getvalue()
-    assert "map_fits" in printed
-    assert "5/7" in printed
-    assert "2 failed" in printed
-
-
-def test_who_watches_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    assert isinstance(choose_cell_progress(None, "x"), Lines)
-    assert isinstance(choose_cell_progress(False, "x"), Unseen)
-    own = Unseen()
-    assert choose_cell_progress(own, "x") is own
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    assert isinstance(choose_cell_progress(None, "x"), Bar)

@@ -29,6 +29,7 @@ from mmm_bayes.causal_mmm.training import train_panel
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices
 from mmm_bayes.runtime.findings import DataError
+from mmm_bayes.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from mmm_bayes.causal.causal_graph import CausalGraph
@@ -159,6 +160,7 @@ class CausalMMM:
         panel: ShopPanel,
         *,
         validation: ShopPanel | None = None,
+        progress: bool | Progress | None = None,
         on_epoch: Callable[[int, int, float], None] = lambda epoch, epochs, loss: None,
         devices: Devices = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -177,6 +179,9 @@ class CausalMMM:
             Shops to learn from.
         validation
             Other shops, for early stopping (``patience``).
+        progress
+            ``True``, ``False``, or a reporter (:mod:`mmm_bayes.runtime.progress`); by default a bar
+            where somebody watches.
         on_epoch
             Called after each epoch with its number, the total number, and the loss per shop. Rounds
             are numbered after the epochs.
@@ -228,6 +233,7 @@ class CausalMMM:
             panel,
             validation,
             on_epoch,
+            progress=progress,
             devices=devices,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,8 @@ from mmm_bayes.causal_mmm.networks.model import Steps
 from mmm_bayes.causal_mmm.networks.training import Checkpoint, train
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.inference.sharding import Devices
+from mmm_bayes.inference.sharding import Devices, process_number
+from mmm_bayes.runtime.progress import Progress, choose_progress
 
 _LAST_EPOCHS = 5
 _UNDECIDED = "interrupted before the basis with squares was compared"
@@ -38,6 +40,7 @@ def train_panel(
     validation: ShopPanel | None,
     on_epoch: Callable[[int, int, float], None],
     *,
+    progress: bool | Progress | None = None,
     devices: Devices = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
@@ -53,22 +56,27 @@ def train_panel(
 
     def one(number: int) -> Fitted:
         def on_own_epoch(epoch: int, _: int, loss: float) -> None:
-            on_epoch(sum(epochs[:number]) + epoch, sum(epochs), loss)
+            done = sum(epochs[:number]) + epoch
+            reporter.update(0, done, f"loss {loss:.4g}")
+            on_epoch(done, sum(epochs), loss)
 
         own = specs[number]
         folder = checkpoint if checkpoint is None or number == 0 else Path(checkpoint, "squares")
         keep = training_checkpoint(folder, checkpoint_every, rng_key, own, panel, validation)
         return _train(rng_key, own, panel, validation, on_own_epoch, devices, keep)
 
-    first = one(0)
-    if first.interrupted or len(specs) == 1:
-        return first
-    try:
-        second = one(1)
-    except KeyboardInterrupt:
-        if jax.process_count() > 1:
-            raise
-        return replace(first, interrupted=_UNDECIDED)
+    # One process of several reports: they all do the same.
+    with closing(choose_progress(progress if process_number() == 0 else False)) as reporter:
+        reporter.start(["CausalMMM"], sum(epochs), "epochs")
+        first = one(0)
+        if first.interrupted or len(specs) == 1:
+            return first
+        try:
+            second = one(1)
+        except KeyboardInterrupt:
+            if jax.process_count() > 1:
+                raise
+            return replace(first, interrupted=_UNDECIDED)
     if second.interrupted:
         return replace(first, interrupted=_UNDECIDED)
     return min(first, second, key=_final_loss)

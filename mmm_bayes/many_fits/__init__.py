@@ -1,1 +1,1 @@
-"""Many tables and models, fitted side by side with one result each."""
+"""Fit many tables and models in parallel, with one result each."""

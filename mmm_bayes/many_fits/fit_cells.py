@@ -1,4 +1,4 @@
-"""A fit as a cell: a table, a model, and everything its draws depend on."""
+"""One fit as a cell: a table, a model, and everything its draws depend on."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ OF_A_CELL = (
     "verdict", "max_rhat", "min_ess_bulk", "divergences", "findings", "seconds", "cpu_seconds",
     "peak_memory_mib", "file",
 )  # fmt: skip
-"""Columns that are the same in all rows of a cell."""
+"""Columns with the same value in all rows of a cell."""
 
-_SHOWN = 40  # characters of a name that a file's name shows
+_SHOWN = 40  # characters of a name that are shown in a file name
 
 
 class FolderError(RuntimeError):
-    """A worker does not see the folder that fits are kept in."""
+    """A worker does not see the folder in which fits are saved."""
 
 
 @final
@@ -52,20 +52,20 @@ class FitCell:
     table, spec_name : str
         Names of table and model.
     data, spec, lift_tests
-        What is fitted.
+        Table, model and experiments of the fit.
     method, settings
         As in ``MMM.fit``.
     key_words : tuple of int
         Words of the random key of the whole map.
     key_kind : str
-        Kind of random numbers that the key is of.
+        Implementation of random numbers that the key belongs to.
     folder : str or None
-        Folder of ``fits/``; None keeps no fits.
+        Folder that contains ``fits/``; ``None`` saves no fits.
     folder_id : str
-        What ``store.json`` of this folder says: a worker on another machine that does not find it
-        would write where nobody looks.
+        Identifier in ``store.json`` of this folder. A worker on another machine that does not find
+        it would write to a folder of its own.
     summarise
-        What makes rows of the fit; None for the table of its channels.
+        Function that turns the fit into rows; ``None`` for the summary of its channels.
     """
 
     table: str
@@ -86,7 +86,7 @@ class FitCell:
 
     @cached_property
     def key(self) -> str:
-        """Name by the content of table, model, settings, tests, random key and version."""
+        """Key derived from the content of table, model, settings, tests, random key and version."""
         from mmm_bayes.data.digest import table_digest
         from mmm_bayes.data.lift_tests import to_json
 
@@ -101,7 +101,7 @@ class FitCell:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What a reader of the store is told."""
+        """Settings that are stored with the results."""
         return {
             "table": self.table,
             "spec": self.spec_name,
@@ -111,7 +111,7 @@ class FitCell:
 
     @property
     def seed(self) -> int | None:
-        """The number that the map's key was made from, where it was made from one."""
+        """The integer that the key of the map was made from, if it was made from one."""
         *high, low = self.key_words
         return None if any(high) else low
 
@@ -119,8 +119,8 @@ class FitCell:
     def file(self) -> str:
         """Name of the fit's file in ``fits/``.
 
-        The names of table and model are the user's, so that they are shown as far as they are
-        letters, digits, ``-`` and ``_``; the key tells files apart.
+        The user chose the names of table and model, so only their letters, digits, ``-`` and ``_``
+        are shown; the key makes the file name unique.
         """
         shown = "__".join(
             re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:_SHOWN].strip("_") or "x"
@@ -130,13 +130,13 @@ class FitCell:
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What cells of one compiled program have in common."""
+        """Sizes that cells with the same compiled program have in common."""
         data = self.data
         sizes = data.n_geos, data.n_dates, tuple(data.channels), tuple(data.controls)
         return self.spec_name, *sizes, len(self.lift_tests)
 
     def rng_key(self) -> jax.Array:
-        """Random key of this fit."""
+        """Return the random key of this fit."""
         import jax
         import jax.numpy as jnp
 
@@ -146,9 +146,9 @@ class FitCell:
 
 
 def fit_key(rng_key: jax.Array, table: str, spec: str = "model") -> jax.Array:
-    """Random key of one fit of a map: of the map's key and the names, and nothing else.
+    """Derive the random key of one fit from the key of the map and the names, and nothing else.
 
-    ``MMM(data, spec).fit(fit_key(rng_key, "brand_a"))`` gives the draws that ``map_fits`` gives.
+    ``MMM(data, spec).fit(fit_key(rng_key, "brand_a"))`` gives the same draws as ``map_fits``.
 
     Parameters
     ----------
@@ -160,14 +160,14 @@ def fit_key(rng_key: jax.Array, table: str, spec: str = "model") -> jax.Array:
     import jax
 
     found = hashlib.sha256(json.dumps([table, spec]).encode()).digest()
-    # Two folds of 32 bits: of 100,000 names no two are likely to meet.
+    # Two folds of 32 bits: no two of 100,000 names are likely to collide.
     for start in (0, 4):
         rng_key = jax.random.fold_in(rng_key, int.from_bytes(found[start : start + 4], "big"))
     return rng_key
 
 
 def make_fit(cell: FitCell) -> list[Row]:
-    """Fit, judge, save, summarise: the rows of a cell."""
+    """Fit, diagnose, save and summarise; return the rows of a cell."""
     from mmm_bayes.fit import MMM
     from mmm_bayes.runtime.jobs.peak_memory import peak_memory
 
@@ -183,7 +183,7 @@ def make_fit(cell: FitCell) -> list[Row]:
             cell.rng_key(), cell.method, progress=False, checkpoint=unfinished, **cell.settings
         )
         if fit.tree["posterior"].attrs.get("interrupted"):
-            raise KeyboardInterrupt  # a fit that was stopped is no result
+            raise KeyboardInterrupt  # an interrupted fit is not a result
         report = fit.diagnose()
         rows = _rows(fit, cell.summarise)
         if cell.folder is not None:
@@ -222,6 +222,6 @@ def _same_folder(folder: Path, wanted: str) -> None:
         import socket
 
         raise FolderError(
-            f"The worker on {socket.gethostname()} does not see {folder}, where fits are kept. "
+            f"The worker on {socket.gethostname()} does not see {folder}, where fits are saved. "
             "Choose a folder that all workers have mounted at this path, or keep_fits=False."
         )

@@ -1,4 +1,4 @@
-"""Many fits as a user holds them: tables over all of them, and each by its name."""
+"""The result of many fits: tables over all of them, and each fit by name."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _STYLE = "text-align:left"
 
 
 class FitMapError(ValueError):
-    """A fit that a map does not have, or a folder that holds no map."""
+    """A map has no such fit, or a folder holds no map."""
 
 
 @final
 @dataclass(frozen=True)
 class Entry:
-    """One fit that was asked for: names, key of its result, why there is none."""
+    """One requested fit: names, key of its result, and the error if it failed."""
 
     table: str
     spec: str
@@ -49,12 +49,12 @@ class Entry:
 class FitMap:
     """Fits of many tables, or of many models.
 
-    Made by :func:`~mmm_bayes.many_fits.map_fits.map_fits` and :func:`load_fit_map`.
+    Created by :func:`~mmm_bayes.many_fits.map_fits.map_fits` and :func:`load_fit_map`.
 
     Attributes
     ----------
     folder : Path
-        Where results (``cells/``, ``folded/``: Parquet) and fits (``fits/``: NetCDF) are kept.
+        Folder of results (``cells/``, ``folded/``: Parquet) and fits (``fits/``: NetCDF).
     """
 
     def __init__(self, folder: Path, entries: Sequence[Entry], rows: Mapping[str, list[Any]]):
@@ -77,12 +77,12 @@ class FitMap:
 
     @property
     def complete(self) -> bool:
-        """Whether every fit is there."""
+        """Whether every fit has finished."""
         return len(self._rows) == len(self._entries)
 
     @property
     def table(self) -> pd.DataFrame:
-        """What each channel of each table cost and brought, a row a table, model and channel.
+        """Spend and contribution: one row per table, model and channel.
 
         Columns of :meth:`FitResult.summary` (or what ``summarise`` gave), then those of the fit:
         ``verdict``, ``max_rhat``, ``min_ess_bulk``, ``divergences``, ``seconds``, ``cpu_seconds``,
@@ -100,7 +100,7 @@ class FitMap:
 
     @property
     def verdicts(self) -> pd.DataFrame:
-        """One row a fit that is there: verdict, worst R-hat, divergences, seconds, memory."""
+        """One row per finished fit: verdict, worst R-hat, divergences, seconds, memory."""
         import pandas as pd
 
         names = ["table", "spec", *OF_A_CELL]
@@ -113,9 +113,9 @@ class FitMap:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """One row a fit that is not there: ``table``, ``spec``, ``error`` and ``attempts``.
+        """One row per missing fit: ``table``, ``spec``, ``error`` and ``attempts``.
 
-        A fit that was not begun (the run was stopped before) has no error.
+        The error of a fit that was not begun, because the run was stopped, is "not made yet".
         """
         import pandas as pd
 
@@ -134,28 +134,30 @@ class FitMap:
         table
             Name of the table.
         spec
-            Name of the model; may be left out where there is one.
+            Name of the model; it may be omitted if there is only one.
 
         Raises
         ------
         FitMapError
-            If the map has no such fit, it failed, or it was not kept.
+            If the map has no such fit, the fit failed, or it was not saved.
         """
         from mmm_bayes.fit_result import load_fit
 
         own = self._entry(table, spec)
         if own.key not in self._rows:
             raise FitMapError(
-                f"The fit of {table!r} with {own.spec!r} is not there: "
-                f"{own.error or 'it was not made yet'}. The same call of map_fits makes it."
+                f"There is no fit of {table!r} with {own.spec!r}: "
+                f"{own.error or 'it was not made yet'}. Make the same call of map_fits again."
             )
         name = self._rows[own.key][0].get("file")
         path = None if name is None else self.folder / FITS / name
         if path is None or not path.exists():
-            why = "it was not kept (keep_fits=False)" if path is None else f"{path} is gone"
+            why = (
+                "it was not saved (keep_fits=False)" if path is None else f"{path} no longer exists"
+            )
             raise FitMapError(
-                f"The fit of {table!r} with {own.spec!r} cannot be read: {why}. The same call of "
-                "map_fits with keep_fits=True makes it again."
+                f"The fit of {table!r} with {own.spec!r} cannot be read: {why}. Make the "
+                "same call of map_fits with keep_fits=True."
             )
         return load_fit(path)
 
@@ -168,8 +170,8 @@ class FitMap:
         own = [e for e in self._entries if e.table == table and spec in (None, e.spec)]
         if len(own) != 1:
             known = listing(map(repr, self.specs))
-            asked = f"no model {spec!r}" if spec is not None else "several models: say which"
-            raise FitMapError(f"There is {asked}. Models are {known}.")
+            asked = f"There is no model {spec!r}" if spec is not None else "Give spec="
+            raise FitMapError(f"{asked}. Models are {known}.")
         return own[0]
 
     def __repr__(self) -> str:
@@ -200,7 +202,7 @@ class FitMap:
         ]
         if len(verdicts):
             seconds, memory = verdicts["seconds"], verdicts["peak_memory_mib"]
-            text = f"median {seconds.median():.1f} s a fit, at most {seconds.max():.1f} s"
+            text = f"median {seconds.median():.1f} s per fit, at most {seconds.max():.1f} s"
             if memory.notna().any():
                 text += f" and {memory.max():.0f} MiB"
             lines.append(("cost", text))
@@ -210,19 +212,19 @@ class FitMap:
 
 
 def write_index(folder: Path, entries: Sequence[Entry]) -> None:
-    """Keep what was asked for, and why some of it is not there."""
+    """Write the list of requested fits, with the errors of those that failed."""
     about = {"fits": [own.__dict__ for own in entries]}
     with atomic_write(folder / INDEX) as place:
         place.write_text(json.dumps(about, indent=0), "utf-8")
 
 
 def load_fit_map(folder: str | os.PathLike[str]) -> FitMap:
-    """Read the fits of a folder, finished or not.
+    """Read the fits in a folder, finished or not.
 
     Parameters
     ----------
     folder
-        The ``store`` of a call of ``map_fits``; the last call there says which fits it is of.
+        The ``store`` of a call of ``map_fits``; the last call determines which fits are listed.
 
     Raises
     ------
@@ -234,13 +236,13 @@ def load_fit_map(folder: str | os.PathLike[str]) -> FitMap:
     folder = Path(folder)
     path = folder / INDEX
     if not path.exists():
-        raise FitMapError(f"There is no {INDEX} in {folder}: it holds no fits of map_fits.")
+        raise FitMapError(f"There is no {INDEX} in {folder}, so it is not a folder of map_fits.")
     try:
         entries = [Entry(**own) for own in json.loads(path.read_text("utf-8"))["fits"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(
-            f"{path} cannot be read ({error}). Delete it and make the same call of map_fits: what "
-            "is finished is not made again."
+            f"{path} cannot be read ({error}). Delete it and make the same call of map_fits: "
+            "finished fits are not run again."
         ) from error
     store = ResultStore(folder, KIND, beside=(INDEX, FITS, UNFINISHED))
     return FitMap(folder, entries, store.rows({own.key for own in entries}))

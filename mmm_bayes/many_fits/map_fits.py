@@ -99,7 +99,8 @@ def map_fits(
     resources
         What a fit takes of a Dask worker's resources, as ``{"GPU": 1}``.
     progress
-        By default a bar where somebody watches, else a line every 15 seconds; ``False`` is silence.
+        ``True`` for a bar, or a line every 15 seconds where nobody watches; ``False``; or a
+        reporter (:mod:`mmm_bayes.runtime.progress`).
     summarise
         Makes the rows of a fit, ``FitResult`` to table or list of mappings, in place of
         ``fit.summary()``; a function of a module. Results belong to its name: after a change of

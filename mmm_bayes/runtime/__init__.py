@@ -1,1 +1,1 @@
-"""What every part needs and none owns: files, checkpoints, jobs, progress, findings, keys."""
+"""Files, checkpoints, jobs, progress, findings and random keys, used by all other packages."""

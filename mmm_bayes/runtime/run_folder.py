@@ -166,7 +166,8 @@ class RunFolder:
     def _path(self, name: str) -> Path:
         if not re.fullmatch(r"[\w-][\w.+=-]{0,150}", name):
             raise RunFolderError(
-                f"{name!r:.60} cannot name a file of {self.folder}: use letters, digits and _ - ."
+                f"{name!r:.60} cannot be the name of a file in {self.folder}: use letters, digits "
+                "and _ - ."
             )
         return self.folder / f"{name}.npz"
 

@@ -1,4 +1,4 @@
-"""Base of all specifications: frozen, and unknown keys are refused with the nearest right name."""
+"""The base of all settings: frozen, and an unknown key is refused with the nearest known name."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ class Frozen(BaseModel):
 
 
 def nearest(key: str, known: list[str]) -> str:
-    """Hint at the known name a key was probably meant to be."""
+    """Suggest the known name that a key was probably meant to be."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."

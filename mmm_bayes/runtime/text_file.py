@@ -1,4 +1,4 @@
-"""Text that a user wrote, read as UTF-8, TOML or JSON; whatever is wrong is one kind of error."""
+"""Read text that a user wrote as UTF-8, TOML or JSON; every problem is a `TextError`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 class TextError(ValueError):
-    """A text cannot be read: why, and where."""
+    """A text cannot be read; the message says why, and where."""
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text; a byte-order mark is left out.
+    """Read a file of UTF-8 text, without its byte-order mark.
 
     Raises
     ------
     TextError
-        If the bytes are no UTF-8.
+        If the bytes are not UTF-8.
     """
     try:
-        # Not read_text: it makes other line ends of those within a quoted name.
+        # Not read_text: it would change line ends, also those inside a quoted name.
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextError(f"The file is not UTF-8 text ({error}): save it as UTF-8.") from None
@@ -33,7 +33,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     TextError
-        If it is none, is nested too deeply, or holds a number of thousands of digits.
+        If the text is not TOML, is nested too deeply, or has a number of thousands of digits.
     """
     try:
         return tomllib.loads(text)
@@ -44,12 +44,12 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def parse_json(text: str) -> Any:
-    """Read JSON; NaN and infinite numbers are none.
+    """Read JSON, in which NaN and infinity are not valid.
 
     Raises
     ------
     TextError
-        If it is none, is nested too deeply, or holds a number of thousands of digits.
+        If the text is not JSON, is nested too deeply, or has a number of thousands of digits.
     """
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
@@ -62,11 +62,11 @@ def parse_json(text: str) -> Any:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON's")
+    raise ValueError(f"{name} is not valid in JSON")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text:.40} is too large a number")
+        raise ValueError(f"the number {text:.40} is too large")
     return value

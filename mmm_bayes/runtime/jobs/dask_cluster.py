@@ -1,4 +1,4 @@
-"""Cells over a Dask cluster: one of this machine, or any that has a scheduler."""
+"""Run cells on a Dask cluster, on this machine or wherever there is a scheduler."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mmm_bayes._version import __version__
 from mmm_bayes.runtime.jobs.tasks import Cell, Failure, WorkerError, attempt, failure_of
 from mmm_bayes.runtime.jobs.threads import one_thread_environment
 
-# The scheduler holds two cells a thread, so that none waits for this process, and a few more where
-# a cluster starts workers by what waits. More would be in its memory, and in the graph it sends.
+# The scheduler holds two cells per thread, so that no thread waits for this process, and at least a
+# few for clusters that start workers according to the queue. More would only use its memory.
 _AHEAD = 2
 _LEAST = 8
-_ASK = 1.0  # seconds between looks at the connection while nothing is finished
-_GIVEN_UP = 60.0  # seconds after which a local worker that does not come back is replaced
+_ASK = 1.0  # seconds between checks of the connection while no cell finishes
+_GIVEN_UP = 60.0  # seconds after which a local worker that does not return is replaced
 _LOST = (
-    "The connection to Dask's scheduler is lost. What is finished is kept: start the scheduler "
+    "The connection to Dask's scheduler is lost. Finished results are stored: start the scheduler "
     "again and make the same call."
 )
-_PATIENCE = 30.0  # seconds without any finished cell after which a want of workers is told
+_PATIENCE = 30.0  # warn if no worker has finished a cell for this many seconds
 
 
 class ClusterWarning(UserWarning):
@@ -38,13 +38,13 @@ class DaskCluster:
     Parameters
     ----------
     make
-        Makes what a cell stands for.
+        Computes the result of a cell.
     workers
         Number of workers of ``cluster="local"``.
     cluster
         ``"local"``, the address of a scheduler, a ``distributed.Client`` or a cluster object.
     resources
-        What a cell takes of a worker's resources; those of ``"local"`` have it once each.
+        Resources that a cell takes from its worker; each worker of ``"local"`` has them once.
 
     Raises
     ------
@@ -81,18 +81,18 @@ class DaskCluster:
             raise
 
     def room(self) -> int:
-        """How many more cells can be taken."""
+        """Return how many more cells can be submitted."""
         return max(_AHEAD * sum(self._threads().values()), _LEAST) - len(self._futures)
 
     def alone(self) -> int:
-        """One: the scheduler may hand two cells to one worker although another is there.
+        """Return 1: the scheduler may give two cells to one worker although another is free.
 
-        As while a worker is replaced, or where one alone has the resources that are asked for.
+        This happens while a worker is replaced, or if only one has the requested resources.
         """
         return 1
 
     def submit(self, number: int, cell: Cell) -> None:
-        """Hand a cell to the scheduler."""
+        """Give a cell to the scheduler."""
         self._attempts += 1
         try:
             future = self._client.submit(
@@ -112,7 +112,7 @@ class DaskCluster:
         future.add_done_callback(lambda own, number=number: self._done.put((number, own)))
 
     def finished(self) -> list[tuple[int, Any, Failure | None]]:
-        """Wait until cells are finished: numbers, and what was made or why nothing."""
+        """Wait for cells to finish; return number, result and failure of each."""
         found: list[tuple[int, Any, Failure | None]] = []
         while not found:
             try:
@@ -129,7 +129,7 @@ class DaskCluster:
         return found
 
     def close(self) -> None:
-        """Cancel what waits; end the cluster if it was started here."""
+        """Cancel waiting cells; stop the cluster if it was started here."""
         try:
             if self._futures and self._client.status == "running":
                 with contextlib.suppress(Exception):
@@ -139,7 +139,7 @@ class DaskCluster:
             self._stack.close()
 
     def _threads(self) -> Mapping[str, int]:
-        """Threads of each worker, as of a second ago at most."""
+        """Return the number of threads of each worker, at most a second old."""
         if time.monotonic() - self._asked > _ASK:
             try:
                 self._known = self._client.nthreads()
@@ -151,10 +151,10 @@ class DaskCluster:
         return self._known
 
     def _replace_workers(self, missing: int) -> None:
-        """Start workers of our own cluster anew where its nannies have given up.
+        """Restart workers of our own cluster that its nannies have given up.
 
-        A nanny replaces a worker that dies, but not one that dies while it starts; the cluster then
-        forgets it after a while, and opens it again only when it is told its size once more.
+        A nanny replaces a worker that dies, but not one that dies while starting. The cluster then
+        forgets it after a while, and restarts it only if it is scaled to the same size again.
         """
         if missing <= 0:
             self._short = None
@@ -164,12 +164,12 @@ class DaskCluster:
             self._short = now
         cluster = self._client.cluster
         size = len(cluster.worker_spec)
-        if now - self._short > _GIVEN_UP:  # neither came back nor was forgotten: others instead
+        if now - self._short > _GIVEN_UP:  # neither back nor forgotten: start others
             self._short, size = now, size + missing
         cluster.scale(size)
 
     def _taken(self, number: int, done: Any) -> tuple[int, Any, Failure | None]:
-        """What a future holds; it is released, so that nobody keeps the result."""
+        """Return the content of a future, and release it, so that no copy of the result is kept."""
         from distributed import CancelledError
         from distributed.scheduler import KilledWorker
 
@@ -185,7 +185,7 @@ class DaskCluster:
         except CancelledError as error:
             self._reachable()
             return number, None, Failure("lost", f"the scheduler gave it up ({error})")
-        except Exception as error:  # it could not be sent, or not be unpickled where it came
+        except Exception as error:  # it could not be sent, or not be unpickled on arrival
             self._reachable()
             return number, None, failure_of(error)
         finally:
@@ -196,7 +196,7 @@ class DaskCluster:
             raise WorkerError(_LOST)
 
     def _mind_workers(self) -> None:
-        """Warn once where cells wait for workers that somebody else has to start."""
+        """Warn once if cells wait for workers that somebody else has to start."""
         if self._wanted or self._warned or time.monotonic() - self._last < _PATIENCE:
             return
         try:
@@ -227,7 +227,7 @@ class DaskCluster:
 
 @contextlib.contextmanager
 def _client(cluster: Any, workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
-    """A client of the cluster; closed at the end if it was made here."""
+    """Yield a client of the cluster; it is closed at the end if it was created here."""
     try:
         import dask
         import distributed
@@ -240,7 +240,7 @@ def _client(cluster: Any, workers: int, resources: Mapping[str, float]) -> Itera
         return
     with contextlib.ExitStack() as stack:
         if cluster == "local":
-            # A death is charged at once: how often a cell is begun again is counted here.
+            # A death counts at once: retries are counted in the executor.
             stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
             cluster = stack.enter_context(
                 distributed.LocalCluster(
@@ -248,7 +248,7 @@ def _client(cluster: Any, workers: int, resources: Mapping[str, float]) -> Itera
                     threads_per_worker=1,
                     processes=True,
                     dashboard_address=None,
-                    # Its other pages need a port all the same: any that is free.
+                    # Its other pages still need a port: any that is free.
                     scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     silence_logs=50,
                     env=one_thread_environment(),
@@ -265,7 +265,7 @@ def _client(cluster: Any, workers: int, resources: Mapping[str, float]) -> Itera
             client = distributed.Client(cluster, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise WorkerError(
-                f"No Dask scheduler answers at {cluster!r} ({error}). Is it started (dask "
-                "scheduler), and is the address the one that it prints?"
+                f"No Dask scheduler answers at {cluster!r} ({error}). Check that it runs (dask "
+                "scheduler), and that the address is the one that it prints."
             ) from error
         yield stack.enter_context(client)

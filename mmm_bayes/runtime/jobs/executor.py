@@ -1,4 +1,4 @@
-"""One executor for independent cells: this process, local processes, or a Dask cluster."""
+"""Run independent cells in this process, in local processes, or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ class Backend(Protocol):
     """Where cells run."""
 
     def room(self) -> int:
-        """How many more cells can be taken."""
+        """Return how many more cells can be submitted."""
 
     def alone(self) -> int:
-        """How many cells can run with no other in the same process."""
+        """Return how many cells can run alone in their process."""
 
     def submit(self, number: int, cell: Any) -> None:
-        """Take a cell."""
+        """Begin a cell."""
 
     def finished(self) -> list[tuple[int, Any, Failure | None]]:
-        """Wait until cells are finished: numbers, and what was made or why nothing."""
+        """Wait for cells to finish; return number, result and failure of each."""
 
     def close(self) -> None:
-        """End what still runs."""
+        """Stop all cells that still run."""
 
 
 @final
 class ThisProcess:
-    """Cells one after the other, here."""
+    """Run cells one after the other in this process."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
         self._cell: tuple[int, Any] | None = None
 
     def room(self) -> int:
-        """One at a time."""
+        """Return 1 if no cell is waiting, else 0."""
         return int(self._cell is None)
 
     def alone(self) -> int:
-        """One at a time."""
+        """Return 1 if no cell is waiting, else 0."""
         return 1
 
     def submit(self, number: int, cell: Any) -> None:
@@ -58,7 +58,7 @@ class ThisProcess:
         return [(number, *attempt(self._make, cell))]
 
     def close(self) -> None:
-        """Nothing runs."""
+        """Do nothing: no cell runs between calls."""
 
 
 def run_cells[C: Cell, R](
@@ -71,36 +71,37 @@ def run_cells[C: Cell, R](
     lost_retries: int = 2,
     resources: Mapping[str, float] | None = None,
 ) -> Generator[tuple[C, R | None, Failure | None]]:
-    """Each cell with what is made of it, or with why nothing is, in the order of finishing.
+    """Yield each cell with its result or its failure, in the order in which they finish.
 
-    Every cell comes exactly once. Closing the iterator (also by Ctrl-C) ends what still runs.
+    Every cell is yielded exactly once. Closing the iterator (also by Ctrl-C) stops all cells that
+    still run.
 
     Parameters
     ----------
     make
-        Makes what a cell stands for; a function of a module, which other processes can import.
-        It may be begun more than once for a cell, so what it writes has to be written whole.
+        Computes the result of a cell; a module-level function, which other processes can import.
+        It may run more than once for a cell, so it should write files atomically.
     cells
-        Cells with keys that differ.
+        Cells with distinct keys.
     workers
-        Number of local processes of one thread each; 1 is this process, as it is. With
-        ``cluster="local"`` the number of its workers; otherwise the cluster says how many.
+        Number of local processes with one thread each; 1 means this process, unchanged. With
+        ``cluster="local"`` it is the number of workers; other clusters decide for themselves.
     cluster
         ``None``; ``"local"``, which starts a Dask cluster of processes on this machine; the address
-        of a scheduler (``"tcp://host:8786"``); a ``distributed.Client``, or a cluster object as
-        of dask-jobqueue.
+        of a scheduler (``"tcp://host:8786"``); a ``distributed.Client``; or a cluster object, for
+        example of dask-jobqueue.
     retries
-        How often a cell that raised is begun again. By default never: cells depend on nothing but
-        what their key names, and would raise again.
+        How often a cell that raised is run again. By default never: a cell depends only on what its
+        key describes, and would raise again.
     lost_retries
-        How often a cell whose worker died is begun again.
+        How often a cell whose worker died is run again.
     resources
-        What a cell takes of a worker's resources (``{"GPU": 1}``), kept by Dask's scheduler.
+        Resources that a cell takes from its worker (``{"GPU": 1}``), allocated by Dask's scheduler.
 
     Yields
     ------
-    cell, made, failure
-        One of the last two is ``None`` (``made`` may be, too, where ``make`` returns it).
+    cell, result, failure
+        One of the last two is ``None`` (or both, if ``make`` returns ``None``).
 
     Raises
     ------
@@ -128,11 +129,11 @@ def run_cells[C: Cell, R](
 
 @final
 class _Queue:
-    """Which cell is begun next, and whether one that failed is begun again.
+    """Decide which cell runs next, and whether one that failed runs again.
 
-    A worker that dies may take cells with it that did nothing wrong: Dask charges all that were
-    handed to it. The last attempt of a cell is therefore made after all others, and with no other
-    cell in its process: one that is then lost has lost its worker itself.
+    A worker that dies may take innocent cells with it: Dask blames every cell that was assigned to
+    it. The last attempt of a cell therefore comes after all other cells, and alone in its process:
+    if the worker dies then, that cell is the cause.
     """
 
     def __init__(self, count: int, retries: int, lost_retries: int) -> None:
@@ -147,7 +148,7 @@ class _Queue:
         self._raised: Counter[int] = Counter()
 
     def next_ones(self, room: int, alone: int) -> Iterator[int]:
-        """Numbers of the cells to begin."""
+        """Yield the numbers of the cells to begin."""
         ordinary = not self._on_trial
         while room > 0 and self._waiting and ordinary:
             room -= 1
@@ -164,7 +165,7 @@ class _Queue:
         return number
 
     def settle(self, number: int, failure: Failure | None) -> Failure | None:
-        """Take note of an attempt; the failure is returned if it is the cell's last word."""
+        """Record an attempt; return its failure if the cell is not tried again."""
         self._running.discard(number)
         self._on_trial.discard(number)
         if failure is not None:
@@ -203,14 +204,15 @@ def _backend(
 
 def _check(cells: Sequence[Cell], **counts: tuple[int, int]) -> None:
     problems = [
-        f"{name} should be {least} or more; got {given}."
+        f"{name} should be {least} or more, but is {given}."
         for name, (given, least) in counts.items()
         if given < least
     ]
     keys = Counter(check_key(cell.key) for cell in cells)
     if repeated := [key for key, times in keys.items() if times > 1]:
         problems.append(
-            f"{len(repeated)} key(s) repeat, the first is {repeated[0]}: cells of one key are one."
+            f"{len(repeated)} key(s) occur more than once, first {repeated[0]}: give each cell its "
+            "own key."
         )
     if problems:
         raise ValueError(" ".join(problems))

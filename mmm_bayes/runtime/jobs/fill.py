@@ -1,4 +1,4 @@
-"""Cells run, and their results kept: only what a store does not have is made."""
+"""Run the cells that a store has no results for, and store each result as it arrives."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def fill_store[C: StoredCell](
     lost_retries: int = 2,
     resources: Mapping[str, float] | None = None,
 ) -> list[tuple[C, Failure]]:
-    """Make what a store does not have, and keep each result as it arrives.
+    """Run the cells whose results a store lacks, and store each result as it arrives.
 
     Parameters
     ----------
     make
-        Makes the rows of a cell; a function of a module, which other processes can import.
+        Computes the rows of a cell; a module-level function, which other processes can import.
     cells
-        Cells wanted; of several with the same key one is made.
+        Cells whose results are wanted; of several with the same key, one is run.
     store
-        Where results are kept.
+        Where results are stored.
     known
-        Keys that are not made again; by default all that the store has.
+        Keys that are not run again; by default all keys in the store.
     progress, name, unit
         Where to report, the name of what runs, and what is counted.
     on_done
@@ -63,9 +63,9 @@ def fill_store[C: StoredCell](
     Raises
     ------
     WriteError
-        If a result cannot be kept (disk full, read-only folder): nothing more is made.
+        If a result cannot be stored (disk full, read-only folder): no further cell is run.
     WorkerError
-        If there are no workers.
+        If no worker can be started.
     """
     wanted = {cell.key: cell for cell in cells}
     known = store.keys() if known is None else known
@@ -83,7 +83,7 @@ def fill_store[C: StoredCell](
             make, missing, workers=workers, cluster=cluster, retries=retries,
             lost_retries=lost_retries, resources=resources,
         )  # fmt: skip
-        # Closed here, not whenever the iterator is collected: Ctrl-C ends the workers.
+        # Closed here, not when the iterator is collected: Ctrl-C then stops the workers.
         with closing(running):
             for cell, rows, failure in running:
                 if failure is None:
@@ -103,7 +103,7 @@ def fill_store[C: StoredCell](
 
 
 def _fold(store: ResultStore) -> None:
-    """Fold, if it can be: a damaged file or a full disk is told where it matters."""
+    """Fold if possible: a damaged file or a full disk raises where it matters."""
     with suppress(ResultsError, WriteError):
         store.compact()
 
@@ -117,7 +117,7 @@ def _keep[C: StoredCell](
     record = Record(cell.key, rows, cell.described, cell.seed)
     try:
         kept = store.put(record)
-    except (TypeError, ValueError) as error:  # values that cannot be kept; a full disk is raised
+    except (TypeError, ValueError) as error:  # values that cannot be stored; a full disk raises
         return failure_of(error)
     if on_result is not None:
         on_result(cell, kept.rows)

@@ -1,4 +1,4 @@
-"""Most memory that a process held while something ran."""
+"""Measure the peak memory of a process while a block runs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _RESET_PEAK = "5"
 
 
 class PeakMemory:
-    """Most resident memory of this process, in MiB, once its block is over.
+    """Peak resident memory of this process in MiB, known once its block has ended.
 
-    On Linux the peak is that of the block; elsewhere that of the process so far.
+    On Linux it is the peak of the block; elsewhere it is the peak of the process so far.
     """
 
     mib: float = float("nan")
@@ -24,7 +24,7 @@ class PeakMemory:
 def peak_memory() -> Iterator[PeakMemory]:
     """Measure the block."""
     found = PeakMemory()
-    with contextlib.suppress(OSError):  # a system that does not know it, or forbids it
+    with contextlib.suppress(OSError):  # the system lacks this file, or forbids writing to it
         _CLEAR.write_text(_RESET_PEAK)
     try:
         yield found

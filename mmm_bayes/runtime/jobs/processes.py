@@ -1,8 +1,8 @@
-"""Cells over processes of this machine, each with a pipe of its own.
+"""Run cells in processes of this machine, each with its own pipe.
 
-A pool of the standard library is broken as a whole when one process dies, and does not say which
-cell killed it. Here every process holds one cell at a time, so that a death costs that cell one
-attempt and no other cell anything, and only that process is started anew.
+A pool of the standard library breaks as a whole when one process dies, and does not say which cell
+killed it. Here every process holds one cell at a time: a death costs that cell one attempt and no
+other cell anything, and only that process is restarted.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class _Worker:
 
 @final
 class LocalProcesses:
-    """Spawned processes of one thread each.
+    """Spawn processes with one thread each.
 
     Parameters
     ----------
     make
-        Makes what a cell stands for; a function of a module, which other processes can import.
+        Computes the result of a cell; a module-level function, which other processes can import.
     workers
         Number of processes.
     resources
-        Not known to processes of this machine: a warning says so.
+        Not supported by processes of this machine: there is a warning.
     """
 
     def __init__(
@@ -61,15 +61,15 @@ class LocalProcesses:
         self._dead_at_start = 0
 
     def room(self) -> int:
-        """How many more cells can be taken."""
+        """Return how many more cells can be submitted."""
         return self._size - sum(worker.cell is not None for worker in self._workers)
 
     def alone(self) -> int:
-        """How many cells run without another in the same process."""
+        """Return how many cells can run alone in their process."""
         return self._size
 
     def submit(self, number: int, cell: Any) -> None:
-        """Give a cell to a process that has none."""
+        """Give a cell to an idle process."""
         try:
             package = pickle.dumps((self._make, cell))
         except Exception as error:
@@ -87,7 +87,7 @@ class LocalProcesses:
             worker.cell = number
 
     def finished(self) -> list[tuple[int, Any, Failure | None]]:
-        """Wait until cells are finished: their numbers, and what was made or why nothing."""
+        """Wait for cells to finish; return number, result and failure of each."""
         found: list[tuple[int, Any, Failure | None]] = list(self._broken)
         self._broken.clear()
         while not found:
@@ -109,7 +109,7 @@ class LocalProcesses:
         return found
 
     def close(self) -> None:
-        """End all processes, whatever they are doing."""
+        """Stop all processes, whatever they are doing."""
         for worker in self._workers:
             if worker.process.is_alive():
                 worker.process.terminate()
@@ -156,7 +156,7 @@ class LocalProcesses:
 
 
 def _serve(pipe: Any) -> None:
-    """Run cells until the other end is gone."""
+    """Run cells until the other end of the pipe is closed."""
     # Ctrl-C reaches every process of the terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An orderly end, so that files half written are taken away.
@@ -194,13 +194,12 @@ def _end(code: int | None) -> str:
 
 
 def warn_of_resources(resources: Mapping[str, float] | None) -> None:
-    """Say that resources mean nothing without a cluster."""
+    """Warn that resources have no effect without a cluster."""
     if resources:
         import warnings
 
         warnings.warn(
-            f"resources={dict(resources)} are kept by Dask's scheduler; processes of this machine "
-            "know none, and run as many cells as there are workers. Pass cluster= to have them "
-            "kept.",
+            f"resources={dict(resources)} has no effect without a cluster: only Dask's scheduler "
+            "allocates resources, and local processes run one cell per worker. Pass cluster=.",
             stacklevel=2,
         )

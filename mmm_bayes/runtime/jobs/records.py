@@ -1,10 +1,9 @@
-"""Results of cells as Parquet tables, and back to what they were.
+"""Convert results of cells to Parquet tables and back.
 
-A row is a mapping of names to numbers, texts, truth values, nothing, and lists and mappings of
-these. A column whose values are of one simple type is one of that type, so that any reader of
-Parquet sees numbers; any other (whole numbers beside decimal ones, lists, mappings) is text in
-JSON, and marked so. What a row does not have is told apart from what it has as nothing. Nothing is
-pickled.
+A row maps names to numbers, text, booleans, ``None``, and lists and mappings of these. A column
+whose values have one simple type gets that type, so any Parquet reader sees numbers. Any other
+column (integers mixed with floats, lists, mappings) is stored as JSON text and marked as such. A
+missing entry is distinguished from ``None``. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -56,12 +55,12 @@ class Record:
 
 
 def plain(value: Any) -> Any:
-    """A value that JSON has; numbers that are not finite become nothing.
+    """Convert a value to one that JSON holds; numbers that are not finite become ``None``.
 
     Raises
     ------
     TypeError
-        If there is none for it.
+        If JSON has no such value.
     """
     if value is None or isinstance(value, str | bool):
         return value
@@ -78,29 +77,32 @@ def plain(value: Any) -> Any:
     if hasattr(value, "isoformat"):
         return value.isoformat()
     raise TypeError(
-        f"Results are numbers, texts, truth values, lists and mappings of these, but "
+        f"Results may be numbers, text, booleans, None, and lists and mappings of these, but "
         f"{value!r:.80} is a {type(value).__name__}."
     )
 
 
 def plain_rows(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Rows as they are read again.
+    """Convert rows to the form in which they are read again.
 
     Raises
     ------
     TypeError, ValueError
-        If a value cannot be kept, or a column has a name of ours.
+        If a value cannot be stored, or a column name is reserved.
     """
     found = []
     for row in rows:
         if taken := [name for name in row if str(name).startswith(_OWN)]:
-            raise ValueError(f"Column {taken[0]!r} of a result: names do not begin with {_OWN!r}.")
+            raise ValueError(
+                f"Column {taken[0]!r} of a result cannot be stored: names that begin with "
+                f"{_OWN!r} are reserved."
+            )
         found.append({str(name): plain(value) for name, value in row.items()})
     return found
 
 
 def to_table(records: Sequence[Record]) -> pa.Table:
-    """Write records as one table, a row a row of theirs (and one for a record of none)."""
+    """Convert records to one table with one row per row of theirs (one for an empty record)."""
     import pyarrow as pa
 
     own: dict[str, list[Any]] = {name: [] for name in ("key", "row", "names", "settings")}
@@ -128,12 +130,12 @@ def to_table(records: Sequence[Record]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> list[Record]:
-    """Read what :func:`to_table` wrote.
+    """Convert a table of :func:`to_table` back to records.
 
     Raises
     ------
     ValueError
-        If the table is not one of results.
+        If the table does not hold results.
     """
     if not is_results(table.schema):
         raise ValueError("it is a table of another kind")
@@ -156,7 +158,7 @@ def from_table(table: pa.Table) -> list[Record]:
 
 
 def is_results(schema: pa.Schema) -> bool:
-    """Whether a schema is of a table of results."""
+    """Return whether a schema belongs to a table of results."""
     return (schema.metadata or {}).get(b"mmm_bayes_results") == b"1"
 
 

@@ -1,9 +1,9 @@
-"""A folder of results: one whole file a cell as it arrives, folded into larger ones later.
+"""Store results in a folder: one file per cell as it arrives, folded into larger files later.
 
-A file is named after the cell's key and put in its place by renaming, so that a cell has exactly
-one result, whatever is killed and whoever else writes. A folded file is written before the files
-that it takes in are deleted: a reader meets a cell once or twice, and never not at all; where it
-meets it twice, the file of its own counts.
+A file is named after the cell's key and written atomically, so a cell has exactly one result, even
+if processes are killed or several write at once. A folded file is written before the files that it
+replaces are deleted: a reader finds a cell once or twice, but never zero times. If it finds a cell
+twice, the cell's own file counts. Every page of a file has a checksum.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CELLS, _FOLDED, _LOCK = "cells", "folded", ".folding"
 _OWN = {_MANIFEST, _CELLS, _FOLDED, _LOCK}
 _PER_FILE = 5000  # cells in a folded file
 _FORMAT = 1
-_ABANDONED = 86400.0  # seconds after which a file that nobody finished is taken away
+_ABANDONED = 86400.0  # seconds after which an unfinished file is deleted
 _LOCK_PATIENCE = 120.0
 _LOOKS = 20
 
@@ -40,26 +40,26 @@ class ResultsError(ArtifactError):
 class ResultStore:
     """Results of cells in a folder.
 
-    Several processes may write to it at once. Files: ``store.json``, ``cells/KEY.parquet`` and
-    ``folded/*.parquet``; each can be read by any reader of Parquet.
+    Several processes may write to it at once. Files are ``store.json``, ``cells/KEY.parquet`` and
+    ``folded/*.parquet``; any Parquet reader can read them.
 
     Parameters
     ----------
     folder
-        Made if it is not there.
+        Created if it does not exist.
     kind
-        What is kept, as a user calls it; a folder of another kind is refused.
+        What the results are, as a user calls it; a folder of another kind is refused.
     beside
-        Names of files and folders that may be in the folder, too.
+        Names of other files and folders that may be in the folder.
 
     Raises
     ------
     ResultsError
-        If the folder holds something else.
+        If the folder holds other files.
     WriteError
-        If nothing can be written there.
+        If the folder cannot be written to.
     ImportError
-        If there is no pyarrow.
+        If pyarrow is not installed.
 
     Examples
     --------
@@ -93,28 +93,28 @@ class ResultStore:
 
     @property
     def identity(self) -> str:
-        """What tells this folder from any other."""
+        """Identifier of this folder, unlike that of any other."""
         return str(json.loads((self.folder / _MANIFEST).read_text("utf-8")).get("id"))
 
     @property
     def unfolded(self) -> int:
-        """Number of files of single cells, as far as this process knows."""
+        """Number of files of single cells that this process knows of."""
         return self._unfolded
 
     def put(self, record: Record) -> Record:
-        """Keep a cell, in place of an earlier result of it; on disk when this returns.
+        """Store a cell, replacing an earlier result; it is on disk when this returns.
 
         Returns
         -------
         Record
-            As it is read again: numbers that are not finite are ``None``.
+            The record as it will be read: numbers that are not finite are ``None``.
 
         Raises
         ------
         TypeError, ValueError
-            If a value cannot be kept.
+            If a value cannot be stored.
         WriteError
-            If the disk is full or read-only; what is kept already stays.
+            If the disk is full or read-only; earlier results are still there.
         """
         kept = Record(
             check_key(record.key), plain_rows(record.rows), record.settings, record.seed,
@@ -126,29 +126,29 @@ class ResultStore:
         return kept
 
     def keys(self) -> set[str]:
-        """Keys of all cells kept."""
+        """Return the keys of all stored cells."""
         return self._undisturbed(self._keys)
 
     def records(self, keys: Collection[str] | None = None) -> dict[str, Record]:
-        """Cells kept, by key; some of them, or all.
+        """Return stored cells by key: those asked for, or all.
 
         Raises
         ------
         ResultsError
-            If a file is cut short or of something else; it says which, and the remedy.
+            If a file is damaged; the text names it, and the remedy.
         """
         wanted = None if keys is None else set(keys)
         return self._undisturbed(lambda: self._records(wanted))
 
     def rows(self, keys: Collection[str] | None = None) -> dict[str, list[dict[str, Any]]]:
-        """Rows of the cells kept, by key."""
+        """Return the rows of stored cells by key."""
         return {key: record.rows for key, record in self.records(keys).items()}
 
     def compact(self, per_file: int = _PER_FILE) -> int:
         """Fold files of single cells, and small folded ones, into large ones.
 
-        Safe at any time: a call that is killed has folded or not, and another process may write or
-        read meanwhile. Where another process folds, nothing is done.
+        This is safe at any time: a call that is killed has folded or not, and other processes may
+        write or read meanwhile. If another process is folding, nothing is done.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class ResultStore:
             return 0
 
     def discard(self, keys: Iterable[str]) -> None:
-        """Forget cells, so that they are made again."""
+        """Delete cells, so that they are computed again."""
         import filelock
 
         gone = set(keys)
@@ -186,14 +186,14 @@ class ResultStore:
         return self.folder / _CELLS / f"{key}.parquet"
 
     def _parts(self) -> Iterator[Path]:
-        # Names that begin with a dot are of files that are being written.
+        # Names that begin with a dot belong to files that are being written.
         return iter(sorted((self.folder / _CELLS).glob("[!.]*.parquet")))
 
     def _folded(self) -> Iterator[Path]:
         return iter(sorted((self.folder / _FOLDED).glob("[!.]*.parquet")))
 
     def _undisturbed[T](self, read: Callable[[], T]) -> T:
-        """Read again where a folded file was folded into another one meanwhile."""
+        """Read again if a folded file has been folded into another one in the meantime."""
         for _ in range(_LOOKS):
             try:
                 return read()
@@ -208,7 +208,7 @@ class ResultStore:
         return found
 
     def _records(self, wanted: set[str] | None) -> dict[str, Record]:
-        """Read single files first: one that is gone by then is in a folded file by then."""
+        """Read files of single cells first: one that has gone is in a folded file by then."""
         found: dict[str, Record] = {}
         for path in self._parts():
             if wanted is None or path.stem in wanted:
@@ -227,7 +227,7 @@ class ResultStore:
         parts = list(self._parts())
         if not parts or len(parts) + len(small) < 2:
             return 0
-        # The last one of a key counts: a cell's own file.
+        # The last one for a key counts: the cell's own file.
         sources = [*small, *parts]
         batch: dict[str, Record] = {}
         taken: list[tuple[Path, object]] = []
@@ -247,7 +247,7 @@ class ResultStore:
         _write(self.folder / _FOLDED / f"{uuid.uuid4().hex[:16]}.parquet", records)
 
     def _sweep(self) -> None:
-        """Take away what killed writers left."""
+        """Delete temporary files that killed processes have left."""
         for folder in (_CELLS, _FOLDED):
             for path in (self.folder / folder).glob(".*.parquet.*"):
                 try:
@@ -341,5 +341,5 @@ def _require_pyarrow() -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            'Results are kept as Parquet by pyarrow: pip install "mmm-bayes[distributed]".'
+            'Storing results needs pyarrow: pip install "mmm-bayes[distributed]".'
         ) from error

@@ -1,7 +1,7 @@
-"""Cells: independent pieces of work, each with a name that is its result's.
+"""Cells: independent pieces of work, each with a key that also names its result.
 
-The modules of executor and store load nothing heavy: a worker has to set its threads before NumPy
-and JAX load, and a cheap cell should not wait for them.
+The modules of executor and store import nothing heavy: a worker must set its number of threads
+before NumPy and JAX load, and a cheap cell should not wait for them.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _TRACE = 4000  # characters kept of a traceback: its end says what happened
 
 
 class Cell(Protocol):
-    """A piece of work; it and what it makes can be pickled."""
+    """A piece of work; the cell and its result can be pickled."""
 
     @property
     def key(self) -> str:
-        """Hexadecimal name derived from everything the result depends on."""
+        """Hexadecimal key derived from everything the result depends on."""
 
 
 class StoredCell(Cell, Protocol):
-    """A cell whose result is kept with what it was made from."""
+    """A cell whose result is stored together with its settings."""
 
     @property
     def described(self) -> dict[str, Any]:
-        """Settings, as JSON takes them."""
+        """Settings, as JSON holds them."""
 
     @property
     def seed(self) -> int | None:
@@ -49,13 +49,13 @@ class Failure:
     Attributes
     ----------
     reason : {"error", "lost"}
-        It raised, or its worker died.
+        The cell raised, or its worker died.
     message : str
         Type and text of the error, or how the worker ended.
     traceback : str
         End of the traceback; empty for a lost worker.
     attempts : int
-        How often it was begun.
+        How often the cell was begun.
     """
 
     reason: Literal["error", "lost"]
@@ -69,20 +69,20 @@ class Failure:
 
 
 class RunError(RuntimeError):
-    """Some cells failed; the others are kept."""
+    """Some cells failed; the results of the others are stored."""
 
     @classmethod
     def listing(
         cls, failures: Sequence[tuple[object, Failure]], total: int, place: object
     ) -> RunError:
-        """Build the error that names the first failures and where the others' results are."""
+        """Build the error that names the first failures and where the other results are."""
         listed = "\n".join(
             f"  {number}. {cell}: {failure}"
             for number, (cell, failure) in enumerate(failures[:_LISTED], 1)
         )
         return cls(
-            f"{len(failures)} of {total} runs failed; the others are kept in {place}, and the "
-            f"same call makes these again. The first are:\n{listed}"
+            f"{len(failures)} of {total} runs failed; the results of the others are in {place}. "
+            f"The same call runs the failed ones again. The first are:\n{listed}"
         )
 
 
@@ -93,9 +93,9 @@ class WorkerError(RuntimeError):
 def attempt[C, R](
     make: Callable[[C], R], cell: C, version: str = __version__
 ) -> tuple[R | None, Failure | None]:
-    """What is made of a cell, or why nothing was; runs where the work is done.
+    """Return the result of a cell, or its failure; this runs in the worker.
 
-    Errors are handed back as text: not every exception survives a pickle, and none is needed.
+    Errors are returned as text, because not every exception can be pickled.
     """
     if version != __version__:
         text = (
@@ -110,19 +110,19 @@ def attempt[C, R](
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An exception in words."""
+    """Describe an exception."""
     trace = "".join(traceback.format_exception(error))[-_TRACE:]
     return Failure("error", f"{type(error).__name__}: {error}", trace)
 
 
 def digest(content: Any) -> str:
-    """Hexadecimal name of content that JSON takes; a degree of 3 and one of 3.0 are the same."""
+    """Compute a hexadecimal key of JSON content, in which 3 and 3.0 are the same."""
     text = json.dumps(_same_type(content), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def check_key(key: object) -> str:
-    """Return a key that can name a file.
+    """Return a key after checking that it can be the name of a file.
 
     Raises
     ------

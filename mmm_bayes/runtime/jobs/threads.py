@@ -1,4 +1,4 @@
-"""One thread a worker: many processes beside each other gain nothing from more."""
+"""Limit each worker to one thread: parallel processes gain nothing from more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _XLA = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 def one_thread_environment() -> dict[str, str]:
-    """Variables that hold a process to one thread of a CPU, if set before NumPy and JAX load."""
+    """Return variables that limit a process to one CPU thread, if set before NumPy and JAX load."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     flags = os.environ.get("XLA_FLAGS", "")
     if _XLA not in flags:
@@ -17,5 +17,5 @@ def one_thread_environment() -> dict[str, str]:
 
 
 def one_thread() -> None:
-    """Hold this process to one thread of a CPU; called before NumPy, JAX and XGBoost load."""
+    """Limit this process to one CPU thread; call it before NumPy, JAX and XGBoost load."""
     os.environ.update(one_thread_environment())

@@ -1,4 +1,4 @@
-"""What a Dask worker of this machine does first (a preload of Dask)."""
+"""Prepare a Dask worker of this machine (a preload module of Dask)."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave Ctrl-C, which reaches every process of the terminal, to the one that started them."""
+    """Ignore Ctrl-C, which reaches every process of the terminal: the main process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

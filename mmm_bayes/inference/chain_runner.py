@@ -26,25 +26,26 @@ Block = Callable[..., tuple[nuts.NUTSState, NDArray, nuts.NUTSInfo]]
 
 _MAX_STARTS = 50
 _NOT_EVALUATED = 1e30
-# What is kept of each draw: gradients serve adaptation only, and are as large as the draws.
+# Fields stored for each draw; gradients, as large as the draws, are only needed for adaptation.
 _KEPT = ("position", *(name for name in nuts.NUTSInfo._fields if name != "gradient"))
 _HISTORY = ("position", "gradient")
 
 
 class NoFiniteStartError(FloatingPointError):
-    """No position with a finite density and gradient was found; ``blamed`` says what is not."""
+    """No position with finite density and gradient was found; ``blamed`` names the cause."""
 
     def __init__(self, blamed: str = "") -> None:
         super().__init__(
-            f"No start with a finite density in {_MAX_STARTS} tries. "
+            f"No start with a finite density was found in {_MAX_STARTS} tries. "
             + (blamed and f"{blamed} ")
-            + "Usual causes: a prior whose support excludes the data (a bounded prior too narrow), "
-            "or targets far from the likelihood's range. Look at the prior predictive draws first."
+            + "The usual cause is a prior whose support excludes the data (a bounded prior that is "
+            "too narrow), or a target outside the range of the likelihood. Check the prior "
+            "predictive draws first."
         )
 
 
 class Plan(NamedTuple):
-    """Lengths and settings of a runner, as in ``SamplerSpec``."""
+    """Numbers of iterations and settings, as in ``SamplerSpec``."""
 
     num_warmup: int
     num_samples: int
@@ -54,22 +55,22 @@ class Plan(NamedTuple):
 
 
 class ChainRunner:
-    """Chains that step together.
+    """Run chains that step together.
 
     Parameters
     ----------
     run
-        Makes a block of draws: maps keys, states and metrics (chain, ...), a count, a depth and
-        whether to adapt, to what :func:`mmm_bayes.inference.nuts.sample_block` returns, on the
-        host.
+        Draws a block: maps keys, states and metrics (chain, ...), a count, a depth and whether to
+        adapt to the result of :func:`mmm_bayes.inference.nuts.sample_block`, on the host.
     plan, dim, dtype
-        How long, and the size and kind of positions.
+        Numbers of iterations and settings; dimension and type of positions.
     chains, keys, impl
-        Which chains, the data of their random keys (chain, word), and their kind.
+        Numbers of the chains, the data of their random keys (chain, word), and the implementation
+        of these keys.
     progress
-        Where to report, and which chains to report of.
+        Where to report, and for which chains.
     parts
-        Where to keep what is done; what is there already is taken up.
+        Where to store the state; the run resumes from parts that are already there.
     """
 
     def __init__(
@@ -115,15 +116,15 @@ class ChainRunner:
 
     @property
     def num_draws(self) -> int:
-        """Draws made so far, by chain."""
+        """Number of draws per chain so far."""
         return max(0, self.done - self._plan.num_warmup)
 
     def draws(self) -> Part:
-        """Draws and their diagnostics so far, (chain, draw, ...) each."""
+        """Return the draws so far with their diagnostics, each (chain, draw, ...)."""
         return {name: np.concatenate([x[name] for x in self._draws], 1) for name in _KEPT}
 
     def step(self, seeds: NDArray, propose: Propose) -> None:
-        """Make the next block, of the warm-up or of the draws."""
+        """Run the next block, of the warm-up or of the draws."""
         if not self._started:
             self._start(seeds, propose)
         if self.done < self._plan.num_warmup:
@@ -143,7 +144,7 @@ class ChainRunner:
         return state, {name: value[:, :count] for name, value in part.items()}
 
     def _start(self, seeds: NDArray, propose: Propose) -> None:
-        """Find positions with a finite density and gradient, from ever tighter proposals."""
+        """Find positions with finite density and gradient, from proposals of decreasing spread."""
         generators = [np.random.default_rng(seeds[chain]) for chain in self.chains]
         found = np.zeros(len(self.chains), bool)
         for attempt in range(_MAX_STARTS):
@@ -174,7 +175,7 @@ class ChainRunner:
         self._started = True
 
     def _warm_up(self) -> None:
-        """Adapt step size, and at the end of a window the metric."""
+        """Run a block that adapts the step size and, at the end of a window, the metric."""
         plan = self._plan
         number = bisect_right(self._ends, self.done)
         depth = plan.max_tree_depth
@@ -204,7 +205,7 @@ class ChainRunner:
         self._restart(0.5 * np.exp(self._state.step_size.log_step_average.astype(float)))
 
     def _restart(self, step_size: NDArray) -> None:
-        """Begin dual averaging anew."""
+        """Restart dual averaging."""
         log_step = np.log(np.maximum(step_size, 1e-8)).astype(self._dtype)
         zero = np.zeros_like(log_step)
         centre = (log_step + np.log(10.0)).astype(self._dtype)
@@ -212,7 +213,7 @@ class ChainRunner:
         self._state = self._state._replace(step_size=step)
 
     def _draw(self) -> None:
-        """Make draws that are kept."""
+        """Run a block of draws."""
         plan = self._plan
         size = min(plan.block, self.total - self.done)
         self._state, made = self._call(size, plan.max_tree_depth, False)
@@ -230,7 +231,7 @@ class ChainRunner:
     # --- On disk ---------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Write what was done since the last part, and what the runner goes on from."""
+        """Write the blocks since the last part, and the state to resume from."""
         if self._parts is None or not self._started:
             return
         after, since = self._saved
@@ -277,25 +278,25 @@ def advance(
     workers: int,
     dtype: np.dtype[Any],
 ) -> bool:
-    """Step all runners to the iteration ``until``, the one furthest behind first.
+    """Advance all runners to the iteration ``until``, the one furthest behind first.
 
     Parameters
     ----------
     runners
-        What to step.
+        Runners to advance.
     until
-        Iteration of each chain, warm-up included, to stop at.
+        Iteration, including warm-up, at which each chain stops.
     seeds, propose
-        For the starts.
+        Seeds and proposal of starting positions.
     workers
-        Threads.
+        Number of threads.
     dtype
         Precision of the runners.
 
     Returns
     -------
     bool
-        ``False`` if the user interrupted: every runner then stands at the end of a block.
+        ``False`` if the user interrupted; every runner is then at the end of a block.
     """
     stop, lock = threading.Event(), threading.Lock()
     idle = list(runners)
@@ -321,7 +322,7 @@ def advance(
                 if future.done():
                     future.result()
         except KeyboardInterrupt:
-            # It reaches the main thread only: runners end the block they are at.
+            # Only the main thread is interrupted: the others finish their block.
             stop.set()
             wait(futures)
             for future in futures:
@@ -334,6 +335,6 @@ def advance(
 
 
 def _folded(key: Any, impl: str, number: int) -> NDArray:
-    """Data of the key ``fold_in(key, number)``."""
+    """Return the data of the key ``fold_in(key, number)``."""
     folded = jax.random.fold_in(jax.random.wrap_key_data(key, impl=impl), number)
     return np.asarray(jax.random.key_data(folded))

@@ -1,10 +1,10 @@
-"""Chains of the no-U-turn sampler: settings, compiled program, threads and devices.
+"""Run chains of the no-U-turn sampler: settings, compiled program, threads and devices.
 
-One block of draws is one call of a compiled program that releases Python's global lock. On a CPU
-chains run in threads, so they are parallel without any flag set before JAX is imported, and none
-waits for another's longest tree. On an accelerator all chains step together (``vmap``): a chain
-that finishes its trajectory starts the next one at once. Over several devices chains are spread,
-then geos (:mod:`mmm_bayes.inference.sharding`).
+One block of draws is one call of a compiled program that releases Python's global lock. On a CPU,
+chains run in threads: they are parallel without any flag set before JAX is imported, and no chain
+waits for the longest tree of another. On an accelerator, all chains step together (``vmap``), and a
+chain that finishes its trajectory starts the next one at once. With several devices, chains are
+distributed first, then geos (:mod:`mmm_bayes.inference.sharding`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from mmm_bayes.runtime.settings import Frozen
 NDArray = np.ndarray[Any, Any]
 Potential = Callable[[jax.Array, Any], jax.Array]
 
-_FEWEST_DRAWS = 4  # of a chain, for anything to be said of it
+_FEWEST_DRAWS = 4  # fewest draws of a chain from which diagnostics can be computed
 
 
 class SamplerSpec(Frozen):
@@ -48,19 +48,20 @@ class SamplerSpec(Frozen):
     Parameters
     ----------
     num_warmup, num_samples, num_chains
-        Iterations per chain that adapt, that are kept, and the number of chains.
+        Warm-up iterations per chain, draws per chain, and the number of chains.
     target_accept
-        Average acceptance probability the step size aims at; nearer to 1 means smaller steps.
+        Average acceptance probability that the step size is adapted to; nearer to 1 means smaller
+        steps.
     max_tree_depth
         A trajectory has at most ``2**max_tree_depth - 1`` steps.
     chain_method
-        ``"threads"`` (one thread a chain), ``"vectorized"`` (all chains in one program) or
+        ``"threads"`` (one thread per chain), ``"vectorized"`` (all chains in one program) or
         ``"auto"``: threads on CPUs, vectorized on accelerators.
     precision
-        ``"float64"``, ``"float32"``, or ``"auto"``: float64 on CPUs, float32 on accelerators. Holds
-        within the fit only, JAX's own setting stays as it is.
+        ``"float64"``, ``"float32"``, or ``"auto"``: float64 on CPUs, float32 on accelerators. It
+        applies within the fit only; JAX's own setting does not change.
     block
-        Draws a call of the compiled program: what an interrupt or a checkpoint waits for.
+        Draws per call of the compiled program; interrupts and checkpoints wait for its end.
     """
 
     num_warmup: int = Field(1000, ge=20)
@@ -81,13 +82,13 @@ class SamplerSpec(Frozen):
 
 
 class Draws(NamedTuple):
-    """What the sampler returns.
+    """Draws of the sampler.
 
     ``positions`` is (chain, draw, dim); ``info`` holds ``NUTSInfo`` fields of shape (chain, draw);
     ``warmup_steps`` the leapfrog steps of each chain's warm-up; ``seconds`` the wall and process
-    CPU seconds of compilation, warm-up and sampling. ``interrupted`` says in words what is missing
-    where the user stopped the run, and is empty otherwise; ``resumed`` is the share of the
-    iterations that were taken from a checkpoint.
+    CPU seconds of compilation, warm-up and sampling. ``interrupted`` describes what is missing if
+    the user stopped the run, and is empty otherwise; ``resumed`` is the share of the iterations
+    that were read from a checkpoint.
     """
 
     positions: NDArray
@@ -105,7 +106,7 @@ class NUTSProgram:
     ----------
     potential
         Maps (position (dim,), data pytree) to the negative log density. Data are arguments, so a
-        new table of the same shape costs no compilation.
+        new table of the same shape needs no compilation.
     dim
         Number of unconstrained parameters.
     """
@@ -118,10 +119,10 @@ class NUTSProgram:
     def compile(
         self, data: Any, block: int, dtype: Any, chains: int, mesh: ChainMesh | None, impl: str
     ) -> Any:
-        """The program for these shapes.
+        """Return the compiled program for these shapes.
 
         ``chains`` step in one call, on the devices of ``mesh`` if there is one (``data`` are then
-        on it already); ``impl`` is the kind of random keys.
+        already on it); ``impl`` is the implementation of random keys.
         """
         leaves, structure = jax.tree.flatten(data)
         shapes = tuple((x.shape, str(x.dtype), getattr(x, "sharding", None)) for x in leaves)
@@ -131,7 +132,7 @@ class NUTSProgram:
                 run = self.function(block, chains > 1 or mesh is not None, impl)
                 example = self.example(data, dtype, chains, mesh, impl)
                 if mesh is not None and not mesh.splits_geos:
-                    # Chains need nothing of each other: no device waits for another's trees.
+                    # Chains are independent: no device waits for the trees of another.
                     lead, whole = PartitionSpec(CHAIN), PartitionSpec()
                     run = jax.shard_map(
                         run,
@@ -146,7 +147,7 @@ class NUTSProgram:
     def function(
         self, block: int, together: bool, impl: str = "threefry2x32"
     ) -> Callable[..., Any]:
-        """A block of draws as a function of keys, states, metrics, settings and data."""
+        """Return the function from keys, states, metrics, settings and data to a block of draws."""
 
         def run(key, state, metric, count, depth, target, adapt, data):  # type: ignore[no-untyped-def]
             def value_and_grad(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -169,7 +170,7 @@ class NUTSProgram:
         mesh: ChainMesh | None = None,
         impl: str = "threefry2x32",
     ) -> tuple[Any, ...]:
-        """Shapes of the arguments of :meth:`function`."""
+        """Return the shapes of the arguments of :meth:`function`."""
         lead = (chains,) if chains > 1 or mesh is not None else ()
         sharding = None if mesh is None else mesh.sharding(CHAIN)
         whole = None if mesh is None else mesh.sharding()
@@ -208,33 +209,34 @@ def sample(
     Parameters
     ----------
     rng_key
-        Seeds starts, momenta and trajectories; the result is the same for any number of threads.
+        Random key of starts, momenta and trajectories; the draws do not depend on the number of
+        threads.
     program, data
-        The potential and the arrays it is evaluated on.
+        The potential, and the arrays it is evaluated on.
     propose_start
-        Maps a generator and a spread in (0, 1] to a starting position (dim,); called again with
-        a smaller spread where the density is not finite.
+        Maps a generator and a spread in (0, 1] to a starting position (dim,); called again with a
+        smaller spread if the density is not finite.
     spec, progress
         Settings, and where to report.
     compiled
-        Called once the sampler is compiled: the time for other work that needs no lock.
+        Called once the sampler is compiled, when other work can run in parallel.
     mesh, data_specs
-        Devices for chains and geos, and which axes of the data lie along the geos
+        Devices for chains and geos, and the axes of the data that are split by geo
         (``PartitionSpec`` for each array; by default every device has all data).
     checkpoint
-        Where to keep what is done, and to go on from.
+        Where to store the state, and to resume from.
 
     Returns
     -------
     Draws
-        On Ctrl-C once there are draws: those made so far, marked.
+        After Ctrl-C, if there are draws, the draws so far, marked as interrupted.
 
     Raises
     ------
     FloatingPointError
-        If no start with a finite density is found, with what to look at.
+        If no start with a finite density is found; the text says what to check.
     KeyboardInterrupt
-        On Ctrl-C in the warm-up.
+        After Ctrl-C during the warm-up.
     """
     progress = progress or Silent()
     dtype = np.dtype(spec.real)
@@ -290,7 +292,7 @@ def sample(
     if not whole:
         for runner in runners:
             runner.keep()
-        # Other processes of one mesh would wait for this one for ever.
+        # Other processes of the mesh would wait for this one forever.
         if several_processes() or all(runner.num_draws < _FEWEST_DRAWS for runner in runners):
             raise KeyboardInterrupt(_stopped(runners, checkpoint))
     return _collected(runners, spec, mesh, seconds, resumed, whole)
@@ -317,7 +319,7 @@ def _alone(
     depth: int,
     adapt: bool,
 ) -> tuple[nuts.NUTSState, NDArray, nuts.NUTSInfo]:
-    """A block of one chain, on the default device."""
+    """Run a block of one chain on the default device."""
     key, state, metric = jax.tree.map(lambda x: x[0], (keys, state, metric))
     real = metric.scale.dtype.type
     scalars = np.int32(count), np.int32(depth), real(target), np.bool_(adapt)
@@ -337,7 +339,7 @@ def _together(
     depth: int,
     adapt: bool,
 ) -> tuple[nuts.NUTSState, NDArray, nuts.NUTSInfo]:
-    """A block of all chains, over the devices of a mesh."""
+    """Run a block of all chains on the devices of a mesh."""
     real = metric.scale.dtype.type
     scalars = np.int32(count), np.int32(depth), real(target), np.bool_(adapt)
     placed = jax.tree.map(mesh.put_chains, (keys, state, metric))
@@ -353,7 +355,7 @@ def _collected(
     resumed: float,
     whole: bool,
 ) -> Draws:
-    """Draws of all chains; where they were stopped, of as many as hold the most in all."""
+    """Collect the draws; if interrupted, of the number of chains that keeps most draws in all."""
     interrupted = ""
     count = spec.num_samples
     if not whole:
@@ -383,7 +385,7 @@ def _stopped(runners: list[ChainRunner], checkpoint: OpenCheckpoint | None) -> s
     done, total = min(runner.done for runner in runners), runners[0].total
     text = f"Sampling was stopped after {done} of {total} iterations, too early for any draws."
     if checkpoint is not None:
-        text += f" The same call goes on from there ({checkpoint.every.folder})."
+        text += f" The same call resumes from there ({checkpoint.every.folder})."
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a computation will need of memory, and what there is: asked before hours are spent."""
+"""Estimate the memory that a computation needs, and compare it with the free memory."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _CGROUPS = (
 
 
 class FitMemoryError(MemoryError):
-    """A fit would need more memory than there is; nothing was computed."""
+    """A fit would need more memory than is free; nothing was computed."""
 
 
 @final
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Peak of memory, by what needs it, in bytes.
+    """Peak memory by purpose, in bytes.
 
     Attributes
     ----------
     host
         Arrays in the memory of the machine.
     device
-        Arrays on each accelerator; on CPUs they are in the memory of the machine, too.
+        Arrays on each accelerator; on CPUs these are in the memory of the machine as well.
     available_host, available_device
-        What there is; the device's is ``None`` where devices share the machine's memory.
+        Free memory; that of the device is ``None`` if devices share the machine's memory.
     remedies
-        What to lower, most effective first.
+        Settings to reduce, most effective first.
     """
 
     host: Mapping[str, int]
@@ -47,18 +47,18 @@ class MemoryEstimate:
 
     @property
     def host_bytes(self) -> int:
-        """Peak in the memory of the machine."""
+        """Peak memory of the machine."""
         own = sum(self.host.values())
         return own if self.available_device is not None else own + self.device_bytes
 
     @property
     def device_bytes(self) -> int:
-        """Peak on each device."""
+        """Peak memory of each device."""
         return sum(self.device.values())
 
     @property
     def fits(self) -> bool:
-        """Whether there is as much as is needed."""
+        """Whether there is enough free memory."""
         enough = self.host_bytes <= self.available_host
         if self.available_device is not None:
             enough = enough and self.device_bytes <= self.available_device
@@ -73,7 +73,7 @@ class MemoryEstimate:
         lines = []
         for place, parts, available in places:
             total = sum(parts.values())
-            lines.append(f"{place}: about {_size(total)} of {_size(available)} that are free")
+            lines.append(f"{place}: about {_size(total)} of {_size(available)} free")
             shown = sorted(parts.items(), key=lambda item: -item[1])
             lines += [f"  {name:<42}{_size(size):>10}" for name, size in shown if size]
         return "\n".join(lines)
@@ -82,24 +82,24 @@ class MemoryEstimate:
         return str(self)
 
     def check(self) -> None:
-        """Refuse what does not fit.
+        """Raise if there is too little memory.
 
         Raises
         ------
         FitMemoryError
-            With what needs how much, and what to lower.
+            With the memory needed by purpose, and the settings to reduce.
         """
         if self.fits:
             return
         remedies = "\n".join(f"  {i}. {text}" for i, text in enumerate(self.remedies, 1))
         raise FitMemoryError(
-            f"The fit needs more memory than is free.\n{self}\nWhat helps, most first:\n{remedies}"
-            "\nAn estimate can be wrong: preflight=False starts the fit all the same."
+            f"The fit needs more memory than is free.\n{self}\nMost effective first:\n{remedies}"
+            "\nThis is an estimate: preflight=False starts the fit anyway."
         )
 
 
 def available_memory() -> int:
-    """Free memory of this machine, or what is left of the limit of its container, in bytes."""
+    """Return the free memory of this machine, or of its container, in bytes."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
@@ -113,7 +113,7 @@ def available_memory() -> int:
 
 
 def _reclaimable(group: Path) -> int:
-    """Cache of files that counts as used and is given back when memory is asked for."""
+    """Return the size of file caches, which count as used but are freed on demand."""
     try:
         lines = (group / "memory.stat").read_text().splitlines()
     except OSError:

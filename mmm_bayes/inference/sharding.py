@@ -1,9 +1,9 @@
-"""Which device runs what: the sole place that asks JAX for its devices.
+"""Assign chains and geos to devices; no other module asks JAX for its devices.
 
-Chains and geos are laid out on a mesh of devices with the axes ``chain`` and ``geo``. Chains need
-nothing of each other, so they come first; what devices they leave share the geos of each chain, and
-sums over geos become sums over devices (XLA's partitioner puts them in). Several processes
-(``jax.distributed``) hold parts of one mesh: each steps the chains that live on its devices.
+Devices form a mesh with the axes ``chain`` and ``geo``. Chains are independent, so they are
+distributed first. Devices that remain share the geos of each chain, and sums over geos become sums
+over devices (inserted by XLA's partitioner). Several processes (``jax.distributed``) hold parts of
+one mesh: each runs the chains on its own devices.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ NDArray = np.ndarray[Any, Any]
 CHAIN, GEO = "chain", "geo"
 
 Devices = Literal["all"] | int | Sequence[jax.Device] | None
-"""Devices to use: all of every process, so many of them, these, or (``None``) JAX's default."""
+"""Devices to use: all of every process, a number, a list, or JAX's default (``None``)."""
 
 
 class DevicesError(ValueError):
-    """Devices that are not there, or that cannot share the work."""
+    """The devices do not exist, or cannot share the work."""
 
 
 def default_chain_method() -> Literal["threads", "vectorized"]:
-    """Threads on CPUs, one program for all chains on accelerators.
+    """Return threads on CPUs, and one program for all chains on accelerators.
 
-    On two CPU cores threads are the faster by the factor that ``benchmarks/speed_national.py``
-    prints; an accelerator runs one program at a time, and is filled by all chains together.
+    On two CPU cores threads are faster by the factor that ``benchmarks/speed_national.py`` prints;
+    an accelerator runs one program at a time, and all chains together use it best.
     """
     return "threads" if runs_on_cpu() else "vectorized"
 
 
 def runs_on_cpu() -> bool:
-    """Whether programs run on the CPU by default."""
+    """Return whether programs run on the CPU by default."""
     return jax.default_backend() == "cpu"
 
 
@@ -49,7 +49,7 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
     Raises
     ------
     DevicesError
-        If more are asked for than there are, or the choice is none.
+        If there are not as many devices, or the choice is not valid.
     """
     there = jax.devices()
     if devices is None:
@@ -62,8 +62,8 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
         if not 1 <= devices <= len(there):
             kinds = ", ".join(str(device) for device in there[:8])
             raise DevicesError(
-                f"devices={devices} was asked for, but JAX sees {len(there)} ({kinds}). Ask for no "
-                "more, or start JAX with more: on CPUs by "
+                f"devices={devices} is not available: JAX sees {len(there)} ({kinds}). Give a "
+                "smaller number, or start JAX with more devices: on CPUs set "
                 "XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX is imported."
             )
         return tuple(there[:devices])
@@ -75,7 +75,7 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
 
 @dataclass(frozen=True)
 class ChainMesh:
-    """Chains, and the geos of each, on a mesh of devices.
+    """A mesh of devices for chains and the geos of each chain.
 
     Parameters
     ----------
@@ -90,12 +90,12 @@ class ChainMesh:
 
     @property
     def splits_geos(self) -> bool:
-        """Whether a chain's geos are on more than one device."""
+        """Whether the geos of a chain are on more than one device."""
         return self.mesh.shape[GEO] > 1
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Devices along chains and along geos."""
+        """Numbers of devices along chains and along geos."""
         return self.mesh.shape[CHAIN], self.mesh.shape[GEO]
 
     @property
@@ -117,17 +117,17 @@ class ChainMesh:
         return tuple(device for device in self.mesh.devices.flat if device.process_index == own)
 
     def sharding(self, *axes: str | None) -> NamedSharding:
-        """Leading axes of an array along axes of the mesh."""
+        """Return the sharding of leading axes of an array along axes of the mesh."""
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
     def put(self, values: Any, spec: PartitionSpec) -> jax.Array:
-        """Put values that every process has whole."""
+        """Distribute values that every process has in full."""
         values = np.asarray(values)
         sharding = NamedSharding(self.mesh, spec)
         return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
 
     def put_chains(self, values: NDArray) -> jax.Array:
-        """Put values (chain, ...) of the chains of this process."""
+        """Distribute values (chain, ...) of the chains of this process."""
         place = {chain: index for index, chain in enumerate(self.local_chains)}
 
         def part(index: Any) -> NDArray:
@@ -138,12 +138,12 @@ class ChainMesh:
         return jax.make_array_from_callback(shape, self.sharding(CHAIN), part)
 
     def read_chains(self, values: jax.Array) -> NDArray:
-        """Values (chain, ...) of the chains of this process."""
+        """Return values (chain, ...) of the chains of this process."""
         parts = {shard.index[0].start or 0: shard.data for shard in values.addressable_shards}
         return np.concatenate([np.asarray(parts[start]) for start in sorted(parts)])
 
     def gather_chains(self, values: NDArray) -> NDArray:
-        """Values (chain, ...) of all chains, from those of the chains of each process."""
+        """Return values (chain, ...) of all chains, gathered from all processes."""
         if not several_processes():
             return values
         from jax.experimental import multihost_utils
@@ -159,18 +159,18 @@ def chain_mesh(
     Parameters
     ----------
     devices
-        Which ones.
+        Devices to use.
     num_chains, num_geos
-        What there is to lay out.
+        Numbers of chains and geos.
     geo_devices
-        Over how many devices the geos of a chain are split; by default over those that chains
-        leave. A model too large for one device needs it.
+        Number of devices over which the geos of a chain are split; by default the devices that
+        remain after distributing chains. A model that is too large for one device needs it.
 
     Raises
     ------
     DevicesError
-        If ``geo_devices`` does not divide devices and geos, or a process would be left without
-        work.
+        If ``geo_devices`` does not divide the numbers of devices and geos, or a process would have
+        no work.
 
     Notes
     -----
@@ -202,27 +202,27 @@ def chain_mesh(
 
 
 def process_number() -> int:
-    """Number of this process among those that share devices; 0 where there is one."""
+    """Return the number of this process among those that share devices; 0 if there is only one."""
     return int(jax.process_index())
 
 
 def several_processes() -> bool:
-    """Whether processes share devices (``jax.distributed``)."""
+    """Return whether several processes share devices (``jax.distributed``)."""
     return int(jax.process_count()) > 1
 
 
 def every_process(flag: bool) -> bool:
-    """Whether a flag holds in all processes."""
+    """Return whether a flag holds in all processes."""
     return bool(_each_process(flag).all())
 
 
 def any_process(flag: bool) -> bool:
-    """Whether a flag holds in some process."""
+    """Return whether a flag holds in any process."""
     return bool(_each_process(flag).any())
 
 
 def least_process(number: int) -> int:
-    """Smallest of the numbers of all processes."""
+    """Return the smallest of the numbers of all processes."""
     return int(_each_process(number).min())
 
 
@@ -235,7 +235,7 @@ def _each_process(value: int) -> NDArray:
 
 
 def device_memory() -> int | None:
-    """Free bytes of an accelerator, or ``None`` on CPUs and where the device does not say."""
+    """Return the free bytes of an accelerator, or ``None`` if unknown and on CPUs."""
     stats = None if runs_on_cpu() else jax.local_devices()[0].memory_stats()
     if not stats or "bytes_limit" not in stats:
         return None

@@ -1,7 +1,7 @@
-"""From a function to a compiled program: one trace at a time, then compilation without a lock.
+"""Compile functions: trace one at a time, then compile without a lock.
 
 NumPyro keeps its handlers in a list that all threads share, so two models cannot be traced at once.
-Compilation runs no Python and releases the global lock: programs may compile side by side.
+Compilation runs no Python code and releases the global lock, so programs can compile in parallel.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from mmm_bayes.inference.sharding import runs_on_cpu
 
 _LOCK = threading.RLock()
 
-# LLVM's higher levels cost a third of the compile time of these programs and gain nothing:
-# their loops are short, and XLA has fused and vectorised them before.
+# LLVM's higher optimisation levels take a third of the compile time of these programs and gain
+# nothing: their loops are short, and XLA has already fused and vectorised them.
 _CPU_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 def use_compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
-    """Keep compiled programs in a folder, for this process and later ones.
+    """Store compiled programs in a folder, for this process and later ones.
 
-    A model of the same structure and the same number of dates, geos and channels is then compiled
-    once a machine, not once a process. The folder holds machine code that is run when it is read:
-    it should be one that only you can write to.
+    A model with the same structure and the same number of dates, geos and channels is then compiled
+    once per machine instead of once per process. The folder holds machine code that is executed
+    when it is read: use one that only you can write to.
 
     Parameters
     ----------
     folder
-        Made if it is not there; by default ``mmm_bayes`` in the user's cache folder.
+        Created if it does not exist; by default ``mmm_bayes`` in the user's cache folder.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def use_compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
         folder = Path(base) / "mmm_bayes" / "programs"
     path = Path(folder).expanduser().resolve()
     path.mkdir(parents=True, exist_ok=True)
-    # JAX looks at its settings once: without this, a program compiled before would turn it off.
+    # JAX reads its settings once: without this, an earlier compilation would disable the cache.
     compilation_cache.reset_cache()
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -58,7 +58,7 @@ def use_compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
 
 @contextmanager
 def tracing() -> Iterator[None]:
-    """Hold while a function that runs NumPyro handlers is traced."""
+    """Hold the lock while a function with NumPyro handlers is traced."""
     with _LOCK:
         yield
 

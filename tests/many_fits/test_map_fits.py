@@ -131,7 +131,7 @@ def test_only_what_is_missing_is_made(fitted: mb.FitMap, tables: Any, tmp_path: 
     gone = fitted.folder / "fits" / fitted.verdicts["file"][0]
     draws = fitted.load(NAMES[0]).tree["posterior"]["alpha"].values
     gone.unlink()
-    with pytest.raises(FitMapError, match=r"is gone. The same call of map_fits"):
+    with pytest.raises(FitMapError, match=r"\.nc no longer exists.*map_fits"):
         fitted.load(NAMES[0])
     again()
     assert told == [(2, 3), (3, 3)]
@@ -183,9 +183,9 @@ def test_tables_times_models(tables: Any, tmp_path: Path, cheap: list[tuple[str,
     cheap.clear()
     cheap_map({**tables, "new": tables[NAMES[0]]}, tmp_path, spec=specs)
     assert sorted(cheap) == [("new", "one"), ("new", "two")]
-    with pytest.raises(FitMapError, match=r"it was not kept \(keep_fits=False\)"):
+    with pytest.raises(FitMapError, match=r"keep_fits=False"):
         found.load(NAMES[0], "two")
-    with pytest.raises(FitMapError, match=r"several models: say which. Models are 'one', 'two'"):
+    with pytest.raises(FitMapError, match=r"spec=. Models are 'one', 'two'"):
         found.load(NAMES[0])
     with pytest.raises(FitMapError, match=r"no table 'Brand AB'. Did you mean 'Brand A"):
         found.load("Brand AB")
@@ -203,7 +203,7 @@ def test_failures_are_shown_and_made_again(
     assert failure["error"] == "FloatingPointError: no start with a finite density"
     assert "2 REVIEW, 1 failed" in repr(found)
     assert "failed    bad with model: Floating" in repr(found)
-    with pytest.raises(FitMapError, match=r"'bad' with 'model' is not there: FloatingPoint"):
+    with pytest.raises(FitMapError, match=r"'bad' with 'model': FloatingPoint"):
         found.load("bad")
     assert mb.load_fit_map(tmp_path).failures.equals(found.failures)
     cheap.clear()
@@ -318,7 +318,7 @@ def test_refusals(tables: Any, tmp_path: Path, cheap: list[tuple[str, str]]) -> 
     (tmp_path / "mine" / "x.txt").write_text("")
     with pytest.raises(ResultsError, match=r"mine holds other files \(x.txt\)"):
         cheap_map(tables, tmp_path / "mine")
-    with pytest.raises(FitMapError, match="it holds no fits of map_fits"):
+    with pytest.raises(FitMapError, match=r"map\.json"):
         mb.load_fit_map(tmp_path / "mine")
     assert not cheap
 

@@ -62,7 +62,8 @@ class Checkpoint(Frozen):
         draws: int | None = None,
         minutes: float | None = None,
     ) -> None:
-        super().__init__(folder=Path(folder), draws=draws, minutes=minutes)
+        given: dict[str, Any] = {"folder": Path(folder), "draws": draws, "minutes": minutes}
+        super().__init__(**given)
 
     def open(self, settings: Mapping[str, Any]) -> OpenCheckpoint:
         """Take the folder for this process.

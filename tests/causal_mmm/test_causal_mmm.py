@@ -714,9 +714,10 @@ def test_files_cut_short_or_foreign_are_refused(trained: CausalMMM, tmp_path: Pa
 
     for name, values in arrays.items():
         if name != "about" and np.size(values):
-            changed = dict(arrays, **{name: np.array(values, copy=True)})
+            one = np.array(values, ndmin=1)
+            one.reshape(-1).view(np.uint8)[-1] ^= 1
+            changed = {**arrays, name: one.reshape(np.shape(values))}
             del changed["about"]
-            changed[name].view(np.uint8).reshape(-1)[-1] ^= 1
             with zipfile.ZipFile(wrong, "w") as file:
                 with zipfile.ZipFile(path) as own:
                     file.writestr(RECORD, own.read(RECORD))

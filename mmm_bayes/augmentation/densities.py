@@ -19,8 +19,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.estimators import (
-    Columns,
     Conditional,
     ConditionalData,
     Draws,

@@ -23,9 +23,9 @@ from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 from threadpoolctl import threadpool_limits
 
+from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.donors import draw_donors, log_weights
 from mmm_bayes.augmentation.estimators import (
-    Columns,
     Conditional,
     ConditionalData,
     Draws,

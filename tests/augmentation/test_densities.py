@@ -14,6 +14,7 @@ from scipy import integrate, stats
 
 from mmm_bayes.augmentation import boosted_quantiles, flow
 from mmm_bayes.augmentation.boosted_quantiles import increasing, inverse_cdf, log_slope
+from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.densities import (
     MixtureConditional,
     NearestConditional,
@@ -22,13 +23,7 @@ from mmm_bayes.augmentation.densities import (
     nearest_rows,
     pillow_distances,
 )
-from mmm_bayes.augmentation.estimators import (
-    Columns,
-    Conditional,
-    ConditionalData,
-    estimator,
-    fit_kernel,
-)
+from mmm_bayes.augmentation.estimators import Conditional, ConditionalData, estimator, fit_kernel
 from mmm_bayes.augmentation.kernels import bandwidth_of
 
 NDArray = np.ndarray[Any, Any]

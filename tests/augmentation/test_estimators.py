@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.estimators import (
     DONATING,
     ESTIMATORS,
-    Columns,
     Conditional,
     ConditionalData,
     Draws,

@@ -11,7 +11,8 @@ from statsmodels.nonparametric import bandwidths
 from statsmodels.nonparametric.kernels import aitchison_aitken, wang_ryzin
 
 from mmm_bayes.augmentation import kernels
-from mmm_bayes.augmentation.estimators import Columns, kernel_noise, log_kernel_density
+from mmm_bayes.augmentation.columns import Columns
+from mmm_bayes.augmentation.estimators import kernel_noise, log_kernel_density
 from mmm_bayes.augmentation.kernels import (
     CONTINUOUS,
     KERNELS,

@@ -11,8 +11,9 @@ import pytest
 from scipy import stats
 
 from mmm_bayes import CausalGraph, admgda
+from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.donors import draw_donors, log_weights, query_bandwidth
-from mmm_bayes.augmentation.estimators import Columns, columns_of
+from mmm_bayes.augmentation.estimators import columns_of
 from mmm_bayes.augmentation.kernels import KERNELS, bandwidth_of
 from mmm_bayes.augmentation.table import encode
 

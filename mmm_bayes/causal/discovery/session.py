@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final, get_args
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from mmm_bayes.causal.discovery.score import LocalScores
 from mmm_bayes.causal.discovery.session_files import Run, read_session, write_session
 from mmm_bayes.causal.graph.checks import GraphError, Pair
 from mmm_bayes.runtime.findings import listing, nearest
-
-if TYPE_CHECKING:
-    pass
 
 Action = Literal["keep", "drop", "reverse", "open"]
 Table = Any

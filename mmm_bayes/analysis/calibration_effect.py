@@ -13,6 +13,8 @@ from mmm_bayes.analysis.lift import lift_of
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
+from mmm_bayes.runtime.summary_table import SummaryTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,7 @@ NDArray = np.ndarray[Any, Any]
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class CalibrationEffect:
+class CalibrationEffect(Report):
     """Changes in a fit due to lift tests in its likelihood.
 
     Attributes
@@ -58,16 +60,15 @@ class CalibrationEffect:
         return "; ".join(words) + "."
 
     def __str__(self) -> str:
-        tables = (self.tests, self.channels)
-        texts = [own.to_string(float_format=lambda x: f"{x:.4g}") for own in tables]
-        return "\n\n".join([*texts, self.verdict])
+        return "\n\n".join([self.verdict, f"{SummaryTable(self.tests)}", f"{self.summary()}"])
 
-    __repr__ = __str__
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table of channels."""
+        return self.channels
 
     def _repr_html_(self) -> str:
-        tables = (self.tests, self.channels)
-        texts = [own.to_html(float_format=lambda x: f"{x:.4g}") for own in tables]
-        return "".join(texts) + f"<p>{self.verdict}</p>"
+        tables = table_as_html(self.tests) + table_as_html(self.channels)
+        return text_as_html(self.verdict) + tables
 
 
 def calibration_effect(

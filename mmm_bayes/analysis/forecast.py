@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -24,7 +23,9 @@ from mmm_bayes.analysis.forecast_table import (
 from mmm_bayes.analysis.prediction import replicate
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.streams import streams
 
 NDArray = np.ndarray[Any, Any]
@@ -34,8 +35,8 @@ _DRAWS = ("chain", "draw")
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Forecast:
+@dataclass(frozen=True, eq=False, repr=False)
+class Forecast(Report):
     """Draws of the future target, with the table and the assumptions behind them.
 
     Attributes
@@ -162,12 +163,16 @@ class Forecast:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
-    def __repr__(self) -> str:
-        return str(self)
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A note for every column that nobody gave, and how it was projected."""
+        return tuple(
+            Finding("projected", "note", f"{row.what} {row.name_}: {row.how}.", where=row.name_)
+            for row in _rows(self.projected)
+        )
 
     def _repr_html_(self) -> str:
-        head = "<br>".join(html.escape(line) for line in self._lines())
-        return f"<p>{head}</p>{self.summary().to_html()}"
+        return text_as_html(str(self)) + table_as_html(self.summary())
 
 
 def _rows(notes: pd.DataFrame) -> list[Any]:

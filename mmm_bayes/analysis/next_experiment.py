@@ -37,7 +37,9 @@ from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.streams import generator
+from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +51,7 @@ _MEAN_DRAWS = 200  # enough for a posterior mean
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class ExperimentRanking:
+class ExperimentRanking(Report):
     """Candidate tests ranked by their value.
 
     Attributes
@@ -75,7 +77,7 @@ class ExperimentRanking:
     change: float
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
+        """Return the table of candidates."""
         return self.table
 
     @property
@@ -96,12 +98,22 @@ class ExperimentRanking:
         )
 
     def __str__(self) -> str:
-        return self.table.to_string(float_format=lambda x: f"{x:.4g}") + "\n" + self.verdict
+        return f"{self.verdict}\n{self.summary()}"
 
-    __repr__ = __str__
+    def summary(self) -> pd.DataFrame:
+        """Return the table of candidates, which prints within 100 columns."""
+        shown = (
+            Shown("channel", "channel"),
+            Shown("spend change", "spend_change"),
+            Shown("expected lift", "expected"),
+            Shown("interval", ("expected_low", "expected_high")),
+            Shown("value", "value"),
+            Shown("of perfect", "share_of_perfect", "percent"),
+        )
+        return SummaryTable(self.table, shown=shown)
 
     def _repr_html_(self) -> str:
-        return self.table.to_html(float_format=lambda x: f"{x:.4g}") + f"<p>{self.verdict}</p>"
+        return text_as_html(self.verdict) + table_as_html(self.summary())
 
 
 def candidate_tests(

@@ -1,4 +1,4 @@
-"""Tables of a fit: one row per channel, or one a parameter."""
+"""Tables of a fit: one row per channel, or one row per parameter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xarray as xr
 
 from mmm_bayes.analysis.contributions import marginal_roas, media_totals, spend
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 
 CiKind = Literal["eti", "hdi"]
 
@@ -17,16 +18,16 @@ _DRAWS = ("chain", "draw")
 
 
 def interval(values: xr.DataArray, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> xr.DataArray:
-    """Credible interval over the draws.
+    """Compute credible intervals over the draws.
 
     Parameters
     ----------
     values
         Draws ``(chain, draw, ...)``.
     ci_prob
-        Mass of the interval.
+        Probability of the interval.
     ci_kind
-        ``"eti"``, between equal tails, or ``"hdi"``, the shortest.
+        ``"eti"`` for equal tails, or ``"hdi"`` for the shortest interval.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def interval(values: xr.DataArray, ci_prob: float = 0.9, ci_kind: CiKind = "eti"
 
 
 def _shortest(ordered: np.ndarray[Any, Any], prob: float) -> np.ndarray[Any, Any]:
-    """Shortest interval that holds ``prob`` of sorted draws (draw, ...)."""
+    """Find the shortest interval that holds ``prob`` of sorted draws (draw, ...)."""
     count = len(ordered)
     inside = min(int(np.floor(prob * count)), count - 1)
     widths = ordered[inside:] - ordered[: count - inside]
@@ -70,24 +71,25 @@ def channel_summary(
     ci_kind: CiKind = "eti",
     *,
     max_draws: int | None = None,
-) -> pd.DataFrame:
-    """What each channel cost and brought.
+) -> SummaryTable:
+    """Summarise the spend, the contribution and the returns of each channel.
 
     Parameters
     ----------
     fitted
         A fit.
     ci_prob, ci_kind
-        Mass and kind of the intervals, see :func:`interval`.
+        Probability and kind of the intervals, see :func:`interval`.
     max_draws
-        Thin the draws evenly to at most this many.
+        Thin evenly to this many draws.
 
     Returns
     -------
-    pandas.DataFrame
-        One row per channel: ``spend`` (currency), then posterior median, ``_mean``, ``_lower`` and
-        ``_upper`` of ``contribution`` (units of the target), ``share`` (of the observed target),
-        ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for unpaid media).
+    SummaryTable
+        A DataFrame with one row per channel: ``spend`` (currency), then the posterior median,
+        ``_lower``, ``_upper`` and ``_mean`` of ``contribution`` (units of the target), ``share``
+        (of the observed target), ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for
+        unpaid media). Its print shows the most important of these within 80 characters.
     """
     brought, money = media_totals(fitted, max_draws=max_draws)
     total = float(fitted.data.ds["target"].sum())
@@ -101,19 +103,39 @@ def channel_summary(
     for name, draws in quantities.items():
         bounds = interval(draws, ci_prob, ci_kind)
         columns[name] = draws.median(_DRAWS, skipna=False).values
-        columns[f"{name}_mean"] = draws.mean(_DRAWS).values
         columns[f"{name}_lower"] = bounds.sel(ci_bound="lower").values
         columns[f"{name}_upper"] = bounds.sel(ci_bound="upper").values
-    index = pd.Index(fitted.data.channels, name="channel")
-    result = pd.DataFrame(columns, index=index)
+        columns[f"{name}_mean"] = draws.mean(_DRAWS).values
+    percent = interval_name(ci_prob, ci_kind)
+    result = SummaryTable(
+        columns,
+        index=pd.Index(fitted.data.channels, name="channel"),
+        shown=(
+            Shown("spend", "spend"),
+            Shown("contribution", "contribution"),
+            Shown("share", "share", "percent"),
+            Shown("ROAS", "roas", "ratio"),
+            Shown(percent, ("roas_lower", "roas_upper"), "ratio"),
+            Shown("marginal", "marginal_roas", "ratio"),
+            Shown(percent, ("marginal_roas_lower", "marginal_roas_upper"), "ratio"),
+        ),
+        caption=f"Posterior medians. Contribution is in units of {fitted.data.target_name}; ROAS "
+        "is revenue per unit\nof spend, marginal that of the next 1%. Columns: spend; contribution,"
+        " share, roas,\nmarginal_roas, each also with _lower, _upper and _mean.",
+    )
     result.attrs.update(ci_prob=ci_prob, ci_kind=ci_kind)
     return result
+
+
+def interval_name(ci_prob: float, ci_kind: CiKind = "eti") -> str:
+    """Name an interval in a heading: ``"90% interval"``."""
+    return f"{100 * ci_prob:g}% interval" + (" (HDI)" if ci_kind == "hdi" else "")
 
 
 def parameter_summary(
     fitted: Fitted, ci_prob: float = 0.9, ci_kind: CiKind = "eti"
 ) -> pd.DataFrame:
-    """Posterior of every parameter as ArviZ summarises it.
+    """Summarise the posterior of every parameter with ArviZ.
 
     Returns
     -------

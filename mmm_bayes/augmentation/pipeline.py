@@ -55,6 +55,7 @@ from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.structure import ModelArrays, Structure
 from mmm_bayes.runtime.deprecation import warn_deprecated
 from mmm_bayes.runtime.findings import DataError, Finding, listing
+from mmm_bayes.runtime.report import Report
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.table import AugmentedData
@@ -70,8 +71,8 @@ _EXCHANGEABLE = (
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class MMMAugmentation:
+@dataclass(frozen=True, eq=False, repr=False)
+class MMMAugmentation(Report):
     """Augmented rows of a model's table: ``M`` rows per geo, padded with rows of weight zero.
 
     Attributes
@@ -154,8 +155,25 @@ class MMMAugmentation:
         weight = likelihood_weights(self.weights.values, places, self.n_dates, self.mixture)
         return replace(self, donors=donors, values=values, likelihood_weight=weight)
 
-    def summary(self) -> str:
-        """Describe the augmentation and its assumptions as text."""
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning where intervals may be too narrow."""
+        if self.settings.mixture is None or self.mixture * (self.information - 1.0) <= TOLERANCE:
+            return ()
+        text = f"Augmented rows have {self._share()} of the likelihood."
+        return (Finding("mixture", "warning", text, "Leave mixture at its default.", "mixture"),)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per geo: rows added, their effective number, and the mass kept."""
+        columns = {
+            "rows": (self.weights > 0).sum("row").values,
+            "effective_rows": self.ess.values,
+            "mass": self.mass.values,
+            "observed_rows": self.n_dates,
+        }
+        return pd.DataFrame(columns, index=pd.Index(self.weights["geo"].values, name="geo"))
+
+    def __str__(self) -> str:
         settings, geos = self.settings, self.weights.sizes["geo"]
         order = settings.graph.topological_factorization(settings.order)
         observed = geos * self.n_dates

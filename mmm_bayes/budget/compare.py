@@ -18,7 +18,8 @@ from mmm_bayes.budget.scenario import scenario_of, window_asked_for
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import DataError, Finding
-from mmm_bayes.runtime.numbers import compact, in_full
+from mmm_bayes.runtime.report import Report, table_as_html
+from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 
 NDArray = np.ndarray[Any, Any]
 
@@ -27,7 +28,7 @@ TODAY = "today"
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class PlanComparison:
+class PlanComparison(Report):
     """Plans compared with today's.
 
     Attributes
@@ -53,27 +54,24 @@ class PlanComparison:
         """Return a copy of the table."""
         return self.table.copy()
 
-    def __str__(self) -> str:
-        return self._shown().to_string()
+    def summary(self) -> pd.DataFrame:
+        """Return the table of plans, which prints within 100 columns."""
+        shown = (
+            Shown("spend", "spend", "full"),
+            Shown("contribution", "outcome"),
+            Shown("difference", "difference"),
+            Shown("interval", ("difference_lower", "difference_upper")),
+            Shown("ROAS", "roas", "ratio"),
+            Shown("better", "probability_better", "probability"),
+            Shown("best", "probability_best", "probability"),
+        )
+        return SummaryTable(self.table, shown=shown)
 
-    __repr__ = __str__
+    def __str__(self) -> str:
+        return f"{self.summary()}"
 
     def _repr_html_(self) -> str:
-        return self._shown().to_html()
-
-    def _shown(self) -> pd.DataFrame:
-        table = self.table
-        shown = pd.DataFrame({"spend": table["spend"].map(in_full)}, index=table.index)
-        for name in ("outcome", "difference", "roas"):
-            shown[name] = [
-                f"{compact(middle, 4)} ({compact(low, 4)} to {compact(high, 4)})"
-                for middle, low, high in zip(
-                    table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True
-                )
-            ]
-        for name in ("probability_better", "probability_best"):
-            shown[name.replace("_", " ")] = table[name].map("{:.2f}".format)
-        return shown
+        return table_as_html(self.summary())
 
 
 def compare_plans(

@@ -11,7 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.budget.evaluation import Evaluator, Summary
+from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.numbers import compact, in_full
+from mmm_bayes.runtime.report import Report, table_as_html
+from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 
 NDArray = np.ndarray[Any, Any]
 
@@ -38,7 +41,7 @@ class Binding:
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class BudgetPlan:
+class BudgetPlan(Report):
     """A plan of spend, its expected outcome, and an explanation.
 
     Outcomes are in money (``unit="revenue"``) or units of the target. They are the effect of the
@@ -156,7 +159,7 @@ class BudgetPlan:
             [
                 self.headline,
                 "",
-                _columns(self.table).to_string(),
+                f"{self.summary()}",
                 "",
                 *(f"- {line}" for line in self.explanation),
                 *(["", "Warnings:"] if self.warnings else []),
@@ -164,7 +167,25 @@ class BudgetPlan:
             ]
         )
 
-    __repr__ = __str__
+    def summary(self) -> pd.DataFrame:
+        """Return the table of channels, which prints within 100 columns."""
+        shown = [
+            Shown("today", "today", "full"),
+            Shown("planned", "planned", "full"),
+            Shown("change", "change", "change"),
+            Shown("contribution", "outcome_planned"),
+            Shown("interval", ("outcome_planned_lower", "outcome_planned_upper")),
+            Shown("marginal", "marginal_roas", "ratio"),
+            Shown("interval", ("marginal_roas_lower", "marginal_roas_upper"), "ratio"),
+        ]
+        if self.binding:
+            shown.insert(3, Shown("at limit", "binds", "text"))
+        return SummaryTable(self.table, shown=shown)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The warnings."""
+        return tuple(Finding("plan", "warning", text) for text in self.warnings)
 
     def _repr_html_(self) -> str:
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.explanation)
@@ -172,7 +193,7 @@ class BudgetPlan:
         warned = f"<p><strong>Warnings</strong></p><ul>{cautions}</ul>" if cautions else ""
         return (
             f"<p>{html.escape(self.headline)}</p>"
-            f"{_columns(self.table).to_html()}<ul>{lines}</ul>{warned}"
+            f"{table_as_html(self.summary())}<ul>{lines}</ul>{warned}"
         )
 
     @property
@@ -190,20 +211,3 @@ class BudgetPlan:
 def _interacts(evaluator: Evaluator) -> bool:
     """Return whether a channel's outcome depends on the other channels."""
     return bool(np.shape(evaluator.response.base)[-1])
-
-
-def _columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns to print: money in full, outcomes with their intervals."""
-    shown = pd.DataFrame(index=table.index)
-    shown["today"] = table["today"].map(in_full)
-    shown["planned"] = table["planned"].map(in_full)
-    shown["change"] = table["change"].map(lambda x: "-" if not np.isfinite(x) else f"{x:+.1%}")
-    shown["binds"] = table["binds"]
-    for name in ("outcome_planned", "roas", "marginal_roas"):
-        shown[name.replace("_", " ")] = [
-            f"{compact(middle, 4)} ({compact(low, 4)} to {compact(high, 4)})"
-            for middle, low, high in zip(
-                table[name], table[f"{name}_lower"], table[f"{name}_upper"], strict=True
-            )
-        ]
-    return shown

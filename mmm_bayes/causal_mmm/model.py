@@ -15,6 +15,7 @@ import xarray as xr
 from mmm_bayes._typing import NODE, SHOP, RngKey
 from mmm_bayes.causal_mmm import files, results
 from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
+from mmm_bayes.causal_mmm.diagnosis import TrainingReport, diagnose_training, edge_summary
 from mmm_bayes.causal_mmm.inputs import Fitted, prepare_panel
 from mmm_bayes.causal_mmm.networks.arrays import Prepared
 from mmm_bayes.causal_mmm.networks.training import TrainingWarning, warm_epochs
@@ -32,6 +33,8 @@ from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.progress import Progress
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mmm_bayes.causal.causal_graph import CausalGraph
 
 NDArray = np.ndarray[Any, Any]
@@ -251,6 +254,35 @@ class CausalMMM:
         missing.
         """
         return results.history_of(self._trained())
+
+    def diagnose(self) -> TrainingReport:
+        """Judge the training: whether it came to an end, and whether the loss came to rest.
+
+        Returns
+        -------
+        TrainingReport
+            PASS, REVIEW or FAIL, with findings, and the losses.
+        """
+        return diagnose_training(self.history)
+
+    def summary(self, *, threshold: float = 0.5, refine: bool = True) -> pd.DataFrame:
+        """Summarise the edges over the shops, the most common first.
+
+        Parameters
+        ----------
+        threshold
+            Probability above which a shop has an edge.
+        refine
+            As in :meth:`edge_probabilities`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per pair of nodes: ``source``, ``target``, ``shops`` with the edge,
+            ``share`` of all shops, and the mean, least and greatest ``probability``.
+        """
+        found = self.edge_probabilities(refine=refine)
+        return edge_summary(found, threshold)
 
     def _trained(self) -> Fitted:
         if self._fitted is None:

@@ -27,7 +27,6 @@ from mmm_bayes.cli.terminal import (
     write_text,
 )
 from mmm_bayes.cli.validation import compare, forecast, validate
-from mmm_bayes.runtime.numbers import compact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from mmm_bayes.fit_result import FitResult
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.model.spec import ModelSpec
+    from mmm_bayes.runtime.summary_table import SummaryTable
 
 app = typer.Typer(
     name="mmm-bayes",
@@ -287,44 +287,21 @@ def _devices(text: str | None) -> Literal["all"] | int | None:
 def _print_summary(
     console: Console, fit: FitResult, truth: Any | None, ci_prob: float = 0.9
 ) -> None:
-    from rich.table import Table
-
-    found = fit.summary(ci_prob)
-    percent = f"{ci_prob:.0%}"
-    target = fit.data.roles.target or "target"
-    table = Table(title="Spend, contribution and ROAS by channel", title_justify="left")
-    table.add_column("channel")
-    for name in ("spend", f"contribution\n({target})", "share", "ROAS", f"{percent}\ninterval"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = fit.summary(ci_prob)
     if truth is not None:
-        table.add_column("true\nROAS", justify="right")
-        table.add_column("in\ninterval")
-    table.add_column("marginal\nROAS", justify="right")
-    table.add_column(f"{percent}\ninterval", justify="right", no_wrap=True)
-    for channel, row in found.iterrows():
-        cells = [
-            str(channel),
-            compact(row["spend"]),
-            compact(row["contribution"]),
-            f"{row['share']:.1%}",
-            f"{row['roas']:.2f}",
-            f"{row['roas_lower']:.2f} to {row['roas_upper']:.2f}",
-        ]
-        if truth is not None:
-            true = float(truth["roas"].sel(channel=channel))
-            inside = row["roas_lower"] <= true <= row["roas_upper"]
-            cells += [f"{true:.2f}", "yes" if inside else "no"]
-        cells += [
-            f"{row['marginal_roas']:.2f}",
-            f"{row['marginal_roas_lower']:.2f} to {row['marginal_roas_upper']:.2f}",
-        ]
-        table.add_row(*cells)
-    console.print(table)
-    console.print(
-        "Posterior medians. ROAS is revenue per unit of spend; marginal ROAS is that of the "
-        "next 1% of spend.",
-        style="dim",
-    )
+        table = _with_truth(table, truth)
+    console.print(f"{table}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _with_truth(table: SummaryTable, truth: Any) -> SummaryTable:
+    """Add the true ROAS, and whether the interval holds it."""
+    from mmm_bayes.runtime.summary_table import Shown
+
+    true = truth["roas"].sel(channel=list(table.index)).values.astype(float)
+    held = (table["roas_lower"] <= true) & (true <= table["roas_upper"])
+    interval = table.headings[table.headings.index("ROAS") + 1]
+    table = table.with_shown(Shown("true", "true_roas", "ratio"), true, after=interval)
+    return table.with_shown(Shown("inside", "inside"), held, after="true")
 
 
 def _write(

@@ -204,7 +204,7 @@ def effects(
         system = StructuralMMM(table, own, spec)
         console.print(f"{system!r}\n", highlight=False, markup=False)
         fit = system.fit(jax.random.key(seed), progress=not quiet, prior_draws=0, **sizes)
-        verdicts, summary = fit.diagnose(), fit.summary()
+        verdicts, summary = fit.diagnose().to_frame(), fit.summary()
         for node, row in verdicts.iterrows():
             first = f": {row['first']}" if row["verdict"] != "PASS" else ""
             console.print(f"{node} {row['verdict']}{first}", highlight=False, markup=False)

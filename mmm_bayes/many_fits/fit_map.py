@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from mmm_bayes.many_fits.fit_cells import OF_A_CELL
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import listing, nearest
 from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
+from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,6 @@ INDEX = "map.json"
 FITS = "fits"
 UNFINISHED = "unfinished"
 _VERDICTS = ("PASS", "REVIEW", "FAIL")
-_STYLE = "text-align:left"
 
 
 class FitMapError(ValueError):
@@ -82,7 +81,7 @@ class FitMap:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Spend and contribution: one row per table, model and channel.
+        """Spend, contribution and ROAS of each channel: one row per table, model and channel.
 
         Columns of :meth:`FitResult.summary` (or what ``summarise`` gave), then those of the fit:
         ``verdict``, ``max_rhat``, ``min_ess_bulk``, ``divergences``, ``seconds``, ``cpu_seconds``,
@@ -97,6 +96,26 @@ class FitMap:
             if len(row) > 2 + len(OF_A_CELL)
         ]
         return pd.DataFrame(rows or None, columns=None if rows else ["table", "spec"])
+
+    def summary(self) -> pd.DataFrame:
+        """Return :attr:`table`, which prints spend, contribution and ROAS within 100 columns."""
+        from mmm_bayes.runtime.summary_table import Shown, SummaryTable
+
+        table = self.table
+        if "roas_lower" not in table:  # what ``summarise`` gave
+            return SummaryTable(table)
+        shown = (
+            Shown("table", "table"),
+            Shown("spec", "spec"),
+            Shown("channel", "channel"),
+            Shown("spend", "spend"),
+            Shown("contribution", "contribution"),
+            Shown("ROAS", "roas", "ratio"),
+            Shown("interval", ("roas_lower", "roas_upper"), "ratio"),
+            Shown("marginal", "marginal_roas", "ratio"),
+            Shown("verdict", "verdict"),
+        )
+        return SummaryTable(table, shown=shown)
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -175,15 +194,10 @@ class FitMap:
         return own[0]
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name:<10}{text}" for name, text in self._headline())
+        return rows_as_text(self._headline())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='{_STYLE}'>{html.escape(name)}</th>"
-            f"<td style='{_STYLE}'>{html.escape(text)}</td></tr>"
-            for name, text in self._headline()
-        )
-        return f"<table>{rows}</table>"
+        return rows_as_html(self._headline())
 
     def _headline(self) -> list[tuple[str, str]]:
         verdicts = self.verdicts

@@ -106,6 +106,30 @@ def probability(value: float) -> str:
     return f"{100 * value:.0f}%"
 
 
+def change(value: float) -> str:
+    """Write a relative change as a percentage with its sign.
+
+    Examples
+    --------
+    >>> change(0.123), change(-0.5)
+    ('+12.3%', '-50.0%')
+    """
+    return f"{100.0 * float(value):+.1f}%" if math.isfinite(value) else MISSING
+
+
+def p_value(value: float) -> str:
+    """Write a p-value: two figures, and a bound below a thousandth.
+
+    Examples
+    --------
+    >>> p_value(0.0312), p_value(1e-8)
+    ('0.031', '<0.001')
+    """
+    if not math.isfinite(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.2g}"
+
+
 def between(low: str, high: str) -> str:
     """Write an interval from the texts of its ends."""
     return f"{low} to {high}"

@@ -25,11 +25,13 @@ class Report(ABC):
         What deserves a look, the most serious first.
     """
 
-    if TYPE_CHECKING:  # at run time a property here would make fields of this name unsettable
+    if TYPE_CHECKING:
 
         @property
         def findings(self) -> tuple[Finding, ...]:
             """Return what deserves a look, the most serious first."""
+    else:  # a property here would make fields of this name unsettable
+        findings = ()
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -57,10 +59,10 @@ class Report(ABC):
 
 
 def text_as_html(text: str) -> str:
-    """Write the text of a report as HTML: its first line bold, the others as they stand."""
-    head, _, rest = text.partition("\n")
-    body = f"<div style='white-space:pre-wrap'>{html.escape(rest)}</div>" if rest else ""
-    return f"<p><b>{html.escape(head)}</b></p>{body}"
+    """Write the text of a report as HTML: its first line bold, the others as a list."""
+    head, *rest = text.splitlines() or [""]
+    items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in rest if line.strip())
+    return f"<p><b>{html.escape(head)}</b></p>" + (f"<ul>{items}</ul>" if items else "")
 
 
 def table_as_html(frame: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import numbers
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,15 +15,17 @@ import pandas as pd
 from mmm_bayes.runtime.numbers import (
     MISSING,
     between,
+    change,
     compact,
     four_figures,
+    p_value,
     percent,
     probability,
     ratio,
     typographic,
 )
 
-NumberStyle = Literal["compact", "full", "percent", "probability", "ratio", "text"]
+NumberStyle = Literal["compact", "full", "percent", "probability", "ratio", "p", "change", "text"]
 
 WIDTH = 100
 _CELL = 48  # characters of a text shown in a terminal
@@ -32,6 +35,8 @@ _WRITE: dict[str, Callable[[float], str]] = {
     "percent": percent,
     "probability": probability,
     "ratio": ratio,
+    "p": p_value,
+    "change": change,
 }
 
 
@@ -101,6 +106,18 @@ class SummaryTable(pd.DataFrame):
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
+    @property
+    def headings(self) -> list[str]:
+        """Headings of the printed columns."""
+        return [own.heading for own in self._shown]
+
+    def with_shown(self, shown: Shown, values: Any, *, after: str) -> SummaryTable:
+        """Return a copy with one more column, printed after the one with the heading ``after``."""
+        place = self.headings.index(after) + 1
+        columns = (*self._shown[:place], shown, *self._shown[place:])
+        frame = self.assign(**{shown.columns[0]: values})
+        return SummaryTable(frame, shown=columns, caption=self._caption)
+
     def formatted(self) -> pd.DataFrame:
         """Return the printed columns as text."""
         shown = self._shown
@@ -114,7 +131,8 @@ class SummaryTable(pd.DataFrame):
         """Return the printed columns as an HTML table, with the caption."""
         frame = self.formatted().map(_minus)
         named = any(name is not None for name in self.index.names)
-        body = frame.to_html(index=named or not isinstance(self.index, pd.RangeIndex), border=0)
+        with pd.option_context("display.max_colwidth", None):
+            body = frame.to_html(index=named or not isinstance(self.index, pd.RangeIndex), border=0)
         return body + (f"<p>{html.escape(self._caption)}</p>" if self._caption else "")
 
     def __repr__(self) -> str:
@@ -123,7 +141,8 @@ class SummaryTable(pd.DataFrame):
         frame = self.formatted().map(_cut)
         index = not (isinstance(self.index, pd.RangeIndex) and self.index.name is None)
         most = pd.get_option("display.max_rows") or None
-        text = frame.to_string(index=index, line_width=WIDTH, max_rows=most)
+        width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+        text = frame.to_string(index=index, line_width=width, max_rows=most)
         return f"{text}\n{self._caption}" if self._caption else text
 
     def _repr_html_(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +12,16 @@ import xarray as xr
 
 from mmm_bayes.analysis import interventions as do_engine
 from mmm_bayes.analysis.cells import cells_of
-from mmm_bayes.analysis.summary import interval
+from mmm_bayes.analysis.summary import interval, interval_name
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
+from mmm_bayes.runtime.report import rows_as_html, rows_as_text
+from mmm_bayes.runtime.summary_table import Shown, SummaryTable
+from mmm_bayes.structural.diagnosis import SystemReport
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,17 +65,10 @@ class StructuralFit:
         self.target = data.target_name
 
     def __repr__(self) -> str:
-        lines = self._headline()
-        width = max(len(name) for name, _ in lines) + 2
-        return "\n".join(f"{name:<{width}}{text}" for name, text in lines)
+        return rows_as_text(self._headline())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._headline()
-        )
-        return f"<table>{rows}</table>"
+        return rows_as_html(self._headline())
 
     def _headline(self) -> list[tuple[str, str]]:
         lines = [("StructuralFit", f"{len(self.equations)} equations, {self.data.n_dates} dates")]
@@ -88,27 +83,16 @@ class StructuralFit:
                     lines.append((f"{one} <-> {other}", f"errors correlated {at:+.2f}"))
         return lines
 
-    def diagnose(self) -> pd.DataFrame:
-        """Summarise the diagnosis of every equation: verdict, most serious finding and advice.
+    def diagnose(self) -> SystemReport:
+        """Judge every equation.
 
-        One row per node; ``fit.equations[node].diagnose()`` has the whole report.
+        Returns
+        -------
+        SystemReport
+            The verdict of the worst equation, ``reports`` by node, and all findings; ``to_frame()``
+            has one row per node.
         """
-        import pandas as pd
-
-        rows = []
-        for node, fit in self.equations.items():
-            report = fit.diagnose()
-            first = report.findings[0] if report.findings else None
-            rows.append(
-                {
-                    "node": node,
-                    "verdict": report.verdict,
-                    "findings": len(report.findings),
-                    "first": "" if first is None else first.message,
-                    "advice": "" if first is None else first.remedy,
-                }
-            )
-        return pd.DataFrame(rows).set_index("node")
+        return SystemReport({node: fit.diagnose() for node, fit in self.equations.items()})
 
     # --- Interventions ---------------------------------------------------------------------------
 
@@ -267,7 +251,20 @@ class StructuralFit:
                     row |= {name: float(own.median()), f"{name}_lower": low, f"{name}_upper": high}
                 row["positive"] = float((contribution.sel(at) > 0).mean())
                 rows.append(row)
-        return pd.DataFrame(rows).set_index(["channel", "effect"])
+        percent = interval_name(ci_prob)
+        return SummaryTable(
+            pd.DataFrame(rows).set_index(["channel", "effect"]),
+            shown=(
+                Shown("spend", "spend"),
+                Shown("contribution", "contribution"),
+                Shown(percent, ("contribution_lower", "contribution_upper")),
+                Shown("ROAS", "roas", "ratio"),
+                Shown(percent, ("roas_lower", "roas_upper"), "ratio"),
+                Shown("above 0", "positive", "probability"),
+            ),
+            caption=f"Posterior medians. Contribution is in units of {self.target}, against no "
+            "spend.",
+        )
 
     def reconcile(self, plain: FitResult, ci_prob: float = 0.9) -> pd.DataFrame:
         """Compare with a plain media-mix model, and say why the results differ.

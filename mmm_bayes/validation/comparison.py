@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final, get_args
@@ -19,6 +18,7 @@ from mmm_bayes.model.checks import ModelDataError
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.findings import DataError, Finding, listing
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.validation.cross_validation import (
     PARETO_K,
     _quiet,
@@ -47,8 +47,8 @@ _MEANING = {
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class ModelComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelComparison(Report):
     """Models ranked by predictive performance.
 
     Attributes
@@ -112,16 +112,24 @@ class ModelComparison:
         return plot_comparison(self.table, self.roas, criterion=self.criterion)
 
     def __str__(self) -> str:
-        with pd.option_context("display.width", 110, "display.max_columns", 20):
-            shown = self.table.to_string(float_format=lambda x: f"{x:.4g}")
-        return "\n".join([shown, *self.notes])
+        return "\n".join([f"{self.summary()}", *self.notes])
 
-    def __repr__(self) -> str:
-        return str(self)
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table of models."""
+        return self.table
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every model whose fit is doubtful, and the notes."""
+        doubtful = [
+            Finding("model", "warning", f"{name}: {note}.", where=str(name))
+            for name, note in self.table["note"].items()
+            if note
+        ]
+        return (*doubtful, *(Finding("comparison", "note", note) for note in self.notes))
 
     def _repr_html_(self) -> str:
-        notes = "<br>".join(html.escape(note) for note in self.notes)
-        return f"{self.table.to_html(float_format=lambda x: f'{x:.4g}')}<p>{notes}</p>"
+        return table_as_html(self.table) + text_as_html("\n".join(self.notes))
 
 
 def model_grid(

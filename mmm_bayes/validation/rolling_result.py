@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -15,7 +14,9 @@ from mmm_bayes.analysis import projection
 from mmm_bayes.analysis.forecast_errors import Errors
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.report import Report
 from mmm_bayes.validation import scores
 from mmm_bayes.validation.folds import Fold, Window
 
@@ -62,8 +63,8 @@ class FoldForecast:
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class RollingOrigin:
+@dataclass(frozen=True, eq=False, repr=False)
+class RollingOrigin(Report):
     """Forecasts from several origins, scored.
 
     Attributes
@@ -248,12 +249,16 @@ class RollingOrigin:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
-    def __repr__(self) -> str:
-        return str(self)
+    def to_frame(self) -> pd.DataFrame:
+        """Return the average scores of every fold."""
+        return self.summary("fold")
 
-    def _repr_html_(self) -> str:
-        head = "<br>".join(html.escape(line) for line in self._lines())
-        return f"<p>{head}</p>{self.summary('fold').to_html()}"
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A note on the setting, and a warning for folds that failed."""
+        first, *others = self.notes
+        bad = (Finding("folds", "warning", text) for text in others)
+        return (*bad, Finding("planned_spend", "note", first))
 
 
 def naive_scale(past: NDArray, period: int) -> NDArray:

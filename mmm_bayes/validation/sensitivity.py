@@ -12,7 +12,6 @@ sensitivity with power-scaling, Statistics and Computing 34.
 
 from __future__ import annotations
 
-import html
 import warnings
 from dataclasses import dataclass
 from typing import Any, final
@@ -32,6 +31,8 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.priors import PriorSpec, distribution
 from mmm_bayes.model.program import site_priors
 from mmm_bayes.model.structure import Structure
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report
 from mmm_bayes.validation.refit import log_densities
 
 NDArray = np.ndarray[Any, Any]
@@ -55,8 +56,8 @@ _BLOCKS = {
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class PriorSensitivity:
+@dataclass(frozen=True, eq=False, repr=False)
+class PriorSensitivity(Report):
     """Sensitivity of returns, contributions and parameters.
 
     Attributes
@@ -100,11 +101,18 @@ class PriorSensitivity:
             lines.append(f"  and {len(found) - _MAX_LINES} more: see flagged()")
         return "\n".join(lines)
 
-    def __repr__(self) -> str:
-        return str(self)
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table of quantities."""
+        return self.table
 
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(str(self).splitlines()[0])}</p>{self.table.to_html()}"
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every quantity that is not fine."""
+        return tuple(
+            Finding("prior_sensitivity", "warning", f"{name}: {row['diagnosis']}.",
+                    row["advice"], str(name), value=float(row["prior"]), threshold=self.threshold)
+            for name, row in self.flagged().iterrows()
+        )  # fmt: skip
 
 
 def prior_sensitivity(

@@ -402,10 +402,10 @@ def test_the_target_is_visited_last_where_it_has_no_effects(augmentation: MMMAug
 
 
 def test_what_has_no_effect_is_named(mmm: MMM, augmentation: MMMAugmentation) -> None:
-    assert "No effect on 'sales': radio, promo." in augmentation.summary()
-    assert "sales given season, tv, search, price" in augmentation.summary()
+    assert "No effect on 'sales': radio, promo." in str(augmentation)
+    assert "sales given season, tv, search, price" in str(augmentation)
     settings = CausalDA(GRAPH, num_rows=60, estimator="kernel", exclusions=False)
-    assert "No effect" not in mmm.augment(jax.random.key(3), settings).summary()
+    assert "No effect" not in str(mmm.augment(jax.random.key(3), settings))
 
 
 def test_the_record_is_kept_with_the_fit(

@@ -269,8 +269,8 @@ def test_channels_that_the_graph_separates_get_few_rows() -> None:
         jax.random.key(5), copying(CausalGraph(("tv", "radio", "sales"), edges), mixture=0.5)
     )
     assert share.mixture == 0.5
-    assert "too narrow" in share.summary()
-    assert f"{found[0].information:.3g} times" in found[0].summary()
+    assert "too narrow" in str(share)
+    assert f"{found[0].information:.3g} times" in str(found[0])
 
 
 # --- Rows ----------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_weighted_rows_have_unequal_likelihood_weights(mmm: MMM, method: Any) ->
 
 
 def test_what_was_assumed_is_said(augmentation: MMMAugmentation) -> None:
-    text = augmentation.summary()
+    text = str(augmentation)
     for part in (
         "90 rows for 60 observed ones",
         "season given nothing",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -174,9 +175,19 @@ def test_summary_and_reconciliation(
 
 
 def test_verdicts_and_errors_are_shown(fit: mb.StructuralFit) -> None:
-    table = fit.diagnose()
+    report = fit.diagnose()
+    table = report.to_frame()
     assert list(table.index) == ["search", "awareness", "sales"]
     assert set(table["verdict"]) <= {"PASS", "REVIEW", "FAIL"}
+    worst = [own.verdict for own in report.reports.values()]
+    assert report.verdict == max(worst, key=["PASS", "REVIEW", "FAIL"].index)
+    assert all(own.where.split(":")[0] in fit.equations for own in report.findings)
+    assert str(report).startswith(f"Diagnostics: {report.verdict}")
+    with pytest.warns(DeprecationWarning, match="to_frame"):
+        assert report["verdict"].equals(table["verdict"])
+    with pytest.warns(DeprecationWarning, match="to_frame"):
+        assert list(report.index) == list(table.index)
+    assert pickle.loads(pickle.dumps(report)).verdict == report.verdict
     assert "search <-> awareness" in repr(fit)
     (correlation,) = fit.error_correlations.values()
     assert correlation.dims == ("chain", "draw", "node", "other")

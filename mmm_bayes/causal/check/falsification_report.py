@@ -10,6 +10,8 @@ from mmm_bayes.causal.check.permutation_baseline import PermutationBaseline
 from mmm_bayes.causal.graph.equivalence import TimeOrder
 from mmm_bayes.causal.graph.implied import Independence
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,8 +140,8 @@ class Suggestion[G: MixedGraph]:
 
 
 @final
-@dataclass(frozen=True)
-class FalsificationReport[G: MixedGraph]:
+@dataclass(frozen=True, repr=False)
+class FalsificationReport[G: MixedGraph](Report):
     """The test of a graph on a table.
 
     Attributes
@@ -204,8 +206,23 @@ class FalsificationReport[G: MixedGraph]:
         which = "the one independence" if total == 1 else f"{count} of the {total} independences"
         return f"The data contradict {which} that the graph implies ({level})."
 
-    def summary(self) -> pd.DataFrame:
-        """Return a table with one row per independence and per edge."""
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """An error for every objection, and a note for every edge without a trace in the data."""
+        remedy = "; ".join(str(own) for own in self.suggestions[:5])
+        objections = [
+            Finding("independence", "error", f"{own}.", remedy, str(own.claim),
+                    value=own.p_adjusted, threshold=self.alpha)
+            for own in self.objections
+        ]  # fmt: skip
+        silent = [
+            Finding("edge", "note", f"{own}.", where=f"{own.cause} -> {own.effect}")
+            for own in self.unseen
+        ]
+        return (*objections, *silent)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return independences and edges as a table, one row each."""
         import pandas as pd
 
         rows = []
@@ -237,12 +254,6 @@ class FalsificationReport[G: MixedGraph]:
         if self.baseline is not None and self.baseline.n_tests:
             lines.append(f"Compared with chance: {self.baseline}")
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        table: Any = self.summary().round(3)
-        return f"<pre>{escape(str(self))}</pre>{table.to_html(index=False)}"
 
 
 def _open(edge: EdgeCheck) -> bool:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -197,8 +200,8 @@ class TreatmentOverlap:
 
 
 @final
-@dataclass(frozen=True)
-class OverlapReport:
+@dataclass(frozen=True, repr=False)
+class OverlapReport(Report):
     """Overlap of several treatments.
 
     Attributes
@@ -217,8 +220,22 @@ class OverlapReport:
                 return treatment
         raise KeyError(name)
 
-    def summary(self) -> pd.DataFrame:
-        """Return a table with one row per treatment."""
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every concern, and an error for treatments without an adjustment set."""
+        refused = [
+            Finding("no_adjustment_set", "error", f"{name}: {why}", where=name)
+            for name, why in self.refused.items()
+        ]
+        concerns = [
+            Finding("overlap", "warning", f"{own.name}: {concern}.", where=own.name)
+            for own in self.treatments
+            for concern in own.concerns
+        ]
+        return (*refused, *concerns)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per treatment."""
         import pandas as pd
 
         rows = {
@@ -265,12 +282,6 @@ class OverlapReport:
         lines = [str(own) for own in self.treatments]
         lines += [f"{name}: no adjustment set. {why}" for name, why in self.refused.items()]
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        table: Any = self.summary().round(3)
-        return f"<pre>{escape(str(self))}</pre>{table.to_html()}"
 
 
 def _percent(share: float) -> str:

@@ -14,6 +14,9 @@ from mmm_bayes.causal.discovery.evidence import Evidence, evidence_of
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.posterior import prior_probabilities
 from mmm_bayes.causal.graph.checks import Pair
+from mmm_bayes.runtime.deprecation import warn_deprecated
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +103,8 @@ class Conflict:
 
 
 @final
-@dataclass(frozen=True)
-class Conflicts(Sequence[Conflict]):
+@dataclass(frozen=True, repr=False)
+class Conflicts(Report, Sequence[Conflict]):
     """All disputes, ordered by the strength of the evidence."""
 
     items: tuple[Conflict, ...]
@@ -119,8 +122,22 @@ class Conflicts(Sequence[Conflict]):
         """Return the dispute on a pair of nodes, in either direction."""
         return next((item for item in self.items if set(item.edge) == set(edge)), None)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every dispute."""
+        return tuple(
+            Finding(own.kind, "warning", str(own).splitlines()[0], " ".join(own.questions),
+                    where=" -> ".join(own.edge))
+            for own in self.items
+        )  # fmt: skip
+
     def table(self) -> pd.DataFrame:
-        """Return a table with one row per dispute, without the questions."""
+        """Return the table of :meth:`to_frame`; the deprecated name."""
+        warn_deprecated("Conflicts.table()", "to_frame()")
+        return self.to_frame()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per dispute, without the questions."""
         import pandas as pd
 
         names = [f.name for f in fields(Conflict) if f.name not in ("edge", "questions")]
@@ -135,9 +152,6 @@ class Conflicts(Sequence[Conflict]):
         if not self.items:
             return "Experts and data do not disagree."
         return "\n".join(f"{k}. {item}" for k, item in enumerate(self.items, 1))
-
-    def _repr_html_(self) -> str:
-        return str(self.table().to_html(index=False, float_format="{:.3g}".format))
 
 
 @final

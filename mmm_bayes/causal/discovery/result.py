@@ -12,6 +12,8 @@ from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.discovery.conflicts import Conflicts
 from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +23,7 @@ NDArray = np.ndarray[Any, Any]
 
 @final
 @dataclass(frozen=True, repr=False, eq=False)
-class Discovery:
+class Discovery(Report):
     """The graph with the best agreement of data and experts, and their disputes.
 
     Attributes
@@ -66,19 +68,24 @@ class Discovery:
     news: float
     data_hash: str
 
-    def summary(self) -> str:
-        """Return the graph, its edges and the disputes as text."""
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every dispute."""
+        return self.conflicts.findings
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the edges: one row each, with its evidence."""
+        return self.edges
+
+    def __str__(self) -> str:
         count = len(self.conflicts)
         head = (
             f"{len(self.graph.edges)} edges over {len(self.graph.nodes)} nodes "
             f"({self.settings['method']}, {self.settings['bootstrap']} resampled tables); "
             f"{count} {'dispute' if count == 1 else 'disputes'}"
         )
-        shown = self.edges.to_string(index=False, float_format="{:.2g}".format)
-        return f"{head}\n\n{shown if len(self.edges) else 'No edges.'}\n\n{self.conflicts}"
-
-    def __str__(self) -> str:
-        return self.summary()
+        shown = self.summary() if len(self.edges) else "No edges."
+        return f"{head}\n\n{shown}\n\n{self.conflicts}"
 
     def __repr__(self) -> str:
         return (
@@ -87,8 +94,8 @@ class Discovery:
         )
 
     def _repr_html_(self) -> str:
-        edges = self.edges.to_html(index=False, float_format="{:.2g}".format)
-        return f"{edges}{self.conflicts._repr_html_() if self.conflicts else ''}"
+        disputes = self.conflicts._repr_html_() if self.conflicts else ""
+        return text_as_html(repr(self)) + table_as_html(self.edges) + disputes
 
 
 def hash_of(table: NodeTable) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 
 from mmm_bayes.causal.effects.estimators import Design, Fitted
 from mmm_bayes.causal.effects.media import MediaTransform
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +36,8 @@ class EffectSettings:
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class EffectEstimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class EffectEstimate(Report):
     r"""Effect of one treatment on the outcome.
 
     Attributes
@@ -272,17 +274,19 @@ class EffectEstimate:
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
 
-    def summary(self) -> str:
-        """Return the text of ``str()``."""
-        return str(self)
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The notes."""
+        return tuple(Finding("note", "note", note, where=self.treatment) for note in self.notes)
 
-    def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, float_format=lambda x: f"{x:.4g}")
+    def summary(self) -> pd.DataFrame:
+        """Return the row of :meth:`to_frame`, which prints value, interval and ROAS."""
+        return effects_summary([self])
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class EffectsTable:
+@dataclass(frozen=True, eq=False, repr=False)
+class EffectsTable(Report):
     """Effects of several treatments.
 
     Attributes
@@ -321,14 +325,48 @@ class EffectsTable:
 
         return pd.DataFrame([own.record() for own in self.estimates])
 
-    def summary(self) -> str:
-        """Return the text of ``str()``."""
-        return str(self)
-
     def __str__(self) -> str:
-        lines = [self.to_frame().to_string(index=False, float_format=lambda x: f"{x:.4g}")]
+        lines = [f"{self.summary()}"]
         lines += [f"{name}: {reason}" for name, reason in self.refused.items()]
         return "\n".join(lines)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every treatment whose effect the graph does not identify."""
+        return tuple(
+            Finding("not_identified", "warning", f"{name}: {reason}", where=name)
+            for name, reason in self.refused.items()
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """Return the table of :meth:`to_frame`, with values, intervals and ROAS in print."""
+        return effects_summary(self.estimates)
+
     def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, float_format=lambda x: f"{x:.4g}")
+        refused = "".join(
+            text_as_html(f"{name}: {reason}") for name, reason in self.refused.items()
+        )
+        return table_as_html(self.summary()) + refused
+
+
+def effects_summary(estimates: Sequence[EffectEstimate]) -> pd.DataFrame:
+    """Return one row per estimate, which prints within 100 columns."""
+    import pandas as pd
+
+    from mmm_bayes.runtime.summary_table import Shown, SummaryTable
+
+    levels = {own.settings.level for own in estimates}
+    percent = f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
+    shown = [
+        Shown("treatment", "treatment"),
+        Shown("effect", "effect"),
+        Shown("value", "value"),
+        Shown(percent, ("low", "high")),
+        Shown("p", "p", "p"),
+        Shown("adjusted for", "adjusted_for", "text"),
+    ]
+    if any(np.isfinite(own.roas) for own in estimates):
+        shown[5:5] = [
+            Shown("ROAS", "roas", "ratio"), Shown(percent, ("roas_low", "roas_high"), "ratio"),
+        ]  # fmt: skip
+    return SummaryTable(pd.DataFrame([own.record() for own in estimates]), shown=shown)

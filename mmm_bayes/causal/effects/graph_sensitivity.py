@@ -16,6 +16,7 @@ from mmm_bayes.causal.effects.estimate import EffectEstimate
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.streams import generator
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class _Answer(NamedTuple):
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class GraphSensitivity:
+@dataclass(frozen=True, eq=False, repr=False)
+class GraphSensitivity(Report):
     """An effect under the graph, under its neighbours, and on average.
 
     Attributes
@@ -46,7 +47,7 @@ class GraphSensitivity:
     base : EffectEstimate or None
         Under the graph as given; None where that does not identify it.
     table : pandas.DataFrame
-        One row a changed graph: ``change``, ``probability`` of it (of the edge being so),
+        One row per changed graph: ``change``, ``probability`` of it (of the edge being so),
         ``value`` with its interval, ``shift`` in standard errors, ``adjusted_for``, ``note``.
     mean, low, high : float
         Average over graphs by their probability, and the interval of the mixture of their draws.
@@ -73,11 +74,7 @@ class GraphSensitivity:
         """Return the table of changed graphs."""
         return self.table
 
-    def summary(self) -> str:
-        """Return the text of ``str()``."""
-        return str(self)
-
-    def __str__(self) -> str:
+    def _lines(self) -> list[str]:
         lines = []
         if self.base is not None:
             low, high = self.base.interval
@@ -95,11 +92,21 @@ class GraphSensitivity:
             lines.append(f"  not identified in {self.unidentified:.0%} of the graphs")
         if self.no_effect > 0:
             lines.append(f"  no causal path in {self.no_effect:.0%} of the graphs")
-        lines.append(self.table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
-        return "\n".join(lines)
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join([*self._lines(), f"{self.summary()}"])
 
     def _repr_html_(self) -> str:
-        return self.table.to_html(index=False, float_format=lambda x: f"{x:.4g}")
+        return text_as_html("\n".join(self._lines())) + table_as_html(self.table)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning where the effect is not identified under some of the graphs."""
+        if self.unidentified <= 0:
+            return ()
+        text = f"The effect is not identified in {self.unidentified:.0%} of the graphs."
+        return (Finding("unidentified", "warning", text, "Settle the edges concerned."),)
 
 
 def graph_sensitivity(

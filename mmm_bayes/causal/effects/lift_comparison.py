@@ -10,6 +10,7 @@ import numpy as np
 
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.runtime.findings import DataError, Finding, listing
+from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ Agreement = Literal["agrees", "model too low", "model too high"]
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class LiftComparison:
+class LiftComparison(Report):
     """Observed and predicted lifts.
 
     Attributes
@@ -59,21 +60,23 @@ class LiftComparison:
         return words + f". Together they do not contradict it (p = {self.chi_squared_p:.2g})."
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table."""
+        """Return the table of tests."""
         return self.table
 
-    def summary(self) -> str:
-        """Return the text of ``str()``."""
-        return str(self)
-
     def __str__(self) -> str:
-        return self.table.to_string(float_format=lambda x: f"{x:.4g}") + "\n" + self.verdict
-
-    __repr__ = __str__
+        return f"{self.verdict}\n{self.summary()}"
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(float_format=lambda x: f"{x:.4g}")
-        return f"{table}<p>{self.verdict}</p>"
+        return text_as_html(self.verdict) + table_as_html(self.table)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every test that disagrees with the model."""
+        off = self.table[self.table["agreement"] != "agrees"]
+        return tuple(
+            Finding("lift_test", "warning", f"{name}: {own}.", where=str(name))
+            for name, own in off["agreement"].items()
+        )
 
 
 def compare_lift_tests(

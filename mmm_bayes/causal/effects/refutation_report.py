@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from mmm_bayes.causal.effects.estimate import EffectEstimate
+from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +33,12 @@ class Refutation:
     expected : float
         What they should be: the estimate itself, or zero.
     p_value : float
-        Two-sided: for placebos and dummies how often they come as far from zero as the estimate
-        did; otherwise how far the estimate is from the middle of the values.
+        Two-sided. For placebos and dummies, the share that lies as far from zero as the estimate
+        does; otherwise from how far the estimate lies from the middle of the values.
     verdict : {"holds", "doubtful"}
-        Short for what ``words`` says.
+        The outcome in one word.
     words : str
-        What was done, what came, and what it means.
+        The test, its result, and what the result means.
     """
 
     test: str
@@ -48,14 +50,14 @@ class Refutation:
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class RefutationReport:
-    """All attempts at one estimate.
+@dataclass(frozen=True, eq=False, repr=False)
+class RefutationReport(Report):
+    """All attempts to refute one estimate.
 
     Attributes
     ----------
     estimate : EffectEstimate
-        What was attacked.
+        The estimate in question.
     tests : tuple of Refutation
         The attempts.
     confounding : pandas.DataFrame or None
@@ -73,6 +75,15 @@ class RefutationReport:
         """``"holds"`` if every test does."""
         return "holds" if all(own.verdict == "holds" for own in self.tests) else "doubtful"
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for every test under which the effect is doubtful."""
+        return tuple(
+            Finding(own.test, "warning", own.words, where=self.estimate.treatment)
+            for own in self.tests
+            if own.verdict == "doubtful"
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row per test."""
         import pandas as pd
@@ -87,10 +98,6 @@ class RefutationReport:
             )
         return pd.DataFrame(rows, columns=columns)
 
-    def summary(self) -> str:
-        """Return the text of ``str()``."""
-        return str(self)
-
     def __str__(self) -> str:
         own = self.estimate
         head = (
@@ -99,6 +106,3 @@ class RefutationReport:
         lines = [f"{head}; {self.verdict} under {len(self.tests)} attempts to refute it"]
         lines += [f"  {test.verdict:8} {test.test}: {test.words}" for test in self.tests]
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, float_format=lambda x: f"{x:.4g}")

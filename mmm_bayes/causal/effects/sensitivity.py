@@ -11,6 +11,7 @@ import numpy as np
 from mmm_bayes.causal.effects.estimate import EffectEstimate
 from mmm_bayes.causal.effects.regression import least_squares
 from mmm_bayes.runtime.findings import DataError, Finding, listing
+from mmm_bayes.runtime.report import Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +45,8 @@ class Contour:
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Sensitivity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sensitivity(Report):
     """Strength of a hidden confounder that would explain an effect.
 
     Attributes
@@ -80,10 +81,6 @@ class Sensitivity:
     contour: Contour
     threshold: float = 0.0
 
-    def summary(self) -> str:
-        """Return the text of ``str()``."""
-        return str(self)
-
     def __str__(self) -> str:
         own = self.estimate
         goal = "to zero" if self.threshold == 0.0 else f"to {self.threshold:.4g}"
@@ -101,15 +98,19 @@ class Sensitivity:
             "that it needs with both.",
         ]
         if len(self.benchmarks):
-            lines += ["  " + text for text in self._beside_benchmarks()]
+            lines += ["  " + text for text in self._next_to_benchmarks()]
         return "\n".join(lines)
 
-    def _beside_benchmarks(self) -> list[str]:
+    def _strongest(self) -> tuple[pd.Series[Any], bool]:
+        """Return the benchmark that takes most away, and whether it takes all."""
         sign = np.sign(self.estimate.value - self.threshold)
         once = self.benchmarks[self.benchmarks["times"] == self.benchmarks["times"].min()]
         strong = once.assign(left=sign * (once["value"] - self.threshold)).sort_values("left")
-        first = strong.iloc[0]
-        verdict = "would not be enough" if first["left"] > 0 else "would be enough"
+        return strong.iloc[0], bool(strong["left"].iloc[0] <= 0)
+
+    def _next_to_benchmarks(self) -> list[str]:
+        first, enough = self._strongest()
+        verdict = "would be enough" if enough else "would not be enough"
         times = f"{first['times']:g} times " if first["times"] != 1 else ""
         return [
             f"One {times}as strong as {first['node']}, the strongest covariate, {verdict}: "
@@ -120,9 +121,17 @@ class Sensitivity:
         """Return the benchmarks."""
         return self.benchmarks
 
-    def _repr_html_(self) -> str:
-        lines = "".join(f"<p>{line}</p>" for line in str(self).splitlines())
-        return lines + self.benchmarks.to_html(index=False, float_format=lambda x: f"{x:.4g}")
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning where a confounder as strong as one that is adjusted for would be enough."""
+        if not len(self.benchmarks):
+            return ()
+        first, enough = self._strongest()
+        if not enough:
+            return ()
+        text = f"A hidden confounder as strong as {first['node']} would explain the effect away."
+        remedy = "Measure more causes of both, or run an experiment."
+        return (Finding("hidden_confounder", "warning", text, remedy, self.estimate.treatment),)
 
 
 def sensitivity(

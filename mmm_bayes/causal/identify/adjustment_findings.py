@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.separation import (
@@ -16,12 +16,8 @@ from mmm_bayes.causal.graph.separation import (
     path_opened_by,
 )
 from mmm_bayes.causal.identify.criteria import Criterion
-
-Kind = Literal[
-    "mediator", "descendant", "outcome_descendant", "collider", "open_back_door",
-    "open_mediator", "instrument", "treatment_descendant", "precision", "irrelevant",
-]  # fmt: skip
-Severity = Literal["error", "warning", "note"]
+from mmm_bayes.runtime.deprecation import warn_deprecated
+from mmm_bayes.runtime.findings import Finding
 
 _MOST_PATHS = 5  # reported one by one
 _MOST_LOOKED_AT = 2_000
@@ -29,37 +25,42 @@ _MOST_LOOKED_AT = 2_000
 
 @final
 @dataclass(frozen=True)
-class AdjustmentFinding:
+class AdjustmentFinding(Finding):
     """One remark on a proposed adjustment set.
+
+    ``check`` is one of these. ``"mediator"``: a member on a causal path (total effects).
+    ``"descendant"``: a member that descends from one. ``"outcome_descendant"``: a member that the
+    outcome causes. ``"collider"``: a member (or its ancestor) at which arrowheads meet, so that it
+    opens a path. ``"open_back_door"``: a path that the set leaves open. ``"open_mediator"``: an
+    indirect path left open (direct effects). ``"instrument"``: a member that moves the outcome
+    through the treatment alone. ``"treatment_descendant"``: a member that the treatment causes and
+    that is not needed. ``"precision"``: a member that only explains the outcome.
+    ``"irrelevant"``: a member that does neither. An error biases the effect.
 
     Attributes
     ----------
-    kind : str
-        ``"mediator"``: a member on a causal path (total effects). ``"descendant"``: a member that
-        descends from a mediator. ``"outcome_descendant"``: a member that the outcome causes.
-        ``"collider"``: a member that is a collider, or descends from one, and so opens a path.
-        ``"open_back_door"``: a path that the set leaves open. ``"open_mediator"``: an indirect path
-        left open (direct effects). ``"instrument"``: a member that affects the outcome only through
-        the treatment. ``"treatment_descendant"``: a member that the treatment causes and that is
-        not needed. ``"precision"``: a member that only explains the outcome. ``"irrelevant"``: a
-        member that does neither.
-    severity : {"error", "warning", "note"}
-        An error biases the effect.
-    message : str
-    node : str or None
+    where : str or None
         The member concerned.
     path : CausalPath or None
         The path concerned.
     """
 
-    kind: Kind
-    severity: Severity
-    message: str
-    node: str | None = None
     path: CausalPath | None = None
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.message}"
+
+    @property
+    def kind(self) -> str:
+        """Deprecated name of ``check``."""
+        warn_deprecated("AdjustmentFinding.kind", "check")
+        return self.check
+
+    @property
+    def node(self) -> str | None:
+        """Deprecated name of ``where``."""
+        warn_deprecated("AdjustmentFinding.node", "where")
+        return self.where
 
 
 def members_that_bias(
@@ -77,7 +78,7 @@ def members_that_bias(
             yield AdjustmentFinding(
                 "outcome_descendant", "error",
                 f"{name} is caused by the outcome ({path}): conditioning on it selects on {y}.",
-                name, path,
+                where=name, path=path,
             )  # fmt: skip
         elif name in goal.through:
             path = _joined(_down(graph, x, name), _down(graph, name, y))
@@ -85,7 +86,7 @@ def members_that_bias(
                 "mediator", "error",
                 f"{name} is a mediator ({path}): holding it fixed removes the part of the effect "
                 "that runs through it. Adjust for it for the direct effect, not for the total one.",
-                name, path,
+                where=name, path=path,
             )  # fmt: skip
         else:
             source = next(v for v in graph.nodes if v in goal.through - {y}
@@ -95,7 +96,7 @@ def members_that_bias(
                 "descendant", "error",
                 f"{name} descends from the mediator {source} ({path}): adjusting for it removes "
                 "part of the effect that runs through the mediator.",
-                name, path,
+                where=name, path=path,
             )  # fmt: skip
 
 
@@ -149,7 +150,7 @@ def _opened(graph: MixedGraph, path: CausalPath, name: str) -> AdjustmentFinding
     return AdjustmentFinding(
         "collider", "error",
         f"{which} on {path}: conditioning on it opens this path, which was closed.",
-        name, path,
+        where=name, path=path,
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
         return AdjustmentFinding(
             "open_mediator", "error",
             f"The indirect path {path} is open: for the direct effect, adjust for {inner} as well.",
-            None, path,
+            where=None, path=path,
         )  # fmt: skip
     hidden = [f"a hidden cause of {one} and {other}" for one, other in path.hidden]
     through = [v for v in path.nodes[1:-1] if v not in goal.forbidden and v not in path.colliders]
@@ -191,7 +192,7 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
         "open_back_door", "error",
         f"The path {path} is open and adds association that is not caused by the treatment: "
         f"{remedy}.",
-        None, path,
+        where=None, path=path,
     )  # fmt: skip
 
 
@@ -210,24 +211,25 @@ def members_to_spare(
             yield AdjustmentFinding(
                 "treatment_descendant", "warning",
                 f"{name} is caused by {x} and not needed: adjusting for it removes variation of "
-                f"{x} and widens the interval.", name,
+                f"{x} and widens the interval.", where=name,
             )  # fmt: skip
         elif not to_outcome and to_treatment:
             yield AdjustmentFinding(
                 "instrument", "warning",
                 f"{name} affects {y} only through {x}: adjusting for it widens the interval and "
                 "amplifies any bias from hidden causes. Leave it out (or use it as an instrument).",
-                name,
+                where=name,
             )  # fmt: skip
         elif to_outcome and goal.links.separated([name], [x], rest):
             yield AdjustmentFinding(
                 "precision", "note",
-                f"{name} is not needed, but explains {y} and can narrow the interval.", name,
+                f"{name} is not needed, but explains {y} and can narrow the interval.", where=name,
             )  # fmt: skip
         elif not to_outcome:
             yield AdjustmentFinding(
                 "irrelevant", "note",
-                f"{name} is not needed: given the others, it is on no open path to {y}.", name,
+                f"{name} is not needed: given the others, it is on no open path to {y}.",
+                where=name,
             )  # fmt: skip
 
 

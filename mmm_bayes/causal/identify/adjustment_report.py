@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from mmm_bayes.causal.graph.checks import GraphError
@@ -16,14 +15,16 @@ from mmm_bayes.causal.identify.adjustment_findings import (
     paths_that_bias,
 )
 from mmm_bayes.causal.identify.criteria import Effect, IdentificationError, check_given, criterion
+from mmm_bayes.runtime.deprecation import warn_deprecated
+from mmm_bayes.runtime.report import Report, text_as_html
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @final
-@dataclass(frozen=True)
-class AdjustmentReport:
+@dataclass(frozen=True, repr=False)
+class AdjustmentReport(Report):
     """Verdict on a proposed adjustment set, with the reasons.
 
     Attributes
@@ -45,7 +46,7 @@ class AdjustmentReport:
     effect: Effect
     given: tuple[str, ...]
     valid: bool
-    findings: tuple[AdjustmentFinding, ...]
+    findings: tuple[AdjustmentFinding, ...] = field()
     instead: tuple[str, ...] | None
 
     @property
@@ -53,14 +54,20 @@ class AdjustmentReport:
         """Findings that bias the effect."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
-    def table(self) -> pd.DataFrame:
-        """Return the findings as a table."""
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per finding: severity, kind, node, path and message."""
         import pandas as pd
 
         rows = [
-            (f.severity, f.kind, f.node or "", str(f.path or ""), f.message) for f in self.findings
+            (f.severity, f.check, f.where or "", str(f.path or ""), f.message)
+            for f in self.findings
         ]
         return pd.DataFrame(rows, columns=["severity", "kind", "node", "path", "message"])
+
+    def table(self) -> pd.DataFrame:
+        """Return the table of :meth:`to_frame`; the deprecated name."""
+        warn_deprecated("AdjustmentReport.table()", "to_frame()")
+        return self.to_frame()
 
     def __str__(self) -> str:
         own = ", ".join(self.given) or "nothing"
@@ -77,9 +84,7 @@ class AdjustmentReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head, *rest = str(self).splitlines()
-        items = "".join(f"<li>{escape(line.strip())}</li>" for line in rest)
-        return f"<p>{escape(head)}</p><ul>{items}</ul>"
+        return text_as_html(str(self))
 
 
 def explain_adjustment(

@@ -1,4 +1,4 @@
-"""A plan of spend beside today's: money, what it brings, curves with both points, timing."""
+"""A plan of spend compared with today's: money, contribution, response curves, timing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plot_plan(plan: BudgetPlan, *, colours: Mapping[str, str] | None = None) -> 
         left.margins(x=0.16)
         handles = [
             Patch(color=style.lighter(_GREY, 0.55), label="today"),
-            Patch(color=_GREY, label="planned; at a limit where named"),
+            Patch(color=_GREY, label="planned (limits are named)"),
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
         style.headline(figure, _gain(plan))
@@ -104,7 +104,7 @@ def plot_plan_curves(
                 brings = float(np.interp(amount, spend, middle))
                 ax.plot(amount, brings, marker="o", ms=7, mfc=face, mec=colour, mew=1.8, zorder=5)
             next_unit = compact(float(table["marginal_roas"][name]))
-            ax.set_title(f"{name}: next unit brings {next_unit}", fontsize=10)
+            ax.set_title(f"{name}: next unit returns {next_unit}", fontsize=10)
             ax.set_xlim(0.0, float(spend.max()) or 1.0)
             ax.set_xlabel("spend over the window")
             if place % columns == 0:
@@ -115,12 +115,12 @@ def plot_plan_curves(
         handles = [
             Line2D([], [], lw=0, marker="o", ms=7, mfc="white", mec=_GREY, mew=1.8, label="today"),
             Line2D([], [], lw=0, marker="o", ms=7, color=_GREY, label="planned"),
-            Patch(color=FAINT, alpha=0.35, label="observed range of such windows"),
+            Patch(color=FAINT, alpha=0.35, label="observed range of spend"),
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=3)
         style.headline(
             figure,
-            f"What other amounts would bring, spread as planned: median, {_interval(plan)}",
+            f"Contribution at other levels of spend, spread as planned: median, {_interval(plan)}",
         )
     return figure
 
@@ -144,7 +144,7 @@ def plot_flighting(plan: BudgetPlan, *, colours: Mapping[str, str] | None = None
             ax.set_title(name, fontsize=10)
             ax.set_ylim(bottom=0.0)
             if place % columns == 0:
-                ax.set_ylabel("spend a period")
+                ax.set_ylabel("spend per period")
             style.compact_ticks(ax.yaxis)
             style.date_ticks(ax, 5)
         handles = [
@@ -152,7 +152,7 @@ def plot_flighting(plan: BudgetPlan, *, colours: Mapping[str, str] | None = None
             Line2D([], [], color=_GREY, lw=1.8, label="planned"),
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=2)
-        style.headline(figure, "When the money is spent")
+        style.headline(figure, "Spend over time")
     return figure
 
 
@@ -183,5 +183,5 @@ def _gain(plan: BudgetPlan) -> str:
         f"{compact(gain.upper)}), better with probability {plan.probability_better:.2f}"
     )
     if abs(spent) > 1e-6 * max(float(plan.today.sum()), 1e-300):
-        text += f"; spends {compact(abs(spent))} {'more' if spent > 0 else 'less'}"
+        text += f"; spend {compact(abs(spent))} {'more' if spent > 0 else 'less'}"
     return text

@@ -1,4 +1,4 @@
-"""A causal graph: causes left, outcome right, and what each node is to the question."""
+"""A causal graph: causes left, outcome right, and the part that each node plays."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from matplotlib.path import Path
 
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.graph.checks import GraphError
+from mmm_bayes.present.graph_arrows import Box
+from mmm_bayes.present.graph_layout import lay_out, layers
 from mmm_bayes.present.plots import style
-from mmm_bayes.present.plots.causal_graph_layout import layers, ordered, passes
 from mmm_bayes.present.plots.causal_graph_style import (
     LOOKS,
     OPEN,
@@ -26,7 +27,6 @@ from mmm_bayes.present.plots.causal_graph_style import (
     kind_of,
     question_colours,
 )
-from mmm_bayes.present.plots.shop_graph_layout import Box, Edge, arrange, routes
 from mmm_bayes.present.plots.style import INK, MODEL
 
 _MARGIN = 0.3
@@ -45,7 +45,7 @@ def plot_causal_graph(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw a causal graph in layers, with what each node is in a look of its own.
+    """Draw a causal graph in layers, with a look of its own for each kind of node.
 
     Arrows pass layers between the nodes, never through a label. Bidirected edges (hidden common
     causes) are dashed. With ``treatment`` and ``outcome``, mediators and confounders are those of
@@ -143,31 +143,23 @@ def _checked(
 
 def _plan(graph: CausalGraph, kinds: dict[str, str], outcome: str | None) -> _Plan:
     level = layers(graph, kinds, outcome)
-    # A bidirected edge goes the other way round, so that it is told from a directed one.
+    # A bidirected edge goes the other way round, so that it looks different from a directed one.
     directed = set(graph.edges)
     pairs = [*graph.edges, *(
         (one, other) if (other, one) in directed else (other, one)
         for one, other in graph.bidirected
     )]  # fmt: skip
-    rows = ordered(graph.nodes, level, pairs)
-    nodes = [item for row in rows for item in row if isinstance(item, str)]
-    number = {name: i for i, name in enumerate(nodes)}
-    edges: list[Edge] = [(number[a], number[b]) for a, b in pairs]
-    columns = [level[name] for name in nodes]
-    through = passes(rows, number)
-    labels = [_wrapped(name) for name in nodes]
-    boxes, width = arrange(labels, columns, edges, _MARGIN, through) if nodes else ([], 2.0)
-    found = routes(boxes, columns, edges, through)
+    labels = {name: _wrapped(name) for name in graph.nodes}
+    layout = lay_out(labels, level, pairs, _MARGIN)
     paths: dict[Key, Path] = {}
-    for (a, b), edge in zip(pairs, edges, strict=True):
-        paths[key_of(graph, a, "->" if (a, b) in directed else "<->", b)] = found[edge]
-    heights = [b.y + side * b.height / 2 for b in boxes for side in (-1, 1)] or [0.0]
+    for (a, b), path in layout.paths.items():
+        paths[key_of(graph, a, "->" if (a, b) in directed else "<->", b)] = path
+    boxes = layout.boxes
+    heights = [b.y + side * b.height / 2 for b in boxes.values() for side in (-1, 1)] or [0.0]
     # A cubic's middle lies three quarters of the way to its handles: they bound it from outside.
-    heights += [y for path in found.values() for y in np.asarray(path.vertices)[:, 1].tolist()]
-    span = (0.0, width, min(heights) - _MARGIN, max(heights) + _MARGIN)
-    return _Plan(
-        dict(zip(nodes, labels, strict=True)), dict(zip(nodes, boxes, strict=True)), paths, span
-    )
+    heights += [y for path in paths.values() for y in np.asarray(path.vertices)[:, 1].tolist()]
+    span = (0.0, layout.width, min(heights) - _MARGIN, max(heights) + _MARGIN)
+    return _Plan(labels, boxes, paths, span)
 
 
 class _Stroke(NamedTuple):
@@ -185,7 +177,7 @@ def _strokes(
     marked: set[frozenset[str]],
     colours: dict[Key, str],
 ) -> dict[Key, _Stroke]:
-    labels = {MODEL: "the effect", OPEN: "open path beside the effect"}
+    labels = {MODEL: "the effect", OPEN: "biasing path"}
     found = {}
     for key in plan.paths:
         hidden = key[1] == "<->"
@@ -214,7 +206,7 @@ def _handles(
     if adjusted:
         handles.append(Patch(fc="white", ec=INK, lw=2.4, label="adjusted for"))
     colours = {stroke.label: stroke.colour for stroke in strokes.values()}
-    for label in ("cause", "the effect", "open path beside the effect", "highlighted"):
+    for label in ("cause", "the effect", "biasing path", "highlighted"):
         if label in colours:
             handles.append(Line2D([], [], color=colours[label], lw=1.8, label=label))
     if any(stroke.hidden for stroke in strokes.values()):

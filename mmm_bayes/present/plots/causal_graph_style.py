@@ -38,7 +38,7 @@ LOOKS = {
 
 
 def kind_of(graph: CausalGraph, name: str, treatment: str | None, outcome: str | None) -> str:
-    """What a node is to the question; where there is none, to the model."""
+    """Find the part of a node in the question; where there is none, in the model."""
     role = graph.role(name)
     if name == outcome or role == "target":
         return "target"
@@ -63,13 +63,13 @@ def question_colours(
     outcome: str | None,
     adjusted: Sequence[str] | None,
 ) -> dict[Key, str]:
-    """Colours of the edges of the effect, and of paths that are open beside it."""
+    """Choose the colours of the edges of the effect, and of open paths that bias it."""
     found: dict[Key, str] = {}
     if treatment is None or outcome is None:
         return found
     if adjusted is not None:
         for finding in graph.explain_adjustment(treatment, outcome, adjusted).errors:
-            if finding.path is None or finding.kind not in ("open_back_door", "collider"):
+            if finding.path is None or finding.check not in ("open_back_door", "collider"):
                 continue
             path = finding.path
             for one, arrow, other in zip(path.nodes[:-1], path.arrows, path.nodes[1:], strict=True):

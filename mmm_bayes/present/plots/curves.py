@@ -76,7 +76,7 @@ def plot_response_curves(
             ax.margins(x=0)
             ax.set_xlabel("spend over the window" if paid else "exposure, times today's")
             if not share_y or place % columns == 0:
-                ax.set_ylabel(f"{unit} brought")
+                ax.set_ylabel(f"contribution, {unit}")
             style.compact_ticks(ax.xaxis)
             style.compact_ticks(ax.yaxis)
             ax.locator_params(axis="x", nbins=5)
@@ -85,7 +85,7 @@ def plot_response_curves(
         name = style.interval_name(ci_prob, ci_kind)
         style.headline(
             figure,
-            f"What other budgets would bring: median, {name}; circle: actual spend",
+            f"Contribution by spend: median, {name}; circle: actual spend",
         )
     return figure
 
@@ -152,6 +152,6 @@ def plot_adstock_curves(
         grey = ", grey: prior" if prior is not None else ""
         style.headline(
             figure,
-            f"How long the effect lasts: posterior mean and {bands}{grey}",
+            f"Carry-over of the effect: posterior mean and {bands}{grey}",
         )
     return figure

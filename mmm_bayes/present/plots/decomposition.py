@@ -61,10 +61,10 @@ def plot_contributions(
         _stack(whole, dates, ground, media, channels, palette)
         if observed is not None:
             whole.plot(dates, observed, color=OBSERVED, lw=0.9, label="observed")
-        whole.set_title(f"What makes up {target} (posterior means)")
+        whole.set_title(f"Contributions to {target} (posterior means)")
         whole.set_ylabel(f"{target} per {period}")
         _stack(alone, dates, 0.0 * ground, media, channels, palette)
-        alone.set_title("media alone")
+        alone.set_title("media only")
         alone.set_ylabel(f"{target} per {period}")
         for ax in (whole, alone):
             ax.margins(x=0.005)
@@ -166,7 +166,8 @@ def plot_contribution_bars(
         name = style.interval_name(ci_prob, ci_kind)
         ax.set_xlabel(f"{target} over the whole window; median, {name}, share of {target}")
         ax.set_title(
-            f"What each channel brought; all media {compact_percent(whole.median())} of {target} "
+            "Contribution of each channel; "
+            f"all media {compact_percent(whole.median())} of {target} "
             f"({compact_percent(whole_low)} to {compact_percent(whole_high)})"
         )
     return figure

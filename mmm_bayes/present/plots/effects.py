@@ -103,7 +103,7 @@ def plot_structural_effects(
     ci_prob
         Mass of the intervals.
     truth
-        Contributions where they are known: a row a channel, columns ``total``, ``direct`` and
+        Contributions where they are known: one row per channel, columns ``total``, ``direct`` and
         ``indirect``.
     """
     rows: list[_Row] = []
@@ -118,7 +118,7 @@ def plot_structural_effects(
             scale = row["spend"] if quantity == "roas" else 1.0
             known[channel, effect] = float(truth[effect].loc[channel]) / scale
     money = "revenue per unit of spend, as spent against zero; dashed: break-even"
-    label = money if quantity == "roas" else f"{fit.target} brought as spent, against zero"
+    label = money if quantity == "roas" else f"contribution to {fit.target}, compared with no spend"
     return _forest(
         rows,
         title=f"Effects on {fit.target}, structural model",
@@ -198,7 +198,7 @@ def _quantity_name(estimate: EffectEstimate, quantity: str) -> str:
         return f"{estimate.outcome} for one unit more" if quantity == "value" else (
             "revenue per unit of spend, at the margin")  # fmt: skip
     if quantity == "value":
-        return f"{estimate.outcome} brought as spent, against zero"
+        return f"contribution to {estimate.outcome}, compared with zero"
     return "revenue per unit of spend, as spent against zero; dashed: break-even"
 
 
@@ -261,10 +261,10 @@ def plot_sensitivity(sensitivity: Sensitivity, *, labels: int = 6) -> Figure:
         ax.set(xlim=(0, reach), ylim=(0, reach))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(lambda v, _: f"{100 * v:g}%")
-        ax.set_xlabel(f"share of what is left of {own.treatment} that the confounder explains")
-        ax.set_ylabel(f"share of what is left of {own.outcome}")
+        ax.set_xlabel(f"unexplained share of {own.treatment} that the confounder explains")
+        ax.set_ylabel(f"unexplained share of {own.outcome}")
         style.headline(
-            figure, f"How strong a hidden confounder takes away the {own.effect} effect of "
+            figure, f"Strength of a hidden confounder that would remove the {own.effect} effect of "
             f"{own.treatment} on {own.outcome}",
         )  # fmt: skip
         handles.append(
@@ -307,7 +307,7 @@ def _benchmark_points(ax: Axes, sensitivity: Sensitivity, reach: float, labels: 
 
 
 def plot_refutation(report: RefutationReport) -> Figure:
-    """Draw the estimates of every attempt to refute an effect beside the estimate itself.
+    """Draw the estimates of every attempt to refute an effect, next to the estimate itself.
 
     Parameters
     ----------
@@ -343,7 +343,7 @@ def plot_refutation(report: RefutationReport) -> Figure:
             _confounder_panel(next(axes), report)
         handles = [
             Line2D([], [], color=INK, lw=2.0, label="estimate"),
-            Line2D([], [], color=INK, lw=1.2, ls="--", label="zero, which placebos should give"),
+            Line2D([], [], color=INK, lw=1.2, ls="--", label="zero, expected of placebos"),
             Line2D([], [], color=FAINT, alpha=0.35, lw=8,
                    label=f"its {style.interval_name(own.settings.level)}"),
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Experiments: beside the model, before and after calibration, and which to run next."""
+"""Experiments: compared with the model, before and after calibration, and the next to run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MEASURES = {
 
 
 def plot_lift_tests(comparison: LiftComparison) -> Figure:
-    """Draw every lift test's observed beside its predicted value, both with intervals.
+    """Draw every lift test's observed and predicted value, both with intervals.
 
     Tests of different measures have axes of their own.
 
@@ -122,7 +122,7 @@ def plot_calibration_effect(effect: CalibrationEffect, truth: Any | None = None)
                 ax.plot(value, place, marker="D", ms=5, mfc="white", mec=INK, mew=1.3, zorder=5)
         ax.axvline(1.0, color=FAINT, lw=1.1, ls="--", zorder=1)
         _rows(ax, [f"{name} (tested)" if name in tested else str(name) for name in table.index])
-        ax.set_xlabel("revenue per unit of spend; dashed: 1, where spend earns itself back")
+        ax.set_xlabel("revenue per unit of spend; dashed: break-even")
         ax.set_title("ROAS before and after the experiments")
         level = style.interval_name(effect.ci_prob)
         handles = [
@@ -160,5 +160,5 @@ def plot_experiment_ranking(ranking: ExperimentRanking) -> Figure:
         ax.set_xlabel(
             "revenue that deciding after the test adds, two standard errors; dashed: knowing all"
         )
-        style.headline(figure, "Which experiment next? " + ranking.verdict)
+        style.headline(figure, "Next experiment: " + ranking.verdict)
     return figure

@@ -106,7 +106,7 @@ def _forest(ax: Axes, rows: Sequence[tuple[str, IndependenceResult | None, str, 
 
 
 def _claim(claim: Claim) -> str:
-    """The claim with three given nodes at most."""
+    """Write the claim with at most three given nodes."""
     if len(claim.given) <= 3:
         return str(claim)
     return str(claim).replace(", ".join(claim.given), listing(claim.given, 3))
@@ -153,7 +153,7 @@ def plot_overlap(report: OverlapReport | TreatmentOverlap, *, columns: int = 2) 
     with style.canvas(4.9 * columns, 0.9 + 3.3 * lines) as figure:
         for ax, own in zip(style.grid(figure, len(found), columns), found, strict=True):
             _overlap_panel(ax, own)
-        style.headline(figure, "Which doses were seen, given what is adjusted for")
+        style.headline(figure, "Observed doses, given the adjustment set")
         figure.legend(handles=_overlap_key(), loc="outside lower left", ncols=2)
     return figure
 
@@ -192,7 +192,7 @@ def _overlap_key() -> list[Line2D | Patch]:
     return [
         Line2D([], [], ls="", marker="o", ms=4, color=MODEL, label="row"),
         Line2D([], [], ls="", marker="o", ms=4, color=_OBJECTS,
-               label="row in whose circumstances zero was never seen"),
-        Patch(color=style.lighter(MODEL, 0.75), label="doses seen in a row's circumstances"),
-        Patch(color=_SUPPORTED, label="supported: seen in the circumstances of 90%"),
+               label="row in whose circumstances zero was not observed"),
+        Patch(color=style.lighter(MODEL, 0.75), label="doses observed in a row's circumstances"),
+        Patch(color=_SUPPORTED, label="supported: observed in 90% of circumstances"),
     ]  # fmt: skip

@@ -39,7 +39,7 @@ def plot_fit(
     target, period
         Words for the axes: what is measured, and per what.
     max_geos
-        Most geos drawn beside the total.
+        Most geos drawn in addition to the total.
     """
     return _over_dates(
         observed,
@@ -185,7 +185,7 @@ def plot_residuals(
     lags = np.arange(1, min(max_lag, n_dates - 2) + 1)
     correlation = np.mean([_autocorrelation(row, lags) for row in residual.values], axis=0)
     with style.canvas(10, 5.6) as figure:
-        style.headline(figure, f"What the model leaves unexplained of {target}")
+        style.headline(figure, f"Part of {target} that the model does not explain")
         cells = figure.add_gridspec(2, 2, width_ratios=[1.4, 1.0])
         over = figure.add_subplot(cells[0, :])
         over.axhline(0.0, color=INK, lw=0.8)
@@ -206,13 +206,15 @@ def plot_residuals(
         lagged.xaxis.set_major_locator(MaxNLocator(integer=True))
         lagged.set_xlabel(f"lag in {period}s")
         averaged = " (mean over geos)" if residual.sizes["geo"] > 1 else ""
-        lagged.set_title(f"autocorrelation{averaged}; shaded: 95% of white noise", fontsize=10)
+        lagged.set_title(
+            f"autocorrelation{averaged}; shaded: 95% range of white noise", fontsize=10
+        )
         spread = figure.add_subplot(cells[1, 1])
         spread.hist(total, bins="auto", color=MODEL, alpha=0.6, density=True)
         grid = np.linspace(total.min(), total.max(), 200)
         scale = total.std() or 1.0
         bell = np.exp(-0.5 * ((grid - total.mean()) / scale) ** 2) / (scale * np.sqrt(2 * np.pi))
-        spread.plot(grid, bell, color=INK, lw=1.0, label="normal of same width")
+        spread.plot(grid, bell, color=INK, lw=1.0, label="normal, same variance")
         spread.set_yticks([])
         spread.set_ylim(0, 1.35 * spread.get_ylim()[1])
         spread.set_xlabel(f"residual per {period}")

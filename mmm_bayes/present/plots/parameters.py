@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from mmm_bayes.present.parameter_names import parameter_label
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL
 
@@ -41,14 +42,14 @@ def scalars(
                 for dim, i in zip(dims, index, strict=True)
             }
             inner = ", ".join(map(str, place.values()))
-            label = f"{name}[{inner}]" if inner else name
+            label = parameter_label(name, inner)
             yield label, name, place, variable[(slice(None), slice(None), *index)]
 
 
 def _chosen(
     posterior: xr.Dataset, var_names: Sequence[str] | None, most: int
 ) -> tuple[list[tuple[str, str, dict[str, object], xr.DataArray]], str]:
-    """Quantities to draw, and words for the title where some are left out."""
+    """Choose the quantities to draw, and word the title where some are left out."""
     found = list(scalars(posterior, var_names))
     if not found:
         raise ValueError("There is no parameter to draw: var_names is empty.")
@@ -109,9 +110,9 @@ def plot_prior_posterior(
             ax.tick_params(labelsize=8)
             ax.locator_params(axis="x", nbins=4)
             style.compact_ticks(ax.xaxis)
-        extra = "; dashed: truth" if truth is not None else ""
+        extra = ", truth (dashed)" if truth is not None else ""
         style.headline(
-            figure, f"What the data taught; grey: prior, line: posterior{extra}{left_out}"
+            figure, f"Prior (grey) and posterior (line) of the parameters{extra}{left_out}"
         )
     return figure
 
@@ -149,8 +150,8 @@ def plot_trace(
             ax.locator_params(axis="y", nbins=4)
             if place >= len(chosen) - columns:
                 ax.set_xlabel("draw")
-        lines = f"one line a chain ({len(palette)} chains)"
-        style.headline(figure, f"Draws in their order, {lines}{left_out}")
+        lines = f"one line per chain ({len(palette)} chains)"
+        style.headline(figure, f"Draws in order, {lines}{left_out}; healthy chains look alike")
     return figure
 
 
@@ -196,6 +197,8 @@ def plot_ranks(
             if place % columns == 0:
                 ax.set_ylabel("times expected", fontsize=9)
         axes[0].set_ylim(bottom=0)
-        lines = f"one line a chain ({len(palette)} chains)"
-        style.headline(figure, f"Ranks of the draws, {lines}; flat is good{left_out}")
+        lines = f"one line per chain ({len(palette)} chains)"
+        style.headline(
+            figure, f"Ranks of the draws, {lines}{left_out}; flat lines mean that chains agree"
+        )
     return figure

@@ -23,7 +23,7 @@ def plot_roas(
     ci_prob: float = 0.9,
     ci_kind: IntervalKind = "eti",
 ) -> Figure:
-    """Draw ROAS, and marginal ROAS beneath it, with intervals, beside the line of break-even.
+    """Draw ROAS, and marginal ROAS beneath it, with intervals, and the line of break-even.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def plot_roas(
         ax.set_yticks(range(len(names)), list(reversed(names)))
         ax.tick_params(axis="y", length=0, labelcolor=INK)
         ax.grid(axis="y", visible=False)
-        ax.set_xlabel("revenue per unit of spend; dashed: 1, where spend earns itself back")
+        ax.set_xlabel("revenue per unit of spend; dashed: break-even")
         ax.set_title("Return on ad spend, by channel")
         handles = _key(len(rows) > 1, truth is not None, ci_prob, ci_kind)
         figure.legend(handles=handles, loc="outside lower left", ncols=4)

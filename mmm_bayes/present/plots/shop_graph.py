@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.transforms import Affine2D
 
+from mmm_bayes.present.graph_arrows import Box
+from mmm_bayes.present.graph_layout import lay_out
 from mmm_bayes.present.plots import style
-from mmm_bayes.present.plots.shop_graph_layout import Box, Edge, arrange, routes
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL
 
 NDArray = np.ndarray[Any, Any]
@@ -52,7 +54,7 @@ def plot_shop_graph(
     probabilities
         Of edges (source, target) of one shop, the target of the shop last.
     groups
-        What each node is (``ShopPanel.groups``), in order or by name: ``"brand"``, ``"views"``,
+        Group of each node (``ShopPanel.groups``), in order or by name: ``"brand"``, ``"views"``,
         ``"effect"``, ``"channel"`` or ``"target"``. Without, all nodes but the last are channels.
     threshold
         Least probability of an edge that is drawn.
@@ -78,18 +80,27 @@ def plot_shop_graph(
     if known is not None:
         drawn |= known
     np.fill_diagonal(drawn, False)
-    edges: list[Edge] = [(int(i), int(j)) for i, j in np.argwhere(drawn)]
+    edges = [(int(i), int(j)) for i, j in np.argwhere(drawn)]
     columns = [name for name in _COLUMNS if name in kinds]
     place = [columns.index(kind) for kind in kinds]
     heading = title if title is not None else _title(probabilities, threshold)
+    labels = [_short(name) for name in nodes]
+    layout = lay_out(
+        dict(zip(nodes, labels, strict=True)),
+        dict(zip(nodes, place, strict=True)),
+        [(nodes[i], nodes[j]) for i, j in edges],
+        _MARGIN,
+    )
+    width = max(layout.width, 6.4)
+    shift = 0.5 * (width - layout.width)
+    boxes = [layout.boxes[name].moved(shift) for name in nodes]
+    paths = {
+        (i, j): layout.paths[nodes[i], nodes[j]].transformed(Affine2D().translate(shift, 0.0))
+        for i, j in edges
+    }
     with style.canvas(4.0, 3.0) as figure:
         # Sizes are in inches: labels keep their size, and arrows know where they are.
         figure.set_layout_engine("none")
-        labels = [_short(name) for name in nodes]
-        boxes, size = arrange(labels, place, edges, _MARGIN)
-        width = max(size, 6.4)
-        boxes = [box.moved(0.5 * (width - size)) for box in boxes]
-        paths = routes(boxes, place, edges)
         heights = [b.y + side * b.height / 2 for b in boxes for side in (-1, 1)]
         for path in paths.values():
             heights += np.asarray(path.vertices)[:, 1].tolist()
@@ -172,7 +183,7 @@ def plot_edge_probabilities(
         ax.set_xticks(range(count), labels, rotation=90)
         ax.set_yticks(range(count), labels)
         ax.tick_params(length=0)
-        ax.set(xlabel="target (what is caused)", ylabel="source (the cause)")
+        ax.set(xlabel="target (the effect)", ylabel="source (the cause)")
         if count <= _NUMBERS_UP_TO:
             for i, j in np.argwhere(np.nan_to_num(values) >= 0.05):
                 colour = "white" if values[i, j] > 0.55 else INK
@@ -225,7 +236,7 @@ def _checked(
         kinds = [str(groups.get(name, "channel")) for name in nodes]
     elif groups is not None:
         if len(groups) != len(nodes):
-            wrong.append(f"groups should have one entry a node: {len(nodes)}, not {len(groups)}.")
+            wrong.append(f"groups should have one entry per node: {len(nodes)}, not {len(groups)}.")
         else:
             kinds = [str(kind) for kind in groups]
     unknown = sorted(set(kinds) - set(_COLUMNS))
@@ -307,7 +318,7 @@ def _graph_legend(
         Line2D([], [], color=_OTHER, lw=_width(p, threshold), label=f"probability {p:.2g}")
         for p in sorted({threshold, 0.5 * (1.0 + threshold), 1.0})
     ]
-    # As many a row as the figure has inches for, an entry taking about 1.75.
+    # An entry takes about 1.75 inches.
     most = max(2, int(figure.get_figwidth() / 1.75))
     rows = -(-len(handles) // most)
     for lines, low in ((handles, 0.3), (sizes, 0.05)):

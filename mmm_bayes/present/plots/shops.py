@@ -91,7 +91,7 @@ def plot_lag_profiles(
         Which (source, target), or how many: those with the greatest sum of absolute effects, times
         the mean probability if it is given. What a node does to itself is left out.
     probabilities
-        Of edges (shop, source, target), whose mean over shops stands beside each pair: the profile
+        Of edges (shop, source, target), whose mean over shops is shown with each pair: the profile
         of an edge that hardly any shop has means little.
     period
         Word for one lag.
@@ -132,7 +132,7 @@ def plot_lag_profiles(
         which = f"the {len(chosen)} strongest pairs, " if isinstance(pairs, int) else ""
         style.headline(
             figure,
-            f"When effects come: {which}in standard deviations",
+            f"Timing of effects: {which}in standard deviations",
         )
     return figure
 
@@ -229,7 +229,7 @@ def _one_forecast(
     ax.plot(ahead, own["median"], color=MODEL, lw=1.6, label="forecast (median)")
     if future is not None:
         came = future.series[future.shops.index(shop), :steps, future.nodes.index(node)]
-        ax.plot(ahead[: len(came)], came, "o", ms=3.2, color=INK, label="what came")
+        ax.plot(ahead[: len(came)], came, "o", ms=3.2, color=INK, label="observed")
     ax.set_title(shop, fontsize=10)
     ax.margins(x=0.01)
     style.compact_ticks(ax.yaxis)
@@ -240,7 +240,7 @@ def _one_forecast(
 
 
 def _times(panel: ShopPanel, steps: int) -> Any:
-    """Times of the panel and of the steps after it."""
+    """Return the times of the panel and of the steps after it."""
     if panel.dates is None or panel.length < 2:
         return np.arange(panel.length + steps)
     step = panel.dates[-1] - panel.dates[-2]

@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.numbers import compact, typographic
 
 NDArray = np.ndarray[Any, Any]
 IntervalKind = Literal["eti", "hdi"]
@@ -89,7 +89,7 @@ def channel_colours(channels: Sequence[str]) -> dict[str, str]:
 
 
 def colours_for(channels: Sequence[str], colours: Mapping[str, str] | None) -> dict[str, str]:
-    """The given colours, and those by place for channels that have none."""
+    """Return the given colours, and those by place for channels that have none."""
     return channel_colours(channels) | dict(colours or {})
 
 
@@ -108,13 +108,11 @@ def lighter(colour: str, share: float) -> str:
 def compact_ticks(axis: Axis) -> None:
     """Write the ticks of an axis with k, M or bn."""
     # Matplotlib writes its own ticks with a minus sign, not with a hyphen.
-    axis.set_major_formatter(
-        FuncFormatter(lambda value, _: compact(float(value), 4).replace("-", "\N{MINUS SIGN}"))
-    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: typographic(compact(value, 4))))
 
 
 def date_ticks(ax: Axes, most: int = 7) -> None:
-    """Few, short dates on the x axis."""
+    """Write few, short dates on the x axis."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     locator = AutoDateLocator(minticks=2, maxticks=most)

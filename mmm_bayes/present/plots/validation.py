@@ -1,4 +1,4 @@
-"""Forecasts against what came, their scores and calibration, and models beside each other."""
+"""Forecasts compared with observations, their scores and calibration, and models compared."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RollingPlots:
         return "RollingPlots: forecasts, scores, roas, calibration"
 
     def forecasts(self) -> Figure:
-        """Forecasts of every fold on what came; see :func:`plot_rolling_forecasts`."""
+        """Draw forecasts of every fold over observations; see :func:`plot_rolling_forecasts`."""
         return plot_rolling_forecasts(
             self._found.table if self._found.data.n_geos == 1 else self._found.totals,
             self._found.data.ds["target"].sum("geo"),
@@ -78,7 +78,7 @@ class RollingPlots:
         )
 
     def calibration(self) -> Figure:
-        """Places of what came within the forecasts; see :func:`plot_calibration`."""
+        """Draw the places of observations within the forecasts; see :func:`plot_calibration`."""
         return plot_calibration(self._found.table)
 
 
@@ -125,7 +125,7 @@ def plot_rolling_forecasts(
             ax.axvline(own["date"].iloc[0], color=FAINT, lw=0.7, ls=":")
         ax.set_ylabel(f"{target} per {period}")
         ax.margins(x=0.01)
-        ax.set_title("Forecasts from every origin (dotted) and what came")
+        ax.set_title("Forecasts from every origin (dotted) and observations")
         style.compact_ticks(ax.yaxis)
         style.date_ticks(ax)
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=4)
@@ -135,7 +135,7 @@ def plot_rolling_forecasts(
 def plot_scores_by_step(
     summary: pd.DataFrame, *, target: str = "target", period: str = "period"
 ) -> Figure:
-    """Draw CRPS beside the seasonal naive forecast's, and coverage, over steps ahead.
+    """Draw CRPS, compared with the seasonal naive forecast, and coverage, by steps ahead.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def plot_scores_by_step(
             right.plot(steps, values, color=colour, marker="o", ms=3, label=f"{level}% interval")
         right.set_ylim(0, 1.02)
         right.yaxis.set_major_formatter(PercentFormatter(1.0))
-        right.set_title("Share of observations within intervals (shaded: chance)")
+        right.set_title("Share of observations inside intervals (shaded: chance)")
         for ax in (left, right):
             ax.set_xlabel(f"{period}s ahead")
             ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
@@ -218,7 +218,7 @@ def plot_calibration(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        A row a forecast with ``pit``, the share of draws below what came.
+        One row per forecast with ``pit``, the share of draws below the observation.
     """
     places = np.sort(table["pit"].to_numpy(float))
     n = len(places)
@@ -230,8 +230,8 @@ def plot_calibration(table: pd.DataFrame) -> Figure:
         left.axhspan(max(0.0, 1 - error), 1 + error, color=FAINT, alpha=0.25, lw=0)
         left.axhline(1.0, color=INK, lw=0.8, ls="--")
         left.set_yticks([])
-        left.set_xlabel("share of the forecast below what came")
-        left.set_title("Places of observations (shaded: chance)")
+        left.set_xlabel("share of forecast draws below the observation")
+        left.set_title("Observations within forecasts (shaded: chance)")
         right.plot([0, 1], [0, 1], color=INK, lw=0.8, ls="--")
         # 95% of the greatest distance of independent uniforms (Kolmogorov).
         band = 1.36 / np.sqrt(n)

@@ -212,7 +212,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Planner:
-    """The page on which a person moves spends.
+    """The page on which a person changes spend.
 
     Attributes
     ----------

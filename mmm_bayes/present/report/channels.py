@@ -22,7 +22,7 @@ from mmm_bayes.present.report.words import (
     short,
 )
 
-_SEEN = (0.05, 0.95)  # quantiles of spends of single periods that count as seen
+_SEEN = (0.05, 0.95)  # quantiles of the spend of single periods that count as observed
 _CARRIED = 500  # draws of carry-over curves
 
 
@@ -87,8 +87,8 @@ def _returns(c: Context) -> Chart:
         "roas-chart",
         "ROAS and marginal ROAS",
         says + f" ({c.interval}s in brackets.)",
-        "Circles are what a channel brought over all of its spend, diamonds what the next 1% of "
-        "spend brings; whiskers are intervals. A marginal return below the average one means "
+        "Circles are the return on all of a channel's spend, diamonds the return on the next 1% "
+        "of spend; whiskers are intervals. A marginal return below the average one means "
         "saturation. The dashed line is a return of 1: revenue equals spend, before the cost of "
         "what was sold. Decide on more or less spend by the diamonds, not by the circles.",
         {"data": data, "layout": layout},
@@ -123,7 +123,7 @@ def curves_section(c: Context) -> Section:
 
 
 def seen_multiples(c: Context, position: int) -> tuple[float, float]:
-    """Range of a channel's spends in single periods, as multiples of their mean."""
+    """Find the range of a channel's spend in single periods, as multiples of its mean."""
     spent = c.data.ds["spend"].values[..., position].sum(0)
     spent = spent[spent > 0]
     if not spent.size:
@@ -163,7 +163,7 @@ def _response(c: Context) -> Panels:
             ],
         )  # fmt: skip
         says = (
-            f"{name}: {short(c.spend[i])} spent brought {short(today[0])} "
+            f"{name}: spend of {short(c.spend[i])} contributed {short(today[0])} "
             f"({between(short(today[1]), short(today[2]))}); twice as much would bring "
             f"{short(float(np.interp(2.0, multiples, median[i])))}."
         )
@@ -177,8 +177,8 @@ def _response(c: Context) -> Panels:
     return Panels(
         "response",
         "Response curves",
-        "What each channel would have brought over the whole window at other levels of spend, all "
-        "of its spend scaled alike and the other channels as they were.",
+        "The contribution of each channel over the whole window at other levels of spend, all "
+        "of its spend scaled by the same factor and the other channels unchanged.",
         "The line is the median, the band the interval, the dot and the dotted line the spend as "
         f"it was. Shaded: levels at which an average {c.period} of activity has a spend that "
         f"single {c.period}s had ({_SEEN[0]:.0%} to {_SEEN[1]:.0%} quantile). Outside of it the "

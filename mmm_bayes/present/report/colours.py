@@ -1,4 +1,4 @@
-"""Colours that can be told from the page in light and in dark."""
+"""Colours that stand out from the page in light and in dark themes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CONTRAST = 3.0  # of graphical objects with their ground: WCAG 2.2, criterion 1
 
 
 def palette(channels: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Custom properties of the page by theme, the channels' colours among them.
+    """Write the custom properties of the page by theme, with the colours of channels.
 
     Channels keep their hue; one that would be too close to the page's ground in lightness becomes
     darker or lighter until it is not.

@@ -100,7 +100,7 @@ class Context:
 
     @cached_property
     def brought(self) -> tuple[xr.DataArray, xr.DataArray]:
-        """What each channel brought (chain, draw, channel), in target and in revenue."""
+        """Contribution of each channel (chain, draw, channel), in target and in revenue."""
         return contribution.media_totals(self.fitted, max_draws=self.max_draws)
 
     @cached_property
@@ -115,7 +115,7 @@ class Context:
 
     @cached_property
     def all_media(self) -> xr.DataArray:
-        """What all channels brought together, in target (chain, draw)."""
+        """Contribution of all channels together, in target (chain, draw)."""
         kinds = self.by_date["kind"].values
         media = self.by_date.isel(component=np.isin(kinds, ("media", "interaction")))
         return media.sum(("component", "date"))

@@ -24,7 +24,7 @@ from mmm_bayes.runtime.findings import DataError, DataWarning, Finding
 
 
 def data_section(c: Context) -> Section:
-    """Checks and ranges of the table."""
+    """Show the checks and ranges of the table."""
     data = c.data
     missing = int(sum(np.isnan(data.ds[name].values).sum() for name in data.ds.data_vars
                       if data.ds[name].dtype.kind == "f"))  # fmt: skip
@@ -32,7 +32,7 @@ def data_section(c: Context) -> Section:
     facts = Facts(
         (
             ("Rows", f"{data.n_geos * data.n_dates:,} ({plural(data.n_dates, 'date')}, {where})"),
-            ("Dates", f"{c.window}, one row a {c.period}"),
+            ("Dates", f"{c.window}, one row per {c.period}"),
             ("Target", c.target),
             ("Channels", ", ".join(data.channels) or "none"),
             ("Controls", ", ".join(data.controls) or "none"),
@@ -56,7 +56,7 @@ def data_section(c: Context) -> Section:
             )
         )
     else:
-        blocks.append(Note("good", "The checks of the table found nothing to look at."))
+        blocks.append(Note("good", "The checks of the table found nothing that needs attention."))
     blocks += [Heading("Columns"), _ranges(c)]
     if len(data.channels) > 1:
         blocks.append(
@@ -70,7 +70,7 @@ def data_section(c: Context) -> Section:
 
 
 def _findings(data: MMMData) -> tuple[Finding, ...]:
-    """Findings of the load; for a fit read from a file the checks are made again."""
+    """Return the findings of the load; for a fit read from a file the checks are made again."""
     if data.findings:
         return data.findings
     roles = data.roles

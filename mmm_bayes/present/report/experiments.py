@@ -1,4 +1,4 @@
-"""Experiments beside what the model says of them."""
+"""Experiments compared with the model's predictions of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def experiments_section(c: Context, comparison: LiftComparison, calibrated: bool
     c
         The fit.
     comparison
-        Lift tests beside predictions.
+        Lift tests and predictions.
     calibrated
         Whether the tests are part of the fit's likelihood.
     """
@@ -86,12 +86,12 @@ def _chart(table: pd.DataFrame, measure: str, level: float, calibrated: bool) ->
         f"lift-chart-{measure}",
         title.get(measure, "Lift tests"),
         says,
-        "Circles are what an experiment measured, squares what the model says of the same dates, "
-        "geos and change of spend; whiskers are intervals. z is their distance in standard errors "
-        "of both together.",
+        "Circles are the results of experiments, squares the predictions of the model for the "
+        "same dates, geos and change of spend; whiskers are intervals. z is their distance in "
+        "standard errors of both together.",
         {"data": data, "layout": layout},
         Table(
-            f"Experiments beside the model: {_MEASURES.get(measure, measure)}",
+            f"Experiments and the model: {_MEASURES.get(measure, measure)}",
             ("Test", "Channel", "Measured", interval, "Model", interval, "z", "Agreement"),
             rows,
             (1, 7),

@@ -33,9 +33,9 @@ def graph_section(graph: CausalGraph) -> Section:
         "Causal graph",
         (
             Text(
-                "What the experts take to cause what. An arrow that is absent is a statement, too: "
-                "that there is no direct effect. The graph decides what each effect has to be "
-                "adjusted for."
+                "Causes and effects as the experts see them. A missing arrow is a statement, too: "
+                "that there is no direct effect. The graph decides which variables each effect has "
+                "to be adjusted for."
             ),
             Image(source, says, width, "All edges", (*causes, *hidden)),
         ),

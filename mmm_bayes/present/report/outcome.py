@@ -144,11 +144,11 @@ def _residuals(c: Context) -> Chart:
     rows = tuple((str(lag), f"{v:.2f}") for lag, v in zip(lags, correlation, strict=True))
     return Chart(
         "residual-chart",
-        "What the model leaves unexplained",
+        "Residuals: the part that the model does not explain",
         f"Residuals have a standard deviation of {short(spread)} {c.target} per {c.period}. Their "
         f"autocorrelation leaves the range of chance {said}.",
-        "Above: observed less modelled. Below: how a residual resembles the one so many "
-        f"{c.period}s earlier; 95% of bars stay in the grey range if nothing is left to explain"
+        "Above: observed minus modelled. Below: the correlation of residuals so many "
+        f"{c.period}s apart; 95% of bars stay in the grey range if nothing is left to explain"
         + (" (mean over geos)." if c.data.n_geos > 1 else ".")
         + " Waves above, or long bars below, point to a missing control, season or trend.",
         {"data": [bars, lagged], "layout": layout},
@@ -166,7 +166,7 @@ def _standardised(c: Context) -> NDArray:
 
 
 def decomposition_section(c: Context) -> Section:
-    """What the target is made of."""
+    """Show the parts that the target is made of."""
     return Section("decomposition", "What makes up " + c.target, (_over_time(c), _totals(c)))
 
 
@@ -209,9 +209,9 @@ def _over_time(c: Context) -> Chart:
         f"Of the {short(whole)} {c.target} that the model expects in total, "
         f"{percent(ground / whole) if whole else 'n/a'} are baseline: trend, season and everything "
         "else that does not depend on media or controls.",
-        "Every bar stacks what each part brought (posterior means), the baseline at the bottom. "
+        "Every bar stacks the contributions (posterior means), with the baseline at the bottom. "
         "Parts below zero pull the target down: controls count from their mean, so they do both. "
-        "A channel's part is the expected target less what it would have been with the channel "
+        "A channel's part is the expected target minus the expected target with the channel "
         "off, carry-over included.",
         {
             "data": data,

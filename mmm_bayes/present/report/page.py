@@ -112,7 +112,7 @@ def _hash(script: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _plotly() -> tuple[str, str]:
-    """The library, compressed in base64, and the hash of its text."""
+    """Return the library, compressed in base64, and the hash of its text."""
     # Importing plotly takes longer than all of this; its file is all that is needed.
     spec = importlib.util.find_spec("plotly")
     if spec is None or not spec.submodule_search_locations:

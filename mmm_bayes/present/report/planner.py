@@ -1,4 +1,4 @@
-"""The page on which a person moves spends and sees what follows."""
+"""The page on which a person changes spend and sees the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def planner_section(c: Context, recommended: Mapping[str, float] | None) -> Sect
     c
         The fit.
     recommended
-        Multiples of today's spends that are recommended, by channel.
+        Recommended multiples of today's spend, by channel.
     """
     surface = c.surface
     shape, curves = surface.packed(c.paid)
@@ -45,7 +45,7 @@ def planner_section(c: Context, recommended: Mapping[str, float] | None) -> Sect
     }
     blocks: list[object] = [
         Text(
-            f"Move a channel's spend and see what the model expects of {outcome} over the fitted "
+            f"Change a channel's spend and see what the model expects of {outcome} over the fitted "
             f"window, {c.window}, had all of the channel's spend been that much larger or smaller "
             "on every date. Prices and the timing of spend stay as they were. Everything is "
             "computed in this page, from "

@@ -66,10 +66,10 @@ def recommendation_section(c: Context, plan: Any) -> Section:
             "Spend by channel",
             f"The largest moves: {says}.",
             "Grey is today's spend, blue the recommended one, both over the dates of the plan. The "
-            "table has what each channel brings under the recommended plan. Its marginal ROAS is "
-            "what the next unit of money would bring there: money moves from channels where it is "
-            "low to channels where it is high, until its mean is the same in every channel that no "
-            "bound holds.",
+            "table has the contribution of each channel under the recommended plan. Its marginal "
+            "ROAS is the return on the next unit of money there: money moves from channels "
+            "where it is low to channels where it is high, until its mean is the same in every "
+            "channel that no bound holds.",
             {"data": bars, "layout": layout},
             _table(plan, names),
             110 + 46 * len(names),
@@ -104,8 +104,8 @@ def _gain(c: Context, plan: Any) -> str:
     median, low, high = (float(getattr(plan.gain, name)) for name in ("median", "lower", "upper"))
     unit = plan.settings.get("unit", "revenue")
     return (
-        f"Over {_dates(c, plan)} the recommended plan brings {_signed(median)} "
-        f"{c.target if unit == 'target' else 'revenue'} beside today's "
+        f"Over {_dates(c, plan)} the recommended plan changes "
+        f"{c.target if unit == 'target' else 'revenue'} by {_signed(median)} compared with today's "
         f"({between(_signed(low), _signed(high))}, {_level(plan)}), and is the better one with a "
         f"probability of {probability(float(plan.probability_better))}."
     )
@@ -124,7 +124,7 @@ def _limit(value: float, none: str) -> str:
 
 
 def _table(plan: Any, names: list[str]) -> Table:
-    """Columns of the plan that are there, with intervals beside their medians."""
+    """Choose the columns of the plan, with intervals next to their medians."""
     table = plan.table
     present = set(map(str, table.columns))
     header: list[str] = ["Channel", "Today", "Recommended", "Change"]

@@ -40,7 +40,7 @@ def model_section(c: Context, written: str) -> Section:
         ("Likelihood", _FAMILIES[spec.likelihood.family]),
         ("Trend", spec.trend.kind),
         ("Seasonality", seasons or "none"),
-        ("Carry-over followed for", f"{spec.media.max_lag} {c.period}s, the first included"),
+        ("Carry-over followed for", f"{spec.media.max_lag} {c.period}s, including the first"),
     ]
     if spec.events:
         facts.append(("Events", ", ".join(event.name for event in spec.events)))
@@ -64,7 +64,7 @@ def _run(c: Context, chains: int, draws: int, written: str) -> list[tuple[str, s
     ]
     if "SVI" not in str(made("inference", "")):
         items += [
-            ("Warm-up", f"{sampler.num_warmup:,} iterations a chain"),
+            ("Warm-up", f"{sampler.num_warmup:,} iterations per chain"),
             ("Target acceptance", f"{sampler.target_accept:g}"),
             ("Largest tree depth", str(sampler.max_tree_depth)),
         ]

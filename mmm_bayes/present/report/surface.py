@@ -1,4 +1,4 @@
-r"""Expected revenue at any scaling of the channels' spends, small enough to carry in a page.
+r"""Expected revenue at any scaling of the channels' spend, small enough to carry in a page.
 
 With an identity link channels add up: a draw's revenue over the window is
 
@@ -16,7 +16,7 @@ together in groups :math:`k`,
 which is exact where one channel changes, and off by the covariances of factors within groups where
 several do.
 
-Curves are kept at :math:`m = M u^3` for equally spaced :math:`u` (closer at low spends, where they
+Curves are kept at :math:`m = M u^3` for equally spaced :math:`u` (closer at low spend, where they
 bend most; today's spend is one of them) and interpolated by cubics in :math:`u` with slopes of
 fourth order, limited so that they stay monotone.
 
@@ -62,7 +62,7 @@ _LEVELS = 32767  # of a number in two bytes with a sign
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Revenue over the window at any multiples of the channels' spends.
+    """Revenue over the window at any multiples of the channels' spend.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Surface:
         return np.asarray(self._interpolant(u))[:, position]
 
     def total(self, changes: Mapping[str, float]) -> NDArray:
-        """Revenue over the window (draw,) at multiples of the named channels' spends."""
+        """Revenue over the window (draw,) at multiples of the named channels' spend."""
         positions = {self.channels.index(name): value for name, value in changes.items()}
         if self.additive:
             rise = [self.at(c, m) - self.at(c, 1.0) for c, m in positions.items()]
@@ -116,7 +116,7 @@ class Surface:
         return np.asarray(product.sum(1))
 
     def response(self) -> NDArray:
-        """What each channel brings (draw, channel, point) while the others are as spent."""
+        """Compute the revenue of each channel (draw, channel, point), the others unchanged."""
         if self.additive:
             return np.asarray(self.curves[:, :, 0])
         rise = self.curves - self.curves[..., :1]
@@ -177,7 +177,7 @@ def slopes(y: NDArray) -> NDArray:
 
 
 def surface(fitted: Fitted, most: float = 2.0) -> Surface:
-    """Compute what the page needs to answer any scaling of spends up to ``most`` fold.
+    """Compute what the page needs to answer any scaling of spend up to ``most`` fold.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def _extremes(structure: Structure) -> Any:
 
 
 def _alike(fitted: Fitted, arrays: ModelArrays, units: Units, groups: int, reach: float) -> NDArray:
-    """Groups (group, cell) of zeros and ones in which channels' mean effects are alike."""
+    """Find groups (group, cell) of zeros and ones in which channels' mean effects are alike."""
     from scipy.cluster.vq import kmeans2
 
     cells = arrays.target.size

@@ -11,17 +11,16 @@ TERMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Baseline",
-        "What would be sold without media and with controls at their mean: level, trend, season "
-        "and events.",
+        "Sales without any media and with controls at their mean: level, trend, season and events.",
     ),
     (
         "Contribution",
-        "What a channel brought: the expected target less what it would have been with the channel "
-        "off.",
+        "The part of the target due to a channel: the expected target, minus the expected target "
+        "with the channel off.",
     ),
     (
         "Control",
-        "A variable that is no advertising but moves the target, such as price.",
+        "A variable that is not advertising but affects the target, such as price.",
     ),
     (
         "Credible interval",
@@ -34,33 +33,38 @@ TERMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Effective draws",
-        "How many independent draws the correlated ones of the sampler are worth.",
+        "The number of independent draws that would be as informative as the correlated draws of "
+        "the sampler.",
     ),
     ("Exposure", "The amount of advertising: impressions, clicks, or the money itself."),
     (
         "Lift test",
         "An experiment on a channel, in some geos and weeks: spend is changed on purpose, and the "
-        "outcome compared with that of places where it was not.",
+        "outcome is compared with that of places where it was not.",
     ),
     (
         "Marginal ROAS",
-        "Revenue that the next unit of money brings, measured on 1% more spend on every date.",
+        "Revenue from the next unit of money, measured as 1% more spend on every date.",
     ),
-    ("Posterior", "What is known of a quantity after the data: many plausible values, the draws."),
-    ("Prior", "What was taken to be known of a quantity before the data."),
+    (
+        "Posterior",
+        "Knowledge of a quantity after seeing the data: many plausible values, the draws.",
+    ),
+    ("Prior", "Knowledge of a quantity assumed before seeing the data."),
     ("R-hat", "Whether the chains of the sampler agree: close to 1 if they do."),
     (
         "Response curve",
-        "What a channel brings over its spend; it flattens where the channel saturates.",
+        "The contribution of a channel as a function of its spend; it flattens where the channel "
+        "saturates.",
     ),
     (
         "ROAS",
-        "Return on ad spend: revenue a channel brought per unit of money spent on it.",
+        "Return on ad spend: revenue due to a channel per unit of money spent on it.",
     ),
-    ("Saturation", "Every further unit of money brings less than the one before."),
+    ("Saturation", "Each additional unit of money adds less than the one before."),
 )
 
 
 def terms_section() -> Section:
-    """The words of the report."""
+    """Define the words of the report."""
     return Section("terms", "Terms", (Facts(TERMS),))

@@ -32,7 +32,7 @@ def band(x: Sequence[Any], low: NDArray, high: NDArray, colour: str, name: str) 
 
 
 def line(x: Sequence[Any], y: NDArray, colour: str, name: str, **more: Any) -> Trace:
-    """A line."""
+    """Draw a line."""
     own = {"color": colour, "width": 2, "simplify": False} | more.pop("line", {})
     return {
         "type": "scatter",
@@ -66,7 +66,7 @@ def intervals(
     offset: Sequence[float] | None = None,
     digits: str = ".2f",
 ) -> Trace:
-    """Medians with whiskers along the x axis, a row a name (at a numeric place with ``offset``)."""
+    """Draw medians with whiskers, one row per name (at a numeric place with ``offset``)."""
     median, low, high = values
     y: list[Any] = [label(own) for own in names] if offset is None else list(offset)
     text = [

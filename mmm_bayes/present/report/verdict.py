@@ -21,8 +21,8 @@ from mmm_bayes.present.report.words import between, percent, plural, ratio, shor
 
 _TONE: dict[str, Tone] = {"PASS": "good", "REVIEW": "look", "FAIL": "bad"}
 _MEANING = {
-    "PASS": "No check objects to this fit. That the draws are sound is no proof that the model is "
-    "true: see the fit, the experiments and the forecasts as well.",
+    "PASS": "All checks passed. Sound draws do not prove that the model is "
+    "true: look at the fit, the experiments and the forecasts as well.",
     "REVIEW": "The fit can be used once the findings below have been looked at.",
     "FAIL": "Do not use the figures of this report before the findings below are resolved.",
 }
@@ -34,7 +34,7 @@ _SEVERITY: dict[str, tuple[Tone, str]] = {
 
 
 def verdict_section(c: Context, report: DiagnosticsReport) -> Section:
-    """The verdict with its findings, and the key figures."""
+    """Give the verdict with its findings, and the key figures."""
     stats = report.stats
     detail = [f"{plural(int(stats['num_chains']), 'chain')} of {stats['num_draws']:,} draws"]
     for key, text in (
@@ -70,13 +70,13 @@ def _key_figures(c: Context) -> Figures:
     if c.data.channels and total:
         median, low, high = three(c.all_media.values.ravel() / total, c.ci_prob)
         items.append(
-            Figure("brought by all media", percent(median), _range(c, percent(low), percent(high)))
+            Figure(
+                "contribution of all media", percent(median), _range(c, percent(low), percent(high))
+            )
         )
     if c.paid:
         spent = float(c.spend.sum())
-        items.append(
-            Figure("spent on media", short(spent, 4), f"on {plural(len(c.paid), 'channel')}")
-        )
+        items.append(Figure("media spend", short(spent, 4), f"on {plural(len(c.paid), 'channel')}"))
         if c.price is not None:
             paid = c.all_media
             if len(c.paid) < len(c.data.channels):

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them, and as the page's figures take them."""
+"""Numbers and names in the report, with true minus signs, and arrays for its figures."""
 
 from __future__ import annotations
 
@@ -11,63 +11,37 @@ import numpy as np
 import xarray as xr
 
 from mmm_bayes.analysis.summary import interval as interval_of
-from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime import numbers
+from mmm_bayes.runtime.numbers import MINUS, between, plural, probability, typographic
+
+__all__ = [
+    "DRAWS", "MINUS", "NDArray", "between", "full", "identifier", "label", "listing", "middle",
+    "percent", "plural", "probability", "ratio", "rounded", "short", "three",
+]  # fmt: skip
 
 NDArray = np.ndarray[Any, Any]
 DRAWS = ("chain", "draw")
-MINUS = "\N{MINUS SIGN}"
 _DIGITS = 5  # of numbers in figures: more than a screen shows
 
 
 def short(value: float, digits: int = 3) -> str:
-    """Write a number in a few figures with k, M or bn, with a true minus sign."""
-    return compact(float(value), digits).replace("-", MINUS) if np.isfinite(value) else "n/a"
+    """Write a number in a few figures with k, M or bn."""
+    return typographic(numbers.compact(value, digits))
 
 
 def full(value: float) -> str:
-    """Write a number for a table: at least four figures, thousands apart."""
-    value = float(value)
-    if not np.isfinite(value):
-        return "n/a"
-    size = abs(value)
-    if size >= 1000:
-        text = f"{value:,.0f}"
-    elif size == 0:
-        text = "0"
-    else:
-        places = int(np.clip(3 - np.floor(np.log10(size)), 0, 6))
-        text = f"{value:.{places}f}"
-    return text.replace("-", MINUS)
+    """Write a number for a table: at least four figures, thousands separated."""
+    return typographic(numbers.four_figures(value))
 
 
 def ratio(value: float) -> str:
-    """Write a return: two decimals."""
-    return f"{float(value):,.2f}".replace("-", MINUS) if np.isfinite(value) else "n/a"
+    """Write a return on spend: two decimals."""
+    return typographic(numbers.ratio(value))
 
 
 def percent(value: float) -> str:
-    """Write a share as percent, to a tenth below ten percent."""
-    if not np.isfinite(value):
-        return "n/a"
-    hundred = 100.0 * float(value)
-    text = f"{hundred:.1f}%" if abs(hundred) < 10 else f"{hundred:,.0f}%"
-    return text.replace("-", MINUS)
-
-
-def probability(value: float) -> str:
-    """Write a probability; near 0 and 1 as a bound, since draws are finite."""
-    if not np.isfinite(value):
-        return "n/a"
-    if value > 0.99:
-        return "over 99%"
-    if value < 0.01:
-        return "under 1%"
-    return f"{100 * value:.0f}%"
-
-
-def between(low: str, high: str) -> str:
-    """Write an interval."""
-    return f"{low} to {high}"
+    """Write a share as a percentage, with one decimal below ten percent."""
+    return typographic(numbers.percent(value))
 
 
 def listing(names: Iterable[object], last: str = "and") -> str:
@@ -76,11 +50,6 @@ def listing(names: Iterable[object], last: str = "and") -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
-
-
-def plural(count: int, word: str) -> str:
-    """Count things: ``1 week``, ``3 weeks``."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def label(name: str) -> str:

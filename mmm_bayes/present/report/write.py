@@ -74,7 +74,7 @@ def write_report(
         A ``BudgetPlan``; ``"auto"`` to optimise today's budget with every channel between half and
         one and a half of today's spend; ``None`` to leave the section out.
     tests
-        Lift tests to set beside the model; by default those the fit was calibrated with.
+        Lift tests to compare with the model; by default those the fit was calibrated with.
     title
         Of the report; by default the model's name.
     ci_prob
@@ -159,7 +159,7 @@ def _multiples(plan: Any, fitted: Fitted) -> dict[str, float]:
 
 
 def _search(fitted: Fitted, ci_prob: float) -> tuple[Any, str]:
-    """The best plan in reach, or why there is none."""
+    """Find the best plan in reach, or the reason why there is none."""
     from mmm_bayes.budget import optimize_budget
 
     try:

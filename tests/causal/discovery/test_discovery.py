@@ -79,7 +79,7 @@ def test_disputes_carry_their_evidence(found: Discovery) -> None:
     assert insisted.p_value < 1e-6
     assert insisted.stability == 1.0
     assert insisted.log_evidence > 10.0
-    table = found.conflicts.table()
+    table = found.conflicts.to_frame()
     assert len(table) == 3
     assert set(table["question"]) == {"human bias?", "direction?", "data issue?"}
     assert "human bias?" in str(found)

@@ -130,7 +130,7 @@ def test_every_trap_is_named(effect, most_paths, monkeypatch) -> None:
             report = graph.explain_adjustment(names[i], names[j], given, effect)
             assert report.valid == valid[bits]
             assert bool(report.errors) == (not valid[bits])
-            named = {finding.node for finding in report.errors}
+            named = {finding.where for finding in report.errors}
             wanted = {v for v in given if biasing[names.index(v)][bits]}
             assert wanted <= named
             traps += len(wanted)
@@ -293,13 +293,13 @@ def test_m_bias_and_butterfly() -> None:
     assert not M_BIAS.is_adjustment_set("x", "y", "m")
     assert M_BIAS.is_adjustment_set("x", "y", ["m", "a"])
     (finding,) = M_BIAS.explain_adjustment("x", "y", "m").errors
-    assert (finding.kind, finding.node) == ("collider", "m")
+    assert (finding.check, finding.where) == ("collider", "m")
     assert "m is a collider on x <- a -> m <- b -> y" in finding.message
     assert BUTTERFLY.adjustment_sets("x", "y") == (("a", "m"), ("b", "m"))
     assert BUTTERFLY.adjustment_set("x", "y") == ("a", "m")
     assert BUTTERFLY.adjustment_set("x", "y", forbidden="a") == ("b", "m")
     # m both confounds and opens a path: both are said.
-    kinds = {f.kind for f in BUTTERFLY.explain_adjustment("x", "y", "m").errors}
+    kinds = {f.check for f in BUTTERFLY.explain_adjustment("x", "y", "m").errors}
     assert kinds == {"collider"}
     report = BUTTERFLY.explain_adjustment("x", "y", ())
     assert {str(f.path) for f in report.errors} == {
@@ -315,7 +315,7 @@ def test_a_collider_that_is_open_by_way_of_the_effect_is_named() -> None:
         bidirected=[("x", "z"), ("z", "c"), ("c", "w")],
     )
     report = graph.explain_adjustment("x", "y", ["w", "z"], "direct")
-    assert {finding.node for finding in report.errors} >= {"w", "z"}
+    assert {finding.where for finding in report.errors} >= {"w", "z"}
 
 
 def test_where_a_hidden_cause_is_in_the_way() -> None:
@@ -380,20 +380,20 @@ def test_the_seeds_example() -> None:
     assert fine.findings == ()
     assert (fine.treatment, fine.outcome, fine.instead) == ("tv", "sales", ("season",))
     direct = MEDIA.explain_adjustment("tv", "sales", "season", "direct")
-    assert [f.kind for f in direct.errors] == ["open_mediator"]
+    assert [f.check for f in direct.errors] == ["open_mediator"]
     assert "adjust for search as well" in direct.errors[0].message
     graph = CausalGraph(
         edges={"budget": "tv", "tv": ["sales", "reach"], "sales": "visits", "moon": []}
     )
     report = graph.explain_adjustment("tv", "sales", ["budget", "reach", "visits", "moon"])
-    assert [(f.severity, f.kind, f.node) for f in report.findings] == [
+    assert [(f.severity, f.check, f.where) for f in report.findings] == [
         ("error", "outcome_descendant", "visits"),
         ("warning", "instrument", "budget"),
         ("warning", "treatment_descendant", "reach"),
         ("note", "irrelevant", "moon"),
     ]
-    assert list(report.table().columns) == ["severity", "kind", "node", "path", "message"]
-    assert len(report.table()) == 4
+    assert list(report.to_frame().columns) == ["severity", "kind", "node", "path", "message"]
+    assert len(report.to_frame()) == 4
     assert "<li>error: visits is caused by the outcome" in report._repr_html_()
 
 

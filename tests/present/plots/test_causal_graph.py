@@ -17,8 +17,8 @@ from benchmarks.brute_graphs import random_graph
 from mmm_bayes import CausalGraph
 from mmm_bayes.errors import GraphError
 from mmm_bayes.present import plots
+from mmm_bayes.present.graph_layout import layers, ordered
 from mmm_bayes.present.plots import causal_graph
-from mmm_bayes.present.plots.causal_graph_layout import layers, ordered
 
 MEDIA = CausalGraph(
     edges={
@@ -115,7 +115,7 @@ def test_roles_and_the_question_decide_on_the_looks() -> None:
     asked = render(plots.plot_causal_graph(MEDIA, treatment="TV", adjustment="Seasonality"))
     text = words(asked)
     assert {"treatment", "mediator", "confounder", "adjusted for", "the effect"} <= set(text)
-    assert "open path beside the effect" not in text
+    assert "biasing path" not in text
     # TV -> Search -> Sales and TV -> Sales; nothing is open.
     assert len(arrows(asked, BLUE)) == 3
     assert not arrows(asked, RED)
@@ -123,7 +123,7 @@ def test_roles_and_the_question_decide_on_the_looks() -> None:
     assert len(boxes) == len(MEDIA.nodes) + 1  # the frame of what is adjusted for
     wrong = render(plots.plot_causal_graph(MEDIA, treatment="TV", adjustment="Search"))
     assert len(arrows(wrong, RED)) == 4  # from Seasonality to TV, Sales, Digital, and on
-    assert "open path beside the effect" in words(wrong)
+    assert "biasing path" in words(wrong)
     control = MEDIA.with_roles(Seasonality="control")
     assert "confounder" in words(render(plots.plot_causal_graph(control)))
 

@@ -43,7 +43,7 @@ def test_forest_has_a_line_an_effect(table):
     words = texts(figure)
     for word in ("tv", "search", "indirect effect", "truth", "90% interval"):
         assert word in words
-    assert "brought" in texts(plot_effects(table, quantity="value"))
+    assert "contribution" in texts(plot_effects(table, quantity="value"))
 
 
 def test_forest_refuses_nothing_and_mixtures(table):

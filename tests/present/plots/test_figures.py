@@ -179,7 +179,7 @@ def posterior() -> xr.Dataset:
 
 
 def test_every_quantity_has_a_panel(posterior):
-    labels = ["alpha[tv]", "alpha[us$_search]", "sigma"]
+    labels = ["Carry-over of tv", "Carry-over of us$_search", "Noise"]
     truth = {"sigma": xr.DataArray(1.0)}
     for figure in (
         plots.plot_prior_posterior(posterior, posterior.isel(chain=[0]), truth=truth),

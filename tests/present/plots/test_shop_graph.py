@@ -16,7 +16,8 @@ from matplotlib.text import Text
 from mmm_bayes import simulate
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.present import plots
-from mmm_bayes.present.plots.shop_graph_layout import arrange, routes
+from mmm_bayes.present.graph_arrows import arrange
+from mmm_bayes.present.graph_layout import lay_out
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.simulate.air_panel import AIR_GROUPS, AIR_NODES
 
@@ -53,10 +54,14 @@ def test_no_arrow_meets_the_label_of_another_node(density, columns):
     n = len(columns)
     rng = np.random.default_rng(n)
     edges = [(i, j) for i in range(n) for j in range(n) if i != j and rng.uniform() < density]
-    boxes, width = arrange([f"node {k}" for k in range(n)], columns, edges, 0.3)
-    found = routes(boxes, columns, edges)
-    assert set(found) == set(edges)
-    for (i, j), path in found.items():
+    names = [f"node {k}" for k in range(n)]
+    named = [(names[i], names[j]) for i, j in edges]
+    level = dict(zip(names, columns, strict=True))
+    placed, found, width = lay_out({name: name for name in names}, level, named, 0.3)
+    boxes = [placed[name] for name in names]
+    assert set(found) == set(named)
+    for i, j in edges:
+        path = found[names[i], names[j]]
         points = path.interpolated(1).to_polygons(closed_only=False)[0]
         steps = itertools.pairwise(points)
         along = np.concatenate([np.linspace(one, other, 20) for one, other in steps])
@@ -73,7 +78,7 @@ def test_no_arrow_meets_the_label_of_another_node(density, columns):
 
 def test_nodes_do_not_overlap_and_columns_go_from_left_to_right():
     columns = [0] * 6 + [2] * 5 + [1, 3]
-    boxes, width = arrange(list(AIR_NODES), columns, [(0, 12), (0, 11)], 0.3)
+    boxes, width = arrange(list(AIR_NODES), columns, [(0, 12), (0, 11)], 0.3, {})
     for k, one in enumerate(boxes):
         assert one.width / 2 < one.x < width - one.width / 2
         for other in boxes[:k]:

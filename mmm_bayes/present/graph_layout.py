@@ -1,17 +1,22 @@
-"""Columns and rows of a causal graph: causes left, effects right, few crossings.
+"""The layout of every graph that is drawn: layers from left to right, with few crossings.
 
-What Sugiyama, Tagawa and Toda (1981) do: nodes go to layers, edges that skip layers get a place in
-each, and the order within layers follows that in the layers beside it. Boxes and arrows then come
-from :mod:`mmm_bayes.present.plots.shop_graph_layout`.
+The method is that of Sugiyama, Tagawa and Toda (1981): nodes are assigned to layers, edges that
+skip layers get a place in each, and the order within a layer follows that of its neighbours. Boxes
+and arrows then come from :mod:`mmm_bayes.present.graph_arrows`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.path import Path
 
 from mmm_bayes.causal.causal_graph import CausalGraph
-from mmm_bayes.present.plots.shop_graph_layout import Edge
+from mmm_bayes.present.graph_arrows import Box, Edge, arrange, routes
+
+Pair = tuple[str, str]
 
 Item = Hashable
 """A node, or the place ``(edge, layer)`` of an edge that crosses a layer."""
@@ -21,8 +26,56 @@ _APART = 1.5  # how much longer edges may get, in layers, to keep nodes of a kin
 _LEVELS = 4  # rounds over all nodes; layers settle in two or three
 
 
+class Layout(NamedTuple):
+    """Where everything goes, in inches.
+
+    Attributes
+    ----------
+    boxes
+        By node.
+    paths
+        By edge; none meets a box that it does not start or end at.
+    width
+        Of the whole, margins included.
+    """
+
+    boxes: dict[str, Box]
+    paths: dict[Pair, Path]
+    width: float
+
+
+def lay_out(
+    labels: Mapping[str, str], level: Mapping[str, int], edges: Sequence[Pair], margin: float
+) -> Layout:
+    """Place the nodes and arrows of a graph whose layers are known.
+
+    Parameters
+    ----------
+    labels
+        Text of each node, in one line or more; their order breaks ties.
+    level
+        Layer of each node from the left.
+    edges
+        Pairs of nodes with an arrow.
+    margin
+        Room at the left and right, in inches.
+    """
+    if not labels:
+        return Layout({}, {}, 2.0)
+    rows = ordered(list(labels), level, edges)
+    nodes = [item for row in rows for item in row if isinstance(item, str)]
+    number = {name: i for i, name in enumerate(nodes)}
+    pairs: list[Edge] = [(number[a], number[b]) for a, b in edges]
+    columns = [level[name] for name in nodes]
+    through = passes(rows, number)
+    boxes, width = arrange([labels[name] for name in nodes], columns, pairs, margin, through)
+    paths = routes(boxes, columns, pairs, through)
+    by_edge = {edge: paths[pair] for edge, pair in zip(edges, pairs, strict=True)}
+    return Layout(dict(zip(nodes, boxes, strict=True)), by_edge, width)
+
+
 def layers(graph: CausalGraph, kinds: Mapping[str, str], outcome: str | None) -> dict[str, int]:
-    """Layer of every node from the left: causes before effects, short edges, kinds together."""
+    """Assign layers from the left: causes before effects, short edges, kinds together."""
     first: dict[str, int] = {}
     for name in graph.topological_order():
         first[name] = max((first[p] + 1 for p in graph.parents(name)), default=0)
@@ -64,7 +117,7 @@ def _alone(graph: CausalGraph, level: dict[str, int], outcome: str) -> None:
 def ordered(
     nodes: Sequence[str], level: Mapping[str, int], edges: Sequence[tuple[str, str]]
 ) -> list[list[Item]]:
-    """Order of nodes and crossing edges in each layer from the top, with few crossings.
+    """Order the nodes and crossing edges of each layer from the top, with few crossings.
 
     Parameters
     ----------
@@ -89,19 +142,19 @@ def ordered(
         chain.append(edge[1])
         if level[edge[0]] != level[edge[1]]:
             links += [(a, b) if step > 0 else (b, a) for a, b in itertools.pairwise(chain)]
-    beside: tuple[dict[Item, list[Item]], dict[Item, list[Item]]] = ({}, {})
+    near: tuple[dict[Item, list[Item]], dict[Item, list[Item]]] = ({}, {})
     for one, other in links:
-        beside[0].setdefault(other, []).append(one)
-        beside[1].setdefault(one, []).append(other)
-    best, least = [list(row) for row in rows], _crossings(rows, beside[1])
+        near[0].setdefault(other, []).append(one)
+        near[1].setdefault(one, []).append(other)
+    best, least = [list(row) for row in rows], _crossings(rows, near[1])
     for sweep in range(_SWEEPS):
         forward = sweep % 2 == 0
         order = range(1, len(rows)) if forward else range(len(rows) - 2, -1, -1)
         for layer in order:
             fixed = rows[layer - 1 if forward else layer + 1]
-            rows[layer] = _by_middle(rows[layer], fixed, beside[0 if forward else 1])
-        _swap(rows, beside)
-        if (count := _crossings(rows, beside[1])) < least:
+            rows[layer] = _by_middle(rows[layer], fixed, near[0 if forward else 1])
+        _swap(rows, near)
+        if (count := _crossings(rows, near[1])) < least:
             best, least = [list(row) for row in rows], count
     return best
 
@@ -109,7 +162,7 @@ def ordered(
 def passes(
     rows: Sequence[Sequence[Item]], number: Mapping[str, int]
 ) -> dict[tuple[Edge, int], tuple[int, float]]:
-    """Gap (from the top) and rank of every edge in the layers that it crosses."""
+    """Find the gap (from the top) and rank of every edge in the layers that it crosses."""
     found: dict[tuple[Edge, int], tuple[int, float]] = {}
     for layer, row in enumerate(rows):
         above = 0
@@ -125,7 +178,7 @@ def passes(
 def _by_middle(
     row: Sequence[Item], fixed: Sequence[Item], near: Mapping[Item, list[Item]]
 ) -> list[Item]:
-    """Sort a layer by the mean place of what each is joined with; who has none keeps its place."""
+    """Sort a layer by the mean place of each item's neighbours; items without keep their place."""
     at = {item: (i + 0.5) / len(fixed) for i, item in enumerate(fixed)}
     here = {item: (i + 0.5) / len(row) for i, item in enumerate(row)}
 
@@ -137,7 +190,7 @@ def _by_middle(
 
 
 def _swap(
-    rows: list[list[Item]], beside: tuple[Mapping[Item, list[Item]], Mapping[Item, list[Item]]]
+    rows: list[list[Item]], joined: tuple[Mapping[Item, list[Item]], Mapping[Item, list[Item]]]
 ) -> None:
     """Exchange neighbours while that takes crossings away."""
     better = True
@@ -146,7 +199,7 @@ def _swap(
         for layer, row in enumerate(rows):
             around = [
                 ({item: i for i, item in enumerate(rows[layer + side])}, near)
-                for side, near in ((-1, beside[0]), (1, beside[1]))
+                for side, near in ((-1, joined[0]), (1, joined[1]))
                 if 0 <= layer + side < len(rows)
             ]
             for i in range(len(row) - 1):

@@ -1,4 +1,4 @@
-"""Where the nodes and arrows of a graph in columns go; lengths are in inches.
+"""Boxes and arrows of a graph in columns; lengths are in inches.
 
 Nodes stand in columns, and the gutters between columns are empty. An arrow from one column to
 another crosses each column in between through a gap between two nodes (or above or below all), and
@@ -57,22 +57,22 @@ def arrange(
     columns: Sequence[int],
     edges: Sequence[Edge],
     margin: float,
-    passes: Passes | None = None,
+    passes: Passes,
 ) -> tuple[list[Box], float]:
-    """Boxes of the nodes, and the width that they take.
+    """Place the boxes of the nodes, and return the width that they take.
 
     Parameters
     ----------
     labels, columns
-        Of each node: what is written (in one line or more), and its column from the left.
+        Text of each node (in one line or more), and its column from the left.
     edges
         Arrows; a node is as tall as its arrows need.
     margin
         At the left and right.
     passes
-        Gaps that arrows pass through, where they are known: these are made wide enough.
+        Gaps that arrows pass through: these are made wide enough.
     """
-    crowd = Counter((column, gap) for (_, column), (gap, _) in (passes or {}).items())
+    crowd = Counter((column, gap) for (_, column), (gap, _) in passes.items())
     ports: dict[tuple[int, bool], int] = defaultdict(int)
     for edge in edges:
         for end in _ends(edge, columns):
@@ -107,12 +107,12 @@ def routes(
     boxes: Sequence[Box],
     columns: Sequence[int],
     edges: Sequence[Edge],
-    passes: Passes | None = None,
+    passes: Passes,
 ) -> dict[Edge, Path]:
-    """Paths of all arrows, none of which meets a box that it does not start or end at.
+    """Draw the paths of all arrows, none of which meets a box that it does not start or end at.
 
     ``passes`` says through which gap, counted from the top, an arrow crosses a column, and its rank
-    there from the top; without, it takes the gap nearest to the straight line.
+    there from the top.
     """
     gaps = _gaps(boxes, columns)
     lanes: dict[tuple[int, int], list[tuple[Edge, float]]] = defaultdict(list)
@@ -120,16 +120,8 @@ def routes(
     for edge in sorted(edges, key=lambda e: abs(columns[e[1]] - columns[e[0]])):
         crossings[edge] = []
         for column in _between(columns[edge[0]], columns[edge[1]]):
-            if passes is not None:
-                gap, rank_down = passes[edge, column]
-                straight = -rank_down
-            else:
-                straight = _straight(boxes, edge, gaps[column][0][2])
-                gap = min(
-                    range(len(gaps[column])),
-                    key=lambda k: _distance(gaps[column][k], straight, len(lanes[column, k])),
-                )
-            lanes[column, gap].append((edge, straight))
+            gap, rank_down = passes[edge, column]
+            lanes[column, gap].append((edge, -rank_down))
             crossings[edge].append((column, gap))
     height = {}
     for (column, gap), members in lanes.items():
@@ -152,7 +144,7 @@ def routes(
 
 
 def _ends(edge: Edge, columns: Sequence[int]) -> tuple[_End, _End]:
-    """Sides at which an arrow leaves and arrives."""
+    """Return the sides at which an arrow leaves and arrives."""
     source, target = edge
     if columns[source] == columns[target]:
         right = columns[source] > 0
@@ -168,12 +160,6 @@ def _text_width(text: str) -> float:
 
 def _between(one: int, other: int) -> list[int]:
     return list(range(one + 1, other)) if other > one else list(range(one - 1, other, -1))
-
-
-def _straight(boxes: Sequence[Box], edge: Edge, x: float) -> float:
-    """Height at ``x`` of the straight line between two nodes."""
-    one, other = boxes[edge[0]], boxes[edge[1]]
-    return one.y + (other.y - one.y) * (x - one.x) / (other.x - one.x)
 
 
 def _gaps(
@@ -192,12 +178,6 @@ def _gaps(
         spans.append((edges[-1][1] - _GAP, edges[-1][1], x))
         found[column] = spans
     return found
-
-
-def _distance(gap: tuple[float, float, float], straight: float, taken: int) -> float:
-    """How far a gap lies from where an arrow would pass, with a little for each that does."""
-    low, high, _ = gap
-    return max(low - straight, straight - high, 0.0) + 0.12 * taken
 
 
 def _ports(

@@ -1,8 +1,8 @@
 """Convergence statistics of many quantities at once: rank-normalised R-hat and effective draws.
 
 The definitions are those of arviz-stats, and the tests compare with it. It loops over quantities
-and lags in Python; the array operations here take a half to a twentieth of its time (for 300
-parameters that mix slowly, 0.3 s instead of 6 s of CPU), and do not import ``scipy.stats``.
+and lags in Python; the array operations here take a third to a twentieth of its CPU time
+(``docs/results/convergence.md``), and do not import ``scipy.stats``.
 
 References
 ----------

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.runtime.findings import Finding
-from mmm_bayes.runtime.numbers import compact
 from mmm_bayes.runtime.report import Report
 
 # Measure of a split, its name in the table, and the direction that is better.
@@ -171,19 +170,19 @@ class AugmentationEvaluation(Report):
         return f"{words[self.helps]}: R2 on held-out rows goes {change}."
 
     def _similarity(self) -> str:
-        row: Any = self._table.loc["energy distance"]
-        if not np.isfinite(row["lower"]):
+        rows = self._table.loc[["KL divergence", "energy distance", "sliced Wasserstein distance"]]
+        if not rows["lower"].notna().any():
             return "Their similarity to the held-out rows could not be measured."
-        if row["upper"] < 0:
-            closer = "are closer to the held-out rows than the training rows are"
-        elif row["lower"] > 0:
-            closer = "are farther from the held-out rows than the training rows are"
-        else:
-            closer = "are about as close to the held-out rows as the training rows are"
-        return (
-            f"They {closer} (energy distance {compact(row['augmented'])} against "
-            f"{compact(row['control'])})."
-        )
+        parts = [
+            f"{words} the held-out rows than the training rows are ({', '.join(names)})"
+            for words, names in (
+                ("closer to", rows.index[rows["upper"] < 0]),
+                ("farther from", rows.index[rows["lower"] > 0]),
+            )
+            if len(names)
+        ]
+        same = "about as close to the held-out rows as the training rows are"
+        return f"They are {' and '.join(parts) or same}."
 
     def _diversity(self) -> str:
         signed: Any = self._table.loc["variance difference, signed"]

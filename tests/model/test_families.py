@@ -201,6 +201,6 @@ def test_a_constant_control_has_its_value_in_every_geo(num_geos: int, marginal: 
     assert sampled == (not marginal)
     np.testing.assert_array_equal(params["control_coef"][:, 0], 0.3)
     assert len(np.unique(params["control_coef"][:, 1])) == 3
-    if n_geos > 1:
+    if num_geos > 1:
         np.testing.assert_array_equal(params["linear_geo"][:, :, 1], 0.0)
         assert (params["linear_geo"][:, :, 2] != 0.0).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import threading
 import time
@@ -103,8 +104,17 @@ class MMM:
         self._frame = TimeFrame.from_dates(data.dates)
 
     def __repr__(self) -> str:
-        tests = f", lift_tests={len(self.lift_tests)}" if self.lift_tests else ""
-        return f"MMM({self.spec.name!r}, {self.data!r}{tests})"
+        return f"MMM\n{self.spec!r}\n{self.data!r}{self._tests()}"
+
+    def _repr_html_(self) -> str:
+        parts = self.spec._repr_html_() + self.data._repr_html_()
+        return f"<p><b>MMM</b></p>{parts}<p>{html.escape(self._tests())}</p>"
+
+    def _tests(self) -> str:
+        """Name the lift tests in a line of their own."""
+        if not self.lift_tests:
+            return ""
+        return "\nlift tests  " + ", ".join(test.name for test in self.lift_tests)
 
     def sample_prior_predictive(self, rng_key: RngKey, num_draws: int = 500) -> xr.DataTree:
         """Draw parameters and targets before looking at the target.

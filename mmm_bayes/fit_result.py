@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model import store
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mmm_bayes.causal.effects.lift_comparison import LiftComparison
     from mmm_bayes.inference.verdict import DiagnosticsReport
     from mmm_bayes.present.plots import FitPlots
+    from mmm_bayes.runtime.summary_table import SummaryTable
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
@@ -52,15 +53,10 @@ class FitResult:
         self._report: DiagnosticsReport | None = None
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name:<12}{text}" for name, text in self._headline())
+        return rows_as_text(self._headline())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for name, text in self._headline()
-        )
-        return f"<table>{rows}</table>"
+        return rows_as_html(self._headline())
 
     def _headline(self) -> list[tuple[str, str]]:
         data, posterior = self.data, self.tree["posterior"]
@@ -134,41 +130,40 @@ class FitResult:
             self._report = diagnose(self._fitted)
         return self._report
 
-    def summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> pd.DataFrame:
-        """What each channel cost and brought.
+    def summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> SummaryTable:
+        """Summarise the spend, the contribution and the returns of each channel.
 
         Parameters
         ----------
         ci_prob
-            Mass of the intervals.
+            Probability of the intervals.
         ci_kind
-            ``"eti"``, between equal tails, or ``"hdi"``, the shortest.
+            ``"eti"`` for equal tails, or ``"hdi"`` for the shortest interval.
 
         Returns
         -------
-        pandas.DataFrame
-            A row a channel: ``spend`` (currency), then posterior median, ``_mean``, ``_lower`` and
-            ``_upper`` of ``contribution`` (units of the target), ``share`` (of the target),
-            ``roas`` and ``marginal_roas`` (revenue per unit of money; NaN for unpaid media).
+        SummaryTable
+            A DataFrame with the columns of :func:`mmm_bayes.analysis.summary.channel_summary`, one
+            row per channel; it prints spend, contribution and ROAS with intervals.
         """
         from mmm_bayes.analysis.summary import channel_summary
 
         return channel_summary(self._fitted, ci_prob, ci_kind)
 
     def parameter_summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> pd.DataFrame:
-        """Posterior of every parameter as ArviZ summarises it, in the units of the table.
+        """Summarise the posterior of every parameter with ArviZ, in the units of the table.
 
         Returns
         -------
         pandas.DataFrame
-            A row a scalar parameter: mean, sd, interval, effective draws, R-hat, their errors.
+            One row per scalar parameter: mean, sd, interval, effective draws, R-hat, their errors.
         """
         from mmm_bayes.analysis.summary import parameter_summary
 
         return parameter_summary(self._fitted, ci_prob, ci_kind)
 
     def contributions(self, by: By = (), **options: Any) -> xr.DataArray:
-        """What the baseline's terms, each control and each channel brought; sums to the mean.
+        """Compute contributions of the baseline, controls and channels; they sum to the mean.
 
         Parameters
         ----------
@@ -394,7 +389,7 @@ class FitResult:
         return compare_lift_tests_of(self._fitted, tests, level)
 
     def calibration_effect(self, before: FitResult, ci_prob: float = 0.9) -> CalibrationEffect:
-        """What this fit's lift tests moved: each test and channel before and after.
+        """Compare tests and channels before and after the lift tests of this fit.
 
         ``before`` is a fit of the same table and model without them.
         """

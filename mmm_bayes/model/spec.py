@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 from mmm_bayes.runtime.settings import Frozen, nearest
 from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
@@ -272,6 +273,36 @@ class ModelSpec(Frozen):
             if twice:
                 raise ValueError(f"The {what} is given more than once: {sorted(twice)}.")
         return self
+
+    def __repr__(self) -> str:
+        return rows_as_text(self._lines())
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return rows_as_html(self._lines())
+
+    def _lines(self) -> list[tuple[str, str]]:
+        media, sampler = self.media, self.sampler
+        seasons = ", ".join(
+            own.period if isinstance(own.period, str) else f"{own.period:g} days"
+            for own in self.seasonality
+        )
+        lines = [
+            ("ModelSpec", self.name),
+            ("media", f"{media.adstock} adstock over {media.max_lag} periods, {media.saturation} "
+                      f"saturation, priors on {media.effect}"),
+            ("baseline", f"trend {self.trend.kind}, seasonality {seasons or 'none'}"),
+            ("likelihood", self.likelihood.family),
+            ("sampler", f"{sampler.num_chains} chains of {sampler.num_samples} draws after "
+                        f"{sampler.num_warmup} of warm-up"),
+        ]  # fmt: skip
+        if self.channels:
+            lines.insert(2, ("channels", f"own settings for {', '.join(self.channels)}"))
+        if self.events:
+            lines.insert(-2, ("events", ", ".join(own.name for own in self.events)))
+        return lines
 
     @classmethod
     def from_toml(cls, source: str | os.PathLike[str]) -> Self:

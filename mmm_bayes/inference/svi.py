@@ -13,8 +13,8 @@ mode alone is not enough where the mode is far from the mass. Guides differ in t
 * ``mean_field``: mean and the scale of each parameter, in diagonal coordinates;
 * ``laplace``: nothing. The result is the Gaussian at the mode with the inverse Hessian there.
 
-Pareto k-hat measures how far the result can be trusted. ``benchmarks/svi.py`` compares with
-NumPyro's guides.
+Pareto k-hat measures how far the result can be trusted. ``docs/results/svi.md`` compares
+with NumPyro's guides.
 
 References
 ----------

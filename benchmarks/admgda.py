@@ -125,9 +125,9 @@ def sampling_child(folder: str, n: int, draws: int) -> None:
     graph = mb.CausalGraph(scm.nodes, scm.edges)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     keys = jax.random.split(jax.random.key(2), 2)
-    mb.admgda(scm.frame, graph, num_rows=draws, rng_key=keys[0])
+    mb.augment(keys[0], scm.frame, graph, num_rows=draws)
     start, cpu = time.perf_counter(), time.process_time()
-    result = mb.admgda(scm.frame, graph, num_rows=draws, rng_key=keys[1])
+    result = mb.augment(keys[1], scm.frame, graph, num_rows=draws)
     figures = {
         "seconds": time.perf_counter() - start,
         "cpu": time.process_time() - cpu,
@@ -172,15 +172,13 @@ def unbiasedness(keys: int) -> list[str]:
     """Compare means over keys with the full enumeration, in Monte Carlo errors."""
     scm = simulate.scm(jax.random.key(11), num_rows=12, num_nodes=4, expected_degree=1.2)
     graph = mb.CausalGraph(scm.nodes, scm.edges)
-    whole = mb.admgda(scm.frame, graph, method="enumerate", threshold=1e-12)
+    whole = mb.admgda(scm.frame, graph, threshold=1e-12)
     truth = whole.weights @ test_functions(whole.frame)
     lines = []
     for method, count in (("sample", 500), ("resample", 100)):
         means = []
         for seed in range(keys):
-            part = mb.admgda(
-                scm.frame, graph, method=method, num_rows=count, rng_key=jax.random.key(seed)
-            )
+            part = mb.augment(jax.random.key(seed), scm.frame, graph, method=method, num_rows=count)
             means.append(part.weights @ test_functions(part.frame))
         means = np.array(means)
         z = (means.mean(0) - truth) / (means.std(0, ddof=1) / np.sqrt(keys))

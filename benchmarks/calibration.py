@@ -113,7 +113,9 @@ def one_world(seed: int, design: str) -> dict[str, Any]:
         began = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fit = model(way, plain, found).fit(jax.random.key(seed), progress=False, prior_draws=0)
+            fit = model(way, plain, found).fit(
+                jax.random.key(seed), progress=False, num_prior_draws=0
+            )
         draws = fit.roas().sel(channel=channel).values.ravel()
         low, median, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2])
         others = fit.roas().median(("chain", "draw")).values[1:]

@@ -113,7 +113,7 @@ def one_set(seed: int, design: str, ways: dict[str, Any], samples: int) -> dict[
             warnings.simplefilter("ignore")
             fit = mb.MMM(table, specification()).fit(
                 jax.random.key(seed), augmentation=augmentation, progress=False,
-                num_samples=samples, num_warmup=samples, prior_draws=0,
+                num_samples=samples, num_warmup=samples, num_prior_draws=0,
             )  # fmt: skip
         roas = fit.roas().stack(sample=("chain", "draw")).transpose("channel", "sample").values
         every = np.zeros((len(CHANNELS), roas.shape[1]))

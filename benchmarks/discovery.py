@@ -90,8 +90,8 @@ def case(seed: int, bootstrap: int, methods: Sequence[str]) -> dict[str, Any]:
         for method in methods:
             start = time.process_time()
             found = discover(
-                scm.frame, knowledge, rng_key=jax.random.key(seed + 10_000), method=method,
-                bootstrap=bootstrap, cache=cache,
+                jax.random.key(seed + 10_000), scm.frame, knowledge, method=method,
+                num_bootstrap=bootstrap, cache=cache,
             )  # fmt: skip
             caught, mistaken = flags(found, right, wrong)
             result[name][method] = {
@@ -162,9 +162,7 @@ def main() -> None:
     kept = Path(arguments.keep) if arguments.keep else None
     cases = json.loads(kept.read_text()) if kept and kept.exists() else []
     for method in arguments.methods:  # packages are imported once, outside the times
-        discover(
-            table(0).frame.iloc[:40, :2], rng_key=jax.random.key(0), method=method, bootstrap=1
-        )
+        discover(jax.random.key(0), table(0).frame.iloc[:40, :2], method=method, num_bootstrap=1)
     for seed in range(arguments.first + len(cases), arguments.first + arguments.tables):
         cases.append(case(seed, arguments.bootstrap, arguments.methods))
         print(json.dumps(cases[-1]), flush=True)

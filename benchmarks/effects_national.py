@@ -90,8 +90,8 @@ def by_regression(
             # Two of the three ways are wrong on purpose.
             warnings.simplefilter("ignore", mb.errors.DataWarning)
             estimates[channel] = average_treatment_effect(
-                data, used, channel, "Sales", rng_key=jax.random.key(seed), transform=transform,
-                adjustment=[*controls, *others], level=LEVEL,
+                jax.random.key(seed), data, used, channel, "Sales", transform=transform,
+                adjustment=[*controls, *others], ci_prob=LEVEL,
             )  # fmt: skip
     found = {channel: (own.roas, *own.roas_interval) for channel, own in estimates.items()}
     one, other = (estimates[name] for name in PAIR)
@@ -240,8 +240,8 @@ def _mediation(graph: CausalGraph, given: Any) -> str:
         data = shared_tables.load(TABLE, controls=list(roles()))
     transform = searched(data, graph, control_sets(graph)["graph"])
     found = effects_table(
-        data, graph, MEDIATED, "Sales", rng_key=jax.random.key(given.seed), transform=transform,
-        level=LEVEL,
+        jax.random.key(given.seed), data, graph, MEDIATED, "Sales", transform=transform,
+        ci_prob=LEVEL,
     )  # fmt: skip
     rows = [
         [own.treatment, own.effect, _cell((own.roas, *own.roas_interval))]

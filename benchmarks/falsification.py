@@ -56,7 +56,13 @@ def trials(family: str, count: int, n_rows: int, seed: int, test: str) -> Iterat
         for kind, graph, edge in wrong_graphs(rng, case.graph):
             began = time.process_time()
             report = falsify(
-                graph, case.table, test=test, alpha=ALPHA, permutations=0, suggest=kind in WRONG
+                0,
+                graph,
+                case.table,
+                test=test,
+                alpha=ALPHA,
+                num_permutations=0,
+                suggest=kind in WRONG,
             )
             seconds = time.process_time() - began
             named = any(edge_of(s.change) == {*edge} for s in report.suggestions[:2])
@@ -176,7 +182,7 @@ def against_dowhy(count: int, seed: int) -> str:
                         continue
                     began = time.process_time()
                     key = jax.random.key(seed)
-                    ours = falsify(graph, case.table, rng_key=key, permutations=100, suggest=False)
+                    ours = falsify(key, graph, case.table, num_permutations=100, suggest=False)
                     middle = time.process_time()
                     np.random.seed(number)  # noqa: NPY002
                     with open(os.devnull, "w") as sink, contextlib.redirect_stderr(sink):

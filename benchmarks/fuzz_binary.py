@@ -151,7 +151,7 @@ def session_text() -> str:
     ran = files.Run(graph, graph, knowledge, {"draws": 5}, key, "abc", False, edges, conflicts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "session.json"
-        session = DiscoverySession(knowledge, rng_key=jax.random.key(0), draws=5)
+        session = DiscoverySession(jax.random.key(0), knowledge, num_draws=5)
         session._runs.append(ran)
         session.save(path)
         session.decide(("search", "sales"), "keep", reason="Lift test.")

@@ -118,7 +118,7 @@ def steps_of(weeks: int, channels: int, geos: int, draws: int, chains: int) -> P
 
     given = {"num_warmup": draws, "num_samples": draws, "num_chains": chains}
     model = model_of(weeks, channels, geos, **given)
-    fit = model.fit(jax.random.key(1), progress=False, prior_draws=0)
+    fit = model.fit(jax.random.key(1), progress=False, num_prior_draws=0)
     posterior, stats = fit.tree["posterior"], fit.tree["sample_stats"]
     total = float(stats["n_steps"].sum())
     quality = record.worst(posterior.to_dataset())
@@ -186,7 +186,7 @@ def rows(
     def sample_one(count: int) -> Point:
         scm = simulate.scm(jax.random.key(1), num_rows=count, num_nodes=10)
         graph, key = mb.CausalGraph(scm.nodes, scm.edges), jax.random.key(2)
-        return timed(lambda: mb.admgda(scm.frame, graph, num_rows=draws, rng_key=key))
+        return timed(lambda: mb.augment(key, scm.frame, graph, num_rows=draws))
 
     def load_one(count: int) -> Point:
         frame = files.wide_table(max(2, count // 520), 520)

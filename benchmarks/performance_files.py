@@ -228,7 +228,9 @@ def stored_bytes(fitted: Any) -> int:
     draws = fitted.tree["posterior"].sizes
     prior = fitted.tree["prior"].sizes["draw"] if "prior" in fitted.tree else 0
     model = mb.MMM(fitted.data, fitted.spec)
-    estimate = model.memory(prior_draws=prior, num_chains=draws["chain"], num_samples=draws["draw"])
+    estimate = model.memory(
+        num_prior_draws=prior, num_chains=draws["chain"], num_samples=draws["draw"]
+    )
     return performance_paper.stored(estimate.host)
 
 

@@ -45,8 +45,10 @@ def by_package(case: str, seed: int, draws: int, weeks: int) -> Found:
     import jax
 
     model = model_of(case, draws, weeks)
-    cold = model.fit(jax.random.key(seed), progress=False, prior_draws=0).tree["posterior"].attrs
-    fit = model.fit(jax.random.key(seed + 1000), progress=False, prior_draws=0)
+    cold = (
+        model.fit(jax.random.key(seed), progress=False, num_prior_draws=0).tree["posterior"].attrs
+    )
+    fit = model.fit(jax.random.key(seed + 1000), progress=False, num_prior_draws=0)
     attrs, stats = fit.tree["posterior"].attrs, fit.tree["sample_stats"]
     with jax.enable_x64(True):
         arrays, program = model.arrays(), model.program()

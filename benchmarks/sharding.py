@@ -35,7 +35,7 @@ def child(folder: str, given: Any) -> None:
     options = LAYOUTS[given.layout][1]
     fit = mb.MMM(data, mb.ModelSpec()).fit(
         jax.random.key(given.seed), num_warmup=given.draws, num_samples=given.draws,
-        progress=False, prior_draws=0, **options,
+        progress=False, num_prior_draws=0, **options,
     )  # fmt: skip
     posterior = fit.tree["posterior"]
     attrs = posterior.attrs

@@ -31,7 +31,7 @@ CHANNELS = ("tv", "video", "social", "search")
 CONTROLS = ("demand", "price", "awareness", "visits")
 EFFECTS = ("total", "direct", "indirect")
 SPEC = mb.ModelSpec(seasonality=[{"period": "year", "order": 2}])
-QUIET: dict[str, Any] = {"progress": False, "prior_draws": 0}
+QUIET: dict[str, Any] = {"progress": False, "num_prior_draws": 0}
 
 
 def one_set(seed: int) -> dict[str, Any]:

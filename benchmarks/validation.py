@@ -62,8 +62,8 @@ def validated(name: str, errors: str, given: Any) -> RollingOrigin:
     data = load(name)
     store = None if given.store is None else Path(given.store) / f"{name}_{errors}"
     return rolling_origin(
-        mb.MMM(data, specification(data)),
         jax.random.key(given.seed),
+        mb.MMM(data, specification(data)),
         errors=errors,  # type: ignore[arg-type]
         store=store,
         num_warmup=given.warmup,
@@ -124,10 +124,10 @@ def cross_validation_rows(name: str, given: Any) -> list[list[Any]]:
     origins = data.n_dates - (2 * data.n_dates) // 3
     for label, run in (
         ("LOO (PSIS)", lambda: leave_one_out(full)),
-        ("10 folds, blocks of dates", lambda: k_fold(model, key, full=full)),
-        ("10 folds, random rows", lambda: k_fold(model, key, by="rows", full=full)),
-        ("LFO, PSIS between fits", lambda: leave_future_out(model, key, full=full)),
-        ("LFO, exact", lambda: leave_future_out(model, key, method="exact", full=full)),
+        ("10 folds, blocks of dates", lambda: k_fold(key, model, full=full)),
+        ("10 folds, random rows", lambda: k_fold(key, model, by="rows", full=full)),
+        ("LFO, PSIS between fits", lambda: leave_future_out(key, model, full=full)),
+        ("LFO, exact", lambda: leave_future_out(key, model, method="exact", full=full)),
     ):
         began = time.perf_counter()
         found = run()

@@ -13,7 +13,7 @@ from mmm_bayes.runtime.lazy_import import lazy_names
 
 if TYPE_CHECKING:
     from mmm_bayes import errors, results, simulate
-    from mmm_bayes.augmentation.augment import admgda
+    from mmm_bayes.augmentation.augment import admgda, augment
     from mmm_bayes.augmentation.evaluation import evaluate_augmentation
     from mmm_bayes.augmentation.pipeline import CausalDA
     from mmm_bayes.budget import CostCurve, Limit
@@ -76,6 +76,7 @@ _HOMES = {
     "StructuralFit": "structural",
     "StructuralMMM": "structural",
     "admgda": "augmentation.augment",
+    "augment": "augmentation.augment",
     "average_treatment_effect": "causal.effects.effects",
     "backtest": "validation.panel.backtest",
     "business_kpis": "causal.effects.kpis",
@@ -172,6 +173,7 @@ __all__ = [
     "StructuralMMM",
     "__version__",
     "admgda",
+    "augment",
     "average_treatment_effect",
     "backtest",
     "business_kpis",

@@ -46,7 +46,7 @@ _MODULES = {
         "mediation>mediation_table shops>shop_panel shops_air>air_panel",
     },
     "distributed": {"many_fits": "map_fits fit_map fit_cells", "runtime.jobs": "cells>tasks"},
-    "inference": {"runtime": "progress settings"},
+    "inference": {"runtime": "progress"},
 }
 # Names that changed with their module.
 _NAMES = {

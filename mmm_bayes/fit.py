@@ -5,44 +5,40 @@ from __future__ import annotations
 import contextlib
 import html
 import os
-import threading
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
 import jax
 import numpy as np
 import xarray as xr
 
 from mmm_bayes._typing import RngKey
-from mmm_bayes._version import __version__
-from mmm_bayes.data.digest import table_digest
 from mmm_bayes.data.lift_exposure import place_tests
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
-from mmm_bayes.inference.chain_runner import NoFiniteStartError
-from mmm_bayes.inference.checkpoint import Checkpoint, OpenCheckpoint, SamplingWarning
+from mmm_bayes.inference.checkpoint import Checkpoint
 from mmm_bayes.inference.memory import MemoryEstimate
+from mmm_bayes.inference.settings import FitSettings, SamplerSettings, SVISettings, given
 from mmm_bayes.inference.sharding import (
-    ChainMesh,
     Devices,
-    chain_mesh,
     process_number,
-    several_processes,
 )
-from mmm_bayes.model import arrays as model_arrays
-from mmm_bayes.model import checks, tree, units
+from mmm_bayes.model import arrays as make
+from mmm_bayes.model import checks, conditioning, tree
 from mmm_bayes.model.baseline import TimeFrame
 from mmm_bayes.model.fitted import Fitted
-from mmm_bayes.model.memory import SINGLE_PRECISION_ABOVE, estimate_memory
-from mmm_bayes.model.program import Program, geo_specs, program_for
+from mmm_bayes.model.groups import TableModel, posterior_groups, prior_groups
+from mmm_bayes.model.memory import estimate_memory
+from mmm_bayes.model.program import Program, program_for
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.structure import ModelArrays, structure_of
+from mmm_bayes.runtime.choices import choose, refuse_ignored
+from mmm_bayes.runtime.deprecation import named_arguments, renamed, spelled_out
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key, seed_in_words
 
@@ -51,7 +47,9 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 
-# Its stream of random numbers: not a small number, for which fold_in gives the keys of split.
+_METHODS = ("nuts", "svi")
+# Stream of random numbers of the augmentation. A small number would make fold_in give a key that
+# split gives as well.
 _AUGMENTATION = 0x61756721
 
 
@@ -100,8 +98,11 @@ class MMM:
             self.spec, data.channels, data.controls, data.n_geos, bool(self.lift_tests)
         )
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
-        self._log_rate = model_arrays.log_rate(data)
+        self._log_rate = make.log_rate(data)
         self._frame = TimeFrame.from_dates(data.dates)
+        self._table_model = TableModel(
+            self.structure, data, self._scaling, self._log_rate, self.spec.sampler.real
+        )
 
     def __repr__(self) -> str:
         return f"MMM\n{self.spec!r}\n{self.data!r}{self._tests()}"
@@ -116,13 +117,14 @@ class MMM:
             return ""
         return "\nlift tests  " + ", ".join(test.name for test in self.lift_tests)
 
+    @named_arguments
     def sample_prior_predictive(self, rng_key: RngKey, num_draws: int = 500) -> xr.DataTree:
         """Draw parameters and targets before looking at the target.
 
         Parameters
         ----------
         rng_key
-            Random key.
+            Random key, or an integer seed.
         num_draws
             Number of draws.
 
@@ -134,7 +136,7 @@ class MMM:
         """
         key = as_key(rng_key)
         with jax.enable_x64(self.spec.sampler.real == "float64"):
-            groups = self._prior_groups(key, self.arrays(), num_draws)
+            groups = prior_groups(self._table_model, key, self.arrays(), num_draws)
         return xr.DataTree.from_dict(groups | tree.data_groups(self.data))
 
     def augment(self, rng_key: RngKey, augmentation: CausalDA) -> MMMAugmentation:
@@ -143,7 +145,7 @@ class MMM:
         Parameters
         ----------
         rng_key
-            Random key.
+            Random key, or an integer seed.
         augmentation
             Causal graph and settings.
 
@@ -163,58 +165,67 @@ class MMM:
         with jax.enable_x64(self.spec.sampler.real == "float64"):
             return augment_mmm(key, augmentation, self.structure, self.arrays(), self.data)
 
+    @renamed(prior_draws="num_prior_draws")
+    @spelled_out(FitSettings)
     def fit(
         self,
         rng_key: RngKey,
-        method: Literal["nuts", "svi"] = "nuts",
+        method: str = "nuts",
         *,
         augmentation: CausalDA | None = None,
         progress: bool | Progress | None = None,
         marginal: bool = True,
-        prior_draws: int = 500,
+        num_prior_draws: int = 500,
         devices: Devices = None,
         geo_devices: int | None = None,
         checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
         preflight: bool = True,
-        **settings: Any,
+        **settings: Unpack[FitSettings],
     ) -> FitResult:
-        """Condition on the target.
+        """Fit the model to the target.
 
-        Ctrl-C once draws are made returns the fit of those, marked as stopped.
+        Pressing Ctrl-C once draws have been made returns a fit of those, marked as interrupted.
 
         Parameters
         ----------
         rng_key
-            Random key (new or old style) or an integer seed; the same one gives the same draws.
+            Random key (of the new or the old style), or an integer seed; the same one gives the
+            same draws.
         method
             ``"nuts"``, or ``"svi"`` for a quick Gaussian approximation.
         augmentation
             Causal data augmentation: rows that a causal graph implies are added to the likelihood,
-            with powers that keep the posterior as wide as the table allows. Everything computed of
-            the fit (contributions, returns, predictions, log likelihood) is of the table's rows.
+            with weights that keep the posterior as wide as the table warrants. Everything computed
+            from the fit (contributions, returns, predictions, log likelihood) is about the rows of
+            the table.
         progress
-            ``True``, ``False``, or an own reporter; by default a bar where somebody watches.
+            ``True``, ``False``, or a reporter of your own; by default a bar in a terminal or a
+            notebook.
         marginal
-            Integrate the linear-Gaussian block out (same posterior, far quicker). ``False`` samples
-            the plain model.
-        prior_draws
-            Draws of the prior kept with the fit, for prior-posterior comparison.
+            Integrate the linear-Gaussian block out (the same posterior, far quicker). ``False``
+            samples the plain model.
+        num_prior_draws
+            Number of draws of the prior kept with the fit, for comparing prior and posterior.
         devices
-            ``"all"``, a number, or devices of JAX, those of other processes among them
+            ``"all"``, a number, or JAX devices, possibly of several processes
             (``jax.distributed``; every process makes the same call): chains are spread over them,
-            then the geos of a chain. By default one device.
+            then the geos of a chain. By default one device. Requires ``method="nuts"``.
         geo_devices
-            Over how many devices the geos of each chain are split, for a model that is too large
-            for one; by default over those that chains leave.
+            Number of devices over which the geos of each chain are split, for a model that is too
+            large for one; by default those that the chains leave. Requires ``method="nuts"``.
         checkpoint
-            Folder (or :class:`~mmm_bayes.inference.checkpoint.Checkpoint`) in which draws are kept
-            every minute: the same call goes on from there after whatever ended it, to the same
-            draws.
+            Folder (or :class:`~mmm_bayes.inference.checkpoint.Checkpoint`) in which draws are saved
+            every minute: after any interruption the same call continues from there, to the same
+            draws. Requires ``method="nuts"``.
         preflight
-            Estimate the memory first, and refuse a fit that needs more than there is.
-        **settings
-            Settings of the sampler to change (``num_samples``, ``num_chains``, ``target_accept``,
-            ...): fields of ``SamplerSpec``, or of ``SVISpec``.
+            Estimate the memory first, and refuse a fit that needs more than is available.
+        num_warmup, num_samples, num_chains, target_accept, max_tree_depth, chain_method, block
+            Settings of NUTS (:class:`~mmm_bayes.inference.mcmc.SamplerSpec`); by default those of
+            the specification.
+        precision
+            ``"float64"``, ``"float32"`` or ``"auto"``.
+        num_steps, learning_rate, num_particles, guide, num_draws, num_starts
+            Settings of SVI (:class:`~mmm_bayes.inference.svi.SVISpec`).
 
         Returns
         -------
@@ -222,39 +233,40 @@ class MMM:
 
         Raises
         ------
+        ValueError
+            If there is no such method, or it has no use for one of the arguments.
         DataError
-            If graph and settings of an augmentation do not fit the table, with every reason.
+            If the graph and settings of an augmentation do not fit the table, with every reason.
         FitMemoryError
             If there is too little memory, with what needs it and what to lower.
         RunFolderError
-            If the checkpoint is of another fit, damaged, or in use by another process.
+            If the checkpoint belongs to another fit, is damaged, or is in use by another process.
         FloatingPointError
-            If no start with a finite density is found.
+            If no starting point with a finite density is found.
         """
         began = time.perf_counter()
         rng_key = as_key(rng_key)
-        spec = self.spec
+        method = choose("method", method, _METHODS)
+        only_nuts = {"devices": devices, "geo_devices": geo_devices, "checkpoint": checkpoint}
+        _refuse_settings_of_another_method(method, {**settings, **only_nuts})
+        chosen_settings = given(settings)
         # What is changed for this fit holds for all of it: arrays, programs and the stored spec.
-        changes = settings
-        if method == "svi":
-            changes = {name: settings[name] for name in settings if name == "precision"}
-        if changes:
-            sampler = mcmc.SamplerSpec.model_validate(spec.sampler.model_dump() | changes)
-            spec = spec.evolve(sampler=sampler)
+        changes = {k: v for k, v in chosen_settings.items() if k in mcmc.SamplerSpec.model_fields}
+        spec = with_sampler(self.spec, changes)
         if augmentation is not None and augmentation.exclusions:
             from mmm_bayes.augmentation.pipeline import excluding
 
             spec = excluding(augmentation, replace(self.structure, spec=spec), self.data)
         model = self if spec is self.spec else MMM(self.data, spec, lift_tests=self.lift_tests)
         added = None if augmentation is None else model.augment(rng_key, augmentation)
-        chosen = _Run(marginal, prior_draws, settings, devices, geo_devices, checkpoint, preflight)
-        if method == "svi" and (checkpoint is not None or devices is not None):
-            raise ValueError("devices and checkpoint are of NUTS; SVI takes seconds on one device.")
+        run = conditioning.Run(
+            marginal, num_prior_draws, chosen_settings, devices, geo_devices, checkpoint, preflight
+        )
         # One process of several reports: they all do the same.
         reporter = choose_progress(progress if process_number() == 0 else False)
         with jax.enable_x64(spec.sampler.real == "float64"), contextlib.closing(reporter):
-            run = model._nuts if method == "nuts" else model._svi
-            groups = run(rng_key, reporter, chosen, added)
+            condition = conditioning.by_nuts if method == "nuts" else conditioning.by_svi
+            groups = condition(rng_key, model._table_model, model._given(added), run, reporter)
         result = xr.DataTree.from_dict(groups | tree.data_groups(self.data))
         result["posterior"].attrs["wall_seconds"] = time.perf_counter() - began
         result["posterior"].attrs["rng_key"] = seed_in_words(rng_key)
@@ -268,174 +280,52 @@ class MMM:
     def arrays(self) -> ModelArrays:
         """Scaled arrays of the table, arguments of the compiled programs."""
         dtype = np.dtype(self.spec.sampler.real)
-        return model_arrays.training_arrays(
+        return make.training_arrays(
             self.structure, self.data, self._scaling, self._frame, dtype, self.lift_tests
         )
 
-    def _conditioned(self, observed: ModelArrays, added: MMMAugmentation | None) -> ModelArrays:
-        """Arrays of the likelihood: the table's, and the rows added to it."""
+    def _given(self, added: MMMAugmentation | None) -> conditioning.Given:
+        """Arrays of the table, and those of the likelihood: with the rows added to it."""
+        observed = self.arrays()
         if added is None:
-            return observed
+            return conditioning.Given(observed, observed, self.lift_tests, None)
         rows = added.added_rows(self.structure)
-        return model_arrays.augmented_arrays(
-            self.structure, observed, rows, added.likelihood_weight
-        )
+        arrays = make.augmented_arrays(self.structure, observed, rows, added.likelihood_weight)
+        return conditioning.Given(observed, arrays, self.lift_tests, added.to_json())
 
     def program(self, marginal: bool = True) -> Program:
         """Compiled parts of the model, kept between fits."""
         return program_for(self.structure, marginal, self.spec.sampler.real)
 
+    @renamed(prior_draws="num_prior_draws")
+    @spelled_out(SamplerSettings)
     def memory(
         self,
         *,
         marginal: bool = True,
-        prior_draws: int = 500,
+        num_prior_draws: int = 500,
         devices: Devices = None,
         geo_devices: int | None = None,
-        **settings: Any,
+        **settings: Unpack[SamplerSettings],
     ) -> MemoryEstimate:
-        """Estimate the memory that :meth:`fit` needs with the same arguments; computes nothing.
+        """Estimate the memory that :meth:`fit` needs with the same arguments, without fitting.
 
         Returns
         -------
         MemoryEstimate
             Bytes by what needs them, what is free, and what to lower; prints as a table.
         """
-        spec = self.spec.sampler
-        spec = mcmc.SamplerSpec.model_validate(spec.model_dump() | settings)
-        model = MMM(self.data, self.spec.evolve(sampler=spec), lift_tests=self.lift_tests)
-        with jax.enable_x64(spec.real == "float64"):
-            mesh = model._mesh(devices, geo_devices)
+        spec = with_sampler(self.spec, given(settings))
+        model = MMM(self.data, spec, lift_tests=self.lift_tests)
+        with jax.enable_x64(spec.sampler.real == "float64"):
+            mesh = conditioning.mesh_of(model._table_model, devices, geo_devices)
             return estimate_memory(
                 model.program(marginal),
                 model.arrays(),
-                spec,
-                prior_draws,
+                spec.sampler,
+                num_prior_draws,
                 (1, 1) if mesh is None else mesh.shape,
             )
-
-    def _mesh(self, devices: Devices, geo_devices: int | None) -> ChainMesh | None:
-        """Devices for chains and geos; ``None`` where there is one, and JAX chooses it."""
-        if devices is None and geo_devices is None:
-            return None
-        sampler = self.spec.sampler
-        chosen = "all" if devices is None else devices
-        return chain_mesh(chosen, sampler.num_chains, self.data.n_geos, geo_devices)
-
-    def _nuts(
-        self, rng_key: jax.Array, reporter: Progress, run: _Run, added: MMMAugmentation | None
-    ) -> dict[str, xr.Dataset]:
-        observed, program = self.arrays(), self.program(run.marginal)
-        arrays = self._conditioned(observed, added)
-        sampler, layout = program.sampler(arrays), program.layout(arrays)
-        mesh = self._mesh(run.devices, run.geo_devices)
-        local = () if mesh is None else mesh.local_devices
-        if run.preflight:
-            shape = (1, 1) if mesh is None else mesh.shape
-            settings = self.spec.sampler
-            estimate_memory(program, arrays, settings, run.prior_draws, shape).check()
-        key_run, key_after = jax.random.split(rng_key)
-        precision = self.spec.sampler.real
-        ahead = _InBackground(lambda: program.compile_ahead(arrays, observed, local), precision)
-        with contextlib.ExitStack() as stack:
-            kept = None
-            if run.checkpoint is not None:
-                identity = self._identity(rng_key, run, added, mesh)
-                kept = stack.enter_context(run.opened(identity))
-            draws = self._sampled(
-                key_run,
-                sampler,
-                arrays,
-                layout.start,
-                self.spec.sampler,
-                reporter,
-                compiled=ahead.start,
-                mesh=mesh,
-                data_specs=geo_specs(arrays) if mesh is not None else None,
-                checkpoint=kept,
-            )
-        if draws.interrupted:
-            warnings.warn(f"This fit was {draws.interrupted}.", SamplingWarning, stacklevel=3)
-        reporter.message("drawing predictions")
-        ahead.join()
-        positions = draws.positions.reshape(-1, draws.positions.shape[-1])
-        chains = draws.positions.shape[0]
-        key_block, *keys = jax.random.split(key_after, 3)
-        params = program.parameters(key_block, positions, arrays, local)
-        groups = self.groups_of(
-            (keys[0], keys[1]), program, params, observed, chains, run.prior_draws, local
-        )
-        groups["sample_stats"] = tree.sample_stats(draws, self.spec.sampler.max_tree_depth)
-        attrs: dict[str, Any] = {f"seconds_{name}": value for name, value in draws.seconds.items()}
-        attrs["warmup_steps"] = draws.warmup_steps.tolist()
-        attrs["inference"] = "NUTS" + (", linear block integrated out" if program.marginal else "")
-        if mesh is not None:
-            attrs["devices"] = list(mesh.shape)
-        if draws.interrupted:
-            attrs["interrupted"] = draws.interrupted
-        if draws.resumed:
-            attrs["resumed"] = draws.resumed
-        groups["posterior"].attrs |= attrs
-        return groups
-
-    def _sampled(
-        self,
-        rng_key: jax.Array,
-        sampler: mcmc.NUTSProgram,
-        arrays: ModelArrays,
-        *given: Any,
-        **options: Any,
-    ) -> mcmc.Draws:
-        """Draws of the sampler; a start that cannot be found is explained by the model."""
-        try:
-            return mcmc.sample(rng_key, sampler, arrays, *given, **options)
-        except NoFiniteStartError:
-            blamed = self.program(marginal=False).not_finite(arrays._replace(block=None))
-            raise NoFiniteStartError(blamed) from None
-
-    def _identity(
-        self,
-        rng_key: jax.Array,
-        run: _Run,
-        added: MMMAugmentation | None,
-        mesh: ChainMesh | None,
-    ) -> dict[str, Any]:
-        """Everything the draws depend on."""
-        return {
-            "table": table_digest(self.data),
-            "model": self.spec.model_dump(mode="json"),
-            "lift_tests": to_json(self.lift_tests),
-            "augmentation": None if added is None else added.to_json(),
-            "marginal": run.marginal,
-            "precision": self.spec.sampler.real,
-            "key": seed_in_words(rng_key),
-            "devices": None if mesh is None else list(mesh.shape),
-            "version": __version__,
-            "jax": jax.__version__,
-        }
-
-    def _svi(
-        self, rng_key: jax.Array, reporter: Progress, run: _Run, added: MMMAugmentation | None
-    ) -> dict[str, xr.Dataset]:
-        from mmm_bayes.inference import svi
-
-        observed, program = self.arrays(), self.program(run.marginal)
-        arrays = self._conditioned(observed, added)
-        key_run, key_after = jax.random.split(rng_key)
-        layout = program.layout(arrays)
-        settings = svi.SVISpec(**{"precision": self.spec.sampler.real, **run.settings})
-        result = svi.fit(
-            key_run, program.potential, layout.dim, arrays, layout.start, settings, reporter
-        )
-        key_block, *keys = jax.random.split(key_after, 3)
-        params = program.parameters(key_block, result.positions, arrays)
-        groups = self.groups_of((keys[0], keys[1]), program, params, observed, 1, run.prior_draws)
-        groups["posterior"].attrs |= {
-            "inference": "SVI",
-            "pareto_k": float(result.pareto_k),
-            "elbo": float(np.mean(result.log_p - result.log_q)),
-        }
-        return groups
 
     def groups_of(
         self,
@@ -443,120 +333,29 @@ class MMM:
         program: Program,
         params: dict[str, NDArray],
         observed: ModelArrays,
-        chains: int,
-        prior_draws: int,
+        num_chains: int,
+        num_prior_draws: int,
         devices: Sequence[jax.Device] = (),
     ) -> dict[str, xr.Dataset]:
-        """Groups of the tree from scaled parameters (chain * draw, ...), wherever they were drawn.
-
-        ``keys`` are of the outcomes and of the prior; draws are spread over ``devices``.
-        """
-        key_outcome, key_prior = keys
-        replicated, log_likelihood = self._outcomes(key_outcome, program, params, observed, devices)
-        structure, data = self.structure, self.data
-        table = units.to_table_units(structure, self._scaling, self._log_rate, params)
-        groups = {
-            "posterior": tree.parameter_group(structure, data, table, chains),
-            "posterior_predictive": tree.target_group(
-                structure, data, "target", replicated, chains
-            ),
-            "log_likelihood": tree.target_group(structure, data, "target", log_likelihood, chains),
-        }
-        if prior_draws:
-            groups |= self._prior_groups(key_prior, observed, prior_draws, devices)
-        return groups
-
-    def _prior_groups(
-        self,
-        rng_key: jax.Array,
-        arrays: ModelArrays,
-        draws: int,
-        devices: Sequence[jax.Device] = (),
-    ) -> dict[str, xr.Dataset]:
-        key_params, key_outcome = jax.random.split(rng_key)
-        program = self.program(marginal=False)
-        plain = arrays._replace(block=None, experiments=None)
-        params = program.prior(key_params, plain, draws)
-        # The predictive program is that of the posterior: the same shapes, compiled once.
-        predictive = self.program(marginal=True)
-        replicated, _ = self._outcomes(key_outcome, predictive, params, arrays, devices)
-        structure, data = self.structure, self.data
-        table = units.to_table_units(structure, self._scaling, self._log_rate, params)
-        return {
-            "prior": tree.parameter_group(structure, data, table, 1),
-            "prior_predictive": tree.target_group(structure, data, "target", replicated, 1),
-        }
-
-    def _outcomes(
-        self,
-        rng_key: jax.Array,
-        program: Program,
-        params: dict[str, NDArray],
-        arrays: ModelArrays,
-        devices: Sequence[jax.Device] = (),
-    ) -> tuple[NDArray, NDArray]:
-        """Replicated targets in table units, and log densities of the table's target."""
-        population = self.data.ds["population"].values
-        count = len(next(iter(params.values())))
-        small = count * arrays.target.size <= SINGLE_PRECISION_ABOVE
-        dtype = np.float64 if small else np.float32
-        # Change of variables from the scaled target to the table's.
-        jacobian = np.zeros(())
-        if self._scaling.link == "identity":
-            jacobian = np.log(self._scaling.target_scale * population)[:, None]
-        elif self._scaling.link == "log":
-            jacobian = np.log(self._scaling.target_scale * self.data.ds["target"].values)
-
-        def keep(replicated: NDArray, log_density: NDArray) -> tuple[NDArray, NDArray]:
-            natural = self._scaling.inverse_target(replicated, population)
-            return natural.astype(dtype), (log_density - jacobian).astype(dtype)
-
-        return program.outcomes(rng_key, params, arrays, keep, devices)
+        """Return the groups of the tree; see :func:`mmm_bayes.model.groups.posterior_groups`."""
+        return posterior_groups(
+            self._table_model, keys, program, params, observed, num_chains, num_prior_draws, devices
+        )
 
 
-class _Run(NamedTuple):
-    """How a fit is run, beside its model and key."""
-
-    marginal: bool
-    prior_draws: int
-    settings: Mapping[str, Any]
-    devices: Devices
-    geo_devices: int | None
-    checkpoint: Checkpoint | str | os.PathLike[str] | None
-    preflight: bool
-
-    def opened(self, identity: Mapping[str, Any]) -> OpenCheckpoint:
-        """Take the folder of the checkpoint, each process its own."""
-        every = self.checkpoint
-        if not isinstance(every, Checkpoint):
-            assert every is not None
-            every = Checkpoint(every)
-        if several_processes():
-            own = every.folder / f"process_{process_number()}"
-            every = every.model_copy(update={"folder": own})
-        return every.open(identity)
+def with_sampler(spec: ModelSpec, changes: Mapping[str, Any]) -> ModelSpec:
+    """Return the specification with some settings of its sampler changed."""
+    if not changes:
+        return spec
+    return spec.evolve(
+        sampler=mcmc.SamplerSpec.model_validate(spec.sampler.model_dump() | dict(changes))
+    )
 
 
-class _InBackground:
-    """Runs a compilation in a thread while chains run; compilation releases the global lock."""
-
-    def __init__(self, work: Any, precision: str) -> None:
-        self._error: BaseException | None = None
-
-        def run() -> None:
-            try:
-                with jax.enable_x64(precision == "float64"):
-                    work()
-            except BaseException as error:  # handed to the thread that joins
-                self._error = error
-
-        self._thread = threading.Thread(target=run, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self) -> None:
-        if self._thread.ident is not None:
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
+def _refuse_settings_of_another_method(method: str, settings: Mapping[str, Any]) -> None:
+    of_svi = SVISettings.__annotations__
+    methods = {
+        name: ("svi",) if name in of_svi else _METHODS if name == "precision" else ("nuts",)
+        for name in settings
+    }
+    refuse_ignored("method", method, {name: (settings[name], methods[name]) for name in settings})

@@ -6,17 +6,29 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
-import jax
 import numpy as np
 import xarray as xr
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.fit_settings import (
+    BudgetSettings,
+    ContributionSettings,
+    DrawSettings,
+    ForecastSettings,
+    MeanSettings,
+    RankingSettings,
+    ReportSettings,
+    ResponseSettings,
+    WindowSettings,
+)
 from mmm_bayes.model import store
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.deprecation import named_arguments, renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 
 if TYPE_CHECKING:
@@ -162,7 +174,8 @@ class FitResult:
 
         return parameter_summary(self._fitted, ci_prob, ci_kind)
 
-    def contributions(self, by: By = (), **options: Any) -> xr.DataArray:
+    @spelled_out(ContributionSettings)
+    def contributions(self, by: By = (), **settings: Unpack[ContributionSettings]) -> xr.DataArray:
         """Compute contributions of the baseline, controls and channels; they sum to the mean.
 
         Parameters
@@ -170,9 +183,8 @@ class FitResult:
         by
             What not to sum over: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
             ``"month"``.
-        **options
-            ``group``, ``method``, ``unit``, ``max_draws``, ``data``: see
-            :func:`mmm_bayes.analysis.contributions.contributions`.
+        group, method, unit, max_draws, data
+            As in :func:`mmm_bayes.analysis.contributions.contributions`.
 
         Returns
         -------
@@ -181,15 +193,19 @@ class FitResult:
         """
         from mmm_bayes.analysis import contributions
 
-        return contributions.contributions(self._fitted, by, **options)
+        return contributions.contributions(self._fitted, by, **settings)
 
-    def fitted_mean(self, by: By = ("geo", "date"), **options: Any) -> xr.DataArray:
-        """Expected target ``(chain, draw, *by)``; options as in :meth:`contributions`."""
+    @spelled_out(MeanSettings)
+    def fitted_mean(
+        self, by: By = ("geo", "date"), **settings: Unpack[MeanSettings]
+    ) -> xr.DataArray:
+        """Return the expected target ``(chain, draw, *by)``; see :meth:`contributions`."""
         from mmm_bayes.analysis import contributions
 
-        return contributions.fitted_mean(self._fitted, by, **options)
+        return contributions.fitted_mean(self._fitted, by, **settings)
 
-    def roas(self, by: By = (), **options: Any) -> xr.DataArray:
+    @spelled_out(DrawSettings)
+    def roas(self, by: By = (), **settings: Unpack[DrawSettings]) -> xr.DataArray:
         """Revenue a channel brought per unit of money spent; ``by`` as in :meth:`contributions`.
 
         Returns
@@ -199,9 +215,12 @@ class FitResult:
         """
         from mmm_bayes.analysis import contributions
 
-        return contributions.roas(self._fitted, by, **options)
+        return contributions.roas(self._fitted, by, **settings)
 
-    def marginal_roas(self, by: By = (), *, increase: float = 0.01, **options: Any) -> xr.DataArray:
+    @spelled_out(DrawSettings)
+    def marginal_roas(
+        self, by: By = (), *, increase: float = 0.01, **settings: Unpack[DrawSettings]
+    ) -> xr.DataArray:
         """Extra revenue per unit of extra money, were a channel's spend raised by ``increase``.
 
         Returns
@@ -211,16 +230,18 @@ class FitResult:
         """
         from mmm_bayes.analysis import contributions
 
-        return contributions.marginal_roas(self._fitted, by, increase=increase, **options)
+        return contributions.marginal_roas(self._fitted, by, increase=increase, **settings)
 
-    def contribution_share(self, by: By = (), **options: Any) -> xr.DataArray:
+    @spelled_out(DrawSettings)
+    def contribution_share(self, by: By = (), **settings: Unpack[DrawSettings]) -> xr.DataArray:
         """Contributions of the channels as shares of the target ``(chain, draw, channel, *by)``."""
         from mmm_bayes.analysis import contributions
 
-        return contributions.contribution_share(self._fitted, by, **options)
+        return contributions.contribution_share(self._fitted, by, **settings)
 
+    @spelled_out(ResponseSettings)
     def response_curves(
-        self, channels: Sequence[str] | str | None = None, **options: Any
+        self, channels: Sequence[str] | str | None = None, **settings: Unpack[ResponseSettings]
     ) -> xr.DataArray:
         """Total contribution of a channel over its total spend, all else as it was.
 
@@ -228,9 +249,9 @@ class FitResult:
         ----------
         channels
             Which; all by default.
-        **options
-            ``multipliers`` of the spend (0 to 2), ``unit`` (``"revenue"``, ``"target"``),
-            ``group``, ``max_draws`` (500).
+        multipliers, unit, group, max_draws
+            As in :func:`mmm_bayes.analysis.response.response_curves`: multipliers of the spend
+            (by default 0 to 2), ``"revenue"`` or ``"target"``, and up to 500 draws.
 
         Returns
         -------
@@ -239,7 +260,7 @@ class FitResult:
         """
         from mmm_bayes.analysis import response
 
-        return response.response_curves(self._fitted, channels, **options)
+        return response.response_curves(self._fitted, channels, **settings)
 
     def adstock_curves(
         self, *, group: str = "posterior", max_draws: int | None = None
@@ -255,7 +276,11 @@ class FitResult:
 
         return response.adstock_curves(self._fitted, group=group, max_draws=max_draws)
 
-    def saturation_curves(self, points: int = 61, **options: Any) -> xr.DataArray:
+    @renamed(points="num_points")
+    @spelled_out(DrawSettings)
+    def saturation_curves(
+        self, num_points: int = 61, **settings: Unpack[DrawSettings]
+    ) -> xr.DataArray:
         """Saturation over a steady exposure ``(chain, draw, channel, point)``, before coefficients.
 
         The coordinate ``exposure (channel, point)`` is in media units a period (per head where geos
@@ -263,12 +288,14 @@ class FitResult:
         """
         from mmm_bayes.analysis import response
 
-        return response.saturation_curves(self._fitted, points, **options)
+        return response.saturation_curves(self._fitted, num_points, **settings)
 
+    @rng_key_first(position=1, optional=True)
+    @named_arguments
     def predict(
         self,
+        rng_key: RngKey | None,
         new_data: MMMData | pd.DataFrame | None = None,
-        rng_key: jax.Array | None = None,
         *,
         max_draws: int | None = None,
     ) -> xr.Dataset:
@@ -276,11 +303,11 @@ class FitResult:
 
         Parameters
         ----------
+        rng_key
+            Random key of replicated targets, or an integer seed; ``None`` gives the mean alone.
         new_data
             Rows with the columns of the training table (the target may be absent), whose dates
             continue the training window or start within it; ``None`` is the training window.
-        rng_key
-            Random key of replicated targets; without one there is the mean alone.
         max_draws
             Thin evenly to so many draws.
 
@@ -291,23 +318,26 @@ class FitResult:
         """
         from mmm_bayes.analysis.prediction import predict
 
-        return predict(self._fitted, new_data, rng_key, max_draws=max_draws)
+        return predict(rng_key, self._fitted, new_data, max_draws=max_draws)
 
+    @spelled_out(ForecastSettings)
     def forecast(
-        self, rng_key: jax.Array, horizon: int | pd.DataFrame | MMMData, **options: Any
+        self,
+        rng_key: RngKey,
+        horizon: int | pd.DataFrame | MMMData,
+        **settings: Unpack[ForecastSettings],
     ) -> Forecast:
         """Forecast the dates that follow the table, spends planned and controls projected.
 
         Parameters
         ----------
         rng_key
-            Random key of noise and projections.
+            Random key of noise and projections, or an integer seed.
         horizon
             Number of periods, or a table of future dates with what is known of them.
-        **options
-            ``spend`` (``"last_year"``, ``"last_window"``, multipliers, money), ``controls``
-            (values or a rule), ``errors``, ``max_draws``: see
-            :func:`mmm_bayes.analysis.forecast.forecast`.
+        spend, controls, errors, max_draws
+            As in :func:`mmm_bayes.analysis.forecast.forecast`: spend as ``"last_year"``,
+            ``"last_window"``, multipliers or money; controls as values or a rule.
 
         Returns
         -------
@@ -316,16 +346,21 @@ class FitResult:
         """
         from mmm_bayes.analysis.forecast import forecast
 
-        return forecast(self._fitted, rng_key, horizon, **options)
+        return forecast(rng_key, self._fitted, horizon, **settings)
 
-    def optimize_budget(self, total: float | None = None, **options: Any) -> BudgetPlan:
-        """Find the plan of spend that is best under the posterior, and say why.
+    @renamed(starts="num_starts")
+    @spelled_out(BudgetSettings)
+    def optimize_budget(
+        self, total: float | None = None, **settings: Unpack[BudgetSettings]
+    ) -> BudgetPlan:
+        r"""Find the plan of spend that is best under the posterior, and say why.
 
         Parameters
         ----------
         total
             Money over the window; by default today's.
-        **options
+        periods, start, reference, cost, controls, unit, after, max_draws, ci_prob, goal, \
+target_value, spend, objective, level, risk_aversion, by, bounds, change, limits, num_starts
             ``bounds`` and ``change`` of channels, ``limits``, ``by`` (``"channel"``, ``"date"``,
             ``"geo"``), ``periods``, ``objective`` (``"mean"``, ``"quantile"``, ``"cvar"``,
             ``"mean_sd"``, ``"sharpe"``), ``goal`` with ``target_value``, ``cost`` and others: see
@@ -338,9 +373,12 @@ class FitResult:
         """
         from mmm_bayes.budget import optimize_budget
 
-        return optimize_budget(self._fitted, total, **options)
+        return optimize_budget(self._fitted, total, **settings)
 
-    def compare_plans(self, plans: Mapping[str, Any], **options: Any) -> PlanComparison:
+    @spelled_out(WindowSettings)
+    def compare_plans(
+        self, plans: Mapping[str, Any], **settings: Unpack[WindowSettings]
+    ) -> PlanComparison:
         """Set plans made by hand side by side; see :func:`mmm_bayes.budget.compare.compare_plans`.
 
         A plan is money by channel (``{"tv": 1e5, "search": "x1.2"}``), a table by date, or a
@@ -348,16 +386,21 @@ class FitResult:
         """
         from mmm_bayes.budget import compare_plans
 
-        return compare_plans(self._fitted, plans, **options)
+        return compare_plans(self._fitted, plans, **settings)
 
-    def report(self, path: str | os.PathLike[str] = "report.html", **options: Any) -> Path:
+    @spelled_out(ReportSettings)
+    def report(
+        self,
+        path: str | os.PathLike[str] = "report.html",
+        **settings: Unpack[ReportSettings],
+    ) -> Path:
         """Write one HTML file about the fit that opens anywhere, without a network.
 
         Parameters
         ----------
         path
             Where to write.
-        **options
+        graph, budget, tests, title, ci_prob, date
             ``graph`` (a ``CausalGraph`` to draw), ``budget`` (a ``BudgetPlan``, ``"auto"`` or
             ``None``), ``tests``, ``title``, ``ci_prob``: see
             :func:`mmm_bayes.present.report.write_report`.
@@ -369,7 +412,7 @@ class FitResult:
         """
         from mmm_bayes.present.report import write_report
 
-        return write_report(self._fitted, path, diagnostics=self.diagnose(), **options)
+        return write_report(self._fitted, path, diagnostics=self.diagnose(), **settings)
 
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = 1000) -> NDArray:
         """Draws (draw,) of what a lift test measures, by this fit.
@@ -380,13 +423,14 @@ class FitResult:
 
         return lift_of(self._fitted, test, max_draws)
 
+    @renamed(level="ci_prob")
     def compare_lift_tests(
-        self, tests: Sequence[LiftTest] | None = None, level: float = 0.9
+        self, tests: Sequence[LiftTest] | None = None, ci_prob: float = 0.9
     ) -> LiftComparison:
-        """Experiments beside what the fit says of them; by default those it was calibrated with."""
+        """Compare experiments with this fit; by default those that it was calibrated with."""
         from mmm_bayes.analysis.lift import compare_lift_tests_of
 
-        return compare_lift_tests_of(self._fitted, tests, level)
+        return compare_lift_tests_of(self._fitted, tests, ci_prob)
 
     def calibration_effect(self, before: FitResult, ci_prob: float = 0.9) -> CalibrationEffect:
         """Compare tests and channels before and after the lift tests of this fit.
@@ -397,22 +441,24 @@ class FitResult:
 
         return calibration_effect(before.fitted, self._fitted, ci_prob=ci_prob)
 
+    @renamed(results="num_results", points="num_points")
+    @spelled_out(RankingSettings)
     def rank_experiments(
         self,
-        rng_key: jax.Array,
+        rng_key: RngKey,
         candidates: Sequence[LiftTest] | None = None,
-        **options: Any,
+        **settings: Unpack[RankingSettings],
     ) -> ExperimentRanking:
         """Rank experiments by what their result is worth to the next budget.
 
         Candidates are by default each channel off, and doubled, over the last four periods in half
-        of the geos. Options are those of
+        of the geos. Settings are those of
         :func:`mmm_bayes.analysis.next_experiment.rank_experiments`: ``change`` (share by which the
-        budget may move a channel), ``max_draws``, ``results``.
+        budget may move a channel), ``max_draws``, ``num_results``.
         """
         from mmm_bayes.analysis.next_experiment import rank_experiments
 
-        return rank_experiments(self._fitted, rng_key, candidates, **options)
+        return rank_experiments(rng_key, self._fitted, candidates, **settings)
 
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
         """Statistics of the target beside those of its replications; a row a statistic."""

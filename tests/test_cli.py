@@ -20,7 +20,7 @@ from mmm_bayes.cli import app
 from mmm_bayes.inference.verdict import DiagnosticsReport
 from mmm_bayes.present.plots import FitPlots
 
-FEW = ["--draws", "60", "--warmup", "100", "--chains", "2", "--quiet"]
+FEW = ["--num-samples", "60", "--num-warmup", "100", "--num-chains", "2", "--quiet"]
 MODEL = """\
 name = "small"
 [data]
@@ -226,7 +226,11 @@ def test_a_model_that_cannot_be_used_says_why_without_a_traceback(text, message,
             2,
             "nuts or svi",
         ),
-        (["fit", "national_weekly", "--out", "x", "--draws", "1"], 2, "greater than or equal to 4"),
+        (
+            ["fit", "national_weekly", "--out", "x", "--num-samples", "1"],
+            2,
+            "greater than or equal to 4",
+        ),
         (["summary", "missing.nc"], 1, "No fit at missing.nc"),
         (["summary", "."], 1, "No fit at fit.nc"),
         (["nonsense"], 2, "No such command"),

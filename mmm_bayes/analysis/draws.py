@@ -78,7 +78,7 @@ def over_draws(
     if group not in fitted.tree.children:
         raise ValueError(
             f"This fit has no group {group!r}; it has {sorted(fitted.tree.children)}. Fit with "
-            "prior_draws above zero to keep draws of the prior."
+            "num_prior_draws above zero to keep draws of the prior."
         )
     params, chains, draws = fitted.scaled(group, max_draws)
     count = len(chains) * len(draws)

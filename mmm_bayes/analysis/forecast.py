@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypedDict, Unpack, final
 
-import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.analysis import contributions as parts
 from mmm_bayes.analysis import projection
+from mmm_bayes.analysis.decomposition import Method
 from mmm_bayes.analysis.forecast_errors import Errors, future_noise, resolve_errors
 from mmm_bayes.analysis.forecast_table import (
     Controls,
@@ -23,6 +24,7 @@ from mmm_bayes.analysis.forecast_table import (
 from mmm_bayes.analysis.prediction import replicate
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.deprecation import named_arguments, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.numbers import compact
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
@@ -32,6 +34,14 @@ NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
 
 _DRAWS = ("chain", "draw")
+
+
+class ForecastContributionSettings(TypedDict, total=False):
+    """Of :func:`mmm_bayes.analysis.contributions.contributions`, over a forecast's dates."""
+
+    method: Method
+    unit: parts.Unit
+    max_draws: int | None
 
 
 @final
@@ -102,7 +112,10 @@ class Forecast(Report):
         )
         return table.transpose(*keep).to_dataframe(dim_order=list(keep))[list(columns)]
 
-    def contributions(self, by: By = (), **options: Any) -> xr.DataArray:
+    @spelled_out(ForecastContributionSettings)
+    def contributions(
+        self, by: By = (), **settings: Unpack[ForecastContributionSettings]
+    ) -> xr.DataArray:
         """Compute the contributions of every component over the forecast's dates.
 
         Controls are at their projected values, and the components sum to ``draws["mean"]``. A
@@ -112,9 +125,9 @@ class Forecast(Report):
         -------
         xarray.DataArray
             ``(chain, draw, component, *by)``; see :func:`.contributions.contributions` for ``by``
-            and the options ``method``, ``unit`` and ``max_draws``.
+            and the settings ``method``, ``unit`` and ``max_draws``.
         """
-        return parts.contributions(self.fitted, by, data=self.data, **options)
+        return parts.contributions(self.fitted, by, data=self.data, **settings)
 
     def roas(self, by: By = (), *, max_draws: int | None = None) -> xr.DataArray:
         """Return on ad spend of each channel's plan within the horizon.
@@ -184,9 +197,11 @@ def _check_level(ci_prob: float) -> None:
         raise ValueError(f"ci_prob should be between 0 and 1, such as 0.9; got {ci_prob}.")
 
 
+@rng_key_first(position=1)
+@named_arguments
 def forecast(
+    rng_key: RngKey,
     fitted: Fitted,
-    rng_key: jax.Array,
     horizon: int | pd.DataFrame | MMMData,
     *,
     spend: SpendPlan = None,
@@ -198,10 +213,10 @@ def forecast(
 
     Parameters
     ----------
+    rng_key
+        Random key of noise and projections, or an integer seed.
     fitted
         A fit.
-    rng_key
-        Random key for the noise and the projections.
     horizon
         Number of periods; or a data frame of future dates with those columns of the training table
         that are known (media, spend, controls), the others being planned or projected; or a

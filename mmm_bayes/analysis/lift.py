@@ -13,6 +13,7 @@ from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError, Finding
 
 NDArray = np.ndarray[Any, Any]
@@ -65,8 +66,9 @@ def lift_of(fitted: Fitted, test: LiftTest, max_draws: int | None = 1000) -> NDA
     return predicted_lift(system, fitted.data, target, test)
 
 
+@renamed(level="ci_prob")
 def compare_lift_tests_of(
-    fitted: Fitted, tests: Sequence[LiftTest] | None = None, level: float = 0.9
+    fitted: Fitted, tests: Sequence[LiftTest] | None = None, ci_prob: float = 0.9
 ) -> LiftComparison:
     """Compare measured lifts with the predictions of a fit for the same rows.
 
@@ -76,7 +78,7 @@ def compare_lift_tests_of(
         A fit.
     tests
         Experiments; by default those the fit was calibrated with.
-    level
+    ci_prob
         Probability of the intervals.
 
     Raises
@@ -90,4 +92,4 @@ def compare_lift_tests_of(
             "tests", "error", "The fit has no lift tests.", "Give tests, or fit with lift_tests=."
         )
         raise DataError([found], "the comparison")
-    return compare_lift_tests(lambda test: lift_of(fitted, test), own, level=level)
+    return compare_lift_tests(lambda test: lift_of(fitted, test), own, ci_prob=ci_prob)

@@ -26,15 +26,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
-import jax
 import numpy as np
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.analysis.contributions import fitted_mean, marginal_roas
 from mmm_bayes.analysis.lift import lift_of
 from mmm_bayes.analysis.response import response_curves
 from mmm_bayes.data.lift_exposure import as_weighted_sum, place_tests
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.numbers import compact
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
@@ -152,25 +153,27 @@ def candidate_tests(
     return tuple(found)
 
 
+@rng_key_first(position=1)
+@renamed(results="num_results", points="num_points")
 def rank_experiments(
+    rng_key: RngKey,
     fitted: Fitted,
-    rng_key: jax.Array,
     candidates: Sequence[LiftTest] | None = None,
     *,
     change: float = 0.5,
     ci_prob: float = 0.9,
     max_draws: int = 2000,
-    results: int = 400,
-    points: int = 80,
+    num_results: int = 400,
+    num_points: int = 80,
 ) -> ExperimentRanking:
     """Rank experiments by the value of their result for the next budget.
 
     Parameters
     ----------
+    rng_key
+        Random key of simulated results, or an integer seed.
     fitted
         A fit.
-    rng_key
-        Random key of simulated results.
     candidates
         Tests as they would be run; ``standard_error`` is used, ``lift`` is not. By default
         :func:`candidate_tests`.
@@ -178,9 +181,9 @@ def rank_experiments(
         Share by which the next budget may increase or decrease each channel.
     ci_prob
         Mass of the interval of the expected result.
-    max_draws, results
+    max_draws, num_results
         Number of posterior draws, and of simulated results of each test.
-    points
+    num_points
         Number of steps of the grid of spend.
 
     Raises
@@ -201,14 +204,14 @@ def rank_experiments(
         remedy = "Give candidates=, or a table with spend in two channels or more."
         raise DataError([Finding("tests", "error", message, remedy)], "the ranking")
     rng = generator(rng_key)
-    problem = _division(fitted, paid, change, max_draws, points)
+    problem = _division(fitted, paid, change, max_draws, num_points)
     known = marginal_roas(fitted, max_draws=max_draws).stack(sample=("chain", "draw"))
     tail = 0.5 * (1.0 - ci_prob)
     rows = []
     for test in tests:
         lift = lift_of(fitted, test, max_draws)
         scale, error = _scale(fitted, test, lift)
-        outcome = _worth(problem, scale, error, rng, results)
+        outcome = _worth(problem, scale, error, rng, num_results)
         own = known.sel(channel=list(test.channels)).mean("channel").values
         spread = _remaining_sd(own, scale, error, outcome.results)
         low, middle, high = np.quantile(lift, [tail, 0.5, 1.0 - tail])

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.analysis.contributions import fitted_mean
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.streams import as_key
 
 NDArray = np.ndarray[Any, Any]
 
@@ -20,9 +22,9 @@ _LARGEST_RATE = 1e18  # of NumPy's Poisson: counts are 64-bit integers
 
 
 def predict(
+    rng_key: RngKey | None,
     fitted: Fitted,
     new_data: MMMData | pd.DataFrame | None = None,
-    rng_key: jax.Array | None = None,
     *,
     max_draws: int | None = None,
 ) -> xr.Dataset:
@@ -30,14 +32,14 @@ def predict(
 
     Parameters
     ----------
+    rng_key
+        Random key of the replicated targets, or an integer seed; ``None`` gives the mean alone.
     fitted
         A fit.
     new_data
         Rows to predict, with the columns of the training table (the target may be absent). Their
         dates continue the training window or start within it; exposure before their first date
         carries over into them. ``None`` predicts the training window.
-    rng_key
-        Random key of the replicated targets; without a key only ``mean`` is returned.
     max_draws
         Thin the draws evenly to at most this many.
 
@@ -60,7 +62,7 @@ def predict(
     if rng_key is None:
         return result
     # NumPy's generators: JAX's take seconds to compile, especially for counts.
-    seed = np.asarray(jax.random.bits(rng_key, (4,), "uint32"))
+    seed = np.asarray(jax.random.bits(as_key(rng_key), (4,), "uint32"))
     noise = fitted.tree["posterior"].to_dataset().sel(draw=mean["draw"])
     scales = {
         str(name): noise[name].values[..., None, None]

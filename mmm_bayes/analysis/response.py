@@ -18,6 +18,7 @@ from mmm_bayes.model import media
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.media import Params
 from mmm_bayes.model.structure import ModelArrays, Structure
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import nearest
 
 NDArray = np.ndarray[Any, Any]
@@ -143,9 +144,10 @@ def adstock_curves(
     return result.rename("adstock")
 
 
+@renamed(points="num_points")
 def saturation_curves(
     fitted: Fitted,
-    points: int = 61,
+    num_points: int = 61,
     *,
     group: str = "posterior",
     max_draws: int | None = None,
@@ -156,7 +158,7 @@ def saturation_curves(
     ----------
     fitted
         A fit.
-    points
+    num_points
         Number of exposures, evenly spaced from zero to the largest observed.
     group, max_draws
         As in :func:`adstock_curves`.
@@ -170,13 +172,13 @@ def saturation_curves(
     data, scaling = fitted.data, fitted.scaling
     exposure = data.ds["exposure"].values / data.ds["population"].values[:, None, None]
     scaled = exposure / scaling.media_scale
-    grid = np.linspace(0.0, float(scaled.max()), points)
+    grid = np.linspace(0.0, float(scaled.max()), num_points)
     result = over_draws(
         fitted,
         _saturation(fitted.structure),
         (grid.astype(fitted.dtype),),
         dims=("channel", "point"),
-        coords={"channel": data.channels, "point": np.arange(points)},
+        coords={"channel": data.channels, "point": np.arange(num_points)},
         group=group,
         max_draws=max_draws,
     )

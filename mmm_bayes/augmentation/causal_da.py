@@ -30,7 +30,7 @@ class CausalDA:
         variable: weekly rows are not exchangeable, and the augmentation assumes that they are,
         given the calendar and the Markov pillow.
     method
-        As in :func:`mmm_bayes.augmentation.augment.admgda`: ``"sample"``, ``"resample"`` or
+        As in :func:`mmm_bayes.augmentation.augment.augment`: ``"sample"``, ``"resample"`` or
         ``"enumerate"``.
     estimator
         Estimator of the conditional distribution of each variable, one name for all or names by

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.augmentation.augment import admgda
+from mmm_bayes.augmentation.augment import augment
 from mmm_bayes.augmentation.closeness import closeness
 from mmm_bayes.augmentation.evaluation_report import AugmentationEvaluation
 from mmm_bayes.augmentation.learners import Fit, LearnerName, mape, r2, tuned_learner
@@ -35,12 +35,12 @@ def evaluate_augmentation(
     *,
     target: str,
     method: Method = "sample",
-    estimator: str | Mapping[str, str] = "kernel",
-    threshold: float = 1e-2,
+    estimator: str | Mapping[str, str] | None = None,
+    threshold: float | None = None,
     num_rows: int | None = None,
     bandwidth: Bandwidth = "normal_reference",
     bandwidth_scale: float = 1.0,
-    smoothing: float = 0.0,
+    smoothing: float | None = None,
     mixture: float = 0.5,
     test_fraction: float = 0.3,
     num_splits: int = 10,
@@ -68,14 +68,14 @@ def evaluate_augmentation(
     rng_key : jax.Array or int
         Key of splits, folds and augmentations.
     table
-        Observed rows, as for :func:`mmm_bayes.admgda`. Rows are split at random, so they should be
+        Observed rows, as for :func:`mmm_bayes.augment`. Rows are split at random, so they should be
         exchangeable: augment features (adstocked media, lags, season) of time series.
     graph
         The experts' graph over the columns.
     target
         Column to predict from all others.
     method, estimator, threshold, num_rows, bandwidth, bandwidth_scale, smoothing
-        Settings of the augmentation, as in :func:`mmm_bayes.admgda`.
+        Settings of the augmentation, as in :func:`mmm_bayes.augment`.
     mixture
         Share of the weight on augmented rows in the augmented fit.
     test_fraction
@@ -143,10 +143,11 @@ def evaluate_augmentation(
         with warnings.catch_warnings():
             # The probability that enumeration keeps is reported as a finding.
             warnings.simplefilter("ignore", AugmentationWarning)
-            augmented = admgda(
-                train, graph, method=method, estimator=estimator, threshold=threshold,
-                num_rows=num_rows, bandwidth=bandwidth, bandwidth_scale=bandwidth_scale,
-                smoothing=smoothing, rng_key=keys["augment"],
+            augmented = augment(
+                keys["augment"], train, graph, method=method, estimator=estimator,
+                threshold=threshold, num_rows=num_rows, bandwidth=bandwidth,
+                bandwidth_scale=bandwidth_scale,
+                smoothing=smoothing,
             )  # fmt: skip
         efficiency = _efficiency(
             generator(keys["folds"]), numbers, train, test, augmented, target, mixture, learner

@@ -320,7 +320,7 @@ def _draw_rows(
     DataError
         If a geo has no augmented rows.
     """
-    from mmm_bayes.augmentation.augment import admgda
+    from mmm_bayes.augmentation.augment import augment
 
     names = {name: settings.estimator_of(name, target) for name in settings.graph.nodes}
     if names[target] == MODEL:
@@ -328,18 +328,18 @@ def _draw_rows(
     parts = []
     for key, frame in zip(jax.random.split(rng_key, len(frames)), frames, strict=True):
         parts.append(
-            admgda(
+            augment(
+                key,
                 frame,
                 settings.graph,
                 method=settings.method,
-                estimator=names,
+                estimator=names if settings.method == "sample" else None,
                 bandwidth=by_column(settings.bandwidth, settings.season, calendar),
                 bandwidth_scale=settings.bandwidth_scale,
-                smoothing=settings.smoothing,
+                smoothing=settings.smoothing or None,
                 num_rows=settings.num_rows or 2 * len(frame),
                 order=settings.order,
                 blocks={settings.season: calendar},
-                rng_key=key,
             )
         )
     empty = [geo for geo, part in zip(geos, parts, strict=True) if not part.mass > 0]

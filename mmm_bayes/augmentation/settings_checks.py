@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-import jax
 import numpy as np
 
 from mmm_bayes.augmentation.estimators import ESTIMATORS
@@ -26,7 +25,7 @@ def check_settings(
     threshold: float,
     num_rows: int | None,
     smoothing: float,
-    rng_key: jax.Array | None,
+    rng_key: Any,
     precision: str,
 ) -> list[Finding]:
     """Check what is asked of an augmentation, before its table."""
@@ -54,5 +53,5 @@ def check_settings(
         findings.append(Finding("smoothing", "error", message, "It is in bandwidths: try 0.5."))
     if method != "enumerate" and rng_key is None:
         message = f"method={method!r} draws at random, and there is no rng_key."
-        findings.append(Finding("rng_key", "error", message, "Give rng_key=jax.random.key(0)."))
+        findings.append(Finding("rng_key", "error", message, "Give jax.random.key(0), or a seed."))
     return findings

@@ -65,7 +65,7 @@ def check_arguments(
     start: Any,
     unit: Any,
     after: Any,
-    starts: Any,
+    num_starts: Any,
     max_draws: Any,
     ci_prob: Any,
     cost: Any,
@@ -80,9 +80,13 @@ def check_arguments(
     if total is not None:
         found += number("total", total, 0.0, open_low=True)
     found += _check_target(goal, target_value, objective)
-    found += number("level", level, 0.0, 1.0, open_low=True)
-    found += number("risk_aversion", risk_aversion, 0.0)
-    found += number("starts", starts, 0.0)
+    if level is not None:
+        found += number("level", level, 0.0, 1.0, open_low=True)
+        found += _unused("level", objective, ("quantile", "cvar"))
+    if risk_aversion is not None:
+        found += number("risk_aversion", risk_aversion, 0.0)
+        found += _unused("risk_aversion", objective, ("mean_sd",))
+    found += number("num_starts", num_starts, 0.0)
     found += number("max_draws", max_draws, 1.0)
     found += number("ci_prob", ci_prob, 0.01, 0.999)
     for name in by:
@@ -120,6 +124,15 @@ def _check_target(goal: Any, target_value: Any, objective: Any) -> list[Finding]
         remedy = "Choose another objective, such as 'mean_sd'."
         found.append(finding("objective", message, remedy, "objective"))
     return found
+
+
+def _unused(name: str, objective: Any, objectives: tuple[str, ...]) -> list[Finding]:
+    """Refuse a setting that the chosen objective does not have."""
+    if objective in objectives:
+        return []
+    known = " or ".join(map(repr, objectives))
+    message = f"{name} is given, but objective={objective!r} has no use for it."
+    return [finding(name, message, f"Set objective to {known}, or leave {name} out.", name)]
 
 
 def _check_window(data: MMMData, periods: Any, start: Any) -> list[Finding]:

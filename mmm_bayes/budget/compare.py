@@ -118,8 +118,8 @@ def compare_plans(
     """
     findings = check_arguments(
         fitted.data, total=None, goal="maximise", target_value=None, spend="exact",
-        objective="mean", level=0.1, risk_aversion=1.0, by=("channel",), periods=periods,
-        start=start, unit=unit, after=after, starts=0, max_draws=max_draws, ci_prob=ci_prob,
+        objective="mean", level=None, risk_aversion=None, by=("channel",), periods=periods,
+        start=start, unit=unit, after=after, num_starts=0, max_draws=max_draws, ci_prob=ci_prob,
         cost=cost, controls=controls,
     )  # fmt: skip
     if not plans:

@@ -24,12 +24,14 @@ from mmm_bayes.budget.starts import starting_plans
 from mmm_bayes.budget.variables import variables_of
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError
 
 NDArray = np.ndarray[Any, Any]
 Range = tuple[float | None, float | None]
 
 
+@renamed(starts="num_starts")
 def optimize_budget(
     fitted: Fitted,
     total: float | None = None,
@@ -38,8 +40,8 @@ def optimize_budget(
     target_value: float | None = None,
     spend: str = "exact",
     objective: Kind = "mean",
-    level: float = 0.1,
-    risk_aversion: float = 1.0,
+    level: float | None = None,
+    risk_aversion: float | None = None,
     by: Sequence[str] | str = ("channel",),
     periods: int | None = None,
     start: Any = None,
@@ -51,7 +53,7 @@ def optimize_budget(
     controls: Mapping[str, NDArray] | None = None,
     unit: Unit = "revenue",
     after: After = "today",
-    starts: int = 6,
+    num_starts: int = 6,
     max_draws: int = 300,
     ci_prob: float = 0.9,
 ) -> BudgetPlan:
@@ -76,10 +78,9 @@ def optimize_budget(
     spend
         ``"exact"``: the whole total is spent; ``"at_most"``: it may be less.
     objective, level, risk_aversion
-        The quantity that is maximised over the draws of the outcome: ``"mean"``; ``"quantile"``,
-        the ``level`` quantile; ``"cvar"``, the mean of the worst share ``level``; ``"mean_sd"``,
-        the mean less ``risk_aversion`` standard deviations; ``"sharpe"``, the mean over the
-        standard deviation.
+        Of the outcome's draws: ``"mean"``; ``"quantile"``, the ``level`` quantile; ``"cvar"``, the
+        mean of the worst share ``level`` (by default 0.1); ``"mean_sd"``, mean less
+        ``risk_aversion`` (by default 1) deviations; ``"sharpe"``, mean over deviation.
     by
         Dimensions along which money moves: ``"channel"``, and optionally ``"date"`` (flighting),
         ``"geo"`` or both. Within one variable money is spread as in today's plan.
@@ -102,10 +103,10 @@ def optimize_budget(
     unit
         ``"revenue"`` or ``"target"``.
     after
-        Spend in the periods after the window that still feel it: ``"today"`` (today's plan again,
-        or the observed spend) or ``"zero"``. It decides how saturated these periods are.
-    starts
-        Number of starting plans drawn from the simplex, in addition to the fixed ones.
+        What is spent in the periods of carry-out, ``"today"`` (today's plan once more, or what was
+        observed) or ``"zero"``. It decides how saturated they are for what is carried over.
+    num_starts
+        Number of starts drawn from the simplex, in addition to the fixed ones.
     max_draws
         Largest number of draws to optimise over.
     ci_prob
@@ -125,11 +126,13 @@ def optimize_budget(
     findings = check_arguments(
         fitted.data, total=total, goal=goal, target_value=target_value, spend=spend,
         objective=objective, level=level, risk_aversion=risk_aversion, by=by, periods=periods,
-        start=start, unit=unit, after=after, starts=starts, max_draws=max_draws, ci_prob=ci_prob,
-        cost=cost, controls=controls,
+        start=start, unit=unit, after=after, num_starts=num_starts, max_draws=max_draws,
+        ci_prob=ci_prob, cost=cost, controls=controls,
     )  # fmt: skip
     if findings:
         raise DataError(findings, "the budget problem")
+    level = 0.1 if level is None else level
+    risk_aversion = 1.0 if risk_aversion is None else risk_aversion
     window, findings = window_asked_for(fitted, periods, start, reference)
     heads = fitted.data.ds["population"].values
     variables = variables_of(window.reference, window.paid, heads, by)
@@ -159,13 +162,13 @@ def optimize_budget(
     notes: tuple[str, ...] = ()
     if goal == "maximise":
         feasible = feasible_set(rows, variables.size, amount, exact)
-        begin = starting_plans(problem, feasible, amount, starts)
+        begin = starting_plans(problem, feasible, amount, num_starts)
         solution = maximise(problem, feasible, begin)
     else:
         assert target_value is not None  # checked above
         cap = None if total is None else amount
         amount, solution, feasible, notes = spend_for(
-            problem, rows, goal, float(target_value), cap, starts
+            problem, rows, goal, float(target_value), cap, num_starts
         )
     settings = {
         "goal": goal, "target_value": target_value, "total": amount, "spend": spend,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 from mmm_bayes.causal.check import falsification
 from mmm_bayes.causal.graph import describe, implied, projection, table_roles
@@ -20,9 +20,15 @@ from mmm_bayes.causal.graph.roles import Role, examine_roles
 from mmm_bayes.causal.identify import adjustment, adjustment_report, front_door, identification
 from mmm_bayes.causal.identify import instruments as instrument_search
 from mmm_bayes.causal.identify.criteria import IdentificationError
+from mmm_bayes.runtime.deprecation import grouped, renamed, rng_key_first, spelled_out
 
 if TYPE_CHECKING:
     import networkx as nx
+    import pandas as pd
+
+    from mmm_bayes.causal.check.falsification_report import FalsificationReport
+    from mmm_bayes.causal.check.variables import NodeTable
+    from mmm_bayes.data.schema import MMMData
 
 __all__ = ["CausalGraph", "GraphError", "IdentificationError", "Role"]
 
@@ -102,7 +108,21 @@ class CausalGraph(MixedGraph):
     implied_independences = implied.implied_independences
     identify = identification.identify
 
-    falsify = falsification.falsify
+    @grouped("test_options", "bins", "most_strata", "features", "seed")
+    @rng_key_first(optional=True)
+    @renamed(permutations="num_permutations")
+    @spelled_out(falsification.FalsificationSettings)
+    def falsify(
+        self,
+        rng_key: Any,
+        data: MMMData | pd.DataFrame | NodeTable,
+        **settings: Unpack[falsification.FalsificationSettings],
+    ) -> FalsificationReport[Self]:
+        """Test what the graph says about a table.
+
+        See :func:`mmm_bayes.causal.check.falsification.falsify` for settings, errors and report.
+        """
+        return falsification.falsify(rng_key, self, data, **settings)
 
     # --- Other forms -----------------------------------------------------------------------------
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Unpack, final
 
 import jax
 import numpy as np
@@ -25,12 +26,14 @@ from mmm_bayes.causal_mmm.paths import (
     future_context,
     response_draws,
 )
-from mmm_bayes.causal_mmm.spec import CausalMMMSpec, Edge
+from mmm_bayes.causal_mmm.spec import CausalMMMSettings, CausalMMMSpec, Edge
 from mmm_bayes.causal_mmm.training import train_panel
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices
+from mmm_bayes.runtime.deprecation import named_arguments, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.progress import Progress
+from mmm_bayes.runtime.streams import as_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +43,11 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 
 _FORECAST_DRAWS = 200
+
+
+def _horizon_first(given: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Whether a call has the horizon where the random key now is: both are whole numbers."""
+    return "horizon" not in named and not (len(given) > 1 and isinstance(given[1], Integral))
 
 
 @final
@@ -140,7 +148,8 @@ class CausalMMM:
     {'shop': 6, 'source': 4, 'target': 4}
     """
 
-    def __init__(self, **settings: Any) -> None:
+    @spelled_out(CausalMMMSettings)
+    def __init__(self, **settings: Unpack[CausalMMMSettings]) -> None:
         self.spec = CausalMMMSpec(**settings)
         self._fitted: Fitted | None = None
 
@@ -365,20 +374,25 @@ class CausalMMM:
 
     # --- Forecasts -------------------------------------------------------------------------------
 
+    @rng_key_first(optional=True, is_old=_horizon_first)
+    @named_arguments
     def forecast(
         self,
+        rng_key: RngKey | None,
         horizon: int,
         panel: ShopPanel | None = None,
         *,
         context: NDArray | None = None,
         num_draws: int = _FORECAST_DRAWS,
         ci_prob: float = 0.9,
-        rng_key: RngKey | None = None,
     ) -> xr.Dataset:
         """Forecast every node of every shop.
 
         Parameters
         ----------
+        rng_key
+            Random key of the paths, or an integer seed; ``None`` takes one that follows from the
+            key of :meth:`fit`.
         horizon
             Number of times after the last of the panel.
         panel
@@ -389,8 +403,6 @@ class CausalMMM:
             Number of paths, each with its own edges, coefficients and noise.
         ci_prob
             Probability of the intervals (equal tails).
-        rng_key
-            Random key of the paths; by default derived from the key of :meth:`fit`.
 
         Returns
         -------
@@ -401,16 +413,18 @@ class CausalMMM:
         labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
         return results.forecast_intervals(labels, blocks, ci_prob)
 
+    @rng_key_first(optional=True, is_old=_horizon_first)
+    @named_arguments
     def forecast_draws(
         self,
+        rng_key: RngKey | None,
         horizon: int,
         panel: ShopPanel | None = None,
         *,
         context: NDArray | None = None,
         num_draws: int = _FORECAST_DRAWS,
-        rng_key: RngKey | None = None,
     ) -> xr.DataArray:
-        """Draw the paths (draw, shop, step, node) that :meth:`forecast` summarises."""
+        """Return the paths (draw, shop, step, node) that :meth:`forecast` summarises."""
         labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
         values = np.empty((num_draws, *(len(label) for label in labels.values())))
         for place, draws in blocks:
@@ -431,7 +445,7 @@ class CausalMMM:
                 f"horizon and num_draws should be 1 or more, but got {horizon} and {num_draws}."
             )
         fitted, (panel, prepared) = self._trained(), self._arrays(panel)
-        key = jax.random.fold_in(fitted.key, 1) if rng_key is None else rng_key
+        key = jax.random.fold_in(fitted.key, 1) if rng_key is None else as_key(rng_key)
         ahead = future_context(panel, horizon, context)
         labels: dict[str, Any] = {
             SHOP: list(panel.shops),

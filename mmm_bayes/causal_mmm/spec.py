@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Literal, TypedDict, final
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -60,3 +60,36 @@ class CausalMMMSpec(Frozen):
             patience=self.patience,
             rounds=rounds,
         )
+
+
+class CausalMMMSettings(TypedDict, total=False):
+    """Fields of :class:`CausalMMMSpec`."""
+
+    decoder: Literal["additive", "recurrent"]
+    encoder: Literal["evidence", "series"]
+    ablation: Literal["full", "markov", "rw"] | None
+    lags: int
+    basis: Literal["auto"] | Basis
+    hidden: int
+    embedding: int
+    centred: bool
+    components: int
+    edge_probability: float
+    edge_prior: tuple[tuple[str, str, float], ...]
+    required: tuple[Edge, ...]
+    forbidden: tuple[Edge, ...]
+    penalty: float
+    noise: float | None
+    given_every: int
+    straight_through: bool
+    normalise: Literal["auto", "series", "node"]
+    logarithm: bool | tuple[str, ...]
+    scores: bool
+    weekly: Literal["auto"] | bool
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    temperature: tuple[float, float]
+    patience: int
+    rounds: Literal["auto"] | int
+    sweeps: tuple[int, int]

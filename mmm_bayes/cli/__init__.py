@@ -17,6 +17,7 @@ from mmm_bayes.cli.graph import graphs
 from mmm_bayes.cli.lift_tests import next_test, print_comparison, read_tests
 from mmm_bayes.cli.map_fits import map_fits
 from mmm_bayes.cli.models import bundled_models, load_data, read_model
+from mmm_bayes.cli.old_options import CommandsWithOldOptions
 from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
     PROBLEM,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from mmm_bayes.runtime.summary_table import SummaryTable
 
 app = typer.Typer(
+    cls=CommandsWithOldOptions,
     name="mmm-bayes",
     help="Bayesian marketing-mix models: fit a table, check the fit, report ROAS.",
     no_args_is_help=True,
@@ -70,9 +72,9 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an earlier fit in 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = _DEMO_FOLDER,
-    draws: Draws = None,
-    warmup: Warmup = None,
-    chains: Chains = None,
+    num_samples: Draws = None,
+    num_warmup: Warmup = None,
+    num_chains: Chains = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     force: Force = False,
@@ -85,7 +87,7 @@ def demo(
         claim_folder(out, force or out == _DEMO_FOLDER, _FILES, ())
         console, spec = open_console(), read_model("national_weekly")
         truth = load_truth("national_weekly")
-        fit = _run(spec, None, "nuts", (draws, warmup, chains), seed, quiet, console)
+        fit = _run(spec, None, "nuts", (num_samples, num_warmup, num_chains), seed, quiet, console)
         report = fit.diagnose()
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, fit, truth)
@@ -116,9 +118,9 @@ def fit(
         ),
     ] = None,
     method: Annotated[str, typer.Option(help="nuts, or svi for a quick approximation.")] = "nuts",
-    draws: Draws = None,
-    warmup: Warmup = None,
-    chains: Chains = None,
+    num_samples: Draws = None,
+    num_warmup: Warmup = None,
+    num_chains: Chains = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     force: Force = False,
@@ -147,7 +149,7 @@ def fit(
 
             use_compilation_cache(cache)
         console, spec = open_console(), read_model(model)
-        sizes = draws, warmup, chains
+        sizes = num_samples, num_warmup, num_chains
         options: dict[str, Any] = {}
         if method == "nuts":
             options = {"checkpoint": out / _UNFINISHED, "devices": _devices(devices)}

@@ -28,24 +28,23 @@ def augment(
         str, typer.Option(help="sample, resample, residual, or enumerate (ADMGDA as published).")
     ] = "sample",
     estimator: Annotated[
-        str,
-        typer.Option(
-            help="Estimator of conditionals (sample); cross_validated chooses one per variable."
-        ),
-    ] = "kernel",
-    rows: Annotated[
+        str | None,
+        typer.Option(help="For sample: of conditionals; cross_validated chooses for each."),
+    ] = None,
+    num_rows: Annotated[
         int | None, typer.Option(help="Number of rows to draw; max(2 n, 500) by default.", min=1)
     ] = None,
     threshold: Annotated[
-        float, typer.Option(help="Smallest weight to keep, times n (enumerate).")
-    ] = 0.01,
+        float | None,
+        typer.Option(help="For enumerate: least weight kept, times n; 0.01 by default."),
+    ] = None,
     bandwidth: Annotated[
         str, typer.Option(help="normal_reference, silverman, robust, nearest, or a number.")
     ] = "normal_reference",
-    bandwidth_scale: Annotated[float, typer.Option(help="Factor for all bandwidths.")] = 1.0,
+    bandwidth_scale: Annotated[float, typer.Option(help="Multiplies all bandwidths.")] = 1.0,
     smoothing: Annotated[
-        float, typer.Option(help="Jitter of values, in units of bandwidths.")
-    ] = 0.0,
+        float | None, typer.Option(help="Jitter of values, in bandwidths; by default none.")
+    ] = None,
     mixture: Annotated[
         float | None,
         typer.Option(
@@ -68,7 +67,7 @@ def augment(
     with problems_in_words():
         import jax
 
-        from mmm_bayes.augmentation.augment import admgda
+        from mmm_bayes.augmentation.augment import augment
         from mmm_bayes.augmentation.table import AugmentationWarning
         from mmm_bayes.causal.causal_graph import CausalGraph
         from mmm_bayes.data.load import read_frame
@@ -79,17 +78,17 @@ def augment(
             raise CommandError(f"{table} has a column {_WEIGHT!r}: rename it or --drop it.")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", AugmentationWarning)
-            result = admgda(
+            result = augment(
+                jax.random.key(seed),
                 frame,
                 CausalGraph.from_file(graph),
-                method=method,  # type: ignore[arg-type]  # checked there
+                method=method,
                 estimator=estimator,
                 threshold=threshold,
-                num_rows=rows,
+                num_rows=num_rows,
                 bandwidth=_number_or_name(bandwidth),
                 bandwidth_scale=bandwidth_scale,
                 smoothing=smoothing,
-                rng_key=jax.random.key(seed),
             )
         for note in caught:
             typer.echo(f"note: {note.message}", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmm_bayes.cli.models import load_data, read_model
+from mmm_bayes.cli.old_options import CommandsWithOldOptions
 from mmm_bayes.cli.terminal import (
     STRICT,
     CommandError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mmm_bayes.model.spec import ModelSpec
 
 graphs = typer.Typer(
+    cls=CommandsWithOldOptions,
     help="Causal graphs: test a graph against a table, discover a graph, estimate effects.",
     no_args_is_help=True,
 )
@@ -90,7 +92,7 @@ def check(
                 f"No channel in this graph has a path to {target}: add the missing edges."
             )
         parts += [str(identify(own, channel, target)) for channel in channels]
-        report = falsify(own, table, test=test, alpha=alpha, rng_key=jax.random.key(seed))
+        report = falsify(jax.random.key(seed), own, table, test=test, alpha=alpha)
         parts.append(str(report))
         support = overlap(table, own, channels)
         parts.append(str(support))
@@ -119,7 +121,7 @@ def discover(
     ] = None,
     data: Table = None,
     method: Annotated[str, typer.Option(help="gp, pc, ges, lingam or pcmci.")] = "gp",
-    bootstrap: Annotated[int, typer.Option(help="Number of bootstrap tables.", min=0)] = 20,
+    num_bootstrap: Annotated[int, typer.Option(help="Number of bootstrap tables.", min=0)] = 20,
     season: Annotated[
         list[str] | None,
         typer.Option(help="Node that represents the season of the year; repeatable."),
@@ -144,7 +146,7 @@ def discover(
         console, table = open_console(), load_data(read_model(model), data, _base(model))
         stated = Knowledge.from_toml(knowledge) if knowledge else Knowledge()
         session = DiscoverySession(
-            stated, rng_key=jax.random.key(seed), method=method, bootstrap=bootstrap,
+            jax.random.key(seed), stated, method=method, num_bootstrap=num_bootstrap,
             season=tuple(season or ()),
         )  # fmt: skip
         found = session.run_again(table)
@@ -164,13 +166,13 @@ def effects(
     graph: GraphFile,
     out: Out,
     data: Table = None,
-    draws: Annotated[
+    num_samples: Annotated[
         int | None, typer.Option(help="Number of draws to keep per chain.", min=4)
     ] = None,
-    warmup: Annotated[
+    num_warmup: Annotated[
         int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)
     ] = None,
-    chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
+    num_chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
     estimator: Annotated[
         str, typer.Option(help="Estimator of the regression: linear, splines, double_ml, ...")
     ] = "linear",
@@ -200,10 +202,14 @@ def effects(
         console, spec = open_console(), read_model(model)
         table, own = _read(model, graph, data, spec)
         names = ("num_samples", "num_warmup", "num_chains")
-        sizes = {n: v for n, v in zip(names, (draws, warmup, chains), strict=True) if v is not None}
+        sizes: dict[str, Any] = {
+            n: v
+            for n, v in zip(names, (num_samples, num_warmup, num_chains), strict=True)
+            if v is not None
+        }
         system = StructuralMMM(table, own, spec)
         console.print(f"{system!r}\n", highlight=False, markup=False)
-        fit = system.fit(jax.random.key(seed), progress=not quiet, prior_draws=0, **sizes)
+        fit = system.fit(jax.random.key(seed), progress=not quiet, num_prior_draws=0, **sizes)
         verdicts, summary = fit.diagnose().to_frame(), fit.summary()
         for node, row in verdicts.iterrows():
             first = f": {row['first']}" if row["verdict"] != "PASS" else ""
@@ -219,7 +225,11 @@ def effects(
         write_text(out / "effects.csv", summary.to_csv())
         write_text(out / "diagnostics.csv", verdicts.to_csv())
         regression = effects_table(
-            table, own, rng_key=jax.random.key(seed), transform="search", estimator=estimator
+            jax.random.key(seed),
+            table,
+            own,
+            transform="search",
+            estimator=estimator,  # type: ignore[arg-type]  # checked there
         )
         rows = [
             (e.treatment, e.effect, e.value, *e.interval, e.roas, *e.roas_interval)
@@ -244,7 +254,7 @@ def effects(
             notes.append(f"{treatment}\n{strength}")
             figures[f"sensitivity_{treatment}"] = plots.plot_sensitivity(strength)
             if refutations:
-                report = refute(estimate, rng_key=jax.random.key(seed))
+                report = refute(jax.random.key(seed), estimate)
                 notes.append(str(report))
                 figures[f"refutation_{treatment}"] = plots.plot_refutation(report)
         text = "\n\n".join(notes)

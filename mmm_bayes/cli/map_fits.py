@@ -48,13 +48,13 @@ def map_fits(
     keep_fits: Annotated[
         bool, typer.Option("--keep-fits/--no-fits", help="Save every complete fit.")
     ] = True,
-    draws: Annotated[
+    num_samples: Annotated[
         int | None, typer.Option(help="Number of draws to keep per chain.", min=4)
     ] = None,
-    warmup: Annotated[
+    num_warmup: Annotated[
         int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)
     ] = None,
-    chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
+    num_chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
     seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same draws.")] = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with code 3 if any verdict is FAIL.")
@@ -69,9 +69,9 @@ def map_fits(
 
         models = {name: read_model(name) for name in spec}
         settings: dict[str, Any]
-        settings = {"num_samples": draws, "num_warmup": warmup, "num_chains": chains}
+        settings = {"num_samples": num_samples, "num_warmup": num_warmup, "num_chains": num_chains}
         if method == "svi":
-            settings = {"num_draws": draws}
+            settings = {"num_draws": num_samples}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitsWarning)  # they are listed below
             found = run(
@@ -79,7 +79,7 @@ def map_fits(
                 _named(tables),
                 {Path(name).stem: model for name, model in models.items()},
                 store=out,
-                method=method,  # type: ignore[arg-type]  # checked with everything else
+                method=method,
                 roles=_roles(models[spec[0]], tables[0]),
                 workers=workers,
                 cluster=cluster,

@@ -47,7 +47,7 @@ def validate(
     model: Model,
     out: Out,
     data: Table = None,
-    folds: Annotated[int, typer.Option(help="Number of origins.", min=1)] = 5,
+    num_folds: Annotated[int, typer.Option(help="Number of origins.", min=1)] = 5,
     horizon: Annotated[
         int | None,
         typer.Option(
@@ -66,9 +66,9 @@ def validate(
             help="Folder in which to save finished folds, so that a stopped run can resume."
         ),
     ] = None,
-    draws: Draws = None,
-    warmup: Warmup = None,
-    chains: Chains = None,
+    num_samples: Draws = None,
+    num_warmup: Warmup = None,
+    num_chains: Chains = None,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
@@ -82,16 +82,16 @@ def validate(
         console, mmm = open_console(), _model(model, data)
 
         found = rolling_origin(
-            mmm,
             jax.random.key(seed),
-            folds=folds,
+            mmm,
+            num_folds=num_folds,
             horizon=horizon,
             min_train=min_train,
             window=window,  # type: ignore[arg-type]  # checked with everything else
             errors=errors,  # type: ignore[arg-type]
             store=store,
             progress=True,
-            **_sizes(draws, warmup, chains),
+            **_sizes(num_samples, num_warmup, num_chains),
         )
         console.print(f"\n{found}\n", highlight=False, markup=False)
         write_text(out / "validation.txt", f"{found}\n")
@@ -116,9 +116,9 @@ def compare(
     ] = "",
     criterion: Annotated[str, typer.Option(help="lfo, kfold, loo or rolling.")] = "lfo",
     data: Table = None,
-    draws: Draws = None,
-    warmup: Warmup = None,
-    chains: Chains = None,
+    num_samples: Draws = None,
+    num_warmup: Warmup = None,
+    num_chains: Chains = None,
     seed: Seed = 0,
     force: Force = False,
 ) -> None:
@@ -143,12 +143,12 @@ def compare(
             console.print(f"{done} of {total}: {name}", style="dim", highlight=False)
 
         found = compare_models(
+            jax.random.key(seed),
             table,
             grid,
-            jax.random.key(seed),
             criterion=criterion,  # type: ignore[arg-type]  # checked with everything else
             on_model=on_model,
-            **_sizes(draws, warmup, chains),
+            **_sizes(num_samples, num_warmup, num_chains),
         )
         console.print(f"\n{found}\n", highlight=False, markup=False)
         write_text(out / "comparison.txt", f"{found}\n")
@@ -223,8 +223,10 @@ def _model(model: str, table: Path | None) -> MMM:
     )
 
 
-def _sizes(draws: int | None, warmup: int | None, chains: int | None) -> dict[str, Any]:
-    given = {"num_samples": draws, "num_warmup": warmup, "num_chains": chains}
+def _sizes(
+    num_samples: int | None, num_warmup: int | None, num_chains: int | None
+) -> dict[str, Any]:
+    given = {"num_samples": num_samples, "num_warmup": num_warmup, "num_chains": num_chains}
     return {name: value for name, value in given.items() if value is not None}
 
 

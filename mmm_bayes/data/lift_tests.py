@@ -6,12 +6,13 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, final
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, final
 
 import numpy as np
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_float
 from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE
+from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.text_file import parse_json
 
@@ -24,6 +25,16 @@ MEASURES: tuple[Measure, ...] = ("lift", "roas", "cost_per_target")
 
 _NEEDED = ("channel", "start", "end", "lift", "standard_error")
 _COLUMNS = (*_NEEDED, "geo", "spend_change", "measured_until", "measure", "recorded", "name")
+
+
+class LiftTestSettings(TypedDict, total=False):
+    """Fields of :class:`LiftTest` that have a default."""
+
+    geos: tuple[str, ...]
+    spend_change: float | tuple[float, ...] | None
+    name: str
+    measured_until: Any
+    recorded: bool
 
 
 @final
@@ -109,6 +120,7 @@ class LiftTest:
             )  # fmt: skip
 
     @classmethod
+    @spelled_out(LiftTestSettings)
     def of_roas(
         cls,
         channel: str | tuple[str, ...],
@@ -116,16 +128,17 @@ class LiftTest:
         end: Any,
         roas: float,
         standard_error: float,
-        **options: Any,
+        **settings: Unpack[LiftTestSettings],
     ) -> Self:
         """Make a test of a measured return on spend: revenue per unit of money.
 
         With ``spend_change`` it is the return on the change (an incremental ROAS), without it the
         return on all of the channel's spend in the rows of the test.
         """
-        return cls(channel, start, end, roas, standard_error, measure="roas", **options)
+        return cls(channel, start, end, roas, standard_error, measure="roas", **settings)
 
     @classmethod
+    @spelled_out(LiftTestSettings)
     def of_cost_per_target(
         cls,
         channel: str | tuple[str, ...],
@@ -133,10 +146,10 @@ class LiftTest:
         end: Any,
         cost: float,
         standard_error: float,
-        **options: Any,
+        **settings: Unpack[LiftTestSettings],
     ) -> Self:
-        """Make a test of a measured cost per unit of incremental target (such as a CPA)."""
-        return cls(channel, start, end, cost, standard_error, measure="cost_per_target", **options)
+        """State a measured cost per unit of incremental target (a CPA, cost per order)."""
+        return cls(channel, start, end, cost, standard_error, measure="cost_per_target", **settings)
 
     @property
     def channels(self) -> tuple[str, ...]:

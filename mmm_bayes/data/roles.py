@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
@@ -76,6 +76,27 @@ class Roles:
     def from_json(cls, text: str) -> Roles:
         """Read the JSON that `to_json` returns."""
         return cls(**json.loads(text))
+
+
+class RoleSettings(TypedDict, total=False):
+    """Arguments of ``MMMData.from_dataframe``."""
+
+    date: str
+    target: str | None
+    channels: Channels
+    spend: Spend
+    controls: Channels
+    geo: str | None
+    population: str | Mapping[str, float] | pd.Series | None
+    revenue_per_target: str | float | None
+    min_rows: int | None
+
+
+class FileRoleSettings(RoleSettings, total=False):
+    """Arguments of a file, which may be long."""
+
+    variable: str | None
+    value: str | None
 
 
 def make_roles(

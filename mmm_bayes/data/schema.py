@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from typing import Any, Literal, Unpack, final
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,9 @@ from mmm_bayes.data import summary
 from mmm_bayes.data.dataset_layout import DIMS, build_dataset, wide_table
 from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
-from mmm_bayes.data.roles import Channels, Roles, Spend
+from mmm_bayes.data.roles import Channels, FileRoleSettings, Roles, RoleSettings, Spend
 from mmm_bayes.data.spend_change import change_spend
+from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding
 
 __all__ = ["DataError", "DataWarning", "Finding", "MMMData"]
@@ -146,11 +147,12 @@ class MMMData:
         return cls._from_loaded(loaded)
 
     @classmethod
+    @spelled_out(FileRoleSettings)
     def from_file(
         cls,
         path: str | os.PathLike[str],
         format: Literal["csv", "parquet"] | None = None,
-        **roles: Any,
+        **roles: Unpack[FileRoleSettings],
     ) -> MMMData:
         """Read a CSV or parquet file; the format follows the suffix when it is not given.
 
@@ -160,19 +162,26 @@ class MMMData:
         return cls._from_loaded(load_file(path, format, **roles))
 
     @classmethod
-    def from_csv(cls, path: str | os.PathLike[str], **roles: Any) -> MMMData:
+    @spelled_out(FileRoleSettings)
+    def from_csv(cls, path: str | os.PathLike[str], **roles: Unpack[FileRoleSettings]) -> MMMData:
         """Read a CSV file; ``roles`` are the keywords of `from_dataframe`."""
         return cls.from_file(path, "csv", **roles)
 
     @classmethod
-    def from_parquet(cls, path: str | os.PathLike[str], **roles: Any) -> MMMData:
+    @spelled_out(FileRoleSettings)
+    def from_parquet(
+        cls, path: str | os.PathLike[str], **roles: Unpack[FileRoleSettings]
+    ) -> MMMData:
         """Read a parquet file; ``roles`` are the keywords of `from_dataframe`."""
         return cls.from_file(path, "parquet", **roles)
 
     @classmethod
-    def from_long(cls, df: pd.DataFrame, *, variable: str, value: str, **roles: Any) -> MMMData:
+    @spelled_out(RoleSettings)
+    def from_long(
+        cls, df: pd.DataFrame, *, variable: str, value: str, **roles: Unpack[RoleSettings]
+    ) -> MMMData:
         """Read a long table, one row per date, (geo) and variable; see `load.widen`."""
-        keys = [roles[key] for key in ("date", "geo") if roles.get(key) is not None]
+        keys = [key for key in (roles.get("date"), roles.get("geo")) if key is not None]
         wide = widen(df, keys=keys, variable=variable, value=value)
         return cls._from_loaded(load_table(wide, **roles))
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, final
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes._version import __version__
 from mmm_bayes.runtime.jobs.records import Row
 from mmm_bayes.runtime.jobs.tasks import digest
+from mmm_bayes.runtime.streams import as_key
 
 if TYPE_CHECKING:
     import jax
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from mmm_bayes.fit_result import FitResult
     from mmm_bayes.model.spec import ModelSpec
 
-Method = Literal["nuts", "svi"]
 Summarise = Callable[["FitResult"], "pd.DataFrame | Sequence[Mapping[str, Any]]"]
 
 OF_A_CELL = (
@@ -73,7 +74,7 @@ class FitCell:
     data: MMMData
     spec: ModelSpec
     lift_tests: tuple[LiftTest, ...]
-    method: Method
+    method: str
     settings: Mapping[str, Any]
     key_words: tuple[int, ...]
     key_kind: str
@@ -145,7 +146,7 @@ class FitCell:
         return fit_key(whole, self.table, self.spec_name)
 
 
-def fit_key(rng_key: jax.Array, table: str, spec: str = "model") -> jax.Array:
+def fit_key(rng_key: RngKey, table: str, spec: str = "model") -> jax.Array:
     """Derive the random key of one fit from the key of the map and the names, and nothing else.
 
     ``MMM(data, spec).fit(fit_key(rng_key, "brand_a"))`` gives the same draws as ``map_fits``.
@@ -159,6 +160,7 @@ def fit_key(rng_key: jax.Array, table: str, spec: str = "model") -> jax.Array:
     """
     import jax
 
+    rng_key = as_key(rng_key)
     found = hashlib.sha256(json.dumps([table, spec]).encode()).digest()
     # Two folds of 32 bits: no two of 100,000 names are likely to collide.
     for start in (0, 4):

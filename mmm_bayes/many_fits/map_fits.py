@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import pandas as pd
@@ -16,9 +16,12 @@ import pandas as pd
 from mmm_bayes._typing import RngKey
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
-from mmm_bayes.many_fits.fit_cells import FitCell, Method, Summarise, make_fit
+from mmm_bayes.inference.settings import FitSettings, given
+from mmm_bayes.inference.sharding import Devices
+from mmm_bayes.many_fits.fit_cells import FitCell, Summarise, make_fit
 from mmm_bayes.many_fits.fit_map import FITS, INDEX, KIND, UNFINISHED, Entry, FitMap, write_index
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.deprecation import renamed, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing
 from mmm_bayes.runtime.jobs.fill import fill_store
 from mmm_bayes.runtime.jobs.records import plain
@@ -34,20 +37,32 @@ Table = MMMData | pd.DataFrame | str | os.PathLike[str]
 
 _ONE_MODEL = "model"
 # Of MMM.fit's own settings, those that hold for any table.
-_OF_FIT = ("marginal", "prior_draws", "devices", "geo_devices", "preflight")
+_OF_FIT = ("marginal", "num_prior_draws", "devices", "geo_devices", "preflight")
+
+
+class MapSettings(FitSettings, total=False):
+    """Arguments of :meth:`MMM.fit <mmm_bayes.fit.MMM.fit>` that hold for any table."""
+
+    marginal: bool | None
+    num_prior_draws: int | None
+    devices: Devices | None
+    geo_devices: int | None
+    preflight: bool | None
 
 
 class FitsWarning(UserWarning):
     """Some fits of a map failed."""
 
 
+@renamed(prior_draws="num_prior_draws")
+@spelled_out(MapSettings)
 def map_fits(
     rng_key: RngKey,
     tables: Mapping[str, Table],
     spec: ModelSpec | Mapping[str, ModelSpec] | None = None,
     *,
     store: str | os.PathLike[str],
-    method: Method = "nuts",
+    method: str = "nuts",
     lift_tests: Mapping[str, Sequence[LiftTest]] | None = None,
     roles: Mapping[str, Any] | None = None,
     keep_fits: bool = True,
@@ -59,9 +74,9 @@ def map_fits(
     progress: bool | Progress | None = True,
     summarise: Summarise | None = None,
     on_done: Callable[[int, int], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[MapSettings],
 ) -> FitMap:
-    """Fit every table with every model, judge each fit, and keep what is finished.
+    r"""Fit every table with every model, judge each fit, and keep what is finished.
 
     The same call again makes only what is missing, after a stop as after a change of one table.
     A fit depends on its table, model, settings, lift tests, the key and the names of table and
@@ -107,8 +122,10 @@ def map_fits(
         what it does, give it another.
     on_done
         Told how many of how many fits are there.
-    **settings
-        Settings of the sampler, ``marginal`` and ``prior_draws``, as in :meth:`MMM.fit`.
+    marginal, num_prior_draws, devices, geo_devices, preflight, num_warmup, num_samples, \
+num_chains, target_accept, max_tree_depth, chain_method, precision, block, num_steps, \
+learning_rate, num_particles, guide, num_draws, num_starts
+        As in :meth:`MMM.fit <mmm_bayes.fit.MMM.fit>`.
 
     Returns
     -------
@@ -142,16 +159,18 @@ def map_fits(
     ... )
     >>> fits.verdicts  # doctest: +SKIP
     """
+    method = str(method).lower()
     words, kind = _words(rng_key)
+    chosen = given(settings)
     specs = spec if isinstance(spec, Mapping) else {_ONE_MODEL: spec or ModelSpec()}
-    data = _checked(tables, specs, lift_tests or {}, roles, method, settings, summarise)
+    data = _checked(tables, specs, lift_tests or {}, roles, method, chosen, summarise)
     folder = Path(store)
     kept = ResultStore(folder, KIND, beside=(INDEX, FITS, UNFINISHED))
     place = str(folder.resolve()) if keep_fits else None
     cells = [
         FitCell(
             name, spec_name, table, model, tuple((lift_tests or {}).get(name, ())), method,
-            dict(settings), words, kind, place, kept.identity, summarise,
+            chosen, words, kind, place, kept.identity, summarise,
         )
         for name, table in data.items()
         for spec_name, model in specs.items()

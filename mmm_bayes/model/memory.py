@@ -26,7 +26,7 @@ def estimate_memory(
     program: Program,
     arrays: ModelArrays,
     sampler: SamplerSpec,
-    prior_draws: int,
+    num_prior_draws: int,
     mesh_shape: tuple[int, int] = (1, 1),
 ) -> MemoryEstimate:
     """Estimate the peak memory of a fit by NUTS.
@@ -36,9 +36,9 @@ def estimate_memory(
     program, arrays
         The program (nothing is compiled here) and the arrays conditioned on.
     sampler
-        Numbers of draws and chains, and the precision.
-    prior_draws
-        Number of prior draws stored with the fit.
+        Number of draws and chains, and precision.
+    num_prior_draws
+        Draws of the prior kept with the fit.
     mesh_shape
         Numbers of devices along chains and along geos.
     """
@@ -65,7 +65,7 @@ def estimate_memory(
         "parameters, scaled and in units of the table": 2 * draws * size * 8,
         "posterior predictive": draws * cells * row,
         "log likelihood": draws * cells * row,
-        "prior and its predictions": prior_draws * (2 * size * 8 + 2 * cells * 8),
+        "prior and its predictions": num_prior_draws * (2 * size * 8 + 2 * cells * 8),
     }
     device = {
         "table on the device": data // along_geos,
@@ -75,7 +75,9 @@ def estimate_memory(
     free = device_memory()
     # CPU devices share the memory of the machine, so splitting geos would save nothing.
     splits = free is not None and program.structure.n_geos > 1
-    remedies = _remedies(sampler, host, device, along_geos if splits else None, prior_draws, real)
+    remedies = _remedies(
+        sampler, host, device, along_geos if splits else None, num_prior_draws, real
+    )
     return MemoryEstimate(host, device, available_memory(), free, remedies)
 
 
@@ -95,7 +97,7 @@ def _remedies(
     host: dict[str, int],
     device: dict[str, int],
     along_geos: int | None,
-    prior_draws: int,
+    num_prior_draws: int,
     real: int,
 ) -> tuple[str, ...]:
     by_draw = sum(
@@ -109,7 +111,7 @@ def _remedies(
     )
     fewer = max(sampler.num_samples // 2, 4)
     sampling = device["chains that step together"]
-    found = [(host["prior and its predictions"], f"prior_draws=0 (now {prior_draws})")]
+    found = [(host["prior and its predictions"], f"num_prior_draws=0 (now {num_prior_draws})")]
     if fewer < sampler.num_samples:
         found.append((by_draw // 2, f"num_samples={fewer} (now {sampler.num_samples})"))
     if sampler.num_chains > 2:

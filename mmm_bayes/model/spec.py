@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 from mmm_bayes.runtime.settings import Frozen, nearest
 from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
@@ -223,6 +224,24 @@ class GeoSpec(Frozen):
     control_scale: PriorSpec = _half_normal(0.3)
 
 
+class ModelSettings(TypedDict, total=False):
+    """Fields of :class:`ModelSpec`, or mappings of their fields."""
+
+    name: Any
+    description: Any
+    data: Any
+    media: Any
+    channels: Any
+    intercept: Any
+    trend: Any
+    seasonality: Any
+    events: Any
+    controls: Any
+    likelihood: Any
+    geo: Any
+    sampler: Any
+
+
 class ModelSpec(Frozen):
     """Everything that defines a model; reads and writes TOML.
 
@@ -340,7 +359,8 @@ class ModelSpec(Frozen):
             Path(path).write_text(text, encoding="utf-8")
         return text
 
-    def evolve(self, **changes: Any) -> Self:
+    @spelled_out(ModelSettings)
+    def evolve(self, **changes: Unpack[ModelSettings]) -> Self:
         """Return a copy with some fields changed; all fields are checked again."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return type(self).model_validate(values | changes)

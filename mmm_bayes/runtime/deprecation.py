@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -44,22 +44,56 @@ def named_arguments[F: Callable[..., Any]](function: F) -> F:
     return renamed()(function)
 
 
+def spelled_out[F: Callable[..., Any]](options: type) -> Callable[[F], F]:
+    """Show the keys of ``**settings: Unpack[options]`` as keyword arguments, and check them.
+
+    A type checker reads them from ``Unpack``; this gives them to ``help()`` and completion, and
+    lets a misspelt one raise a ``TypeError`` that suggests the nearest name.
+
+    Parameters
+    ----------
+    options
+        A ``TypedDict`` with ``total=False``.
+    """
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                # Its true default is that of the function or settings behind.
+                default=None if "None" in str(kind) else ...,
+                annotation=getattr(kind, "__forward_arg__", kind),
+            )
+            for name, kind in options.__annotations__.items()
+        ]
+        checked = signature.replace(parameters=[*own, *more])
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            _refuse_unknown(kwargs, list(checked.parameters), _written(function))
+            return function(*args, **kwargs)
+
+        call.__signature__ = checked  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
 def renamed[F: Callable[..., Any]](**names: str) -> Callable[[F], F]:
     """Accept old names of keyword arguments, as ``renamed(old="new")``, with a warning."""
 
     def decorate(function: F) -> F:
         known = list(inspect.signature(function).parameters)
-        where = f"{function.__name__}()"
+        where = _written(function)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             if kwargs.keys() & names.keys():
                 kwargs = renamed_keys(kwargs, names, where)
-            for key in kwargs:
-                if key not in known:
-                    raise TypeError(
-                        f"{where} got an unexpected keyword argument {key!r}.{nearest(key, known)}"
-                    )
+            _refuse_unknown(kwargs, known, where)
             return function(*args, **kwargs)
 
         return call  # type: ignore[return-value]
@@ -104,7 +138,9 @@ def grouped[F: Callable[..., Any]](into: str, *names: str) -> Callable[[F], F]:
 
 
 def rng_key_first[F: Callable[..., Any]](
-    position: int | None = None, optional: bool = False
+    position: int | None = None,
+    optional: bool = False,
+    is_old: Callable[[tuple[Any, ...], Mapping[str, Any]], bool] | None = None,
 ) -> Callable[[F], F]:
     """Accept calls from when ``rng_key`` was not the first argument, with a warning.
 
@@ -115,22 +151,28 @@ def rng_key_first[F: Callable[..., Any]](
         it was a keyword argument only.
     optional
         It could be left out; such a call passes ``None``.
+    is_old
+        Tells an old call from its positional and keyword arguments, where the form of the first one
+        does not: it was a whole number, as a seed is.
     """
 
     def decorate(function: F) -> F:
-        name = function.__name__
+        name = _written(function).removesuffix("()")
         first = 1 if next(iter(inspect.signature(function).parameters)) == "self" else 0
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             bound, given = args[:first], args[first:]
             old = "rng_key" in kwargs if given else optional and "rng_key" not in kwargs
-            if given and not old and not is_key(given[0]):
-                at = position if position is not None and position < len(given) else None
-                old = optional or at is not None
-                if at is not None:
-                    kwargs = {**kwargs, "rng_key": given[at]}
+            if given and not old and is_old is not None:
+                old = is_old(given, kwargs)
+            elif given and not old and not is_key(given[0]):
+                at = position
+                if at is not None and at < len(given) and is_key(given[at]):
+                    old, kwargs = True, {**kwargs, "rng_key": given[at]}
                     given = given[:at] + given[at + 1 :]
+                else:
+                    old = optional and given[0] is not None
             if old:
                 warn_deprecated(f"{name}() with rng_key elsewhere", f"{name}(rng_key, ...)")
                 given = (kwargs.pop("rng_key", None), *given)
@@ -147,3 +189,17 @@ def is_key(value: Any) -> bool:
         return not isinstance(value, bool)
     dtype = getattr(value, "dtype", None)
     return dtype is not None and (str(dtype).startswith("key<") or dtype == np.uint32)
+
+
+def _written(function: Callable[..., Any]) -> str:
+    """Return how a call is written: ``MMM.fit()``, ``CausalMMM()``."""
+    name = function.__qualname__.rpartition("<locals>.")[2]
+    return f"{name.removesuffix('.__init__')}()"
+
+
+def _refuse_unknown(kwargs: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in kwargs:
+        if key not in known:
+            raise TypeError(
+                f"{where} got an unexpected keyword argument {key!r}.{nearest(key, known)}"
+            )

@@ -7,21 +7,25 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Unpack, final
 
 import jax
 import xarray as xr
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.fit_result import FitResult
 from mmm_bayes.inference import mcmc
+from mmm_bayes.inference.settings import SamplerSettings, given
 from mmm_bayes.model import structural, tree
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec, SeasonalitySpec
+from mmm_bayes.runtime.deprecation import renamed, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest
 from mmm_bayes.runtime.progress import Progress, choose_progress
+from mmm_bayes.runtime.streams import as_key
 from mmm_bayes.structural.equations import equation_data
 from mmm_bayes.structural.fit import StructuralFit
 
@@ -192,13 +196,15 @@ class StructuralMMM:
             }
         return spec.evolve(**changes)
 
+    @renamed(prior_draws="num_prior_draws")
+    @spelled_out(SamplerSettings)
     def fit(
         self,
-        rng_key: jax.Array,
+        rng_key: RngKey,
         *,
         progress: bool | Progress | None = None,
-        prior_draws: int = 500,
-        **settings: Any,
+        num_prior_draws: int = 500,
+        **settings: Unpack[SamplerSettings],
     ) -> StructuralFit:
         """Fit all equations to the table.
 
@@ -207,8 +213,10 @@ class StructuralMMM:
         Parameters
         ----------
         rng_key
-            Random key; the draws of a district depend on the key and the names of its nodes.
-        progress, prior_draws, **settings
+            Random key, or an integer seed; the draws of a district depend on it and on the
+            district's names.
+        progress, num_prior_draws, num_warmup, num_samples, num_chains, target_accept, \
+max_tree_depth, chain_method, precision, block
             As in :meth:`mmm_bayes.fit.MMM.fit`.
 
         Returns
@@ -223,6 +231,7 @@ class StructuralMMM:
         """
         if findings := self._joint_findings():
             raise DataError(findings, "the structural model")
+        rng_key = as_key(rng_key)
         equations: dict[str, FitResult] = {}
         correlations: dict[tuple[str, ...], xr.DataArray] = {}
         reporter = choose_progress(progress)
@@ -232,12 +241,12 @@ class StructuralMMM:
             if len(district) == 1:
                 model = self.models[district[0]]
                 equations[district[0]] = model.fit(
-                    key, progress=reporter, prior_draws=prior_draws, **settings
+                    key, progress=reporter, num_prior_draws=num_prior_draws, **settings
                 )
                 continue
             with contextlib.closing(reporter):
                 found, correlation = self._fit_jointly(
-                    key, district, reporter, prior_draws, settings
+                    key, district, reporter, num_prior_draws, given(settings)
                 )
             equations |= found
             correlations[district] = correlation
@@ -279,7 +288,7 @@ class StructuralMMM:
         rng_key: jax.Array,
         nodes: tuple[str, ...],
         reporter: Progress,
-        prior_draws: int,
+        num_prior_draws: int,
         settings: Mapping[str, Any],
     ) -> tuple[dict[str, FitResult], xr.DataArray]:
         """Sample a district; return one fit per equation, and the correlation of their errors."""
@@ -312,7 +321,12 @@ class StructuralMMM:
             for node, model, observed in zip(nodes, models, each, strict=True):
                 keys = jax.random.split(jax.random.fold_in(key_after, place[node]))
                 groups = model.groups_of(
-                    (keys[0], keys[1]), model.program(), own[node], observed, chains, prior_draws
+                    (keys[0], keys[1]),
+                    model.program(),
+                    own[node],
+                    observed,
+                    chains,
+                    num_prior_draws,
                 )
                 groups["sample_stats"] = tree.sample_stats(draws, sampler.max_tree_depth)
                 groups["posterior"].attrs |= {

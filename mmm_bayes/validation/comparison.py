@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, final, get_args
+from typing import TYPE_CHECKING, Any, Literal, Unpack, final, get_args
 
-import jax
 import numpy as np
 import pandas as pd
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.analysis import contributions as parts
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.fit import MMM
+from mmm_bayes.fit import MMM, with_sampler
+from mmm_bayes.inference.settings import SamplerSettings, given
 from mmm_bayes.model.checks import ModelDataError
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.choices import refuse_ignored
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
+from mmm_bayes.runtime.streams import as_key
 from mmm_bayes.validation.cross_validation import (
     PARETO_K,
     _quiet,
@@ -28,7 +32,7 @@ from mmm_bayes.validation.cross_validation import (
     leave_one_out,
 )
 from mmm_bayes.validation.refit import divergent_draws, worst_rhat
-from mmm_bayes.validation.rolling import rolling_origin, with_sampler
+from mmm_bayes.validation.rolling import rolling_origin
 from mmm_bayes.validation.rolling_result import RollingOrigin
 
 if TYPE_CHECKING:
@@ -163,48 +167,52 @@ def model_grid(
     return found
 
 
+@rng_key_first(position=2)
+@renamed(k="num_folds", folds="num_folds")
+@spelled_out(SamplerSettings)
 def compare_models(
+    rng_key: RngKey,
     data: MMMData,
     specs: Mapping[str, ModelSpec],
-    rng_key: jax.Array,
     *,
     criterion: Criterion = "lfo",
     min_train: int | None = None,
     horizon: int | None = None,
-    k: int = 10,
-    folds: int = 5,
+    num_folds: int | None = None,
     lift_tests: Sequence[LiftTest] = (),
     ci_prob: float = 0.9,
     on_model: Callable[[int, int, str], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[SamplerSettings],
 ) -> ModelComparison:
-    """Fit several models to a table, and compare how well they predict.
+    r"""Fit several models to a table, and compare how they predict.
 
     Parameters
     ----------
+    rng_key
+        Random key, or an integer seed.
     data
         The table.
     specs
-        Two or more models, by name; see :func:`model_grid`.
-    rng_key
-        Random key.
+        Two models or more, by name; see :func:`model_grid`.
     criterion
         ``"lfo"``, the default: densities one date ahead of fits to the past. ``"kfold"``: densities
         of held-out blocks of dates. ``"loo"`` needs only one fit per model, but the neighbours of
         the held-out date stay in the fit: it favours models that follow the series closely, and
         says little about forecasts. ``"rolling"``: CRPS of forecasts ``horizon`` dates ahead.
     min_train, horizon
-        First origin, and number of dates ahead, for ``"lfo"`` and ``"rolling"``.
-    k, folds
-        Number of folds for ``"kfold"``, and of origins for ``"rolling"``.
+        First origin and number of dates ahead; require ``"lfo"`` or ``"rolling"``.
+    num_folds
+        Number of folds of ``"kfold"`` (by default 10), or of origins of ``"rolling"`` (by
+        default 5).
     lift_tests
         Experiments that all models are calibrated with.
     ci_prob
         Mass of the intervals of ROAS.
     on_model
-        Called after each model with the number finished, the total, and the name.
-    **settings
-        Settings of the sampler to change, the same for all.
+        Told how many of how many models are finished, and the name.
+    num_warmup, num_samples, num_chains, target_accept, max_tree_depth, chain_method, precision, \
+block
+        Settings of the sampler, the same for all models; by default those of each specification.
 
     Returns
     -------
@@ -215,24 +223,35 @@ def compare_models(
     DataError
         With every model that does not fit the table.
     """
+    rng_key = as_key(rng_key)
     _check(data, specs, criterion, lift_tests)
+    ahead, folds = ("lfo", "rolling"), ("kfold", "rolling")
+    refuse_ignored(
+        "criterion",
+        criterion,
+        {
+            "min_train": (min_train, ahead),
+            "horizon": (horizon, ahead),
+            "num_folds": (num_folds, folds),
+        },
+    )
     details: dict[str, Any] = {}
     rows, roas = {}, {}
-    for number, (name, given) in enumerate(specs.items()):
-        spec = with_sampler(given, settings)
+    for number, (name, own) in enumerate(specs.items()):
+        spec = with_sampler(own, given(settings))
         model = MMM(data, spec, lift_tests=lift_tests)
         whole = full_fit(rng_key, spec, data, model.lift_tests)
         if criterion == "lfo":
             found = leave_future_out(
-                model, rng_key, min_train=min_train, horizon=horizon or 1, full=whole
+                rng_key, model, min_train=min_train, horizon=horizon or 1, full=whole
             )
         elif criterion == "kfold":
-            found = k_fold(model, rng_key, k=k, full=whole)
+            found = k_fold(rng_key, model, num_folds=num_folds or 10, full=whole)
         elif criterion == "loo":
             found = leave_one_out(whole)
         else:
             found = rolling_origin(
-                model, rng_key, folds=folds, horizon=horizon, min_train=min_train
+                rng_key, model, num_folds=num_folds or 5, horizon=horizon, min_train=min_train
             )
         details[name] = found
         rows[name] = {"rhat": worst_rhat(whole), "divergent": divergent_draws(whole)}

@@ -11,22 +11,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Unpack, get_args
 
 import jax
 import numpy as np
 import xarray as xr
 from arviz_stats.loo import SamplingWrapper
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.fit import MMM
+from mmm_bayes.fit import MMM, with_sampler
+from mmm_bayes.inference.settings import SamplerSettings, given
 from mmm_bayes.model import tree, units
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.program import program_for
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.choices import choose, refuse_ignored
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding
-from mmm_bayes.runtime.streams import generator
+from mmm_bayes.runtime.streams import as_key, generator
 from mmm_bayes.validation.refit import (
     conditioned,
     densities,
@@ -37,7 +41,7 @@ from mmm_bayes.validation.refit import (
     shell,
     weighted,
 )
-from mmm_bayes.validation.rolling import between, with_sampler
+from mmm_bayes.validation.rolling import between
 
 NDArray = np.ndarray[Any, Any]
 FoldsBy = Literal["rows", "blocks", "geo"]
@@ -46,16 +50,18 @@ PARETO_K = 0.7
 _FULL = 2**20  # random stream of the fit to all rows; no fold has this number
 
 
+@rng_key_first(position=1)
+@spelled_out(SamplerSettings)
 def leave_future_out(
+    rng_key: RngKey,
     model: MMM,
-    rng_key: jax.Array,
     *,
     min_train: int | None = None,
     horizon: int = 1,
-    method: Literal["approx", "exact"] = "approx",
-    k_threshold: float = PARETO_K,
+    method: str = "approx",
+    k_threshold: float | None = None,
     full: Fitted | None = None,
-    **settings: Any,
+    **settings: Unpack[SamplerSettings],
 ) -> Any:
     r"""Estimate the leave-future-out density, :math:`\sum_t \log p(y_{t+1:t+M} | y_{1:t})`.
 
@@ -66,10 +72,10 @@ def leave_future_out(
 
     Parameters
     ----------
+    rng_key
+        Random key, or an integer seed.
     model
         Table and specification.
-    rng_key
-        Random key.
     min_train
         Dates before the first origin; by default two thirds of the table.
     horizon
@@ -77,11 +83,13 @@ def leave_future_out(
     method
         ``"exact"`` refits at every origin.
     k_threshold
-        Pareto k above which the model is refitted.
+        Pareto k above which the model is fitted again, by default 0.7; requires
+        ``method="approx"``.
     full
-        A fit of the whole table, if available; it gives the effective number of parameters.
-    **settings
-        Settings of the sampler to replace.
+        A fit of the whole table, if there is one; it gives the effective number of parameters.
+    num_warmup, num_samples, num_chains, target_accept, max_tree_depth, chain_method, precision, \
+block
+        Settings of the sampler; by default those of the specification.
 
     Returns
     -------
@@ -99,7 +107,10 @@ def leave_future_out(
     """
     from arviz import lfo_cv
 
-    data, spec = model.data, with_sampler(model.spec, settings)
+    method = choose("method", method, ("approx", "exact"))
+    refuse_ignored("method", method, {"k_threshold": (k_threshold, ("approx",))})
+    rng_key = as_key(rng_key)
+    data, spec = model.data, with_sampler(model.spec, given(settings))
     first = (2 * data.n_dates) // 3 if min_train is None else min_train
     if not 3 <= first <= data.n_dates - horizon or horizon < 1:
         text = (
@@ -125,39 +136,43 @@ def leave_future_out(
             pointwise=True,
             var_name="target",
             method=method,
-            k_threshold=k_threshold,
+            k_threshold=PARETO_K if k_threshold is None else k_threshold,
         )
 
 
+@rng_key_first(position=1)
+@renamed(k="num_folds")
+@spelled_out(SamplerSettings)
 def k_fold(
+    rng_key: RngKey,
     model: MMM,
-    rng_key: jax.Array,
     *,
-    k: int = 10,
+    num_folds: int = 10,
     by: FoldsBy = "blocks",
     full: Fitted | None = None,
-    **settings: Any,
+    **settings: Unpack[SamplerSettings],
 ) -> Any:
-    """Estimate the K-fold predictive density, with every fold fitted without its rows.
+    r"""K-fold predictive density, every fold fitted without its rows.
 
     Rows are left out through a likelihood weight of zero: their media still carry over into later
     rows, and scales and priors are those of the whole table, as in leave-one-out.
 
     Parameters
     ----------
+    rng_key
+        Random key of fits and of random folds.
     model
         Table and specification.
-    rng_key
-        Random key of the fits and of random folds.
-    k
+    num_folds
         Number of folds.
     by
         ``"blocks"`` of consecutive dates, random ``"rows"`` (of a geo and date), or whole geos
         (``"geo"``), which tests predictions for a geo that the model has not seen.
     full
-        A fit of the whole table, if available.
-    **settings
-        Settings of the sampler to replace.
+        A fit of the whole table, if there is one.
+    num_warmup, num_samples, num_chains, target_accept, max_tree_depth, chain_method, precision, \
+block
+        Settings of the sampler; by default those of the specification.
 
     Returns
     -------
@@ -170,8 +185,9 @@ def k_fold(
     """
     from arviz import loo_kfold
 
-    data, spec = model.data, with_sampler(model.spec, settings)
-    folds = assign_folds(rng_key, data, k, by)
+    rng_key = as_key(rng_key)
+    data, spec = model.data, with_sampler(model.spec, given(settings))
+    folds = assign_folds(rng_key, data, num_folds, by)
     whole = full_fit(rng_key, spec, data, model.lift_tests) if full is None else full
     rows = _stacked(log_densities(whole, data))
     start = xr.DataTree.from_dict(
@@ -204,22 +220,22 @@ def full_fit(
     return refit(jax.random.fold_in(rng_key, _FULL), spec, data, data.n_dates, tests)
 
 
-def assign_folds(rng_key: jax.Array, data: MMMData, k: int, by: FoldsBy) -> NDArray:
-    """Assign every row (geo, date) to a fold, numbered from 0."""
+def assign_folds(rng_key: jax.Array, data: MMMData, num_folds: int, by: FoldsBy) -> NDArray:
+    """Number (geo, date) of each row's fold, from 0."""
     shape = (data.n_geos, data.n_dates)
     units = {"rows": shape[0] * shape[1], "blocks": shape[1], "geo": shape[0]}
     found = []
     if by not in units:
         text = f"by should be one of {', '.join(get_args(FoldsBy))}, but got {by!r}."
         found.append(Finding("by", "error", text, ""))
-    elif not 2 <= k <= units[by]:
-        unit = {"geo": "geos"}.get(by, by)
-        text = f"k should be between 2 and {units[by]}, the number of {unit}, but got {k}."
-        found.append(Finding("k", "error", text, ""))
+    elif not 2 <= num_folds <= units[by]:
+        bound = f"{units[by]}, the number of {by}"
+        text = f"num_folds should lie between 2 and {bound}, but is {num_folds}."
+        found.append(Finding("num_folds", "error", text, ""))
     if found:
         raise DataError(found, "the validation")
     count = units[by]
-    equal = np.arange(count) * k // count
+    equal = np.arange(count) * num_folds // count
     if by == "blocks":
         return np.broadcast_to(equal, shape).copy()
     mixed = generator(rng_key).permutation(equal)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
 import numpy as np
 
+from mmm_bayes._typing import RngKey
 from mmm_bayes._version import __version__
 from mmm_bayes.analysis import contributions as parts
 from mmm_bayes.analysis import projection
@@ -18,12 +19,14 @@ from mmm_bayes.analysis.forecast_errors import Errors, resolve_errors
 from mmm_bayes.data.digest import table_digest
 from mmm_bayes.data.lift_tests import LiftTest, to_json
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.fit import MMM
+from mmm_bayes.fit import MMM, with_sampler
+from mmm_bayes.inference.settings import SamplerSettings, given
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.run_folder import RunFolder
-from mmm_bayes.runtime.streams import generator
+from mmm_bayes.runtime.streams import as_key, generator
 from mmm_bayes.validation.folds import Fold, Window, common_window, make_folds
 from mmm_bayes.validation.refit import divergent_draws, refit, worst_rhat
 from mmm_bayes.validation.rolling_result import FoldForecast, RollingOrigin, naive_scale
@@ -37,11 +40,14 @@ _DRAWS = 1000  # kept of each forecast, enough for quantiles accurate to a perce
 _MIN_COMMON = 8  # fewest dates over which a ROAS is compared between folds
 
 
+@rng_key_first(position=1)
+@renamed(folds="num_folds")
+@spelled_out(SamplerSettings)
 def rolling_origin(
+    rng_key: RngKey,
     model: MMM,
-    rng_key: jax.Array,
     *,
-    folds: int = 5,
+    num_folds: int = 5,
     horizon: int | None = None,
     min_train: int | None = None,
     step: int | None = None,
@@ -50,9 +56,9 @@ def rolling_origin(
     store: str | os.PathLike[str] | None = None,
     progress: bool | Progress | None = None,
     on_fold: Callable[[int, int], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[SamplerSettings],
 ) -> RollingOrigin:
-    """Fit the past and forecast the dates that follow, from several origins.
+    r"""Fit the past and forecast the dates that follow, from several origins.
 
     No information from a fold's future enters its fit: scales, the time axis of the trend and the
     reference of priors on ROAS are those of the training rows. Spend and controls of the forecast
@@ -61,11 +67,13 @@ def rolling_origin(
 
     Parameters
     ----------
-    model
-        Table, specification and lift tests; each fold uses the tests that ended by its origin.
     rng_key
-        Random key; the draws of a fold depend only on the key and the fold.
-    folds
+        Random key, or an integer seed; the draws of a fold depend only on it and
+        the fold.
+    model
+        Table, specification and lift tests; each fold uses the tests that ended by its
+        origin.
+    num_folds
         Number of origins; the last forecast ends on the last date of the table.
     horizon
         Number of dates forecast from each origin; by default a quarter of a year.
@@ -84,8 +92,9 @@ def rolling_origin(
         where somebody watches.
     on_fold
         Called after each fold with the number finished and the total.
-    **settings
-        Settings of the sampler to replace.
+    num_warmup, num_samples, num_chains, target_accept, max_tree_depth, chain_method, precision, \
+block
+        Settings of the sampler; by default those of the specification.
 
     Returns
     -------
@@ -103,17 +112,18 @@ def rolling_origin(
     Tashman (2000), Out-of-sample tests of forecasting accuracy, International Journal of
     Forecasting 16.
     """
-    data, spec = model.data, with_sampler(model.spec, settings)
+    rng_key = as_key(rng_key)
+    data, spec = model.data, with_sampler(model.spec, given(settings))
     errors = resolve_errors(spec, errors)
-    plan = make_folds(data, folds, horizon, min_train, step, window)
+    plan = make_folds(data, num_folds, horizon, min_train, step, window)
     shared = common_window(plan, _MIN_COMMON)
     rows = max(fold.origin - fold.start for fold in plan)
     found = []
     with contextlib.ExitStack() as stack:
         kept = None
         if store is not None:
-            settings = _identity(rng_key, model, spec, plan, errors)
-            kept = stack.enter_context(RunFolder(store, "folds of a validation", settings))
+            identity = _identity(rng_key, model, spec, plan, errors)
+            kept = stack.enter_context(RunFolder(store, "folds of a validation", identity))
         reporter = stack.enter_context(contextlib.closing(choose_progress(progress)))
         reporter.start(["rolling_origin"], len(plan), "folds")
         for fold in plan:
@@ -132,14 +142,6 @@ def rolling_origin(
                 on_fold(len(found), len(plan))
     dates = None if shared is None else (data.dates[shared[0]], data.dates[shared[1] - 1])
     return RollingOrigin(data, spec, tuple(found), window, errors, dates)
-
-
-def with_sampler(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
-    """Replace some settings of a specification's sampler."""
-    if not settings:
-        return spec
-    sampler = type(spec.sampler).model_validate(spec.sampler.model_dump() | settings)
-    return spec.evolve(sampler=sampler)
 
 
 def _identity(
@@ -171,7 +173,7 @@ def _run(
     train = between(data, fold.start, fold.origin)
     future = between(data, fold.origin, fold.end)
     fitted = refit(key_fit, spec, train, rows, tests)
-    made = forecast(fitted, key_forecast, future, errors=errors, max_draws=_DRAWS)
+    made = forecast(key_forecast, fitted, future, errors=errors, max_draws=_DRAWS)
     drawn = made.draws["target"].transpose("chain", "draw", "geo", "date").values
     draws = drawn.reshape(-1, *drawn.shape[2:])
     period = projection.season_length(data.time_step, train.n_dates)

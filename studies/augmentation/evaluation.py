@@ -59,9 +59,9 @@ def default_augmentation(rng_key: Any, frame: pd.DataFrame, graph: CausalGraph) 
     graph : CausalGraph
         Over the columns of ``frame``.
     """
-    from mmm_bayes.augmentation.augment import admgda
+    from mmm_bayes.augmentation.augment import augment
 
-    return admgda(frame, graph, estimator="cross_validated", rng_key=rng_key)
+    return augment(rng_key, frame, graph, estimator="cross_validated")
 
 
 def evaluate_run(rng_key: Any, settings: RunSettings) -> list[dict[str, Any]]:
@@ -245,7 +245,7 @@ def _rows_of_table(
 def _augment(
     rng_key: Any, method: str, frame: pd.DataFrame, graph: CausalGraph, threshold: float | None
 ) -> AugmentedData:
-    from mmm_bayes.augmentation.augment import admgda
+    from mmm_bayes.augmentation.augment import admgda, augment
     from mmm_bayes.augmentation.table import AugmentationWarning
 
     if method == "default":
@@ -256,11 +256,9 @@ def _augment(
         with warnings.catch_warnings():
             # How much probability is lost is what is measured here.
             warnings.simplefilter("ignore", AugmentationWarning)
-            return admgda(
-                frame, graph, method="enumerate", threshold=threshold, bandwidth_scale=scale
-            )
+            return admgda(frame, graph, threshold=threshold, bandwidth_scale=scale)
     named = cast("Method", method)
-    return admgda(frame, graph, method=named, num_rows=3 * len(frame), rng_key=rng_key)
+    return augment(rng_key, frame, graph, method=named, num_rows=3 * len(frame))
 
 
 def _augmented_folds(

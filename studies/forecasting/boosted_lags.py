@@ -174,10 +174,10 @@ class FittedBoostedLags:
 
     def forecast(
         self,
+        rng_key: RngKey,
         panel_history: ShopPanel,
         horizon: int,
         context_future: NDArray | None,
-        rng_key: RngKey,
     ) -> Forecast:
         """Forecast as :meth:`FittedForecaster.forecast` says; the key is not used.
 

@@ -206,10 +206,10 @@ class FittedBTVC:
 
     def forecast(
         self,
+        rng_key: RngKey,
         panel_history: ShopPanel,
         horizon: int,
         context_future: NDArray | None,
-        rng_key: RngKey,
     ) -> Forecast:
         """Forecast as :meth:`FittedForecaster.forecast` says."""
         inputs = requested(self.labels, self.scale, panel_history, horizon, context_future)

@@ -214,10 +214,10 @@ class FittedLSTM:
 
     def forecast(
         self,
+        rng_key: RngKey,
         panel_history: ShopPanel,
         horizon: int,
         context_future: NDArray | None,
-        rng_key: RngKey,
     ) -> Forecast:
         """Forecast as :meth:`FittedForecaster.forecast` says, from the last ``window`` days."""
         inputs = requested(self.labels, self.scale, panel_history, horizon, context_future)

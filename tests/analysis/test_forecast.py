@@ -155,13 +155,13 @@ def test_noise_of_a_nation_is_that_of_one_series():
 @pytest.fixture(scope="module")
 def planned(national_fit: FitResult, national_future: MMMData):
     """A forecast with the true spend and controls."""
-    return forecast(national_fit.fitted, KEY, national_future, errors="independent")
+    return forecast(KEY, national_fit.fitted, national_future, errors="independent")
 
 
 def test_with_everything_known_a_forecast_is_a_prediction(
     national_fit: FitResult, national_future: MMMData, planned
 ):
-    known = national_fit.predict(national_future)
+    known = national_fit.predict(None, national_future)
     np.testing.assert_array_equal(planned.draws["mean"], known["mean"])
     noise = (planned.draws["target"] - planned.draws["mean"]).values
     sigma = national_fit.tree["posterior"]["sigma"].values.mean()
@@ -204,22 +204,22 @@ def test_summaries_agree_with_the_draws(planned):
 def test_spends_may_be_repeated_multiplied_or_given_in_money(national_fit: FitResult):
     data, fitted = national_fit.data, national_fit.fitted
     first, second, _ = data.channels
-    year = forecast(fitted, KEY, 6).data.ds["spend"].values
+    year = forecast(KEY, fitted, 6).data.ds["spend"].values
     np.testing.assert_array_equal(year, data.ds["spend"].values[:, -52:-46])
-    window = forecast(fitted, KEY, 6, spend="last_window").data.ds
+    window = forecast(KEY, fitted, 6, spend="last_window").data.ds
     np.testing.assert_array_equal(window["spend"], data.ds["spend"].values[:, -6:])
-    more = forecast(fitted, KEY, 6, spend={first: 1.5}).data.ds
+    more = forecast(KEY, fitted, 6, spend={first: 1.5}).data.ds
     np.testing.assert_allclose(more["spend"].sel(channel=first), 1.5 * year[..., 0])
     np.testing.assert_array_equal(more["spend"].sel(channel=second), year[..., 1])
     dates = data.future_dates(6)
     frame = pd.DataFrame({first: np.arange(6.0)}, index=pd.Index(dates, name="date"))
-    money = forecast(fitted, KEY, 6, spend=frame)
+    money = forecast(KEY, fitted, 6, spend=frame)
     np.testing.assert_array_equal(money.data.ds["spend"].sel(channel=first)[0], np.arange(6.0))
     assert money.projected.set_index("name")["how"][first] == "as planned"
     plan = xr.DataArray(
         np.full((1, 6), 7.0), {"channel": [first], "date": dates}, ("channel", "date")
     )
-    array = forecast(fitted, KEY, 6, spend=plan).data.ds["spend"].sel(channel=first)
+    array = forecast(KEY, fitted, 6, spend=plan).data.ds["spend"].sel(channel=first)
     assert (array == 7.0).all()
 
 
@@ -231,7 +231,7 @@ def test_money_buys_exposure_at_the_last_years_price(geo_fit: FitResult):
         {"channel": [data.channels[1]], "geo": data.geos, "date": dates},
         ("channel", "geo", "date"),
     )
-    found = forecast(geo_fit.fitted, KEY, 3, spend=plan).data.ds.sel(channel=data.channels[1])
+    found = forecast(KEY, geo_fit.fitted, 3, spend=plan).data.ds.sel(channel=data.channels[1])
     recent = data.ds.isel(date=slice(-52, None)).sel(channel=data.channels[1])
     rate = recent["exposure"].sum("date") / recent["spend"].sum("date")
     np.testing.assert_allclose(found["exposure"], np.outer(rate, np.full(3, 10.0)))
@@ -240,10 +240,10 @@ def test_money_buys_exposure_at_the_last_years_price(geo_fit: FitResult):
 def test_controls_are_given_or_projected_and_it_says_which(national_fit: FitResult):
     fitted, names = national_fit.fitted, national_fit.data.controls
     known = {names[0]: 1.0, names[1]: np.zeros(8)}
-    given = forecast(fitted, KEY, 8, controls=known, errors="independent")
+    given = forecast(KEY, fitted, 8, controls=known, errors="independent")
     assert not given.projected.query("what == 'control'")["uncertain"].any()
     np.testing.assert_array_equal(given.data.ds["controls"][0, :, 0], 1.0)
-    drawn = forecast(fitted, KEY, 8, errors="independent", controls={names[0]: "last"})
+    drawn = forecast(KEY, fitted, 8, errors="independent", controls={names[0]: "last"})
     notes = drawn.projected.query("what == 'control'").set_index("name")
     assert "last value" in notes["how"][names[0]]
     # An uncertain projection widens the intervals by its errors times the slope.
@@ -257,11 +257,11 @@ def test_controls_are_given_or_projected_and_it_says_which(national_fit: FitResu
 def test_a_table_of_the_future_may_lack_columns(national_fit: FitResult, national_future: MMMData):
     fitted, whole = national_fit.fitted, national_future.to_frame()
     roles = national_future.roles
-    full = forecast(fitted, KEY, whole.drop(columns=roles.target), errors="independent")
-    known = forecast(fitted, KEY, national_future, errors="independent")
+    full = forecast(KEY, fitted, whole.drop(columns=roles.target), errors="independent")
+    known = forecast(KEY, fitted, national_future, errors="independent")
     np.testing.assert_allclose(full.draws["mean"], known.draws["mean"], rtol=1e-12)
     lacking = whole.drop(columns=[roles.target, roles.controls[national_future.controls[0]]])
-    found = forecast(fitted, KEY, lacking).projected.set_index("name")["how"]
+    found = forecast(KEY, fitted, lacking).projected.set_index("name")["how"]
     assert found[national_future.controls[1]] == "as given"
     assert found[national_future.controls[0]].startswith("projected")
 
@@ -271,8 +271,8 @@ def test_everything_wrong_is_said_at_once(national_fit: FitResult):
     control = national_fit.data.controls[0]
     with pytest.raises(DataError) as caught:
         forecast(
-            national_fit.fitted,
             KEY,
+            national_fit.fitted,
             5,
             spend={"nobody": 1.0, first: -1.0},
             controls={control: [1.0, 2.0], "weather": 0.0},
@@ -282,27 +282,27 @@ def test_everything_wrong_is_said_at_once(national_fit: FitResult):
     for part in ("'nobody'", repr(first), repr(control), "'weather'"):
         assert part in str(caught.value)
     with refused("horizon"):
-        forecast(national_fit.fitted, KEY, 0)
+        forecast(KEY, national_fit.fitted, 0)
     with refused("errors"):
-        forecast(national_fit.fitted, KEY, 2, errors="white")  # type: ignore[arg-type]
+        forecast(KEY, national_fit.fitted, 2, errors="white")  # type: ignore[arg-type]
     late = pd.DataFrame({"date": pd.date_range("2031-01-06", periods=3, freq="W-MON")})
     with refused("dates"):
-        forecast(national_fit.fitted, KEY, late)
+        forecast(KEY, national_fit.fitted, late)
 
 
 def test_geos_are_forecast_together(geo_fit: FitResult):
-    found = forecast(geo_fit.fitted, KEY, 4, spend=1.1)
+    found = forecast(KEY, geo_fit.fitted, 4, spend=1.1)
     assert found.draws["target"].sizes["geo"] == 4
     assert list(found.summary(("geo", "date")).index.names) == ["geo", "date"]
     assert found.roas("geo").dims == ("chain", "draw", "channel", "geo")
 
 
 def test_every_family_can_be_forecast(any_fit: FitResult):
-    found = forecast(any_fit.fitted, KEY, 3)
+    found = forecast(KEY, any_fit.fitted, 3)
     counts = any_fit.spec.likelihood.family == "negative_binomial"
     assert found.errors == ("independent" if counts else "ar1")
     assert np.isfinite(found.draws["target"]).all()
     if counts:
         assert (found.draws["target"] % 1 == 0).all()
         with refused("errors"):
-            forecast(any_fit.fitted, KEY, 3, errors="ar1")
+            forecast(KEY, any_fit.fitted, 3, errors="ar1")

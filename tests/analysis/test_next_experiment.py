@@ -74,7 +74,9 @@ def test_ranking_of_a_fit(geo_fit):
 
 
 def mb_rank(fit, tests=None):
-    return ranking.rank_experiments(fit.fitted, KEY, tests, results=60, points=30, max_draws=200)
+    return ranking.rank_experiments(
+        KEY, fit.fitted, tests, num_results=60, num_points=30, max_draws=200
+    )
 
 
 def test_candidates_are_tests_of_the_last_weeks_in_half_of_the_geos(geo_fit):
@@ -88,9 +90,9 @@ def test_candidates_are_tests_of_the_last_weeks_in_half_of_the_geos(geo_fit):
 
 def test_wrong_settings(national_fit):
     with pytest.raises(ValueError, match="change"):
-        ranking.rank_experiments(national_fit.fitted, KEY, change=0.0)
+        ranking.rank_experiments(KEY, national_fit.fitted, change=0.0)
     with refused("tests"):
-        ranking.rank_experiments(national_fit.fitted, KEY, [])
+        ranking.rank_experiments(KEY, national_fit.fitted, [])
 
 
 def test_calibration_moves_a_fit_towards_the_experiment(national_data, national_fit):
@@ -101,7 +103,7 @@ def test_calibration_moves_a_fit_towards_the_experiment(national_data, national_
         channel, dates[20], dates[80], float(np.quantile(draws, 0.85)), 0.1 * draws.std()
     )
     fit = mb.MMM(national_data, national_fit.spec, lift_tests=[test]).fit(
-        jax.random.key(3), progress=False, prior_draws=0
+        jax.random.key(3), progress=False, num_prior_draws=0
     )
     found = calibration_effect(national_fit.fitted, fit.fitted)
     row = found.tests.iloc[0]

@@ -74,7 +74,7 @@ def test_adstock_curves_are_the_kernels(prior_fits: PriorFits, family: str) -> N
 
 def test_saturation_curves_are_the_curves_of_the_model(prior_fits: PriorFits) -> None:
     fit = prior_fits("mixed")
-    curves = fit.saturation_curves(points=9)
+    curves = fit.saturation_curves(num_points=9)
     draw = fit.tree["posterior"].to_dataset().isel(chain=0, draw=4)
     exposure = fit.data.ds["exposure"].values[0]
     for c, channel in enumerate(fit.data.channels):

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from jax import export
 
-from mmm_bayes import CausalGraph, admgda
+from mmm_bayes import CausalGraph, admgda, augment
 from mmm_bayes.augmentation import admgda as module
 from mmm_bayes.augmentation import donors, estimators, kernels, resampling
 from mmm_bayes.augmentation.admgda import enumerate_rows, leaf_rows
@@ -153,7 +153,7 @@ def test_rows_and_weights_are_those_of_the_loop(seed: int) -> None:
     theta, expected = loop_over(seed)
     for precision, rtol in RTOL.items():
         found = admgda(
-            case.frame, case.graph, method="enumerate", threshold=theta, order=case.order,
+            case.frame, case.graph, threshold=theta, order=case.order,
             bandwidth_scale=case.scale, precision=precision,
         )  # fmt: skip
         check_same(found, expected, rtol)
@@ -196,7 +196,7 @@ def test_every_kernel(kernel: str) -> None:
     assert len(expected.rows) > len(frame)
     for precision, rtol in RTOL.items():
         found = admgda(
-            frame, graph, method="enumerate", threshold=theta, kernel=by_name, bandwidth=width,
+            frame, graph, threshold=theta, kernel=by_name, bandwidth=width,
             precision=precision,
         )  # fmt: skip
         check_same(found, expected, rtol)
@@ -214,7 +214,7 @@ def test_bandwidths_that_differ_between_rows() -> None:
         lambda theta: reference_of(frame, graph, theta, bandwidth=widths, scale=0.2, order=order),
     )
     found = admgda(
-        frame, graph, method="enumerate", threshold=theta, bandwidth="nearest",
+        frame, graph, threshold=theta, bandwidth="nearest",
         bandwidth_scale=0.2, order=order, precision="float64",
     )  # fmt: skip
     check_same(found, expected, RTOL["float64"])
@@ -226,7 +226,7 @@ def test_a_pillow_without_a_match_ends_the_row() -> None:
     graph = CausalGraph(NAMES, [("a", "c"), ("b", "c"), *(("c", v) for v in "def")])
     settings: dict[str, Any] = {"kernel": "epanechnikov", "bandwidth": 0.5}
     with pytest.warns(AugmentationWarning, match=r"33\.3%"):
-        found = admgda(frame, graph, method="enumerate", threshold=1e-2, **settings)
+        found = admgda(frame, graph, threshold=1e-2, **settings)
     # Of nine pairs of parents three are in the table, and they make its rows.
     np.testing.assert_allclose(found.weights, 1.0 / 9.0, rtol=1e-6)
     pd.testing.assert_frame_equal(found.frame[list(NAMES)], frame)
@@ -241,7 +241,7 @@ def test_without_a_threshold_the_mass_is_one(precision: Any) -> None:
     rng = np.random.default_rng(5)
     graph = random_case(4).graph
     frame = random_table(rng, 3)
-    found = admgda(frame, graph, method="enumerate", threshold=0.0, precision=precision)
+    found = admgda(frame, graph, threshold=0.0, precision=precision)
     assert found.mass == pytest.approx(1.0, abs=1e-6)
     check_same(found, reference_of(frame, graph, 0.0), RTOL[precision])
 
@@ -257,7 +257,7 @@ def test_weights_at_the_threshold_are_kept(n: int, precision: Any) -> None:
     for name in "cdef":
         frame[name] = chain
     found = admgda(
-        frame, CausalGraph(NAMES, edges), method="enumerate", threshold=float(n) ** -2,
+        frame, CausalGraph(NAMES, edges), threshold=float(n) ** -2,
         bandwidth=1e-6, precision=precision,
     )  # fmt: skip
     assert len(found) == n**3
@@ -268,7 +268,7 @@ def test_several_roots_leave_nothing_at_the_usual_threshold() -> None:
     frame = random_table(np.random.default_rng(0), 40)
     graph = CausalGraph(NAMES, [("a", "d"), ("b", "d"), ("c", "e"), ("d", "f")])
     with pytest.warns(AugmentationWarning, match=r"\b0\.0%.*method='sample'") as caught:
-        found = admgda(frame, graph, method="enumerate")
+        found = admgda(frame, graph)
     assert caught[0].filename == __file__
     assert (len(found), found.mass, found.ess, found.share_observed) == (0, 0.0, 0.0, 0.0)
     assert list(found.frame) == list(frame)
@@ -278,9 +278,7 @@ def test_no_more_rows_than_the_threshold_allows() -> None:
     frame, graph, order, _ = random_case(11)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AugmentationWarning)
-        found = admgda(
-            frame, graph, method="enumerate", threshold=0.02, order=order, bandwidth_scale=0.15
-        )
+        found = admgda(frame, graph, threshold=0.02, order=order, bandwidth_scale=0.15)
     assert 0 < len(found) <= len(frame) / 0.02
     assert found.weights.min() >= 0.02 / len(frame) * (1 - 1e-5)
 
@@ -300,7 +298,7 @@ def test_the_order_matters_where_a_hidden_cause_is_shared() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AugmentationWarning)
             found = admgda(
-                frame, graph, method="enumerate", threshold=theta, order=order,
+                frame, graph, threshold=theta, order=order,
                 bandwidth_scale=0.2, precision="float64",
             )  # fmt: skip
         check_same(found, expected, RTOL["float64"])
@@ -323,7 +321,7 @@ def test_columns_of_a_block_move_together() -> None:
         1e-2, lambda theta: reference_of(frame, graph, theta, blocks=blocks, scale=0.3)
     )
     found = admgda(
-        frame, graph, method="enumerate", threshold=theta, blocks=blocks, bandwidth_scale=0.3,
+        frame, graph, threshold=theta, blocks=blocks, bandwidth_scale=0.3,
         precision="float64",
     )  # fmt: skip
     assert len(found) > len(frame)
@@ -346,9 +344,7 @@ def many() -> tuple[pd.DataFrame, CausalGraph]:
 def test_more_rows_than_the_capacity(
     many: tuple[pd.DataFrame, CausalGraph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings: dict[str, Any] = {
-        "method": "enumerate", "threshold": 4e-3, "bandwidth_scale": 0.1
-    }  # fmt: skip
+    settings: dict[str, Any] = {"threshold": 4e-3, "bandwidth_scale": 0.1}
     enough = admgda(*many, **settings)
     assert 1024 < len(enough) < CAPACITY
     monkeypatch.setattr(module, "_LEAST_CAPACITY", 1024)
@@ -372,7 +368,7 @@ def test_more_rows_than_pairs_have_a_matrix() -> None:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AugmentationWarning)
-        found = admgda(frame, graph, method="enumerate", threshold=theta, bandwidth=width)
+        found = admgda(frame, graph, threshold=theta, bandwidth=width)
     assert len(found) > 300
     check_same(found, expected, RTOL["float32"])
 
@@ -453,7 +449,7 @@ def test_every_wrong_setting_is_listed() -> None:
         "smoothing": -1.0,
         "precision": "float16",
     }
-    found = messages(lambda: admgda(frame, graph, **wrong))
+    found = messages(lambda: augment(None, frame, graph, **wrong))
     expected = [
         "no method 'sampel'. Choose from sample, resample, residual, enumerate. Did you mean 's",
         "no precision 'float16'. Choose from float32, float64.",
@@ -462,7 +458,7 @@ def test_every_wrong_setting_is_listed() -> None:
         "threshold should lie between 0 and 1, but is 1.5. The usual one is 0.01.",
         "num_rows should be at least 1, but is 0.",
         "smoothing should be 0 or more, but is -1.0.",
-        "there is no rng_key. Give rng_key=jax.random.key(0).",
+        "there is no rng_key. Give jax.random.key(0), or a seed.",
     ]
     assert len(found) == len(expected)
     assert all(text in message for text, message in zip(expected, found, strict=True))
@@ -472,14 +468,14 @@ def test_a_wrong_order_is_refused() -> None:
     frame = pd.DataFrame({"tv": [0.0, 1.0], "sales": [1.0, 2.0]})
     graph = CausalGraph(edges=[("tv", "sales")])
     with pytest.raises(GraphError, match="'tv' should come before its effect 'sales'"):
-        admgda(frame, graph, method="enumerate", order=("sales", "tv"))
+        admgda(frame, graph, order=("sales", "tv"))
 
 
 def test_settings_are_kept_with_the_result() -> None:
     frame, graph, *_ = random_case(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AugmentationWarning)
-        found = admgda(frame, graph, method="enumerate", bandwidth=np.float32(0.5))
+        found = admgda(frame, graph, bandwidth=np.float32(0.5))
     assert found.method == "enumerate"
     assert found.n_observed == len(frame)
     assert found.nodes == graph.topological_order()

@@ -144,7 +144,7 @@ def spec_without(data: MMMData, **sections: Any) -> ModelSpec:
 def fit_without(num_geos: int, **sections: Any) -> FitResult:
     data = data_with(num_geos=num_geos)
     spec = spec_without(data, channels=EFFECTS, **sections)
-    return MMM(data, spec).fit(jax.random.key(1), progress=False, prior_draws=120)
+    return MMM(data, spec).fit(jax.random.key(1), progress=False, num_prior_draws=120)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def panel() -> FitResult:
 def augmented(mmm: MMM) -> FitResult:
     """Everything together: rows, outcomes from the restricted model, and exclusions."""
     settings = CausalDA(GRAPH, num_rows=60)
-    return mmm.fit(jax.random.key(3), augmentation=settings, progress=False, prior_draws=120)
+    return mmm.fit(jax.random.key(3), augmentation=settings, progress=False, num_prior_draws=120)
 
 
 @pytest.fixture(params=[pytest.param("national", marks=pytest.mark.slow), "panel", "augmented"])
@@ -263,7 +263,7 @@ def reference(mmm: MMM) -> FitResult:
     """The restricted model, built and fitted independently."""
     own = {"channels": {"tv": OWN["channels"]["tv"]}, "controls": {"priors": {"price": NORMAL}}}
     table = MMMData(mmm.data.ds.sel(channel=["tv", "search"], control=["price"]))
-    return MMM(table, spec_with(**own)).fit(jax.random.key(4), progress=False, prior_draws=0)
+    return MMM(table, spec_with(**own)).fit(jax.random.key(4), progress=False, num_prior_draws=0)
 
 
 def test_outcomes_are_those_of_the_restricted_model(mmm: MMM, reference: FitResult) -> None:

@@ -376,7 +376,7 @@ def test_what_was_assumed_is_said(augmentation: MMMAugmentation) -> None:
 
 
 def quick(mmm: MMM, key: int, **settings: Any) -> FitResult:
-    chosen = {**FEW, "prior_draws": 10, **settings}
+    chosen = {**FEW, "num_prior_draws": 10, **settings}
     return mmm.fit(jax.random.key(key), progress=False, **chosen)
 
 
@@ -387,7 +387,7 @@ UNCHANGED = copying(APART, num_rows=90, exclusions=False)
 
 @pytest.fixture(scope="module")
 def fit(mmm: MMM) -> FitResult:
-    return quick(mmm, 5, augmentation=UNCHANGED, prior_draws=20)
+    return quick(mmm, 5, augmentation=UNCHANGED, num_prior_draws=20)
 
 
 def test_results_are_of_observed_rows(fit: FitResult) -> None:
@@ -480,7 +480,7 @@ def test_panels_are_fitted(form: Any, estimator: str | None) -> None:
         form,
         augmentation=CausalDA(ROOTS, estimator=estimator, num_rows=50),
         progress=False,
-        prior_draws=0,
+        num_prior_draws=0,
         **few,
     )
     assert "150 rows added" in repr(fit)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmm_bayes import CausalGraph, admgda
+from mmm_bayes import CausalGraph, augment
 from mmm_bayes.augmentation.factorisation import log_normalise, problem_of
 from mmm_bayes.augmentation.resampling import level_of, resample_step
 from mmm_bayes.augmentation.table import EncodedTable, encode
@@ -123,9 +123,7 @@ def test_rows_above_the_level_are_kept_exactly(
 def test_rows_have_the_expectations_of_the_whole_tree(frame: pd.DataFrame) -> None:
     found = estimates(
         frame,
-        lambda key: admgda(
-            frame, GRAPH, method="resample", num_rows=ROWS, rng_key=jax.random.key(key)
-        ),
+        lambda key: augment(jax.random.key(key), frame, GRAPH, method="resample", num_rows=ROWS),
     )
     check_unbiased(found, frame)
     np.testing.assert_allclose(found["mass"], 1.0, rtol=1e-9)
@@ -135,8 +133,8 @@ def test_rows_vary_less_than_draws_of_that_number(frame: pd.DataFrame) -> None:
     def spread(method: Any, num_rows: int) -> dict[str, float]:
         found = estimates(
             frame,
-            lambda key: admgda(
-                frame, GRAPH, method=method, num_rows=num_rows, rng_key=jax.random.key(key)
+            lambda key: augment(
+                jax.random.key(key), frame, GRAPH, method=method, num_rows=num_rows
             ),
         )
         return {name: float(found[name].std(ddof=1)) for name in FUNCTIONS}
@@ -152,9 +150,9 @@ def test_dead_rows_lose_the_mass_that_enumeration_loses(frame: pd.DataFrame) -> 
     width = {"a": 0.3, "b": 1.0, "c": 0.4, "d": 1.0}
     found = estimates(
         frame,
-        lambda key: admgda(
-            frame, GRAPH, method="resample", num_rows=ROWS, kernel="epanechnikov",
-            bandwidth=width, rng_key=jax.random.key(key),
+        lambda key: augment(
+            jax.random.key(key), frame, GRAPH, method="resample", num_rows=ROWS,
+            kernel="epanechnikov", bandwidth=width,
         ),
     )  # fmt: skip
     check_unbiased(found, frame, kernel="epanechnikov", bandwidth=width)
@@ -163,7 +161,7 @@ def test_dead_rows_lose_the_mass_that_enumeration_loses(frame: pd.DataFrame) -> 
 
 @pytest.mark.parametrize("num_rows", [1, 10, 100])
 def test_no_more_rows_than_asked_for(frame: pd.DataFrame, num_rows: int) -> None:
-    found = admgda(frame, GRAPH, method="resample", num_rows=num_rows, rng_key=jax.random.key(2))
+    found = augment(jax.random.key(2), frame, GRAPH, method="resample", num_rows=num_rows)
     assert num_rows / 4 <= len(found) <= num_rows
     assert found.mass == pytest.approx(1.0)
 
@@ -172,7 +170,7 @@ def test_enough_rows_are_the_whole_tree(frame: pd.DataFrame) -> None:
     """With room for all recombinations nothing is random."""
     small = frame.iloc[[0, 4, 7]].reset_index(drop=True)
     found, other = (
-        admgda(small, GRAPH, method="resample", num_rows=ROWS, rng_key=jax.random.key(key))
+        augment(jax.random.key(key), small, GRAPH, method="resample", num_rows=ROWS)
         for key in (0, 1)
     )
     pd.testing.assert_frame_equal(found.frame, other.frame)

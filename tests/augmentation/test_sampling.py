@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mmm_bayes import CausalGraph, admgda
+from mmm_bayes import CausalGraph, augment
 from mmm_bayes.augmentation.columns import Columns
 from mmm_bayes.augmentation.donors import draw_donors, log_weights, query_bandwidth
 from mmm_bayes.augmentation.estimators import columns_of
@@ -29,9 +29,7 @@ def frame() -> pd.DataFrame:
 
 
 def test_draws_have_the_expectations_of_the_whole_tree(frame: pd.DataFrame) -> None:
-    found = estimates(
-        frame, lambda key: admgda(frame, GRAPH, num_rows=DRAWS, rng_key=jax.random.key(key))
-    )
+    found = estimates(frame, lambda key: augment(jax.random.key(key), frame, GRAPH, num_rows=DRAWS))
     check_unbiased(found, frame)
     np.testing.assert_allclose(found["mass"], 1.0)
     assert all(np.ptp(values) > 0 for name, values in found.items() if name != "mass")
@@ -42,9 +40,9 @@ def test_dead_draws_lose_the_mass_that_enumeration_loses(frame: pd.DataFrame) ->
     width = {"a": 0.3, "b": 1.0, "c": 0.4, "d": 1.0}
     found = estimates(
         frame,
-        lambda key: admgda(
-            frame, GRAPH, num_rows=DRAWS, kernel="epanechnikov", bandwidth=width,
-            rng_key=jax.random.key(key),
+        lambda key: augment(
+            jax.random.key(key), frame, GRAPH, num_rows=DRAWS, kernel="epanechnikov",
+            bandwidth=width,
         ),
     )  # fmt: skip
     check_unbiased(found, frame, kernel="epanechnikov", bandwidth=width)
@@ -52,7 +50,7 @@ def test_dead_draws_lose_the_mass_that_enumeration_loses(frame: pd.DataFrame) ->
 
 
 def test_draws_are_rows_of_equal_weight(frame: pd.DataFrame) -> None:
-    found = admgda(frame, GRAPH, num_rows=DRAWS, rng_key=jax.random.key(0))
+    found = augment(jax.random.key(0), frame, GRAPH, num_rows=DRAWS)
     assert len(found) == DRAWS
     np.testing.assert_array_equal(found.weights, 1.0 / DRAWS)
     assert found.nodes == GRAPH.topological_order()
@@ -60,12 +58,12 @@ def test_draws_are_rows_of_equal_weight(frame: pd.DataFrame) -> None:
         values = frame[node].to_numpy()[found.row_index[:, place]]
         np.testing.assert_array_equal(found.frame[node], values)
     assert found.frame.dtypes.equals(frame.dtypes)
-    again = admgda(frame, GRAPH, num_rows=DRAWS, rng_key=jax.random.key(0))
+    again = augment(jax.random.key(0), frame, GRAPH, num_rows=DRAWS)
     pd.testing.assert_frame_equal(found.frame, again.frame)
 
 
 def test_smoothing_adds_the_variance_of_the_kernel(frame: pd.DataFrame) -> None:
-    found = admgda(frame, GRAPH, num_rows=20_000, smoothing=0.5, rng_key=jax.random.key(3))
+    found = augment(jax.random.key(3), frame, GRAPH, num_rows=20_000, smoothing=0.5)
     rows = found.row_index[:, found.nodes.index("a")]
     shift = found.frame["a"].to_numpy() - frame["a"].to_numpy()[rows]
     width = 0.5 * bandwidth_of(frame["a"].to_numpy(), "gaussian", "normal_reference")[0]
@@ -80,7 +78,7 @@ def test_whole_numbers_past_single_precision_match_exactly(method: Any) -> None:
     keys, code = np.array([0, 1, 2, 40_000_000, 40_000_001]), np.arange(24) % 5
     table = pd.DataFrame({"a": keys[code], "b": code / 1.0, "c": code / 1.0, "d": code / 1.0})
     graph = CausalGraph(tuple("abcd"), [("a", "b"), ("a", "c"), ("a", "d")])
-    found = admgda(table, graph, method=method, num_rows=100, rng_key=jax.random.key(0))
+    found = augment(jax.random.key(0), table, graph, method=method, num_rows=100)
     assert found.mass == pytest.approx(1.0)
     for child in "bcd":
         np.testing.assert_array_equal(keys[found.frame[child].astype(int)], found.frame["a"])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmm_bayes import CausalGraph, admgda
+from mmm_bayes import CausalGraph, augment
 from mmm_bayes.augmentation.kernels import bandwidth_of
 from mmm_bayes.augmentation.table import EncodedTable, encode
 from mmm_bayes.errors import DataError
@@ -102,7 +102,7 @@ def test_a_block_is_one_variable_of_several_columns() -> None:
 def test_names_that_are_no_strings_become_strings() -> None:
     frame = pd.DataFrame(np.random.default_rng(2).normal(size=(10, 2)), columns=[2020, 2021])
     graph = CausalGraph(edges=[("2020", "2021")])
-    found = admgda(frame, graph, rng_key=jax.random.key(0), num_rows=5)
+    found = augment(jax.random.key(0), frame, graph, num_rows=5)
     assert list(found.frame) == ["2020", "2021"]
     rows, weights = found.combined(frame)
     assert rows.shape == (15, 2)
@@ -307,7 +307,7 @@ def test_rows_that_do_not_go_together_are_refused() -> None:
 
 def test_categories_survive_being_combined() -> None:
     frame = mixed()
-    found = admgda(frame, GRAPH, rng_key=jax.random.key(0), num_rows=20)
+    found = augment(jax.random.key(0), frame, GRAPH, num_rows=20)
     combined, _ = found.combined(frame)
     assert combined.dtypes.equals(frame.dtypes)
 

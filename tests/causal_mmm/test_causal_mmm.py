@@ -83,7 +83,7 @@ def recurrent(panel: ShopPanel) -> CausalMMM:
 
 
 def ahead(cm: CausalMMM, panel: ShopPanel | None = None) -> NDArray:
-    return cm.forecast_draws(3, panel, num_draws=DRAWS).values
+    return cm.forecast_draws(None, 3, panel, num_draws=DRAWS).values
 
 
 # --- Checks --------------------------------------------------------------------------------------
@@ -161,15 +161,15 @@ def test_new_panels_are_checked(trained: CausalMMM, panel: ShopPanel) -> None:
     }
     weekly = pd.date_range("2024-01-03", periods=LENGTH, freq="7D")
     wrong = replace(new, nodes=("x1", "x0", "y"), context_names=("sun",), dates=weekly)
-    assert findings(lambda: trained.forecast(2, wrong)) == {
+    assert findings(lambda: trained.forecast(None, 2, wrong)) == {
         ("nodes", "nodes"), ("context_names", "context_names"), ("calendar", "dates"),
     }  # fmt: skip
     assert findings(lambda: trained.graph("shop")) == {("shop", "shop")}
-    assert findings(lambda: trained.forecast(2, context=np.zeros((SHOPS, 3, 1)))) == {
+    assert findings(lambda: trained.forecast(None, 2, context=np.zeros((SHOPS, 3, 1)))) == {
         ("context", "context")
     }
     with pytest.raises(ValueError, match=r"horizon.*num_draws"):
-        trained.forecast(0)
+        trained.forecast(None, 0)
     with pytest.raises(RuntimeError, match="call fit"):
         CausalMMM().edge_probabilities()
 
@@ -252,7 +252,7 @@ def test_same_key_same_answers_in_any_unit(panel: ShopPanel, trained: CausalMMM)
     np.testing.assert_array_equal(again.history["loss"], trained.history["loss"])
     np.testing.assert_array_equal(again.edge_probabilities(), trained.edge_probabilities())
     np.testing.assert_allclose(ahead(again), factor * ahead(trained), rtol=1e-9)
-    one = trained.forecast_draws(3, num_draws=DRAWS, rng_key=jax.random.key(5))
+    one = trained.forecast_draws(jax.random.key(5), 3, num_draws=DRAWS)
     assert (one.values != ahead(trained)).any()
 
 
@@ -268,14 +268,16 @@ def test_new_shops_are_scored_as_they_are(trained: CausalMMM, panel: ShopPanel) 
     # Refined edges and paths are a shop's own as well, whatever stands beside it.
     refined, drawn = (
         trained.edge_probabilities(new),
-        trained.forecast_draws(2, new, num_draws=DRAWS),
+        trained.forecast_draws(None, 2, new, num_draws=DRAWS),
     )
     some = new.select(order[:2])
     np.testing.assert_allclose(
         trained.edge_probabilities(some), refined.values[order[:2]], rtol=1e-4, atol=1e-5
     )
     np.testing.assert_allclose(
-        trained.forecast_draws(2, some, num_draws=DRAWS), drawn.values[:, order[:2]], rtol=1e-3
+        trained.forecast_draws(None, 2, some, num_draws=DRAWS),
+        drawn.values[:, order[:2]],
+        rtol=1e-3,
     )
     # Training shops in another panel object, and whatever was scored since, change nothing.
     np.testing.assert_array_equal(trained.edge_probabilities(replace(panel)), before)
@@ -517,7 +519,7 @@ def test_blocks_of_shops_change_nothing(
 ) -> None:
     cm = request.getfixturevalue(name)
     edges, paths = cm.edge_probabilities(refine=False), ahead(cm)
-    whole = cm.forecast(3, num_draws=DRAWS)
+    whole = cm.forecast(None, 3, num_draws=DRAWS)
     sizes = []
 
     def of_three(count: int, bytes_each: int) -> Iterator[tuple[NDArray, slice]]:
@@ -531,7 +533,7 @@ def test_blocks_of_shops_change_nothing(
     monkeypatch.setattr("mmm_bayes.causal_mmm.paths.blocks", of_three)
     np.testing.assert_allclose(cm.edge_probabilities(refine=False), edges, atol=1e-5)
     np.testing.assert_allclose(ahead(cm), paths, rtol=1e-3)
-    again = cm.forecast(3, num_draws=DRAWS)
+    again = cm.forecast(None, 3, num_draws=DRAWS)
     for statistic in ("mean", "median", "low", "high"):
         np.testing.assert_allclose(again[statistic], whole[statistic], rtol=1e-3)
     assert sizes == [(3, 3), (3, 3), (3, 2)] * 3
@@ -543,7 +545,7 @@ def test_what_is_never_negative_is_forecast_so(trained: CausalMMM, panel: ShopPa
         draws = (
             CausalMMM(epochs=1, rounds=0)
             .fit(jax.random.key(3), given)
-            .forecast_draws(4, num_draws=200)
+            .forecast_draws(None, 4, num_draws=200)
         )
         if least == 0.0:
             assert draws.min() == 0.0
@@ -552,8 +554,8 @@ def test_what_is_never_negative_is_forecast_so(trained: CausalMMM, panel: ShopPa
 
 
 def test_forecasts_are_quantiles_of_paths_in_units(trained: CausalMMM, panel: ShopPanel) -> None:
-    draws = trained.forecast_draws(3, num_draws=DRAWS)
-    found = trained.forecast(3, num_draws=DRAWS, ci_prob=0.8)
+    draws = trained.forecast_draws(None, 3, num_draws=DRAWS)
+    found = trained.forecast(None, 3, num_draws=DRAWS, ci_prob=0.8)
     assert dict(found.sizes) == {"shop": SHOPS, "step": 3, "node": 3}
     np.testing.assert_allclose(found["low"], np.quantile(draws, 0.1, axis=0))
     np.testing.assert_allclose(found["mean"], draws.mean("draw"))
@@ -564,7 +566,7 @@ def test_forecasts_are_quantiles_of_paths_in_units(trained: CausalMMM, panel: Sh
     assert np.abs(distance).max() < 4
     context = np.repeat(panel.context[:, -1:], 3, axis=1)
     np.testing.assert_array_equal(
-        trained.forecast_draws(3, context=context, num_draws=DRAWS), draws
+        trained.forecast_draws(None, 3, context=context, num_draws=DRAWS), draws
     )
 
 

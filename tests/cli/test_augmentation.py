@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_rows_are_written_with_their_weights(folder: Path, tmp_path: Path) -> None:
-    result = augment(folder, tmp_path / "new.csv", "--rows", 64)
+    result = augment(folder, tmp_path / "new.csv", "--num-rows", 64)
     assert result.code == 0, result.text
     found = pd.read_csv(tmp_path / "new.csv")
     assert list(found.columns) == [*NAMES, WEIGHT]
@@ -76,9 +76,9 @@ def test_rows_are_written_with_their_weights(folder: Path, tmp_path: Path) -> No
 
 
 def test_the_file_is_that_of_the_function(folder: Path, tmp_path: Path) -> None:
-    augment(folder, tmp_path / "new.parquet", "--rows", 64, "--seed", 3)
+    augment(folder, tmp_path / "new.parquet", "--num-rows", 64, "--seed", 3)
     graph = CausalGraph.from_file(folder / "graph.dot")
-    wanted = published.admgda(observed(), graph, num_rows=64, rng_key=jax.random.key(3))
+    wanted = published.augment(jax.random.key(3), observed(), graph, num_rows=64)
     found = pd.read_parquet(tmp_path / "new.parquet")
     pd.testing.assert_frame_equal(found[NAMES], wanted.frame)
     np.testing.assert_array_equal(found[WEIGHT], wanted.weights)
@@ -92,7 +92,7 @@ def test_the_seed_decides_the_file_whatever_its_format(folder: Path, tmp_path: P
         ("d.parquet", 1, "table.csv"),
         ("e.pq", 1, "table.csv"),
     ):
-        options = ("--rows", 64, "--seed", seed)
+        options = ("--num-rows", 64, "--seed", seed)
         assert augment(folder, tmp_path / name, *options, table=table).code == 0
     content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert content["a.csv"] == content["b.csv"] != content["c.csv"]
@@ -102,7 +102,7 @@ def test_the_seed_decides_the_file_whatever_its_format(folder: Path, tmp_path: P
 
 
 def test_a_mixture_weighs_as_much_as_the_table(folder: Path, tmp_path: Path) -> None:
-    assert augment(folder, tmp_path / "new.csv", "--mixture", 0.3, "--rows", 64).code == 0
+    assert augment(folder, tmp_path / "new.csv", "--mixture", 0.3, "--num-rows", 64).code == 0
     found = pd.read_csv(tmp_path / "new.csv")
     assert len(found) == ROWS + 64
     pd.testing.assert_frame_equal(found[NAMES][:ROWS], observed())
@@ -118,13 +118,13 @@ def test_columns_are_left_out_when_asked(folder: Path, tmp_path: Path) -> None:
     assert kept.code == 1
     assert "Column 'week' is not in the graph" in kept.text
     assert "drop the column" in kept.text
-    options = ("--drop", "week", "--rows", 64, "--mixture", 0.5)
+    options = ("--drop", "week", "--num-rows", 64, "--mixture", 0.5)
     assert augment(folder, out, *options, table="dated.csv").code == 0
     assert list(pd.read_csv(out).columns) == [*NAMES, WEIGHT]
 
 
 def test_folders_are_made(folder: Path, tmp_path: Path) -> None:
-    assert augment(folder, tmp_path / "a" / "b" / "new.csv", "--rows", 64).code == 0
+    assert augment(folder, tmp_path / "a" / "b" / "new.csv", "--num-rows", 64).code == 0
     assert (tmp_path / "a" / "b" / "new.csv").is_file()
 
 
@@ -134,16 +134,18 @@ def test_every_option_reaches_the_function(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def stub(frame: pd.DataFrame, graph: CausalGraph, **settings: Any) -> AugmentedData:
-        asked.update(settings, frame=frame, graph=graph)
+    def stub(
+        rng_key: Any, frame: pd.DataFrame, graph: CausalGraph, **settings: Any
+    ) -> AugmentedData:
+        asked.update(settings, rng_key=rng_key, frame=frame, graph=graph)
         return AugmentedData(
             frame[:1], np.zeros((1, 3), int), np.ones(1), graph.nodes, len(frame), "sample"
         )
 
-    monkeypatch.setattr(published, "admgda", stub)
+    monkeypatch.setattr(published, "augment", stub)
     result = augment(
         folder, tmp_path / "new.csv", "--method", "resample", "--estimator", "residual",
-        "--rows", 7, "--threshold", 0.2, "--bandwidth", bandwidth, "--bandwidth-scale", 2,
+        "--num-rows", 7, "--threshold", 0.2, "--bandwidth", bandwidth, "--bandwidth-scale", 2,
         "--smoothing", 0.5, "--seed", 9,
     )  # fmt: skip
     assert result.code == 0, result.text
@@ -167,12 +169,12 @@ def test_every_option_reaches_the_function(
 def test_a_file_is_replaced_only_when_asked(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new.csv"
     out.write_text("mine")
-    refused = augment(folder, out, "--rows", 64)
+    refused = augment(folder, out, "--num-rows", 64)
     assert refused.code == 1
     assert "already exists" in refused.text
     assert "--force" in refused.text
     assert out.read_text() == "mine"
-    assert augment(folder, out, "--rows", 64, "--force").code == 0
+    assert augment(folder, out, "--num-rows", 64, "--force").code == 0
     assert len(pd.read_csv(out)) == 64
 
 
@@ -199,7 +201,7 @@ def test_an_interrupted_file_leaves_the_old_one(
     out = tmp_path / "new.csv"
     out.write_text("mine")
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
-    result = augment(folder, out, "--rows", 64, "--force")
+    result = augment(folder, out, "--num-rows", 64, "--force")
     assert result.code == 1
     assert "No space left" in result.text
     assert out.read_text() == "mine"
@@ -271,7 +273,7 @@ def test_everything_wrong_with_a_table_is_printed_at_once(folder: Path, tmp_path
     [
         (("--drop", "weeks"), 1, "has no column weeks; it has tv, search, sales."),
         (("--drop", "tv"), 1, "'tv' is not a column of the table"),
-        (("--rows", 0), 2, "'--rows'"),
+        (("--num-rows", 0), 2, "'--num-rows'"),
         (("--mixture", 1.5), 2, "'--mixture'"),
         (("--bandwith", 1), 2, "No such option"),
     ],

@@ -81,7 +81,7 @@ def test_discover_keeps_a_session(folder: Path, tmp_path: Path) -> None:
     knowledge.write_text('required = [["tv", "search"]]\n')
     out = tmp_path / "discover"
     found = run("graph", "discover", folder / "model.toml", "--knowledge", knowledge, "--out", out,
-                "--bootstrap", 2, "--season", "season")  # fmt: skip
+                "--num-bootstrap", 2, "--season", "season")  # fmt: skip
     assert found.code == 0, found.text
     edges = pd.read_csv(out / "edges.csv")
     assert {"cause", "effect", "probability"} <= set(edges.columns)
@@ -94,7 +94,7 @@ def test_discover_keeps_a_session(folder: Path, tmp_path: Path) -> None:
 def test_effects_two_ways(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "effects"
     found = run("graph", "effects", folder / "model.toml", "--graph", folder / "graph.toml",
-                "--out", out, "--draws", 40, "--warmup", 60, "--chains", 2, "--quiet",
+                "--out", out, "--num-samples", 40, "--num-warmup", 60, "--num-chains", 2, "--quiet",
                 "--no-refutations")  # fmt: skip
     assert found.code == 0, found.text
     assert "sales ~ media(" in found.text

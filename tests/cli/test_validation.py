@@ -58,7 +58,7 @@ def model(national_data: MMMData, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def test_validate_writes_scores_and_figures(model: Path, tmp_path: Path):
     out = tmp_path / "out"
-    found = run("validate", model, "--out", out, "--folds", 2, "--horizon", 4,
+    found = run("validate", model, "--out", out, "--num-folds", 2, "--horizon", 4,
                 "--store", tmp_path / "folds")  # fmt: skip
     assert found.code == 0, found.text
     for part in ("2 folds, 4 dates ahead", "coverage of 50% and 90%", "scores.csv"):
@@ -69,7 +69,7 @@ def test_validate_writes_scores_and_figures(model: Path, tmp_path: Path):
     }  # fmt: skip
     assert (tmp_path / "folds" / "fold_001.npz").exists()
     assert run("validate", model, "--out", out).code == 1
-    wrong = run("validate", model, "--out", tmp_path / "other", "--folds", 40)
+    wrong = run("validate", model, "--out", tmp_path / "other", "--num-folds", 40)
     assert wrong.code == 1
     assert "There is room for" in wrong.text
 

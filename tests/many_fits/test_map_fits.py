@@ -28,7 +28,7 @@ SPEC = mb.ModelSpec(
     sampler={"num_warmup": 60, "num_samples": 30, "num_chains": 2, "block": 30},
 )
 KEY = 5
-QUIET: dict[str, Any] = {"progress": False, "prior_draws": 20}
+QUIET: dict[str, Any] = {"progress": False, "num_prior_draws": 20}
 # Names as people give them; two differ in what no file name can hold.
 NAMES = ("Brand A/B", "Brand A:B", "../../etc/passwd")
 ROLES = {"date": "week", "target": "sales", "channels": ["tv", "radio"]}
@@ -165,7 +165,7 @@ def test_a_stopped_fit_is_no_result(tables: Any, monkeypatch: pytest.MonkeyPatch
         return fit
 
     monkeypatch.setattr(mb.MMM, "fit", stopped)
-    cell = FitCell("a", "m", tables[NAMES[0]], SPEC, (), "nuts", {"prior_draws": 20}, (0, 1),
+    cell = FitCell("a", "m", tables[NAMES[0]], SPEC, (), "nuts", {"num_prior_draws": 20}, (0, 1),
                    "threefry2x32")  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         make_fit(cell)

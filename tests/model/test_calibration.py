@@ -151,14 +151,14 @@ def test_a_precise_test_determines_the_posterior():
     data = national()
     spec = mb.ModelSpec(media={"max_lag": 4}, sampler={
         "num_warmup": 200, "num_samples": 200, "num_chains": 2})  # fmt: skip
-    plain = mb.MMM(data, spec).fit(jax.random.key(5), progress=False, prior_draws=0)
+    plain = mb.MMM(data, spec).fit(jax.random.key(5), progress=False, num_prior_draws=0)
     channel = data.channels[1]
     test = mb.LiftTest(channel, data.dates[20], data.dates[40], 0.0, 1.0)
     before = plain.predict_lift(test)
     value = float(np.quantile(before, 0.8))
     exact = mb.LiftTest(channel, data.dates[20], data.dates[40], value, 0.02 * before.std())
     fit = mb.MMM(data, spec, lift_tests=[exact]).fit(
-        jax.random.key(6), progress=False, prior_draws=0
+        jax.random.key(6), progress=False, num_prior_draws=0
     )
     after = fit.predict_lift(exact)
     assert abs(after.mean() - value) < 4 * exact.standard_error

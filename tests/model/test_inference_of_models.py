@@ -209,12 +209,12 @@ def _small_national() -> tuple[MMMData, ModelSpec]:
 
 @pytest.fixture(scope="module")
 def marginal_fit() -> FitResult:
-    return MMM(*_small_national()).fit(jax.random.key(1), progress=False, prior_draws=0)
+    return MMM(*_small_national()).fit(jax.random.key(1), progress=False, num_prior_draws=0)
 
 
 def test_both_forms_have_one_posterior(marginal_fit: FitResult) -> None:
     mmm = MMM(*_small_national())
-    plain = mmm.fit(jax.random.key(2), progress=False, prior_draws=0, marginal=False)
+    plain = mmm.fit(jax.random.key(2), progress=False, num_prior_draws=0, marginal=False)
     assert "integrated out" in marginal_fit.tree["posterior"].attrs["inference"]
     assert "integrated out" not in plain.tree["posterior"].attrs["inference"]
     _agree(_scalars(marginal_fit), _scalars(plain))
@@ -227,7 +227,7 @@ def test_both_forms_have_one_posterior_for_geos() -> None:
     )
     mmm = MMM(_data("geo"), spec)
     both = [
-        mmm.fit(jax.random.key(3), progress=False, prior_draws=0, marginal=form)
+        mmm.fit(jax.random.key(3), progress=False, num_prior_draws=0, marginal=form)
         for form in (True, False)
     ]
     _agree(*(_scalars(fit) for fit in both))

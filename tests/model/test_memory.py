@@ -40,8 +40,8 @@ def test_a_gradient_takes_no_more_memory_than_estimated(geos: int):
 
 def test_groups_take_the_memory_estimated(geo: MMMData):
     model = MMM(geo, SPEC)
-    said = model.memory(prior_draws=30, **FEW)
-    fit = model.fit(jax.random.key(0), progress=False, prior_draws=30, **FEW)
+    said = model.memory(num_prior_draws=30, **FEW)
+    fit = model.fit(jax.random.key(0), progress=False, num_prior_draws=30, **FEW)
     tree = fit.tree
     for name, group in (("posterior predictive", "posterior_predictive"),
                         ("log likelihood", "log_likelihood")):  # fmt: skip

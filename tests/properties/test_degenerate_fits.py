@@ -54,7 +54,7 @@ def table(kind: str) -> mb.MMMData:
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_are_finite(kind: str) -> None:
     data = table(kind)
-    fit = mb.MMM(data, SPEC).fit(jax.random.key(0), progress=False, prior_draws=20, **DRAWS)
+    fit = mb.MMM(data, SPEC).fit(jax.random.key(0), progress=False, num_prior_draws=20, **DRAWS)
     for name, values in fit.tree["posterior"].data_vars.items():
         assert np.isfinite(values.values).all(), name
     summary = fit.summary()
@@ -87,7 +87,7 @@ def test_geos_of_two_rows_and_a_geo_that_spends_nothing() -> None:
     with pytest.raises(mb.errors.ModelDataError, match="max_lag"):
         mb.MMM(data, mb.ModelSpec())
     spec = mb.ModelSpec(media={"max_lag": 1}, trend={"kind": "none"})
-    fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, prior_draws=20, **DRAWS)
+    fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, num_prior_draws=20, **DRAWS)
     for name, values in fit.tree["posterior"].data_vars.items():
         assert np.isfinite(values.values).all(), name
     roas = fit.roas(("geo",))
@@ -106,7 +106,7 @@ def test_counts_that_are_nearly_all_zero(family: str) -> None:
             frame, date="week", target="sales", channels=["tv", "search"]
         )
     spec = SPEC.evolve(likelihood={"family": family})
-    fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, prior_draws=20, **DRAWS)
+    fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, num_prior_draws=20, **DRAWS)
     for name, values in fit.tree["posterior"].data_vars.items():
         assert np.isfinite(values.values).all(), name
     assert np.isfinite(fit.contributions().values).all()

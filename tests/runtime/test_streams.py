@@ -48,7 +48,7 @@ def test_several_keys_are_refused(style: object) -> None:
 def test_a_fit_takes_every_form(
     given: object, national_fit: mb.FitResult, national_data: mb.MMMData
 ) -> None:
-    fit = mb.MMM(national_data, national_fit.spec).fit(given, progress=False, prior_draws=0)
+    fit = mb.MMM(national_data, national_fit.spec).fit(given, progress=False, num_prior_draws=0)
     drawn, expected = fit.tree["posterior"], national_fit.tree["posterior"]
     np.testing.assert_array_equal(drawn["alpha"], expected["alpha"])
     assert drawn.attrs["rng_key"] == "jax.random.key(2)"

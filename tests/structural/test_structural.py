@@ -45,7 +45,7 @@ def model(simulated: mb.simulate.SimulatedMediation, graph: mb.CausalGraph) -> m
 
 @pytest.fixture(scope="module")
 def fit(model: mb.StructuralMMM) -> mb.StructuralFit:
-    return model.fit(jax.random.key(1), progress=False, prior_draws=20, **DRAWS)
+    return model.fit(jax.random.key(1), progress=False, num_prior_draws=20, **DRAWS)
 
 
 def test_equations_follow_the_graph(model: mb.StructuralMMM) -> None:
@@ -166,7 +166,7 @@ def test_summary_and_reconciliation(
     assert (table["contribution_lower"] <= table["contribution"]).all()
     spec = mb.ModelSpec()
     plain = mb.MMM(simulated.data, spec).fit(
-        jax.random.key(2), progress=False, prior_draws=0, **DRAWS
+        jax.random.key(2), progress=False, num_prior_draws=0, **DRAWS
     )
     why = fit.reconcile(plain)["why"]
     assert "search and awareness" in why["tv"] or "search, awareness" in why["tv"]

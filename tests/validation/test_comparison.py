@@ -22,7 +22,7 @@ def specs() -> dict[str, ModelSpec]:
 
 @pytest.fixture(scope="module")
 def found(national_data: MMMData, specs):
-    return compare_models(national_data, specs, KEY, criterion="loo", **QUICK)
+    return compare_models(KEY, national_data, specs, criterion="loo", **QUICK)
 
 
 def test_the_model_that_knows_the_season_wins(found):
@@ -51,11 +51,11 @@ def test_it_says_what_the_choice_changes(found, national_data: MMMData):
 def test_rolling_forecasts_compare_models_too(national_data: MMMData, specs):
     told: list[str] = []
     found = compare_models(
+        KEY,
         national_data,
         specs,
-        KEY,
         criterion="rolling",
-        folds=2,
+        num_folds=2,
         horizon=6,
         on_model=lambda done, total, name: told.append(name),
         **QUICK,
@@ -82,5 +82,5 @@ def test_a_grid_has_every_pair(specs):
 def test_everything_wrong_is_said_at_once(national_data: MMMData, specs):
     long = ModelSpec(media={"max_lag": 300})
     with pytest.raises(DataError) as caught:
-        compare_models(national_data, {"long": long}, KEY, criterion="aic")  # type: ignore[arg-type]
+        compare_models(KEY, national_data, {"long": long}, criterion="aic")  # type: ignore[arg-type]
     assert [finding.check for finding in caught.value.findings] == ["criterion", "specs", "model"]

@@ -71,7 +71,7 @@ def linear_parts(spec: ModelSpec, train: MMMData, whole: MMMData):
 
 @pytest.mark.parametrize("by", ["blocks", "rows"])
 def test_k_fold_is_the_predictive_density(table: MMMData, full, by: str):
-    found = cv.k_fold(MMM(table, LINEAR), KEY, k=5, by=by, full=full)
+    found = cv.k_fold(KEY, MMM(table, LINEAR), num_folds=5, by=by, full=full)
     folds = cv.assign_folds(KEY, table, 5, by)[0]
     design, target, scales, size = linear_parts(LINEAR, table, table)
     expected = np.empty(60)
@@ -86,7 +86,7 @@ def test_k_fold_is_the_predictive_density(table: MMMData, full, by: str):
 
 def test_leaving_out_the_future_is_the_predictive_density(table: MMMData, full):
     model = MMM(table, LINEAR)
-    near = cv.leave_future_out(model, KEY, min_train=50, full=full)
+    near = cv.leave_future_out(KEY, model, min_train=50, full=full)
     assert near.n_refits == 0  # so that scales are those of the first 50 rows
     parts = linear_parts(LINEAR, between(table, 0, 50), table)
     design, target, scales, size = parts
@@ -95,7 +95,7 @@ def test_leaving_out_the_future_is_the_predictive_density(table: MMMData, full):
         exact(design, target, scales, every < t, every == t, size).item() for t in range(50, 60)
     ]
     np.testing.assert_allclose(near.elpd_i.values, expected, atol=0.08)
-    exactly = cv.leave_future_out(model, KEY, min_train=56, horizon=2, method="exact", full=full)
+    exactly = cv.leave_future_out(KEY, model, min_train=56, horizon=2, method="exact", full=full)
     assert exactly.n_data_points == 3
     assert exactly.forecast_horizon == 2
     joint = exact_jointly(*linear_parts(LINEAR, between(table, 0, 58), table), 58)
@@ -133,7 +133,7 @@ def test_a_geo_that_was_never_seen_can_be_predicted(geo_data: MMMData):
         media={"max_lag": 3},
         sampler={"num_warmup": 100, "num_samples": 100, "num_chains": 2},
     )
-    found = cv.k_fold(MMM(geo_data, spec), KEY, k=2, by="geo")
+    found = cv.k_fold(KEY, MMM(geo_data, spec), num_folds=2, by="geo")
     assert found.n_data_points == 320
     assert found.p > 0
     assert np.isfinite(found.elpd_i).all()
@@ -141,5 +141,5 @@ def test_a_geo_that_was_never_seen_can_be_predicted(geo_data: MMMData):
 
 def test_no_date_to_forecast(table: MMMData):
     with refused("min_train") as caught:
-        cv.leave_future_out(MMM(table, LINEAR), KEY, min_train=60)
+        cv.leave_future_out(KEY, MMM(table, LINEAR), min_train=60)
     assert "3 and 59" in str(caught.value)

@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def found(national_data: MMMData, national_fit: FitResult, folder) -> RollingOrigin:
-    return rolling_origin(MMM(national_data, national_fit.spec), KEY, store=folder, **SETTINGS)
+    return rolling_origin(KEY, MMM(national_data, national_fit.spec), store=folder, **SETTINGS)
 
 
 def test_targets_of_the_future_do_not_touch_a_forecast(
@@ -42,7 +42,7 @@ def test_targets_of_the_future_do_not_touch_a_forecast(
     # Everything after the second origin changes: the first two folds may not, to the last bit.
     first = found.folds[1].fold.origin
     other = MMM(changed(national_data, first, 1e6), national_fit.spec)
-    again = rolling_origin(other, KEY, **SETTINGS)
+    again = rolling_origin(KEY, other, **SETTINGS)
     for place in (0, 1):
         one, two = found.folds[place], again.folds[place]
         np.testing.assert_array_equal(one.draws, two.draws)
@@ -66,17 +66,17 @@ def test_a_stopped_validation_goes_on(
     model = MMM(national_data, national_fit.spec)
     told: list[tuple[int, int]] = []
     again = rolling_origin(
-        model, KEY, store=folder, on_fold=lambda *both: told.append(both), **SETTINGS
+        KEY, model, store=folder, on_fold=lambda *both: told.append(both), **SETTINGS
     )
     assert [fold.number for fold in ran] == [1]
     assert told == [(1, 3), (2, 3), (3, 3)]
     for one, two in zip(found.folds, again.folds, strict=True):
         np.testing.assert_array_equal(one.draws, two.draws)
     with pytest.raises(RunFolderError, match="seed"):
-        rolling_origin(model, jax.random.key(9), store=folder, **SETTINGS)
+        rolling_origin(jax.random.key(9), model, store=folder, **SETTINGS)
     (folder / "fold_002.npz").write_bytes(b"half a file")
     with pytest.raises(RunFolderError, match="fold_002"):
-        rolling_origin(model, KEY, store=folder, **SETTINGS)
+        rolling_origin(KEY, model, store=folder, **SETTINGS)
 
 
 def test_tables_hold_what_came(found: RollingOrigin, national_data: MMMData):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,8 +20,9 @@ from mmm_bayes.causal.check.falsification_report import (
 )
 from mmm_bayes.causal.check.generalised_covariance import foretold
 from mmm_bayes.causal.check.graph_table import graph_table
-from mmm_bayes.causal.check.independence import IndependenceTest, independence_test
+from mmm_bayes.causal.check.independence import IndependenceTest, independence_test, settings_for
 from mmm_bayes.causal.check.independence_result import IndependenceResult
+from mmm_bayes.causal.check.kernel_independence import kernel_test
 from mmm_bayes.causal.check.multiplicity import Adjustment, adjust
 from mmm_bayes.causal.check.permutation_baseline import permutation_baseline
 from mmm_bayes.causal.check.variables import NodeTable
@@ -38,7 +39,8 @@ from mmm_bayes.causal.graph.implied import Independence
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.projection import project_out
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.runtime.deprecation import grouped, named_arguments
+from mmm_bayes.runtime.deprecation import grouped, renamed, rng_key_first
+from mmm_bayes.runtime.streams import generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +52,29 @@ __all__ = ["FalsificationReport", "falsify"]
 _EXHAUSTIVE = 6
 
 
+class FalsificationSettings(TypedDict, total=False):
+    """Settings of :func:`falsify`."""
+
+    test: str | IndependenceTest
+    alpha: float
+    adjustment: Adjustment
+    latent: Iterable[str]
+    season: Iterable[str] | None
+    date: str | None
+    geo: str | None
+    num_permutations: int
+    time_order: bool
+    suggest: bool
+    hints: bool
+    lags: int | str | None
+    test_options: Mapping[str, Any] | None
+
+
 @grouped("test_options", "bins", "most_strata", "features", "seed")
-@named_arguments
+@rng_key_first(optional=True)
+@renamed(permutations="num_permutations")
 def falsify[G: MixedGraph](
+    rng_key: Any,
     graph: G,
     data: MMMData | pd.DataFrame | NodeTable,
     *,
@@ -63,8 +85,7 @@ def falsify[G: MixedGraph](
     season: Iterable[str] | None = None,
     date: str | None = None,
     geo: str | None = None,
-    rng_key: Any | None = None,
-    permutations: int = 500,
+    num_permutations: int = 500,
     time_order: bool = False,
     suggest: bool = True,
     hints: bool = False,
@@ -88,6 +109,8 @@ def falsify[G: MixedGraph](
 
     Parameters
     ----------
+    rng_key : jax.Array or int
+        Random key, or a seed, of the shuffled graphs and of the test ``"kernel"``.
     graph : MixedGraph or CausalGraph
         The graph.
     data : MMMData, pandas.DataFrame or NodeTable
@@ -105,9 +128,7 @@ def falsify[G: MixedGraph](
         ``"seasonality"`` and no column.
     date, geo : str, optional
         Columns of a data frame. Rows with dates are time series, and tests use their past.
-    rng_key : jax.Array, optional
-        Key for the shuffled graphs; above six nodes there is no baseline without it.
-    permutations : int
+    num_permutations : int
         Number of shuffled graphs.
     time_order : bool
         Whether to test also, where rows are dated, that no effect precedes its cause
@@ -143,7 +164,7 @@ def falsify[G: MixedGraph](
     >>> frame = pd.DataFrame({"tv": tv, "search": search, "sales": tv + search})
     >>> frame["sales"] += rng.normal(size=300)
     >>> graph = CausalGraph(edges=[("tv", "search"), ("search", "sales")])
-    >>> report = falsify(graph, frame)
+    >>> report = falsify(0, graph, frame)
     >>> report.objected
     True
     >>> report.suggestions[0].change
@@ -152,7 +173,9 @@ def falsify[G: MixedGraph](
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha should be between 0 and 1, such as 0.05; got {alpha}.")
     run = independence_test(test)
-    settings = {**(test_options or {}), **({} if lags is None else {"lags": lags})}
+    settings = settings_for(run, lags=lags, **(test_options or {}))
+    if run is kernel_test and rng_key is not None:
+        settings.setdefault("seed", int(generator(rng_key).integers(2**31)))
     measured = project_out(graph, tuple(latent)) if latent else graph
     table = graph_table(measured, data, season=season, date=date, geo=geo)
     tested = _Tests(table, run, settings, time_order and settings.get("lags") != 0)
@@ -165,9 +188,9 @@ def falsify[G: MixedGraph](
         suggestions: tuple[Suggestion[G], ...] = ()
         if suggest and any(check.objects for check in independences):
             suggestions = _suggestions(measured, tested, independences, alpha, adjustment)
-        if permutations and (few or rng_key is not None):
+        if num_permutations and (few or rng_key is not None):
             baseline = permutation_baseline(
-                rng_key, measured, table, permutations=permutations, alpha=alpha
+                rng_key, measured, table, num_permutations=num_permutations, alpha=alpha
             )
     return FalsificationReport(
         graph=measured,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from mmm_bayes.causal.check.generalised_covariance import (
 from mmm_bayes.causal.check.independence_result import IndependenceResult
 from mmm_bayes.causal.check.kernel_independence import kernel_test
 from mmm_bayes.causal.check.variables import NodeTable
+from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.findings import listing
 
 NDArray = np.ndarray[Any, Any]
 
@@ -61,6 +64,28 @@ def independence_test(test: str | IndependenceTest) -> IndependenceTest:
     return TESTS[test]
 
 
+def settings_for(run: IndependenceTest, **given: Any) -> dict[str, Any]:
+    """Return the settings that were given for a test, those of ``None`` left out.
+
+    Raises
+    ------
+    ValueError
+        If the test does not have one of them.
+    """
+    settings = {name: value for name, value in given.items() if value is not None}
+    known = inspect.signature(run).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in known.values()):
+        return settings
+    if unknown := [name for name in settings if name not in known]:
+        named = getattr(run, "__name__", "this test")
+        own = [name for name in given if name in known]
+        raise ValueError(
+            f"{named} has no setting {listing(unknown)}; it has {listing(own) or 'none of these'}."
+        )
+    return settings
+
+
+@renamed(features="num_features", permutations="num_permutations")
 def independence(
     table: NodeTable,
     x: str,
@@ -68,7 +93,12 @@ def independence(
     given: Iterable[str] = (),
     *,
     test: str | IndependenceTest = "gcm",
-    **settings: Any,
+    lags: int | str | None = None,
+    bins: int | None = None,
+    most_strata: int | None = None,
+    num_features: int | None = None,
+    num_permutations: int | None = None,
+    seed: int | None = None,
 ) -> IndependenceResult:
     """Test whether two nodes of a table are independent given others.
 
@@ -82,8 +112,13 @@ def independence(
         Nodes that are given.
     test : str or callable
         A name in :data:`TESTS`, or a test.
-    **settings
-        Further arguments of the test, such as ``lags``.
+    lags, bins, most_strata, num_features, num_permutations, seed
+        Arguments of the test, where it has them; by default its own.
+
+    Raises
+    ------
+    ValueError
+        If there is no such test, or it does not have one of the arguments given for it.
 
     Examples
     --------
@@ -101,6 +136,15 @@ def independence(
     True
     """
     run = independence_test(test)
+    settings = settings_for(
+        run,
+        lags=lags,
+        bins=bins,
+        most_strata=most_strata,
+        num_features=num_features,
+        num_permutations=num_permutations,
+        seed=seed,
+    )
     return run(
         table.columns[x],
         table.columns[y],

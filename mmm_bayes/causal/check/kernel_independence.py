@@ -11,10 +11,12 @@ from mmm_bayes.causal.check.independence_result import IndependenceResult, nothi
 from mmm_bayes.causal.check.long_run import mean_error
 from mmm_bayes.causal.check.series import as_rows, conditions
 from mmm_bayes.causal.check.smooth import Smoother, smoother
+from mmm_bayes.runtime.deprecation import renamed
 
 NDArray = np.ndarray[Any, Any]
 
 
+@renamed(features="num_features", permutations="num_permutations")
 def kernel_test(
     x: NDArray,
     y: NDArray,
@@ -23,8 +25,8 @@ def kernel_test(
     dates: Any = None,
     geos: Any = None,
     lags: int | str = "auto",
-    features: int = 12,
-    permutations: int = 500,
+    num_features: int = 12,
+    num_permutations: int = 500,
     seed: int = 0,
 ) -> IndependenceResult:
     r"""Test independence by the covariance of random features' residuals, for links of any shape.
@@ -45,10 +47,10 @@ def kernel_test(
     ----------
     x, y, z, dates, geos, lags
         As for :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance`.
-    features : int
-        Number of features of either side.
-    permutations : int
-        Number of permutations; the smallest p-value is one over this number plus one.
+    num_features : int
+        Features of either side.
+    num_permutations : int
+        Orders drawn; the least p-value is one over this number plus one.
     seed : int
         Seed of features and permutations: the same table gives the same p-value.
 
@@ -73,7 +75,7 @@ def kernel_test(
         np.concatenate([news[:, : x.shape[1]], 0.5 * z[given.kept]], axis=1),
         news[:, x.shape[1] :],
     )
-    (one, spent), (other, more) = (_residual_features(rng, own, features, fit) for own in sides)
+    (one, spent), (other, more) = (_residual_features(rng, own, num_features, fit) for own in sides)
     times = None if rows.times is None else rows.times[given.kept]
     effective = min(mean_error(one[:, k] * other[:, k], times).effective
                     for k in range(min(one.shape[1], other.shape[1])))  # fmt: skip
@@ -83,9 +85,9 @@ def kernel_test(
     seen = 1.0 - max(spent, more) / n
     observed = seen * float(((one.T @ other) ** 2).sum()) / n
     null = np.array(
-        [((one[_reordered(rng, blocks)].T @ other) ** 2).sum() / n for _ in range(permutations)]
+        [((one[_reordered(rng, blocks)].T @ other) ** 2).sum() / n for _ in range(num_permutations)]
     )
-    p_value = (1 + int((null >= observed).sum())) / (permutations + 1)
+    p_value = (1 + int((null >= observed).sum())) / (num_permutations + 1)
     size = float(np.sqrt(observed / n / (one.shape[1] * other.shape[1])))
     return IndependenceResult("kernel", observed, p_value, size, n, effective)
 

@@ -15,6 +15,7 @@ from mmm_bayes.causal.check.smooth import normal_scores, orthonormal
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.graph.equivalence import implied_claims
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.streams import generator
 
 NDArray = np.ndarray[Any, Any]
@@ -70,12 +71,13 @@ class PermutationBaseline:
         )
 
 
+@renamed(permutations="num_permutations")
 def permutation_baseline(
     rng_key: Any | None,
     graph: MixedGraph,
     table: NodeTable,
     *,
-    permutations: int = 500,
+    num_permutations: int = 500,
     alpha: float = 0.05,
 ) -> PermutationBaseline:
     r"""Count rejected claims of a graph and of the same graph with its names shuffled.
@@ -96,8 +98,8 @@ def permutation_baseline(
     graph : MixedGraph or CausalGraph
         The graph.
     table : NodeTable
-        Table of all nodes of the graph.
-    permutations : int
+        All its nodes.
+    num_permutations : int
         Number of orders drawn.
     alpha : float
         Level of each test.
@@ -120,7 +122,7 @@ def permutation_baseline(
         orders = np.array(list(itertools.permutations(range(len(nodes)))))
     else:
         rng = generator(rng_key)
-        orders = np.stack([rng.permutation(len(nodes)) for _ in range(permutations)])
+        orders = np.stack([rng.permutation(len(nodes)) for _ in range(num_permutations)])
     tests = _QuickTests(table, nodes)
 
     def count(order: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from mmm_bayes.causal.discovery.run import (
 from mmm_bayes.causal.discovery.score import LocalScores
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.choices import refuse_ignored
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first
 from mmm_bayes.runtime.findings import listing, nearest
 from mmm_bayes.runtime.streams import streams
 
@@ -39,19 +41,41 @@ NDArray = np.ndarray[Any, Any]
 METHODS = ("gp", *SEARCHES)
 
 
+class DiscoverySettings(TypedDict, total=False):
+    """Settings of :func:`discover`."""
+
+    nodes: Sequence[str] | None
+    method: str
+    num_bootstrap: int
+    num_draws: int
+    block: int | None
+    edge_odds: float
+    max_parents: int
+    alpha: float
+    season: Iterable[str]
+    date: str | None
+    geo: str | None
+
+
+# Settings of the version before.
+RENAMED = {"bootstrap": "num_bootstrap", "draws": "num_draws"}
+
+
+@rng_key_first()
+@renamed(**RENAMED)
 def discover(
+    rng_key: Any,
     data: MMMData | pd.DataFrame | NodeTable,
     knowledge: Knowledge | None = None,
     *,
-    rng_key: Any,
     nodes: Sequence[str] | None = None,
     method: str = "gp",
-    bootstrap: int = 20,
-    draws: int = 200,
+    num_bootstrap: int = 20,
+    num_draws: int | None = None,
     block: int | None = None,
     edge_odds: float = 0.05,
-    max_parents: int = 5,
-    alpha: float = 0.05,
+    max_parents: int | None = None,
+    alpha: float | None = None,
     season: Iterable[str] = (),
     date: str | None = None,
     geo: str | None = None,
@@ -67,36 +91,37 @@ def discover(
               \prod_{j \to i \in G} o_{ji},
 
     drawn from exactly up to 12 nodes and by Metropolis steps over orders beyond. Probabilities are
-    means of the posteriors of ``bootstrap`` resampled tables (Huggins and Miller 2023): a posterior
-    of one table takes the model for true and is too sure. The aligned graph is the acyclic one with
-    the fewest wrong pairs to be expected. Searches of other packages are run once on every
-    resampled table; their shares of edges are weighed by the experts' odds pair by pair.
+    means of the posteriors of ``num_bootstrap`` resampled tables (Huggins and Miller 2023): the
+    posterior of one table takes the model for true and is too sure. The aligned graph is the
+    acyclic one with the fewest wrong pairs to be expected. Searches of other packages are run once
+    on every resampled table; their shares of edges are weighed by the experts' odds pair by pair.
 
     Parameters
     ----------
+    rng_key : jax.Array or int
+        Random key, or a seed; the same one and table give the same result.
     data : MMMData or pandas.DataFrame
         The table.
     knowledge : Knowledge, optional
         Statements of experts.
-    rng_key : jax.Array
-        Key; the same key and table give the same result.
     nodes : sequence of str, optional
         Nodes of the graph. Default: all columns but date and geo, and the seasons.
     method : {"gp", "pc", "ges", "lingam", "pcmci"}
         The search.
-    bootstrap : int
+    num_bootstrap : int
         Number of resampled tables; 0 takes the table itself.
-    draws : int
-        Graphs drawn a resampled table.
+    num_draws : int
+        Number of graphs that ``"gp"`` draws for each resampled table; by default 200.
     block : int, optional
         Dates of a block that is resampled as one. Default: the cube root of their number; 1
         without dates.
     edge_odds : float
         Prior odds of an edge, in either direction, that nothing is said about.
     max_parents : int
-        Size of the largest set of causes; sets close to those that experts state may be larger.
+        Size of the largest set of causes under ``"gp"``, by default 5; sets close to those that
+        experts state may be larger.
     alpha : float
-        Level of the tests of ``"pc"`` and ``"pcmci"``.
+        Level of the tests of ``"pc"`` and ``"pcmci"``; by default 0.05.
     season : iterable of str
         Nodes that stand for the season of the year; nothing acts on them.
     date, geo : str, optional
@@ -134,37 +159,48 @@ def discover(
     >>> sales = search + 0.2 * rng.normal(size=200)
     >>> table = pd.DataFrame({"tv": tv, "search": search, "sales": sales})
     >>> knowledge = Knowledge(required=[("tv", "sales")])
-    >>> found = discover(table, knowledge, rng_key=jax.random.key(0), bootstrap=5)
+    >>> found = discover(jax.random.key(0), table, knowledge, num_bootstrap=5)
     >>> print(found.graph)
     tv -> search
     search -> sales
     >>> [(conflict.edge, conflict.title) for conflict in found.conflicts]
     [(('tv', 'sales'), 'human bias?')]
     """
+    _refuse_ignored(method, num_draws, max_parents, alpha, cache)
+    num_draws = 200 if num_draws is None else num_draws
+    max_parents = 5 if max_parents is None else max_parents
+    alpha = 0.05 if alpha is None else alpha
     knowledge = Knowledge() if knowledge is None else knowledge
     season = tuple(season)
     names = _nodes(data, nodes, season, date, geo)
     table = node_table(data, names, season=season, date=date, geo=geo)
-    _check(table, knowledge, method, bootstrap, draws, block, edge_odds, max_parents, alpha)
+    _check(table, knowledge, method, num_bootstrap, num_draws, block, edge_odds, max_parents, alpha)
     digest = hash_of(table)
     table = within_geos(table)
     rng = streams(rng_key, ("rows", "graphs"))
     block = default_block(table) if block is None else block
-    tables = resampled(rng["rows"], table, bootstrap, block)
+    tables = resampled(rng["rows"], table, num_bootstrap, block)
     priors = priors_of(table, knowledge, edge_odds)
     if method == "gp":
         scores = {} if cache is None else cache
         found = by_scores(
-            rng["graphs"], table, tables, knowledge, priors, draws, max_parents, scores
+            rng["graphs"], table, tables, knowledge, priors, num_draws, max_parents, scores
         )
     else:
         found = by_search(tables, table, priors, method, alpha, edge_odds)
     settings = {
-        "method": method, "bootstrap": bootstrap, "draws": draws, "block": block,
+        "method": method, "num_bootstrap": num_bootstrap, "num_draws": num_draws, "block": block,
         "edge_odds": edge_odds, "max_parents": max_parents, "alpha": alpha, "nodes": list(names),
         "season": list(season), "date": date, "geo": geo,
     }  # fmt: skip
     return _assemble(table, knowledge, priors, found, settings, digest)
+
+
+def _refuse_ignored(method: str, num_draws: Any, max_parents: Any, alpha: Any, cache: Any) -> None:
+    if method in METHODS:
+        by_posterior = {"num_draws": num_draws, "max_parents": max_parents, "cache": cache}
+        settings = {name: (value, ("gp",)) for name, value in by_posterior.items()}
+        refuse_ignored("method", method, {**settings, "alpha": (alpha, ("pc", "pcmci"))})
 
 
 def _nodes(
@@ -182,14 +218,18 @@ def _nodes(
 
 
 def _check(
-    table: NodeTable, knowledge: Knowledge, method: str, bootstrap: Any, draws: Any, block: Any,
-    edge_odds: Any, max_parents: Any, alpha: Any,
+    table: NodeTable, knowledge: Knowledge, method: str, num_bootstrap: Any, num_draws: Any,
+    block: Any, edge_odds: Any, max_parents: Any, alpha: Any,
 ) -> None:  # fmt: skip
     problems = []
     if method not in METHODS:
         hint = nearest(method, METHODS) or f" Known are {listing(METHODS)}."
         problems.append(f"There is no method {method!r}.{hint}")
-    least = {"bootstrap": (bootstrap, 0), "draws": (draws, 1), "max_parents": (max_parents, 1)}
+    least = {
+        "num_bootstrap": (num_bootstrap, 0),
+        "num_draws": (num_draws, 1),
+        "max_parents": (max_parents, 1),
+    }
     least |= {} if block is None else {"block": (block, 1)}
     for name, (value, bound) in least.items():
         if not isinstance(value, int | np.integer) or value < bound:
@@ -240,7 +280,7 @@ def _assemble(
     )
     graph = CausalGraph.from_adjacency(aligned, nodes)
     data_graph = CausalGraph.from_adjacency(alone, nodes)
-    total = settings["draws"] * len(found.by_resample)
+    total = settings["num_draws"] * len(found.by_resample)
     samples = [(CausalGraph.from_adjacency(one, nodes), mass) for one, mass in found.graphs]
     return Discovery(
         graph=graph,

@@ -81,7 +81,7 @@ class Discovery(Report):
         count = len(self.conflicts)
         head = (
             f"{len(self.graph.edges)} edges over {len(self.graph.nodes)} nodes "
-            f"({self.settings['method']}, {self.settings['bootstrap']} resampled tables); "
+            f"({self.settings['method']}, {self.settings['num_bootstrap']} resampled tables); "
             f"{count} {'dispute' if count == 1 else 'disputes'}"
         )
         shown = self.summary() if len(self.edges) else "No edges."

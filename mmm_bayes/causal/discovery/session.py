@@ -6,18 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final, get_args
+from typing import Any, Literal, Unpack, final, get_args
 
 import numpy as np
 
 from mmm_bayes.causal.causal_graph import CausalGraph
-from mmm_bayes.causal.discovery.discover import discover
+from mmm_bayes.causal.discovery.discover import RENAMED, DiscoverySettings, discover
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.result import Discovery
 from mmm_bayes.causal.discovery.score import LocalScores
 from mmm_bayes.causal.discovery.session_files import Run, read_session, write_session
 from mmm_bayes.causal.graph.checks import GraphError, Pair
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import listing, nearest
+from mmm_bayes.runtime.streams import as_key
 
 Action = Literal["keep", "drop", "reverse", "open"]
 Table = Any
@@ -88,33 +90,36 @@ class DiscoverySession:
 
     Parameters
     ----------
+    rng_key : jax.Array or int
+        Random key, or a seed, of the runs: the same table and decisions give the same graph.
     knowledge : Knowledge, optional
         What experts said at first.
-    rng_key : jax.Array
-        Key of the runs: the same table and decisions give the same graph.
     path : path, optional
         A ``.json`` file to keep the session in.
-    options
-        Settings of :func:`mmm_bayes.causal.discovery.discover.discover`.
+    nodes, method, num_bootstrap, num_draws, block, edge_odds, max_parents, alpha, season, date, geo
+        As in :func:`mmm_bayes.causal.discovery.discover.discover`, with the same defaults.
 
     Examples
     --------
-    >>> session = DiscoverySession(knowledge, rng_key=key, path="graph.json")  # doctest: +SKIP
+    >>> session = DiscoverySession(key, knowledge, path="graph.json")  # doctest: +SKIP
     >>> print(session.run_again(table))  # doctest: +SKIP
     >>> session.decide(("tv", "sales"), "keep", reason="Lift test of 2024.")  # doctest: +SKIP
     >>> session.run_again(table).graph  # doctest: +SKIP
     """
 
+    @rng_key_first()
+    @renamed(**RENAMED)
+    @spelled_out(DiscoverySettings)
     def __init__(
         self,
+        rng_key: Any,
         knowledge: Knowledge | None = None,
         *,
-        rng_key: Any,
         path: str | os.PathLike[str] | None = None,
-        **options: Any,
+        **settings: Unpack[DiscoverySettings],
     ) -> None:
         self.knowledge = Knowledge() if knowledge is None else knowledge
-        self.options = dict(options)
+        self.options: dict[str, Any] = {**settings}
         self.path = None if path is None else Path(path)
         self._key = _key_words(rng_key)
         self._runs: list[Run] = []
@@ -205,21 +210,24 @@ class DiscoverySession:
         """Return the experts' knowledge with the decisions as rules."""
         return _with_decisions(self.knowledge, self._last())
 
-    def run_again(self, data: Table, **options: Any) -> Discovery:
+    @renamed(**RENAMED)
+    @spelled_out(DiscoverySettings)
+    def run_again(self, data: Table, **settings: Unpack[DiscoverySettings]) -> Discovery:
         """Search with the experts' knowledge and all decisions, and record the run.
 
         Parameters
         ----------
         data : MMMData or pandas.DataFrame
             The table.
-        options
+        nodes, method, num_bootstrap, num_draws, block, edge_odds, max_parents, alpha, season, \
+date, geo
             Settings to change from here on.
         """
-        settings = {**self.options, **options}
-        found = self._discover(data, self.settled_knowledge(), self._key, settings)
-        self.options = settings
+        changed: dict[str, Any] = {**self.options, **settings}
+        found = self._discover(data, self.settled_knowledge(), self._key, changed)
+        self.options = changed
         before = self._runs[-1].data_hash if self._runs else found.data_hash
-        self._runs.append(Run.of(found, self._key, settings, found.data_hash != before))
+        self._runs.append(Run.of(found, self._key, changed, found.data_hash != before))
         self._save_if_kept()
         return found
 
@@ -236,7 +244,8 @@ class DiscoverySession:
         if not self._runs:
             raise ValueError("There is no run to replay: call run_again(data).")
         recorded = self._runs[run]
-        found = self._discover(data, recorded.knowledge, recorded.key, recorded.options)
+        options = _new_names(recorded.options)
+        found = self._discover(data, recorded.knowledge, recorded.key, options)
         new, old = set(found.graph.edges), set(recorded.graph.edges)
         differences = [f"{a} -> {b} is new" for a, b in sorted(new - old)]
         differences += [f"{a} -> {b} is gone" for a, b in sorted(old - new)]
@@ -276,7 +285,7 @@ class DiscoverySession:
         """
         found = read_session(Path(path))
         session = cls.__new__(cls)
-        session.knowledge, session.options = found["knowledge"], found["options"]
+        session.knowledge, session.options = found["knowledge"], _new_names(found["options"])
         session.path, session._key = Path(path), found["key"]
         session._runs, session._cache = found["runs"], {}
         session._decisions = [Decision(**one) for one in found["decisions"]]
@@ -301,7 +310,7 @@ class DiscoverySession:
     def _discover(
         self, data: Table, knowledge: Knowledge, key: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Discovery:
-        return discover(data, knowledge, rng_key=_key_of(key), cache=self._cache, **options)
+        return discover(_key_of(key), data, knowledge, cache=self._cache, **options)
 
     def _save_if_kept(self) -> None:
         if self.path is not None:
@@ -333,19 +342,18 @@ def _with_decisions(
     )  # fmt: skip
 
 
+def _new_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an earlier file under today's names."""
+    return {RENAMED.get(name, name): value for name, value in options.items()}
+
+
 def _key_words(rng_key: Any) -> dict[str, Any]:
     """Return a JAX key as plain values."""
     import jax
 
-    if isinstance(rng_key, jax.Array) and jax.numpy.issubdtype(rng_key.dtype, jax.dtypes.prng_key):
-        words = np.asarray(jax.random.key_data(rng_key)).ravel()
-        return {"impl": str(jax.random.key_impl(rng_key)), "words": [int(w) for w in words]}
-    if getattr(rng_key, "dtype", None) == np.uint32:
-        return {"impl": "", "words": [int(w) for w in np.asarray(rng_key).ravel()]}
-    raise TypeError(
-        f"rng_key should be a JAX key, but is a {type(rng_key).__name__}. "
-        "Make one with jax.random.key(seed)."
-    )
+    key = as_key(rng_key)
+    words = np.asarray(jax.random.key_data(key)).ravel()
+    return {"impl": str(jax.random.key_impl(key)), "words": [int(w) for w in words]}
 
 
 def _key_of(found: Mapping[str, Any]) -> Any:

@@ -30,6 +30,7 @@ from mmm_bayes.causal.effects.estimators import Design, Estimator
 from mmm_bayes.causal.effects.media import MediaTransform, Transforms
 from mmm_bayes.causal.effects.question import check_question, nodes_needed, treatments_of
 from mmm_bayes.causal.identify.criteria import IdentificationError
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first
 from mmm_bayes.runtime.streams import generator
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ NDArray = np.ndarray[Any, Any]
 __all__ = ["average_treatment_effect", "effects_table"]
 
 
+@rng_key_first()
+@renamed(draws="num_draws", level="ci_prob")
 def average_treatment_effect(
+    rng_key: Any,
     data: MMMData | pd.DataFrame | NodeTable | Source,
     graph: CausalGraph,
     treatment: str,
     outcome: str | None = None,
     *,
-    rng_key: Any,
     contrast: Contrast = "as_spent_vs_zero",
     effect: Effect = "total",
     estimator: Estimator = "linear",
@@ -60,8 +63,8 @@ def average_treatment_effect(
     modifiers: Sequence[str] = (),
     latent: Iterable[str] = (),
     bootstrap: Bootstrap = "wild",
-    draws: int = 500,
-    level: float = 0.9,
+    num_draws: int = 500,
+    ci_prob: float = 0.9,
     date: str | None = None,
     geo: str | None = None,
     spend: Mapping[str, str] | None = None,
@@ -78,14 +81,14 @@ def average_treatment_effect(
 
     Parameters
     ----------
+    rng_key : jax.Array or int
+        Random key of the bootstrap, or a seed.
     data : MMMData or pandas.DataFrame
         The table.
     graph : CausalGraph
         What causes what.
     treatment, outcome : str
         Nodes. The outcome defaults to the graph's node of role "target", or the table's target.
-    rng_key : jax.Array
-        Key of the bootstrap.
     contrast : {"as_spent_vs_zero", "per_unit"}
         Which of the two.
     effect : {"total", "direct", "indirect"}
@@ -116,9 +119,9 @@ def average_treatment_effect(
         Dependent wild bootstrap of the influence, scaled to the robust error (draws of Student's
         t); or refits to resampled blocks of dates, whose intervals are a little short at a
         hundred weeks.
-    draws : int
-        Bootstrap draws.
-    level : float
+    num_draws : int
+        Number of bootstrap draws.
+    ci_prob : float
         Probability of intervals.
     date, geo, spend
         Columns of a data frame: of dates, geos, and of money by channel.
@@ -154,14 +157,14 @@ def average_treatment_effect(
     >>> table = pd.DataFrame({"season": season, "tv": tv, "sales": sales})
     >>> graph = CausalGraph(edges=[("season", "tv"), ("season", "sales"), ("tv", "sales")])
     >>> found = average_treatment_effect(
-    ...     table, graph, "tv", "sales", rng_key=jax.random.key(0), contrast="per_unit"
+    ...     jax.random.key(0), table, graph, "tv", "sales", contrast="per_unit"
     ... )
     >>> found.adjustment, round(found.value, 1)
     (('season',), 2.1)
     """
-    check_question(effect, estimator, contrast, bootstrap, draws, level, adjustment)
+    check_question(effect, estimator, contrast, bootstrap, num_draws, ci_prob, adjustment)
     target = outcome_of(data, graph, outcome)
-    settings = EffectSettings(estimator, contrast, bootstrap, draws, level)
+    settings = EffectSettings(estimator, contrast, bootstrap, num_draws, ci_prob)
     given = None if adjustment is None else tuple(adjustment)
     kinds: list[Any] = ["total", "direct"] if effect == "indirect" else [effect]
     sets: dict[str, tuple[str, ...]] = {}
@@ -191,32 +194,38 @@ def average_treatment_effect(
     return found[0] if len(found) == 1 else _difference(*found)
 
 
+@rng_key_first()
+@renamed(draws="num_draws", level="ci_prob")
 def effects_table(
+    rng_key: Any,
     data: MMMData | pd.DataFrame | NodeTable | Source,
     graph: CausalGraph,
     treatments: Iterable[str] | None = None,
     outcome: str | None = None,
     *,
-    rng_key: Any,
+    contrast: Contrast = "as_spent_vs_zero",
+    estimator: Estimator = "linear",
     transform: Transforms | str | None = None,
-    latent: Iterable[str] = (),
     precise: bool = True,
+    modifiers: Sequence[str] = (),
+    latent: Iterable[str] = (),
+    bootstrap: Bootstrap = "wild",
+    num_draws: int = 500,
+    ci_prob: float = 0.9,
     date: str | None = None,
     geo: str | None = None,
     spend: Mapping[str, str] | None = None,
-    **settings: Any,
 ) -> EffectsTable:
     """Estimate total, direct and indirect effects of several treatments.
 
     Parameters
     ----------
-    data, graph, outcome, rng_key, transform, latent, precise, date, geo, spend
+    rng_key, data, graph, outcome, contrast, estimator, transform, precise, modifiers, latent,
+    bootstrap, num_draws, ci_prob, date, geo, spend
         As in :func:`average_treatment_effect`. Transforms to search for are chosen once, for all
         channels together.
     treatments : iterable of str, optional
         Default: the graph's nodes of role "channel", or the channels of the table.
-    **settings
-        Other arguments of :func:`average_treatment_effect`.
 
     Returns
     -------
@@ -249,7 +258,7 @@ def effects_table(
             refused[name if name not in sets else f"{name} (direct, indirect)"] = str(error)
     adjusting = {name: (name, *own, *direct.get(name, ())) for name, own in sets.items()}
     first = next(iter(names), target)
-    nodes = nodes_needed(graph, first, target, adjusting, settings.get("modifiers", ()))
+    nodes = nodes_needed(graph, first, target, adjusting, modifiers)
     source = read_source(data, graph, nodes, date=date, geo=geo, spend=spend)
     if isinstance(transform, str):
         others = {v for own in sets.values() for v in own} - set(names)
@@ -259,8 +268,9 @@ def effects_table(
     }
     found = tuple(
         average_treatment_effect(
-            source, graph, name, target, rng_key=rng_key, effect=effect, transform=transform,
-            latent=hidden, precise=precise, **settings,
+            rng_key, source, graph, name, target, contrast=contrast, effect=effect,
+            estimator=estimator, transform=transform, precise=precise, modifiers=modifiers,
+            latent=hidden, bootstrap=bootstrap, num_draws=num_draws, ci_prob=ci_prob,
         )
         for name, own in kinds.items()
         for effect in own

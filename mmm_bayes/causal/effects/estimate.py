@@ -10,6 +10,7 @@ import numpy as np
 
 from mmm_bayes.causal.effects.estimators import Design, Fitted
 from mmm_bayes.causal.effects.media import MediaTransform
+from mmm_bayes.runtime.deprecation import renamed, warn_deprecated
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
@@ -31,8 +32,8 @@ class EffectSettings:
     estimator: str
     contrast: Contrast
     bootstrap: Bootstrap
-    draws: int
-    level: float
+    num_draws: int
+    ci_prob: float
 
 
 @final
@@ -54,7 +55,7 @@ class EffectEstimate(Report):
     draws : ndarray
         Bootstrap draws (draw,) of the value.
     settings : EffectSettings
-        Estimator, contrast, bootstrap, level.
+        Estimator, contrast, bootstrap, number of draws and interval probability.
     amount : ndarray
         Treatment (row,) in its units, money where it is a channel with spend.
     exposure : ndarray
@@ -90,12 +91,13 @@ class EffectEstimate(Report):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of the settings' level: Student's t, or percentiles of a block bootstrap."""
-        return self.interval_at(self.settings.level)
+        """Interval of probability ``ci_prob``: Student's t, or percentiles of a block bootstrap."""
+        return self.interval_at(self.settings.ci_prob)
 
-    def interval_at(self, level: float) -> tuple[float, float]:
-        """Return the interval at another level."""
-        tail = 0.5 * (1.0 - level)
+    @renamed(level="ci_prob")
+    def interval_at(self, ci_prob: float) -> tuple[float, float]:
+        """Return the interval of another probability."""
+        tail = 0.5 * (1.0 - ci_prob)
         if self.settings.bootstrap == "blocks" and self.draws.size:
             low, high = np.quantile(self.draws, [tail, 1.0 - tail])
             return float(low), float(high)
@@ -180,7 +182,7 @@ class EffectEstimate(Report):
 
         labels = self._labels(key)
         groups, position = np.unique(labels, return_inverse=True)
-        tail = 0.5 * (1.0 - self.settings.level)
+        tail = 0.5 * (1.0 - self.settings.ci_prob)
         rows, draws = self.rows(), self.row_draws()
         table = []
         for number, group in enumerate(groups):
@@ -224,9 +226,14 @@ class EffectEstimate(Report):
             return np.asarray(self.dates.strftime("%Y-%m-%d"))
         return np.asarray(getattr(self.dates, key))
 
+    def with_ci_prob(self, ci_prob: float) -> EffectEstimate:
+        """Return the same estimate with intervals of another probability."""
+        return replace(self, settings=replace(self.settings, ci_prob=ci_prob))
+
     def with_level(self, level: float) -> EffectEstimate:
-        """Return the same estimate with intervals at another level."""
-        return replace(self, settings=replace(self.settings, level=level))
+        """Return :meth:`with_ci_prob`, under its old name."""
+        warn_deprecated("with_level()", "with_ci_prob()")
+        return self.with_ci_prob(level)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row: value, error, interval, t, p, ROAS and adjustment set."""
@@ -261,7 +268,7 @@ class EffectEstimate(Report):
         )
         lines = [
             f"{self.effect.capitalize()} effect of {self.treatment} on {self.outcome}, {unit}: "
-            f"{self.value:.4g} ({100 * self.settings.level:g}% interval {low:.4g} to {high:.4g}, "
+            f"{self.value:.4g} ({100 * self.settings.ci_prob:g}% interval {low:.4g} to {high:.4g}, "
             f"p = {self.p_value:.2g})",
             f"  estimator {self.settings.estimator}, adjusted for "
             f"{', '.join(self.adjustment) or 'nothing'}",

@@ -55,11 +55,11 @@ def bootstrap_draws(
     ``influence`` (row,), ``error`` and ``dof`` are those of the value.
     """
     if settings.bootstrap == "blocks":
-        steps = _block_steps(rng, design, fitted, settings.draws)
+        steps = _block_steps(rng, design, fitted, settings.num_draws)
     else:
-        steps = _wild_steps(rng, design, fitted, settings.draws, influence, error)
+        steps = _wild_steps(rng, design, fitted, settings.num_draws, influence, error)
         if dof > 2:
-            steps *= np.sqrt(dof / rng.chisquare(dof, settings.draws))[:, None]
+            steps *= np.sqrt(dof / rng.chisquare(dof, settings.num_draws))[:, None]
     parameters = fitted.parameters + steps
     return parameters, _change(fitted, parameters, design, settings)
 

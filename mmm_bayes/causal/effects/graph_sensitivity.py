@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
@@ -12,9 +12,12 @@ import numpy as np
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.effects.design import chosen_adjustment, outcome_of, read_source
 from mmm_bayes.causal.effects.effects import average_treatment_effect
-from mmm_bayes.causal.effects.estimate import EffectEstimate
+from mmm_bayes.causal.effects.estimate import Bootstrap, Contrast, Effect, EffectEstimate
+from mmm_bayes.causal.effects.estimators import Estimator
+from mmm_bayes.causal.effects.media import Transforms
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.causal.identify.criteria import IdentificationError
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.streams import generator
@@ -68,7 +71,7 @@ class GraphSensitivity(Report):
     between: float
     unidentified: float
     no_effect: float
-    level: float
+    ci_prob: float
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table of changed graphs."""
@@ -84,7 +87,7 @@ class GraphSensitivity(Report):
                 "graph as given"
             )
         lines.append(
-            f"  on average over graphs {self.mean:.4g} ({100 * self.level:g}% interval "
+            f"  on average over graphs {self.mean:.4g} ({100 * self.ci_prob:g}% interval "
             f"{self.low:.4g} to {self.high:.4g}); standard deviation {self.within:.3g} from the "
             f"data, {self.between:.3g} from the graph"
         )
@@ -109,21 +112,30 @@ class GraphSensitivity(Report):
         return (Finding("unidentified", "warning", text, "Settle the edges concerned."),)
 
 
+@rng_key_first()
+@renamed(samples="num_graphs", level="ci_prob", draws="num_draws")
 def graph_sensitivity(
+    rng_key: Any,
     data: MMMData | pd.DataFrame,
     graph: CausalGraph,
     treatment: str,
     outcome: str | None = None,
     *,
     edge_probabilities: Mapping[Edge, float],
-    rng_key: Any,
-    samples: int = 1000,
-    level: float = 0.9,
+    num_graphs: int = 1000,
+    contrast: Contrast = "as_spent_vs_zero",
+    effect: Effect = "total",
+    estimator: Estimator = "linear",
+    transform: Transforms | str | None = None,
+    precise: bool = True,
+    modifiers: Sequence[str] = (),
     latent: Iterable[str] = (),
+    bootstrap: Bootstrap = "wild",
+    num_draws: int = 500,
+    ci_prob: float = 0.9,
     date: str | None = None,
     geo: str | None = None,
     spend: Mapping[str, str] | None = None,
-    **settings: Any,
 ) -> GraphSensitivity:
     r"""Estimate an effect under every graph that differs in one uncertain edge, and on average.
 
@@ -135,18 +147,13 @@ def graph_sensitivity(
 
     Parameters
     ----------
-    data, graph, treatment, outcome, latent, date, geo, spend
+    rng_key, data, graph, treatment, outcome, contrast, effect, estimator, transform, precise,
+    modifiers, latent, bootstrap, num_draws, ci_prob, date, geo, spend
         As in :func:`mmm_bayes.causal.effects.effects.average_treatment_effect`.
     edge_probabilities : mapping of (cause, effect) to float
         Of the uncertain edges, in the graph or not.
-    rng_key : jax.Array
-        Key.
-    samples : int
-        Graphs drawn, where there are too many to list.
-    level : float
-        Probability of intervals.
-    **settings
-        Other arguments of ``average_treatment_effect``.
+    num_graphs : int
+        Number of graphs drawn, where there are too many to list.
 
     Raises
     ------
@@ -161,7 +168,6 @@ def graph_sensitivity(
     known: dict[Any, EffectEstimate] = {}
 
     def answer(own: CausalGraph) -> _Answer:
-        effect = settings.get("effect", "total")
         try:
             # Graphs with the same adjustment sets have the same estimate.
             kinds: Any = ("total", "direct") if effect == "indirect" else (effect,)
@@ -170,8 +176,10 @@ def graph_sensitivity(
             )
             if key not in known:
                 known[key] = average_treatment_effect(
-                    source, own, treatment, target, rng_key=rng_key, level=level, latent=hidden,
-                    **settings,
+                    rng_key, source, own, treatment, target, contrast=contrast, effect=effect,
+                    estimator=estimator, transform=transform, precise=precise,
+                    modifiers=modifiers, latent=hidden, bootstrap=bootstrap,
+                    num_draws=num_draws, ci_prob=ci_prob,
                 )  # fmt: skip
         except IdentificationError as error:
             return _Answer(None, error.problems[0] if error.problems else str(error))
@@ -182,9 +190,9 @@ def graph_sensitivity(
     base = answer(graph)
     table = _neighbours(graph, edge_probabilities, base, answer)
     average = _average(
-        graph, edge_probabilities, treatment, target, answer, rng_key, samples, level
+        graph, edge_probabilities, treatment, target, answer, rng_key, num_graphs, ci_prob
     )
-    return GraphSensitivity(base.estimate, table, *average, level)
+    return GraphSensitivity(base.estimate, table, *average, ci_prob)
 
 
 def _neighbours(
@@ -262,14 +270,14 @@ def _average(
     outcome: str,
     answer: Callable[[CausalGraph], _Answer],
     rng_key: Any,
-    samples: int,
-    level: float,
+    num_graphs: int,
+    ci_prob: float,
 ) -> tuple[float, float, float, float, float, float, float]:
     """Return mean, interval, deviations within and between, and probabilities of no answer."""
     rng = generator(rng_key)
     values, errors, weights, draws = [], [], [], []
     total = unidentified = nothing = 0.0
-    for edges, weight in _graphs(graph, probabilities, rng, samples).items():
+    for edges, weight in _graphs(graph, probabilities, rng, num_graphs).items():
         own = _graph(graph, edges)
         if own is None:
             continue
@@ -298,7 +306,7 @@ def _average(
     between = float(np.sqrt(w @ (np.asarray(values) - mean) ** 2))
     counts = np.array([len(own) for own in draws])
     low, high = _weighted_quantiles(
-        np.concatenate(draws), np.repeat(w / counts, counts), 0.5 * (1.0 - level)
+        np.concatenate(draws), np.repeat(w / counts, counts), 0.5 * (1.0 - ci_prob)
     )
     return mean, low, high, within, between, unidentified / total, nothing / total
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
@@ -36,7 +37,7 @@ class LiftComparison(Report):
         By test: its measure, observed value with its interval, predicted median with its interval,
         ``z``, ``p``, ``share_beyond`` (of predicted draws above the observed value), ``overlap`` of
         the intervals, ``agreement``.
-    level : float
+    ci_prob : float
         Probability of the intervals.
     chi_squared_p : float
         That all tests together deviate as much by chance.
@@ -45,7 +46,7 @@ class LiftComparison(Report):
     tests: tuple[LiftTest, ...]
     draws: tuple[NDArray, ...]
     table: pd.DataFrame
-    level: float
+    ci_prob: float
     chi_squared_p: float
 
     @property
@@ -79,14 +80,15 @@ class LiftComparison(Report):
         )
 
 
+@renamed(level="ci_prob")
 def compare_lift_tests(
-    predict: Callable[[LiftTest], NDArray], tests: Iterable[LiftTest], *, level: float = 0.9
+    predict: Callable[[LiftTest], NDArray], tests: Iterable[LiftTest], *, ci_prob: float = 0.9
 ) -> LiftComparison:
     r"""Compare lift tests with predictions for the same dates, geos and channel.
 
     With the draws' mean :math:`m` and deviation :math:`s`, and the test's lift :math:`l` and error
     :math:`e`, :math:`z = (l - m) / \sqrt{s^2 + e^2}`. A test agrees if :math:`|z|` stays below the
-    normal quantile of ``level``. Costs per target are compared by their inverses, as
+    normal quantile of ``ci_prob``. Costs per target are compared by their inverses, as
     :func:`mmm_bayes.data.lift_exposure.as_weighted_sum` says.
 
     Parameters
@@ -95,7 +97,7 @@ def compare_lift_tests(
         Takes a :class:`LiftTest` and returns draws (draw,) of the lift.
     tests : iterable of LiftTest
         The experiments.
-    level : float
+    ci_prob : float
         Probability of intervals and of agreement.
 
     Raises
@@ -120,11 +122,11 @@ def compare_lift_tests(
         message = f"The prediction of {listing(bad)} contains values that are not finite numbers."
         remedy = "predict should return draws (draw,) of the lift."
         raise DataError([Finding("predict", "error", message, remedy)], "the comparison")
-    reach = float(norm.ppf(0.5 + 0.5 * level))
-    rows = [_row(test, d, reach, level) for test, d in zip(own, draws, strict=True)]
+    reach = float(norm.ppf(0.5 + 0.5 * ci_prob))
+    rows = [_row(test, d, reach, ci_prob) for test, d in zip(own, draws, strict=True)]
     table = pd.DataFrame(rows).set_index("test")
     p = float(chi2.sf(float((table["z"] ** 2).sum()), len(own)))
-    return LiftComparison(own, draws, table, level, p)
+    return LiftComparison(own, draws, table, ci_prob, p)
 
 
 def _gaussian(test: LiftTest, values: Any) -> Any:
@@ -132,10 +134,10 @@ def _gaussian(test: LiftTest, values: Any) -> Any:
     return 1.0 / values if test.measure == "cost_per_target" else values
 
 
-def _row(test: LiftTest, draws: NDArray, reach: float, level: float) -> dict[str, Any]:
+def _row(test: LiftTest, draws: NDArray, reach: float, ci_prob: float) -> dict[str, Any]:
     from scipy.stats import norm
 
-    tail = 0.5 * (1.0 - level)
+    tail = 0.5 * (1.0 - ci_prob)
     low, median, high = np.quantile(draws, [tail, 0.5, 1.0 - tail])
     seen_low, seen_high = (test.lift + sign * reach * test.standard_error for sign in (-1, 1))
     scale = _gaussian(test, draws)

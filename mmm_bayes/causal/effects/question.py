@@ -71,8 +71,8 @@ def check_question(
     estimator: str,
     contrast: str,
     bootstrap: str,
-    draws: int,
-    level: float,
+    num_draws: int,
+    ci_prob: float,
     adjustment: Iterable[str] | None,
 ) -> None:
     """Raise an error that lists every problem of a question, if there are any."""
@@ -100,10 +100,11 @@ def check_question(
         )
         remedy = "Estimate the two effects with adjustment=, or leave it out."
         findings.append(Finding("adjustment", "error", message, remedy, "adjustment"))
-    if draws < 1:
-        findings.append(Finding("draws", "error", f"draws is {draws}.", "Take 500.", "draws"))
-    if not 0.0 < level < 1.0:
-        message = f"level should be between 0 and 1; got {level}."
-        findings.append(Finding("level", "error", message, "Take 0.9.", "level"))
+    if num_draws < 1:
+        message = f"num_draws should be 1 or more; got {num_draws}."
+        findings.append(Finding("num_draws", "error", message, "Take 500.", "num_draws"))
+    if not 0.0 < ci_prob < 1.0:
+        message = f"ci_prob should be between 0 and 1; got {ci_prob}."
+        findings.append(Finding("ci_prob", "error", message, "Take 0.9.", "ci_prob"))
     if findings:
         raise DataError(findings, "the question")

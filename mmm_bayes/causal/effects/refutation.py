@@ -20,6 +20,7 @@ from mmm_bayes.causal.effects.estimation import estimate_design, robust_error, v
 from mmm_bayes.causal.effects.estimators import ESTIMATORS, Design
 from mmm_bayes.causal.effects.refutation_report import Refutation, RefutationReport
 from mmm_bayes.causal.effects.regression import block_length, least_squares
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
 from mmm_bayes.runtime.streams import streams
 
@@ -31,28 +32,30 @@ NDArray = np.ndarray[Any, Any]
 _DOWHY = ("placebo_treatment", "random_common_cause", "data_subset")
 
 
+@rng_key_first()
+@renamed(simulations="num_simulations")
 def refute(
+    rng_key: Any,
     estimate: EffectEstimate,
     *,
-    rng_key: Any,
     tests: Sequence[str] | None = None,
-    simulations: int = 100,
+    num_simulations: int = 100,
     strengths: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7),
 ) -> RefutationReport:
     """Try to refute an effect.
 
     Parameters
     ----------
+    rng_key : jax.Array or int
+        Random key, or a seed.
     estimate : EffectEstimate
         A total or direct effect (an indirect one stands and falls with both).
-    rng_key : jax.Array
-        Key.
     tests : sequence of str, optional
         Of ``"placebo_treatment"``, ``"random_common_cause"``, ``"data_subset"``,
         ``"dummy_outcome"``, ``"unobserved_confounder"`` (default: these), and DoWhy's own as
         ``"dowhy.placebo_treatment"``, ``"dowhy.random_common_cause"``, ``"dowhy.data_subset"``.
-    simulations : int
-        Changed data sets a test.
+    num_simulations : int
+        Number of changed tables per test.
     strengths : sequence of float
         Of the simulated hidden confounder, from 0 to below 1: its correlation with the dose, and
         its effect on the outcome in standard deviations of what the adjustment set leaves. A log-
@@ -69,19 +72,19 @@ def refute(
     arXiv:2011.04216.
     """
     names = tuple(_TESTS) if tests is None else tuple(tests)
-    _check(estimate, names, simulations)
+    _check(estimate, names, num_simulations)
     rngs = streams(rng_key, names)
     found, table = [], None
     for name in names:
         if name.startswith("dowhy."):
-            found.append(_by_dowhy(estimate, name, rngs[name], simulations))
+            found.append(_by_dowhy(estimate, name, rngs[name], num_simulations))
         elif name == "unobserved_confounder":
             table = _confounding(
-                estimate, rngs[name], min(max(simulations // 10, 3), 10), strengths
+                estimate, rngs[name], min(max(num_simulations // 10, 3), 10), strengths
             )
             found.append(_confounder_verdict(estimate, table))
         else:
-            found.append(_TESTS[name](estimate, rngs[name], simulations))
+            found.append(_TESTS[name](estimate, rngs[name], num_simulations))
     return RefutationReport(estimate, tuple(found), table)
 
 
@@ -326,16 +329,17 @@ def _never() -> Refutation:
     raise RuntimeError("The confounder is simulated over a grid.")
 
 
-def _check(estimate: EffectEstimate, names: Sequence[str], simulations: int) -> None:
+def _check(estimate: EffectEstimate, names: Sequence[str], num_simulations: int) -> None:
     findings = []
     known = (*_TESTS, *(f"dowhy.{name}" for name in _DOWHY))
     for name in names:
         if name not in known:
             remedy = nearest(name, known).strip() or f"There are {', '.join(known)}."
             findings.append(Finding("tests", "error", f"There is no test {name!r}.", remedy, name))
-    if simulations < 10:
-        message = f"simulations should be at least 10; got {simulations}."
-        findings.append(Finding("simulations", "error", message, "Take 100.", "simulations"))
+    if num_simulations < 10:
+        message = f"num_simulations should be at least 10; got {num_simulations}."
+        remedy = "Take 100."
+        findings.append(Finding("num_simulations", "error", message, remedy, "num_simulations"))
     if estimate.design is None or estimate.fitted is None:
         message = "The estimate is a difference of two and has no arrays of its own."
         findings.append(

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from mmm_bayes.budget.plan import BudgetPlan
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.numbers import compact
 
 NDArray = np.ndarray[Any, Any]
@@ -75,15 +76,16 @@ def plot_plan(plan: BudgetPlan, *, colours: Mapping[str, str] | None = None) -> 
     return figure
 
 
+@renamed(points="num_points")
 def plot_plan_curves(
-    plan: BudgetPlan, *, colours: Mapping[str, str] | None = None, points: int = 25
+    plan: BudgetPlan, *, colours: Mapping[str, str] | None = None, num_points: int = 25
 ) -> Figure:
     """Draw what each channel brings at other amounts, spread as planned, with both plans' points.
 
     The observed range of windows of this length is shaded on the axis: beyond it the curve is
     extrapolated.
     """
-    curves = plan.response_curves(np.linspace(0.0, 1.5, points))
+    curves = plan.response_curves(np.linspace(0.0, 1.5, num_points))
     table = plan.table
     names = [str(name) for name in table.index]
     palette = _palette(plan, colours)

@@ -65,7 +65,7 @@ def plot_effects(
         rows,
         title=f"Effects on {own[0].outcome}",
         label=_quantity_name(own[0], quantity),
-        level=own[0].settings.level,
+        level=own[0].settings.ci_prob,
         truth=truth or {},
         break_even=quantity == "roas" and own[0].settings.contrast == "as_spent_vs_zero",
     )
@@ -345,7 +345,7 @@ def plot_refutation(report: RefutationReport) -> Figure:
             Line2D([], [], color=INK, lw=2.0, label="estimate"),
             Line2D([], [], color=INK, lw=1.2, ls="--", label="zero, expected of placebos"),
             Line2D([], [], color=FAINT, alpha=0.35, lw=8,
-                   label=f"its {style.interval_name(own.settings.level)}"),
+                   label=f"its {style.interval_name(own.settings.ci_prob)}"),
         ]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower left", ncols=3)
         style.headline(

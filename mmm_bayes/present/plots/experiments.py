@@ -49,7 +49,7 @@ def plot_lift_tests(comparison: LiftComparison) -> Figure:
         for ax, own in zip(axes, groups, strict=True):
             _tests_on(ax, own)
         style.headline(figure, "Lift tests and the model: " + comparison.verdict)
-        level = style.interval_name(comparison.level)
+        level = style.interval_name(comparison.ci_prob)
         handles = [
             Line2D([], [], color=INK, marker="o", ms=6, label=f"observed, {level}"),
             Line2D([], [], color=MODEL, marker="s", ms=6, label="predicted"),

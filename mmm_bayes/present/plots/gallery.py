@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import xarray as xr
@@ -231,8 +231,8 @@ class FitPlots:
     def _group(self, name: str) -> xr.Dataset:
         if name not in self._fitted.tree.children:
             raise ValueError(
-                f"The fit has no group {name!r}: it was made with prior_draws=0. Fit again with "
-                "prior_draws=500."
+                f"The fit has no group {name!r}: it was made with num_prior_draws=0. "
+                "Fit again with num_prior_draws=500."
             )
         return self._fitted.tree[name].to_dataset()
 
@@ -260,7 +260,8 @@ def save_all(
     fitted: Fitted,
     directory: str | os.PathLike[str],
     truth: xr.Dataset | None = None,
-    **settings: Any,
+    *,
+    ci_prob: float = 0.9,
 ) -> list[Path]:
     """Write every figure of a fit; see :meth:`FitPlots.save_all`."""
-    return FitPlots(fitted).save_all(directory, truth=truth, **settings)
+    return FitPlots(fitted).save_all(directory, truth=truth, ci_prob=ci_prob)

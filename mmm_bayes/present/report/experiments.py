@@ -41,7 +41,7 @@ def experiments_section(c: Context, comparison: LiftComparison, calibrated: bool
     blocks: list[object] = [Note("good" if agreeing else "look", comparison.verdict)]
     for measure in dict.fromkeys(measures.tolist()):
         own = table[measures == measure]
-        blocks.append(_chart(own, str(measure), comparison.level, calibrated))
+        blocks.append(_chart(own, str(measure), comparison.ci_prob, calibrated))
     return Section("experiments", "Experiments and model", tuple(blocks))
 
 

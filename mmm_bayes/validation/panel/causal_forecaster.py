@@ -63,17 +63,17 @@ class FittedCausalForecaster:
 
     def forecast(
         self,
+        rng_key: RngKey,
         panel_history: ShopPanel,
         horizon: int,
         context_future: NDArray | None,
-        rng_key: RngKey,
     ) -> Forecast:
         """Forecast along paths of all nodes, from draws of each shop's graph given its history."""
         paths = self.model.forecast_draws(
+            rng_key,
             horizon,
             panel_history,
             context=context_future,
             num_draws=self.num_draws,
-            rng_key=rng_key,
         )
         return Forecast.from_draws(paths.values[..., -1])

@@ -81,10 +81,10 @@ class FittedForecaster(Protocol):
 
     def forecast(
         self,
+        rng_key: RngKey,
         panel_history: ShopPanel,
         horizon: int,
         context_future: NDArray | None,
-        rng_key: RngKey,
     ) -> Forecast:
         """Forecast the target of the ``horizon`` days after ``panel_history``.
 

@@ -98,10 +98,10 @@ class FittedNaive:
 
     def forecast(
         self,
+        rng_key: RngKey,
         panel_history: ShopPanel,
         horizon: int,
         context_future: NDArray | None,
-        rng_key: RngKey,
     ) -> Forecast:
         """Forecast as in :meth:`FittedForecaster.forecast`; context and key are not used."""
         history = requested(self.labels, self.scale, panel_history, horizon, context_future)

@@ -128,7 +128,13 @@ def test_right_graphs_meet_objections_no_more_often_than_alpha():
         graph = random_graph(rng, 5)
         table = linear_table(rng, graph, 150)
         report = falsify(
-            graph, table, test="partial_correlation", permutations=0, alpha=0.1, suggest=False
+            0,
+            graph,
+            table,
+            test="partial_correlation",
+            num_permutations=0,
+            alpha=0.1,
+            suggest=False,
         )
         objected.append(report.objected)
     assert np.mean(objected) <= 0.1 + 3 * math.sqrt(0.1 * 0.9 / 80)
@@ -143,7 +149,9 @@ def test_wrong_graphs_meet_objections():
             continue
         table = linear_table(rng, graph, 300)
         edge = graph.edges[rng.integers(len(graph.edges))]
-        report = falsify(without(graph, edge), table, test="partial_correlation", permutations=0)
+        report = falsify(
+            0, without(graph, edge), table, test="partial_correlation", num_permutations=0
+        )
         objected.append(report.objected)
         changes = [s.change for s in report.suggestions[:2]]
         named.append(any(f"{a} -> {b}" in c for c in changes for a, b in (edge, edge[::-1])))
@@ -154,13 +162,13 @@ def test_wrong_graphs_meet_objections():
 def test_a_turned_edge_within_the_class_is_invisible_and_said_to_be():
     table = linear_table(np.random.default_rng(3), CausalGraph(edges=[("a", "b"), ("b", "c")]), 300)
     reports = [
-        falsify(CausalGraph(["a", "b", "c"], edges), table, test="partial_correlation")
+        falsify(0, CausalGraph(["a", "b", "c"], edges), table, test="partial_correlation")
         for edges in ([("a", "b"), ("b", "c")], [("b", "a"), ("b", "c")], [("b", "a"), ("c", "b")])
     ]
     assert not any(report.objected for report in reports)
     assert len({report.p_value for report in reports}) == 1
     assert "a -> b, b -> c." in str(reports[0])
-    collider = falsify(CausalGraph(["a", "b", "c"], [("a", "b"), ("c", "b")]), table)
+    collider = falsify(0, CausalGraph(["a", "b", "c"], [("a", "b"), ("c", "b")]), table)
     assert collider.objected
     assert {edge.direction for edge in collider.edges} == {"settled"}
 
@@ -168,7 +176,7 @@ def test_a_turned_edge_within_the_class_is_invisible_and_said_to_be():
 def test_the_suggestion_puts_the_missing_edge_back():
     rng = np.random.default_rng(4)
     table = linear_table(rng, SHOP, 300)
-    report = falsify(without(SHOP, ("tv", "search")), table, test="partial_correlation")
+    report = falsify(0, without(SHOP, ("tv", "search")), table, test="partial_correlation")
     assert report.objected
     assert report.suggestions[0].change == "add tv -> search"
     assert report.suggestions[0].left == 0
@@ -179,7 +187,7 @@ def test_the_suggestion_puts_the_missing_edge_back():
 def test_edges_without_an_effect_are_not_seen():
     rng = np.random.default_rng(5)
     table = linear_table(rng, without(SHOP, ("price", "sales")), 300)
-    report = falsify(SHOP, table, test="partial_correlation")
+    report = falsify(0, SHOP, table, test="partial_correlation")
     assert not report.objected
     assert [(edge.cause, edge.effect) for edge in report.unseen] == [("price", "sales")]
     assert str(report.unseen[0]) in str(report)
@@ -199,7 +207,9 @@ def test_rows_of_a_series_are_no_more_than_they_are():
         frame["date"] = pd.date_range("2020-01-06", periods=120, freq="W-MON")
         correlations = [stats.pearsonr(frame[v], frame["c"]).pvalue for v in "ab"]
         rows.append(2 * min(correlations) <= 0.05)
-        report = falsify(graph, frame, date="date", test="partial_correlation", permutations=0)
+        report = falsify(
+            0, graph, frame, date="date", test="partial_correlation", num_permutations=0
+        )
         weeks.append(report.objected)
     assert np.mean(rows) > 0.3
     assert np.mean(weeks) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 25)
@@ -258,11 +268,11 @@ def test_many_nodes_need_a_key_for_the_baseline():
     rng = np.random.default_rng(9)
     graph = random_graph(rng, 7)
     table = linear_table(rng, graph, 150)
-    plain = falsify(graph, table, test="partial_correlation")
+    plain = falsify(None, graph, table, test="partial_correlation")
     assert plain.baseline is None
     key = jax.random.key(0)
-    report = falsify(graph, table, rng_key=key, permutations=60, test="partial_correlation")
-    again = falsify(graph, table, rng_key=key, permutations=60, test="partial_correlation")
+    report = falsify(key, graph, table, num_permutations=60, test="partial_correlation")
+    again = falsify(key, graph, table, num_permutations=60, test="partial_correlation")
     assert len(report.baseline.permuted) == 60
     np.testing.assert_array_equal(report.baseline.permuted, again.baseline.permuted)
     assert report.baseline.better_than > 0.8
@@ -277,14 +287,14 @@ def test_hidden_causes_take_claims_away():
     rng = np.random.default_rng(10)
     full = CausalGraph(edges=[("u", "a"), ("u", "b"), ("a", "c"), ("b", "c")])
     table = linear_table(rng, full, 300)
-    objected = falsify(CausalGraph(["a", "b", "c"], [("a", "c"), ("b", "c")]), table)
+    objected = falsify(0, CausalGraph(["a", "b", "c"], [("a", "c"), ("b", "c")]), table)
     assert objected.objected
     assert "hidden cause a <-> b" in [s.change for s in objected.suggestions]
-    projected = falsify(full, table.drop(columns="u"), latent=["u"])
+    projected = falsify(0, full, table.drop(columns="u"), latent=["u"])
     assert projected.graph.bidirected == (("a", "b"),)
     assert projected.independences == ()
     assert not projected.objected
-    bow = falsify(CausalGraph(edges=[("a", "c")], bidirected=[("a", "c")]), table)
+    bow = falsify(0, CausalGraph(edges=[("a", "c")], bidirected=[("a", "c")]), table)
     assert str(bow.edges[0]).startswith("a -> c: ")
     assert bow.summary()["verdict"].tolist() == ["cannot be told"]
 
@@ -298,19 +308,19 @@ def test_a_season_is_known_by_its_role():
     frame["sales"] = wave + frame["tv"] + frame["email"] + rng.standard_normal(208)
     edges = [("season", "tv"), ("season", "sales"), ("tv", "sales"), ("email", "sales")]
     right = CausalGraph(edges=edges, roles={"season": "seasonality"})
-    assert not falsify(right, frame, date="day").objected
-    wrong = falsify(without(right, ("season", "sales")), frame, date="day")
+    assert not falsify(0, right, frame, date="day").objected
+    wrong = falsify(0, without(right, ("season", "sales")), frame, date="day")
     assert [str(check.claim) for check in wrong.objections] == ["season ⊥ sales | tv, email"]
     assert wrong.suggestions[0].change == "add season -> sales"
     with pytest.raises(DataError, match="date="):
-        falsify(right, frame)
+        falsify(0, right, frame)
 
 
 def test_media_data_are_a_table_too():
     data = simulate.mmm(jax.random.key(1), num_dates=104, num_channels=2, num_controls=1).data
     target = data.roles.target or "target"
     graph = CausalGraph(edges=[(name, target) for name in (*data.channels, *data.controls)])
-    report = falsify(graph, data, test="partial_correlation")
+    report = falsify(0, graph, data, test="partial_correlation")
     assert report.n_rows == 104
     assert len(report.independences) == 3
     assert {edge.effect for edge in report.edges} == {target}
@@ -322,11 +332,11 @@ def test_media_data_are_a_table_too():
 def test_the_report_reads_well():
     rng = np.random.default_rng(12)
     table = linear_table(rng, SHOP, 300)
-    right = falsify(SHOP, table, test="partial_correlation")
+    right = falsify(0, SHOP, table, test="partial_correlation")
     count = len(right.independences)
     for part in (f"{count} independences", "Holm", "5%"):
         assert part in right.verdict
-    wrong = falsify(without(SHOP, ("tv", "search")), table, test="partial_correlation")
+    wrong = falsify(0, without(SHOP, ("tv", "search")), table, test="partial_correlation")
     text = str(wrong)
     found = len(wrong.objections)
     assert text.startswith(wrong.verdict)
@@ -346,7 +356,7 @@ def test_what_an_objection_comes_through_is_named():
     rng = np.random.default_rng(13)
     tv = rng.standard_normal(300)
     frame = pd.DataFrame({"tv": tv, "sales": tv**2 + 0.5 * rng.standard_normal(300)})
-    report = falsify(CausalGraph(["tv", "sales"]), frame)
+    report = falsify(0, CausalGraph(["tv", "sales"]), frame)
     assert report.objected
     assert "through the square of tv and sales" in str(report)
     assert "the one independence" in report.verdict
@@ -358,16 +368,16 @@ def test_directions_are_hinted_at_where_the_shape_or_time_speaks():
     effect = cause + cause**3 + 0.3 * rng.uniform(-1, 1, 300)
     frame = pd.DataFrame({"b": effect, "a": cause})
     for edge in (("a", "b"), ("b", "a")):
-        report = falsify(CausalGraph(["a", "b"], [edge]), frame, hints=True)
+        report = falsify(0, CausalGraph(["a", "b"], [edge]), frame, hints=True)
         assert "a -> b (p = " in str(report)
     normal = pd.DataFrame({"a": rng.standard_normal(300)})
     normal["b"] = normal["a"] + rng.standard_normal(300)
     plain = CausalGraph(edges=[("a", "b")])
-    assert falsify(plain, normal, hints=True).edges[0].hint == ""
+    assert falsify(0, plain, normal, hints=True).edges[0].hint == ""
     normal["b"] = np.roll(normal["a"], 1) + 0.5 * normal["b"]
     normal["date"] = pd.date_range("2020-01-06", periods=300, freq="W-MON")
     for graph in (plain, turned(plain, ("a", "b"))):
-        hint = falsify(graph, normal, date="date", hints=True).edges[0].hint
+        hint = falsify(0, graph, normal, date="date", hints=True).edges[0].hint
         assert hint.startswith("the past of a predicts b")
 
 
@@ -380,11 +390,11 @@ def test_spend_that_follows_sales_comes_before_its_cause():
     dates = pd.date_range("2020-01-06", periods=250, freq="W-MON")
     frame = pd.DataFrame({"week": dates, "tv": tv, "sales": sales})
     graph = CausalGraph(edges=[("tv", "sales")])
-    assert not falsify(graph, frame, date="week").independences
-    report = falsify(graph, frame, date="week", time_order=True)
+    assert not falsify(0, graph, frame, date="week").independences
+    report = falsify(0, graph, frame, date="week", time_order=True)
     assert [str(check.claim) for check in report.objections] == ["past of sales ⊥ tv | past of tv"]
     assert "time order" in report.summary()["kind"].tolist()
-    assert not falsify(graph, frame.drop(columns="week"), time_order=True).independences
+    assert not falsify(0, graph, frame.drop(columns="week"), time_order=True).independences
 
 
 def test_time_order_holds_in_right_graphs_and_not_in_turned_ones():
@@ -397,7 +407,9 @@ def test_time_order_holds_in_right_graphs_and_not_in_turned_ones():
         frame = pd.DataFrame({"d": dates, "tv": tv, "sales": carried + rng.standard_normal(200)})
         for found, edge in ((right, ("tv", "sales")), (wrong, ("sales", "tv"))):
             graph = CausalGraph(["tv", "sales"], [edge])
-            report = falsify(graph, frame, date="d", time_order=True, suggest=False, permutations=0)
+            report = falsify(
+                0, graph, frame, date="d", time_order=True, suggest=False, num_permutations=0
+            )
             found.append(report.objected)
     assert np.mean(right) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 20)
     assert np.mean(wrong) >= 0.9
@@ -406,9 +418,9 @@ def test_time_order_holds_in_right_graphs_and_not_in_turned_ones():
 def test_other_tests_and_adjustments_can_be_taken():
     rng = np.random.default_rng(14)
     table = linear_table(rng, SHOP, 200)
-    plain = falsify(SHOP, table, test="partial_correlation", adjustment="none")
+    plain = falsify(0, SHOP, table, test="partial_correlation", adjustment="none")
     for name, adjustment in (("chi_squared", "bh"), ("kernel", "by")):
-        report = falsify(SHOP, table, test=name, adjustment=adjustment, permutations=0)
+        report = falsify(0, SHOP, table, test=name, adjustment=adjustment, num_permutations=0)
         assert report.test == name
         assert all(c.p_adjusted >= c.result.p_value for c in report.independences)
     assert [c.p_adjusted for c in plain.independences] == [
@@ -420,29 +432,29 @@ def test_other_tests_and_adjustments_can_be_taken():
 
         return nothing_left("never", len(x), "x")
 
-    assert falsify(SHOP, table, test=never).test == "never"
+    assert falsify(0, SHOP, table, test=never).test == "never"
 
 
 def test_wrong_questions_are_refused():
     table = linear_table(np.random.default_rng(15), SHOP, 50)
     with pytest.raises(ValueError, match="alpha should be"):
-        falsify(SHOP, table, alpha=5)
+        falsify(0, SHOP, table, alpha=5)
     with pytest.raises(ValueError, match="test should be one of"):
-        falsify(SHOP, table, test="magic")
+        falsify(0, SHOP, table, test="magic")
     with pytest.raises(DataError, match="'tv' has no column"):
-        falsify(SHOP, table.drop(columns=["tv", "price"]))
+        falsify(0, SHOP, table.drop(columns=["tv", "price"]))
     with pytest.raises(DataError, match="8 rows"):
-        falsify(SHOP, table.head(8))
+        falsify(0, SHOP, table.head(8))
 
 
 def test_options_of_a_test_are_a_mapping():
     rng = np.random.default_rng(21)
     table = linear_table(rng, SHOP, 200)
-    settings = {"test": "chi_squared", "permutations": 0, "suggest": False}
-    new = falsify(SHOP, table, test_options={"bins": 2}, **settings)
+    settings = {"test": "chi_squared", "num_permutations": 0, "suggest": False}
+    new = falsify(0, SHOP, table, test_options={"bins": 2}, **settings)
     with pytest.warns(DeprecationWarning, match="test_options"):
-        old = falsify(SHOP, table, bins=2, **settings)
+        old = falsify(0, SHOP, table, bins=2, **settings)
     assert new.summary().equals(old.summary())
-    assert not new.summary().equals(falsify(SHOP, table, **settings).summary())
+    assert not new.summary().equals(falsify(0, SHOP, table, **settings).summary())
     with pytest.raises(TypeError, match="'alpha'"):
-        falsify(SHOP, table, alfa=0.1)
+        falsify(0, SHOP, table, alfa=0.1)

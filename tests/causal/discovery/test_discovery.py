@@ -21,7 +21,7 @@ from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.runtime.findings import DataError
 
 KEY = jax.random.key(0)
-QUICK: dict[str, Any] = {"bootstrap": 3, "draws": 60}
+QUICK: dict[str, Any] = {"num_bootstrap": 3, "num_draws": 60}
 
 
 def chain(seed: int = 0, n: int = 200) -> pd.DataFrame:
@@ -44,11 +44,11 @@ def found() -> Discovery:
         required=[("tv", "search"), ("tv", "sales"), ("sales", "price")],
         forbidden=[("search", "sales")],
     )
-    return discover(TABLE, knowledge, rng_key=KEY, bootstrap=6, draws=100)
+    return discover(KEY, TABLE, knowledge, num_bootstrap=6, num_draws=100)
 
 
 def test_data_alone_find_the_graph() -> None:
-    alone = discover(TABLE, rng_key=KEY, **QUICK)
+    alone = discover(KEY, TABLE, **QUICK)
     assert set(alone.graph.edges) == TRUTH
     assert alone.graph == alone.data_graph
     assert len(alone.conflicts) == 0
@@ -99,10 +99,10 @@ def test_edges_say_where_they_come_from(found: Discovery) -> None:
 
 
 def test_same_key_and_table_give_the_same_result() -> None:
-    one, other = (discover(TABLE, rng_key=KEY, **QUICK) for _ in range(2))
+    one, other = (discover(KEY, TABLE, **QUICK) for _ in range(2))
     pd.testing.assert_frame_equal(one.probabilities, other.probabilities)
     assert one.data_hash == other.data_hash
-    changed = discover(TABLE * 1.001, rng_key=KEY, **QUICK)
+    changed = discover(KEY, TABLE * 1.001, **QUICK)
     assert changed.data_hash != one.data_hash
 
 
@@ -117,7 +117,7 @@ def test_rules_are_obeyed_and_no_cycle_forms(seed: int) -> None:
     tiers = [order[:2], order[2:]] if rng.random() < 0.5 else []
     knowledge = Knowledge(required=required, forbidden=forbidden, tiers=tiers, confidence=1.0)
     graph = discover(
-        TABLE.iloc[:60], knowledge, rng_key=jax.random.key(seed), bootstrap=2, draws=20
+        jax.random.key(seed), TABLE.iloc[:60], knowledge, num_bootstrap=2, num_draws=20
     ).graph
     assert set(required) <= set(graph.edges)
     assert not set(forbidden) & set(graph.edges)
@@ -126,7 +126,7 @@ def test_rules_are_obeyed_and_no_cycle_forms(seed: int) -> None:
 
 def test_rules_against_the_data_are_kept_and_disputed() -> None:
     knowledge = Knowledge(tiers=[["sales"], ["search"]], tier_confidence=1.0)
-    found = discover(TABLE, knowledge, rng_key=KEY, **QUICK)
+    found = discover(KEY, TABLE, knowledge, **QUICK)
     assert ("search", "sales") not in found.graph.edges
     dispute = found.conflicts.on(("search", "sales"))
     assert dispute is not None
@@ -139,7 +139,7 @@ def test_searches_of_causal_learn_obey_rules_too(method: str) -> None:
     knowledge = Knowledge(
         required=[("tv", "search")], tiers=[["tv", "price"], ["search"], ["sales"]], confidence=1.0
     )
-    found = discover(TABLE, knowledge, rng_key=KEY, method=method, bootstrap=3)
+    found = discover(KEY, TABLE, knowledge, method=method, num_bootstrap=3)
     assert ("tv", "search") in found.graph.edges
     assert not any(knowledge.against_tiers(edge) for edge in found.graph.edges)
     assert found.settings["method"] == method
@@ -153,7 +153,7 @@ def test_linear_chains_are_joined_by_every_search() -> None:
     c = b + 0.5 * rng.uniform(-1, 1, 300)
     table = pd.DataFrame({"a": a, "b": b, "c": c})
     for method in ("gp", "pc", "ges", "lingam"):
-        found = discover(table, rng_key=KEY, method=method, **QUICK)
+        found = discover(KEY, table, method=method, **QUICK)
         joined = {frozenset(edge) for edge in found.graph.edges}
         assert joined == {frozenset("ab"), frozenset("bc")}, method
         if method in ("gp", "lingam"):
@@ -162,13 +162,13 @@ def test_linear_chains_are_joined_by_every_search() -> None:
 
 def test_pcmci_takes_one_series_with_dates() -> None:
     with pytest.raises(ValueError, match="one series with dates"):
-        discover(TABLE, rng_key=KEY, method="pcmci", **QUICK)
+        discover(KEY, TABLE, method="pcmci", **QUICK)
     dated = TABLE.assign(week=pd.date_range("2020-01-05", periods=len(TABLE), freq="W"))
     try:
         import tigramite  # noqa: F401
     except ImportError:
         with pytest.raises(ImportError, match=r'pip install "mmm-bayes\[pcmci\]"'):
-            discover(dated, rng_key=KEY, method="pcmci", date="week", **QUICK)
+            discover(KEY, dated, method="pcmci", date="week", **QUICK)
 
 
 def test_independent_slow_series_are_not_joined() -> None:
@@ -179,7 +179,7 @@ def test_independent_slow_series_are_not_joined() -> None:
         values[t] += 0.9 * values[t - 1]
     table = pd.DataFrame(values, columns=["a", "b", "c"])
     table["week"] = pd.date_range("2020-01-05", periods=150, freq="W")
-    found = discover(table, rng_key=KEY, date="week", **QUICK)
+    found = discover(KEY, table, date="week", **QUICK)
     assert found.news < 0.25
     assert found.graph.edges == ()
 
@@ -195,13 +195,13 @@ def test_seasons_and_geos_are_taken() -> None:
         parts.append(pd.DataFrame({"week": weeks, "geo": geo, "tv": size * tv, "sales": sales}))
     knowledge = Knowledge(tiers=[["season"], ["tv"], ["sales"]])
     found = discover(
-        pd.concat(parts), knowledge, rng_key=KEY, season=["season"], date="week", geo="geo", **QUICK
+        KEY, pd.concat(parts), knowledge, season=["season"], date="week", geo="geo", **QUICK
     )
     assert ("season", "tv") in found.graph.edges
     assert ("tv", "sales") in found.graph.edges
     with pytest.raises(GraphError, match="nothing acts on a season"):
         discover(
-            pd.concat(parts), Knowledge(required=[("tv", "season")]), rng_key=KEY,
+            KEY, pd.concat(parts), Knowledge(required=[("tv", "season")]),
             season=["season"], date="week", geo="geo", **QUICK,
         )  # fmt: skip
 
@@ -212,7 +212,7 @@ def test_many_nodes_are_searched_too() -> None:
     values[:, 1] = np.tanh(2 * values[:, 0]) + 0.1 * values[:, 1]
     table = pd.DataFrame(values, columns=[f"x{i}" for i in range(14)])
     knowledge = Knowledge(required=[(f"x{i}", "x13") for i in range(2, 9)], confidence=1.0)
-    found = discover(table, knowledge, rng_key=KEY, bootstrap=1, draws=20, max_parents=2)
+    found = discover(KEY, table, knowledge, num_bootstrap=1, num_draws=20, max_parents=2)
     assert ("x0", "x1") in found.graph.edges
     assert set(knowledge.required) <= set(found.graph.edges)
 
@@ -220,25 +220,25 @@ def test_many_nodes_are_searched_too() -> None:
 def test_everything_wrong_with_settings_is_told_at_once() -> None:
     with pytest.raises(GraphError) as caught:
         discover(
-            TABLE, Knowledge(required=[("tv", "salse")]), rng_key=KEY, method="gps", bootstrap=-1,
-            draws=0, block=0, edge_odds=2.0, max_parents=0, alpha=0.0,
+            KEY, TABLE, Knowledge(required=[("tv", "salse")]), method="gps", num_bootstrap=-1,
+            num_draws=0, block=0, edge_odds=2.0, max_parents=0, alpha=0.0,
         )  # fmt: skip
     assert len(caught.value.problems) == 8
     assert "Did you mean 'gp'?" in str(caught.value)
     assert "Did you mean 'sales'?" in str(caught.value)
     with pytest.raises(GraphError, match="leave out event"):
-        discover(TABLE.assign(event=1.0), rng_key=KEY, **QUICK)
+        discover(KEY, TABLE.assign(event=1.0), **QUICK)
     with pytest.raises(DataError, match="has no column"):
-        discover(TABLE, rng_key=KEY, nodes=["tv", "radio"], **QUICK)
+        discover(KEY, TABLE, nodes=["tv", "radio"], **QUICK)
     with pytest.raises(TypeError, match="rng_key"):
-        discover(TABLE, rng_key="0", **QUICK)
+        discover("0", TABLE, **QUICK)
     assert "gp" in METHODS
 
 
 def test_a_session_keeps_runs_and_decisions_and_replays(tmp_path: Path) -> None:
     path = tmp_path / "session.json"
     knowledge = Knowledge(required=[("tv", "sales")], confidence=0.7)
-    session = DiscoverySession(knowledge, rng_key=KEY, path=path, **QUICK)
+    session = DiscoverySession(KEY, knowledge, path=path, **QUICK)
     first = session.run_again(TABLE)
     assert ("tv", "sales") not in first.graph.edges
     assert [tuple(c["edge"]) for c in session.open_conflicts] == [("tv", "sales")]
@@ -270,7 +270,7 @@ def test_a_session_keeps_runs_and_decisions_and_replays(tmp_path: Path) -> None:
 
 def test_decisions_that_cannot_be_are_not_recorded(tmp_path: Path) -> None:
     knowledge = Knowledge(required=[("tv", "search")], tiers=[["tv"], ["sales"]], confidence=1.0)
-    session = DiscoverySession(knowledge, rng_key=KEY, path=tmp_path / "session.json")
+    session = DiscoverySession(KEY, knowledge, path=tmp_path / "session.json")
     with pytest.raises(GraphError, match=r"two names(.|\n)*one of keep(.|\n)*reason"):
         session.decide(("tv", "tv"), "maybe", reason=" ")  # type: ignore[arg-type]
     with pytest.raises(GraphError, match="back to tier 1"):
@@ -284,7 +284,7 @@ def test_decisions_that_cannot_be_are_not_recorded(tmp_path: Path) -> None:
 
 
 def test_decisions_that_close_a_cycle_are_refused() -> None:
-    session = DiscoverySession(Knowledge(required=[("a", "b")]), rng_key=KEY)
+    session = DiscoverySession(KEY, Knowledge(required=[("a", "b")]))
     session.decide(("b", "c"), "keep", reason="Known.")
     with pytest.raises(GraphError, match="cycle a -> b -> c -> a"):
         session.decide(("c", "a"), "keep", reason="Known too.")
@@ -296,7 +296,7 @@ def test_decisions_replace_what_was_said_of_their_pair() -> None:
         required=[("a", "b")], forbidden=[("b", "c")], probabilities={("a", "c"): 0.3},
         confidences={("a", "b"): 0.9},
     )  # fmt: skip
-    session = DiscoverySession(knowledge, rng_key=KEY)
+    session = DiscoverySession(KEY, knowledge)
     session.decide(("a", "b"), "drop", reason="No.")
     session.decide(("b", "c"), "keep", reason="Yes.")
     session.decide(("a", "c"), "reverse", reason="The other way.")

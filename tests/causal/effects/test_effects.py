@@ -26,7 +26,7 @@ def frame():
 
 
 def ate(data, treatment="tv", **settings):
-    return average_treatment_effect(data, GRAPH, treatment, rng_key=KEY, **settings)
+    return average_treatment_effect(KEY, data, GRAPH, treatment, **settings)
 
 
 class TestLinear:
@@ -42,7 +42,7 @@ class TestLinear:
     def test_of_the_graph_finds_the_truth_and_others_do_not(self):
         data = weeks(2, 5_000)
         found = {
-            effect: ate(data, contrast="per_unit", effect=effect, draws=10)
+            effect: ate(data, contrast="per_unit", effect=effect, num_draws=10)
             for effect in ("total", "direct", "indirect")
         }
         for effect, true in (("total", TOTAL), ("direct", DIRECT), ("indirect", INDIRECT)):
@@ -50,7 +50,7 @@ class TestLinear:
             assert abs(own.value - true) < 4 * own.standard_error, effect
             assert own.standard_error < 0.1
         with pytest.warns(DataWarning, match="search"):
-            wrong = ate(data, contrast="per_unit", adjustment=["season", "search"], draws=10)
+            wrong = ate(data, contrast="per_unit", adjustment=["season", "search"], num_draws=10)
         assert abs(wrong.value - TOTAL) > 10 * wrong.standard_error
         assert any("search" in note for note in wrong.notes)
 
@@ -128,7 +128,7 @@ class TestDoWhy:
                     method_params=stages,
                 )  # fmt: skip
             ours = average_treatment_effect(
-                data, CausalGraph(edges=edges), "x", "y", rng_key=KEY, contrast="per_unit",
+                KEY, data, CausalGraph(edges=edges), "x", "y", contrast="per_unit",
                 effect=effect,
             )  # fmt: skip
             # Their first stage leaves the intercept's rounding: five digits are theirs.
@@ -154,7 +154,7 @@ class TestNonlinear:
         graph = CausalGraph(edges=[("z", "x"), ("z", "y"), ("x", "y")])
         data = pd.DataFrame({"x": x, "z": z, "y": y})
         found = {
-            name: average_treatment_effect(data, graph, "x", "y", rng_key=KEY, estimator=name,
+            name: average_treatment_effect(KEY, data, graph, "x", "y", estimator=name,
                                            contrast="per_unit").value
             for name in ("linear", "splines")
         }  # fmt: skip
@@ -170,9 +170,7 @@ class TestNonlinear:
         y = (1.0 + warm) * x + rng.normal(size=n)
         graph = CausalGraph(edges=[("x", "y")], roles={"x": "channel", "y": "target"})
         data = pd.DataFrame({"date": dates, "x": x, "y": y})
-        found = average_treatment_effect(
-            data, graph, "x", rng_key=KEY, modifiers=["season"], date="date"
-        )
+        found = average_treatment_effect(KEY, data, graph, "x", modifiers=["season"], date="date")
         by_season = found.by("season")
         true = pd.Series((1.0 + warm) * x).groupby(found._labels("season")).sum()
         assert by_season["effect"].to_numpy() == pytest.approx(true.to_numpy(), rel=0.1)
@@ -189,7 +187,7 @@ class TestIntervals:
         for seed in range(runs):
             data = weeks(100 + seed, 150, slope)
             for effect, true in (("total", TOTAL), ("indirect", INDIRECT)):
-                low, high = ate(data, contrast="per_unit", effect=effect, draws=1).interval
+                low, high = ate(data, contrast="per_unit", effect=effect, num_draws=1).interval
                 held[effect] += low <= true <= high
         # 90% less and plus three Monte Carlo errors, and two points for robust errors of 150 rows.
         margin = 3 * np.sqrt(0.9 * 0.1 / runs) + 0.02
@@ -197,8 +195,8 @@ class TestIntervals:
             assert abs(count / runs - 0.9) < margin, effect
 
     def test_bootstraps_agree_with_the_error(self, frame):
-        wild = ate(frame, draws=2000)
-        blocks = ate(frame, bootstrap="blocks", draws=300)
+        wild = ate(frame, num_draws=2000)
+        blocks = ate(frame, bootstrap="blocks", num_draws=300)
         # Draws are of Student's t, wider than the error by sqrt(dof / (dof - 2)).
         wide = wild.standard_error * np.sqrt(wild.dof / (wild.dof - 2))
         assert wild.draws.std() == pytest.approx(wide, rel=4 / np.sqrt(2 * 2000))
@@ -249,7 +247,7 @@ class TestMedia:
             }
             for name in names
         }
-        found = effects_table(drawn.data, graph, rng_key=KEY, transform=transform)
+        found = effects_table(KEY, drawn.data, graph, transform=transform)
         for name in names:
             own = found.estimate(name)
             true = float(truth["roas"].sel(channel=name))
@@ -275,8 +273,8 @@ class TestQuestions:
     def test_hidden_confounder_is_passed_on_with_what_helps(self, frame):
         graph = CausalGraph(edges=[("tv", "sales")], bidirected=[("tv", "sales")])
         with pytest.raises(IdentificationError, match="an experiment on"):
-            average_treatment_effect(frame, graph, "tv", "sales", rng_key=KEY)
-        table = effects_table(frame, graph, ["tv"], "sales", rng_key=KEY)
+            average_treatment_effect(KEY, frame, graph, "tv", "sales")
+        table = effects_table(KEY, frame, graph, ["tv"], "sales")
         assert "an experiment on" in table.refused["tv"]
         with pytest.raises(KeyError, match="an experiment on"):
             table.estimate("tv")
@@ -296,17 +294,17 @@ class TestQuestions:
 
     def test_every_finding_at_once(self, frame):
         with pytest.raises(DataError) as caught:
-            ate(frame, estimator="linaer", effect="all", draws=0, level=90)
+            ate(frame, estimator="linaer", effect="all", num_draws=0, ci_prob=90)
         text = str(caught.value)
-        for word in ("estimator", "effect", "draws", "level", "linear"):
+        for word in ("estimator", "effect", "num_draws", "ci_prob", "linear"):
             assert word in text
 
     def test_outcome_has_to_be_known(self, frame):
         with pytest.raises(DataError, match="target"):
-            average_treatment_effect(frame, CausalGraph(edges=[("tv", "sales")]), "tv", rng_key=KEY)
+            average_treatment_effect(KEY, frame, CausalGraph(edges=[("tv", "sales")]), "tv")
 
     def test_table_has_direct_effects_where_there_is_a_mediator(self, frame):
-        found = effects_table(frame, GRAPH, rng_key=KEY, date="week")
+        found = effects_table(KEY, frame, GRAPH, date="week")
         pairs = [(own.treatment, own.effect) for own in found.estimates]
         assert pairs == [
             ("tv", "total"), ("tv", "direct"), ("tv", "indirect"), ("search", "total"),

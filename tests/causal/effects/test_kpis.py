@@ -26,14 +26,14 @@ def frame():
 
 @pytest.fixture(scope="module")
 def table(frame):
-    return effects_table(frame, GRAPH, rng_key=KEY, date="week")
+    return effects_table(KEY, frame, GRAPH, date="week")
 
 
 def test_variance_inflation_and_coefficients_are_those_of_statsmodels(frame):
     import statsmodels.api as sm
     from statsmodels.stats.outliers_influence import variance_inflation_factor
 
-    estimate = average_treatment_effect(frame, GRAPH, "tv", rng_key=KEY)
+    estimate = average_treatment_effect(KEY, frame, GRAPH, "tv")
     found = regression_statistics(estimate)
     names = ["tv", "season", "price"]
     columns = sm.add_constant(frame[names])
@@ -53,7 +53,7 @@ def test_variance_inflation_and_coefficients_are_those_of_statsmodels(frame):
 
 def test_a_column_that_others_determine_has_infinite_inflation(frame):
     twice = frame.assign(price=2.0 * frame["season"] + 1.0)
-    estimate = average_treatment_effect(twice, GRAPH, "tv", rng_key=KEY)
+    estimate = average_treatment_effect(KEY, twice, GRAPH, "tv")
     assert regression_statistics(estimate).loc["price", "vif"] == np.inf
 
 
@@ -72,7 +72,7 @@ def test_returns(frame, table):
 
 def test_saturated_channels_return_less_at_the_margin(frame):
     transform = {"tv": {"alpha": 0.3, "ec": 0.5, "slope": 1.0}}
-    found = business_kpis(effects_table(frame, GRAPH, ["tv"], rng_key=KEY, transform=transform))
+    found = business_kpis(effects_table(KEY, frame, GRAPH, ["tv"], transform=transform))
     assert found.loc["tv", "marginal_roas"] < 0.7 * found.loc["tv", "roas"]
 
 

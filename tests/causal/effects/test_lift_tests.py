@@ -103,7 +103,7 @@ def test_every_row_that_is_wrong_is_told():
 
 def test_predictions_of_effects_match_the_truth():
     data = weeks(1)
-    table = effects_table(data, GRAPH, rng_key=KEY, date="week", draws=2000)
+    table = effects_table(KEY, data, GRAPH, date="week", num_draws=2000)
     rows = (data["week"] >= TEST.start) & (data["week"] <= TEST.end)
     slope = table.estimate("tv").value / data["tv"].sum()
     predict = effect_predictions(table)
@@ -120,7 +120,7 @@ def test_predictions_of_effects_match_the_truth():
 
 def test_predictions_of_geos():
     data = pd.concat([weeks(i, 80).assign(geo=g) for i, g in enumerate("ab")], ignore_index=True)
-    table = effects_table(data, GRAPH, ["tv"], rng_key=KEY, date="week", geo="geo")
+    table = effects_table(KEY, data, GRAPH, ["tv"], date="week", geo="geo")
     rows = (data["week"] >= TEST.start) & (data["week"] <= TEST.end) & (data["geo"] == "b")
     own = LiftTest("tv", TEST.start, TEST.end, 1.0, 1.0, geos=("b",))
     slope = table.estimate("tv").value / data["tv"].sum()

@@ -25,12 +25,12 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def estimate():
-    return average_treatment_effect(weeks(1, 150, 0.4), GRAPH, "tv", rng_key=KEY)
+    return average_treatment_effect(KEY, weeks(1, 150, 0.4), GRAPH, "tv")
 
 
 @pytest.fixture(scope="module")
 def report(estimate):
-    return refute(estimate, rng_key=KEY, simulations=60)
+    return refute(KEY, estimate, num_simulations=60)
 
 
 def test_true_effect_holds(report):
@@ -72,8 +72,8 @@ def test_hidden_confounder_moves_as_in_the_formula(report, estimate):
 
 def test_no_effect_is_doubted():
     data = weeks(3).assign(sales=60 + persistent(np.random.default_rng(4), 150, 0.0))
-    found = average_treatment_effect(data, GRAPH, "tv", rng_key=KEY)
-    own = refute(found, rng_key=KEY, tests=["placebo_treatment"], simulations=40)
+    found = average_treatment_effect(KEY, data, GRAPH, "tv")
+    own = refute(KEY, found, tests=["placebo_treatment"], num_simulations=40)
     assert own.verdict == "doubtful"
     assert own.tests[0].p_value > 0.1
 
@@ -87,16 +87,16 @@ def test_effect_of_one_fortnight_is_doubted():
     y[100:108] += 40.0
     data = pd.DataFrame({"x": x, "y": y})
     graph = CausalGraph(edges=[("x", "y")], roles={"x": "channel", "y": "target"})
-    found = average_treatment_effect(data, graph, "x", rng_key=KEY, contrast="per_unit")
-    own = refute(found, rng_key=KEY, tests=["data_subset"], simulations=60)
+    found = average_treatment_effect(KEY, data, graph, "x", contrast="per_unit")
+    own = refute(KEY, found, tests=["data_subset"], num_simulations=60)
     assert own.verdict == "doubtful"
 
 
 def test_weak_effect_falls_to_a_weak_confounder():
     data = weeks(6)
     data["sales"] = 60 + 0.16 * data["tv"] + persistent(np.random.default_rng(7), 150, 0.0)
-    found = average_treatment_effect(data, GRAPH, "tv", rng_key=KEY, contrast="per_unit")
-    own = refute(found, rng_key=KEY, tests=["unobserved_confounder"])
+    found = average_treatment_effect(KEY, data, GRAPH, "tv", contrast="per_unit")
+    own = refute(KEY, found, tests=["unobserved_confounder"])
     assert own.tests[0].verdict == "doubtful"
     assert "interval to zero" in own.tests[0].words
 
@@ -105,7 +105,7 @@ def test_weak_effect_falls_to_a_weak_confounder():
 def test_refuters_of_dowhy(estimate):
     pytest.importorskip("dowhy")
     names = ["dowhy.placebo_treatment", "dowhy.random_common_cause", "dowhy.data_subset"]
-    own = refute(estimate, rng_key=KEY, tests=names, simulations=10)
+    own = refute(KEY, estimate, tests=names, num_simulations=10)
     assert [test.test for test in own.tests] == names
     slope = estimate.fitted.parameters[0]
     assert own.tests[1].expected == pytest.approx(slope, rel=1e-6)
@@ -116,15 +116,15 @@ def test_refuters_of_dowhy(estimate):
 def test_other_estimators_go_through(estimate):
     data = weeks(1)
     for name in ("splines", "log_linear"):
-        own = average_treatment_effect(data, GRAPH, "tv", rng_key=KEY, estimator=name)
-        found = refute(own, rng_key=KEY, simulations=12, tests=["placebo_treatment", "data_subset"])
+        own = average_treatment_effect(KEY, data, GRAPH, "tv", estimator=name)
+        found = refute(KEY, own, num_simulations=12, tests=["placebo_treatment", "data_subset"])
         assert found.verdict == "holds", str(found)
 
 
 def test_every_finding_at_once(estimate):
-    indirect = average_treatment_effect(weeks(1), GRAPH, "tv", rng_key=KEY, effect="indirect")
+    indirect = average_treatment_effect(KEY, weeks(1), GRAPH, "tv", effect="indirect")
     with pytest.raises(DataError) as caught:
-        refute(indirect, rng_key=KEY, tests=["placebo"], simulations=1)
+        refute(KEY, indirect, tests=["placebo"], num_simulations=1)
     for word in ("placebo_treatment", "simulations", "difference"):
         assert word in str(caught.value)
 
@@ -142,7 +142,7 @@ def test_blocks_keep_weeks_together(estimate):
 
 def test_panels_move_dates_together():
     data = pd.concat([weeks(i, 60).assign(geo=f"g{i}") for i in range(3)], ignore_index=True)
-    found = average_treatment_effect(data, GRAPH, "tv", rng_key=KEY, date="week", geo="geo")
+    found = average_treatment_effect(KEY, data, GRAPH, "tv", date="week", geo="geo")
     rows = permuted_blocks(np.random.default_rng(1), found.design)
     geos, dates = found.design.geos, found.design.dates
     assert np.array_equal(geos[rows], geos)

@@ -24,7 +24,7 @@ KEY = jax.random.key(0)
 
 
 def ate(data, graph=GRAPH, **settings):
-    return average_treatment_effect(data, graph, "tv", rng_key=KEY, **settings)
+    return average_treatment_effect(KEY, data, graph, "tv", **settings)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ UNCERTAIN = {("season", "tv"): 0.9, ("tv", "search"): 0.6, ("search", "tv"): 0.3
 @pytest.fixture(scope="module")
 def found():
     return graph_sensitivity(
-        weeks(3, 400), GRAPH, "tv", edge_probabilities=UNCERTAIN, rng_key=KEY, contrast="per_unit"
+        KEY, weeks(3, 400), GRAPH, "tv", edge_probabilities=UNCERTAIN, contrast="per_unit"
     )
 
 
@@ -159,8 +159,8 @@ class TestGraph:
         )
         data = weeks(4).assign(visits=np.random.default_rng(0).normal(size=150))
         found = graph_sensitivity(
-            data, graph, "tv", edge_probabilities={("tv", "search"): 0.5, ("search", "sales"): 0.8},
-            rng_key=KEY,
+            KEY, data, graph, "tv",
+            edge_probabilities={("tv", "search"): 0.5, ("search", "sales"): 0.8},
         )  # fmt: skip
         table = found.table.set_index("change")
         assert table.loc["flip tv -> search", "note"] == "makes a cycle"
@@ -173,8 +173,7 @@ class TestGraph:
             roles={"tv": "channel", "sales": "target"},
         )
         found = graph_sensitivity(
-            weeks(5), graph, "tv", edge_probabilities={("u", "tv"): 0.25}, latent=["u"],
-            rng_key=KEY,
+            KEY, weeks(5), graph, "tv", edge_probabilities={("u", "tv"): 0.25}, latent=["u"],
         )  # fmt: skip
         assert found.base is None
         assert found.unidentified == pytest.approx(0.25)
@@ -182,7 +181,7 @@ class TestGraph:
     def test_wrong_edges_are_all_told(self):
         with pytest.raises(DataError) as caught:
             graph_sensitivity(
-                weeks(1), GRAPH, "tv", rng_key=KEY,
+                KEY, weeks(1), GRAPH, "tv",
                 edge_probabilities={("tvs", "sales"): 0.5, ("price", "sales"): 1.5},
             )  # fmt: skip
         assert "tvs" in str(caught.value)

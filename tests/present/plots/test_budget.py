@@ -15,7 +15,9 @@ from tests.budget.problems import prior_fit, simulated
 @pytest.fixture(scope="module")
 def plan() -> BudgetPlan:
     fitted = prior_fit(simulated(), ModelSpec(media={"max_lag": 4}), draws=30)
-    return optimize_budget(fitted, by=("channel", "date"), change=(0.5, 1.5), periods=6, starts=0)
+    return optimize_budget(
+        fitted, by=("channel", "date"), change=(0.5, 1.5), periods=6, num_starts=0
+    )
 
 
 def render(figure: Figure) -> Figure:
@@ -32,7 +34,7 @@ def test_bars_are_the_amounts(plan: BudgetPlan):
 
 
 def test_curves_have_both_points(plan: BudgetPlan):
-    figure = render(plot_plan_curves(plan, points=6))
+    figure = render(plot_plan_curves(plan, num_points=6))
     for ax, (_, row) in zip(figure.axes, plan.table.iterrows(), strict=False):
         at = [float(line.get_xdata()[0]) for line in ax.lines if len(line.get_xdata()) == 1]
         assert at == pytest.approx([row["today"], row["planned"]])

@@ -20,7 +20,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def table():
-    return effects_table(weeks(1), GRAPH, rng_key=KEY, date="week")
+    return effects_table(KEY, weeks(1), GRAPH, date="week")
 
 
 def texts(figure):
@@ -49,7 +49,7 @@ def test_forest_has_a_line_an_effect(table):
 def test_forest_refuses_nothing_and_mixtures(table):
     with pytest.raises(ValueError, match="no effects"):
         plot_effects([])
-    other = average_treatment_effect(weeks(1), GRAPH, "tv", rng_key=KEY, contrast="per_unit")
+    other = average_treatment_effect(KEY, weeks(1), GRAPH, "tv", contrast="per_unit")
     with pytest.raises(ValueError, match="contrasts"):
         plot_effects([other, *table.estimates])
 
@@ -67,12 +67,12 @@ def test_contour_marks_what_kills_the_estimate(table, threshold):
 def test_contour_without_benchmarks(table):
     data = weeks(1)[["tv", "sales"]]
     with pytest.warns(UserWarning, match="season"):
-        own = average_treatment_effect(data, GRAPH, "tv", rng_key=KEY, adjustment=[])
+        own = average_treatment_effect(KEY, data, GRAPH, "tv", adjustment=[])
     assert "as estimated" in texts(plot_sensitivity(sensitivity(own)))
 
 
 def test_refutation_has_a_panel_a_test(table):
-    report = refute(table.estimate("tv"), rng_key=KEY, simulations=20)
+    report = refute(KEY, table.estimate("tv"), num_simulations=20)
     figure = plot_refutation(report)
     assert len(figure.axes) == 5
     words = texts(figure)

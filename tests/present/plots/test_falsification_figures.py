@@ -36,7 +36,7 @@ def words(figure: Figure) -> str:
 
 
 def test_every_claim_and_edge_has_its_line():
-    report = falsify(GRAPH, table())
+    report = falsify(0, GRAPH, table())
     figure = plot_falsification(report)
     text = words(figure)
     assert report.verdict.split("(")[0].strip() in text.replace("\n", " ")
@@ -50,7 +50,7 @@ def test_every_claim_and_edge_has_its_line():
 
 
 def test_tests_without_intervals_are_dots():
-    figure = plot_falsification(falsify(GRAPH, table(), test="chi_squared", permutations=0))
+    figure = plot_falsification(falsify(0, GRAPH, table(), test="chi_squared", num_permutations=0))
     assert "Cramér" in words(figure)
 
 
@@ -58,13 +58,13 @@ def test_long_sets_are_cut_short():
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(rng.standard_normal((60, 6)), columns=list("abcdxy"))
     graph = CausalGraph(edges=[(cause, effect) for cause in "abcd" for effect in "xy"])
-    report = falsify(graph, frame, test="partial_correlation", permutations=0)
+    report = falsify(0, graph, frame, test="partial_correlation", num_permutations=0)
     assert "x ⊥ y | a, b, c and 1 more" in words(plot_falsification(report))
 
 
 def test_nothing_to_draw_is_said():
     with pytest.raises(ValueError, match="nothing to draw"):
-        plot_falsification(falsify(CausalGraph(["sales"]), table()))
+        plot_falsification(falsify(0, CausalGraph(["sales"]), table()))
     with pytest.raises(ValueError, match="nothing to draw"):
         plot_overlap(OverlapReport(()))
 

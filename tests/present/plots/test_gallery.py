@@ -68,5 +68,5 @@ def test_without_a_prior_its_figures_are_left_out(national_fit: FitResult, tmp_p
     bare = Fitted(fitted.spec, fitted.data, xr.DataTree.from_dict(groups))
     names = [path.stem for path in save_all(bare, tmp_path)]
     assert names == [name for name in ALL if not name.startswith("prior")]
-    with pytest.raises(ValueError, match="prior_draws"):
+    with pytest.raises(ValueError, match="num_prior_draws"):
         FitPlots(bare).prior_predictive()

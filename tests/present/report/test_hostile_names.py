@@ -64,7 +64,7 @@ def page_of_attacks(browser: Browser, tmp_path_factory: pytest.TempPathFactory) 
         channels={SCRIPT: {"adstock": "delayed"}},
     )
     quick = {"num_warmup": 60, "num_samples": 40, "num_chains": 2}
-    fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, prior_draws=20, **quick)
+    fit = mb.MMM(data, spec).fit(jax.random.key(0), progress=False, num_prior_draws=20, **quick)
     fitted = fit.fitted
     graph = mb.CausalGraph(edges=[(name, TARGET) for name in (*CHANNELS, *CONTROLS, LINES)])
     tests = [

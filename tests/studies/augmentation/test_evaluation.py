@@ -65,7 +65,7 @@ class Double:
 @pytest.fixture
 def double(monkeypatch: pytest.MonkeyPatch) -> Double:
     stand_in = Double()
-    monkeypatch.setattr(mmm_bayes.augmentation.augment, "admgda", stand_in)
+    monkeypatch.setattr(mmm_bayes.augmentation.augment, "augment", stand_in)
     return stand_in
 
 
@@ -154,7 +154,7 @@ def test_the_stated_bandwidths_are_those_of_the_rule(double: Double) -> None:
 
 def test_an_empty_augmentation_has_a_baseline_only(monkeypatch: pytest.MonkeyPatch) -> None:
     for rows, empty in ((0, True), (2, True), (6, False)):
-        monkeypatch.setattr(mmm_bayes.augmentation.augment, "admgda", Double(rows))
+        monkeypatch.setattr(mmm_bayes.augmentation.augment, "augment", Double(rows))
         published, joined = (
             evaluate_run(KEY, replace(TINY, max_targets=1, methods=(method,)))[0]
             for method in ("enumerate", "sample")

@@ -201,7 +201,7 @@ def test_days_without_a_head_are_refused() -> None:
     for method in ("wide_deep", "boosted"):
         fitted = METHODS[method].fit(KEY, panel.window(0, panels.FIRST_ORIGIN))
         with pytest.raises(ValueError, match=r"\(horizon=15\)"):
-            fitted.forecast(panel, HORIZON + 1, context, KEY)
+            fitted.forecast(KEY, panel, HORIZON + 1, context)
 
 
 @pytest.mark.parametrize("kind", [LSTM, WideDeep, BoostedLags, BTVC])

@@ -94,7 +94,7 @@ def test_the_table_by_loops() -> None:
     expected = {}
     for origin in (212, 226):
         context = panel.context[:, origin : origin + 14]
-        forecast = fitted.forecast(panel.window(0, origin), 14, context, KEY)
+        forecast = fitted.forecast(KEY, panel.window(0, origin), 14, context)
         low, high = forecast.interval()
         for shop in range(panels.SHOPS):
             for horizon in (1, 14):

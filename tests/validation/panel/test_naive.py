@@ -28,17 +28,17 @@ def test_the_last_period_skips_what_is_missing() -> None:
 def test_weeks_are_repeated() -> None:
     series = panels.autoregressive().series
     panel = panels.panel(series)
-    forecast = SeasonalNaive().fit(KEY, panel).forecast(panel, 17, None, KEY)
+    forecast = SeasonalNaive().fit(KEY, panel).forecast(KEY, panel, 17, None)
     week = series[:, -7:, -1]
     np.testing.assert_allclose(forecast.mean, np.concatenate([week, week, week[:, :3]], 1))
-    last = LastValue().fit(KEY, panel).forecast(panel, 17, None, KEY)
+    last = LastValue().fit(KEY, panel).forecast(KEY, panel, 17, None)
     np.testing.assert_allclose(last.mean, np.repeat(week[:, -1:], 17, 1))
 
 
 def test_quantiles_are_those_of_training_differences() -> None:
     series = panels.autoregressive().series
     panel = panels.panel(series)
-    forecast = SeasonalNaive().fit(KEY, panel).forecast(panel, 8, None, KEY)
+    forecast = SeasonalNaive().fit(KEY, panel).forecast(KEY, panel, 8, None)
     target = series[..., -1]
     for step, lag in ((6, 7), (7, 14)):
         differences = target[:, lag:] - target[:, :-lag]
@@ -49,7 +49,7 @@ def test_quantiles_are_those_of_training_differences() -> None:
 
 def test_quantiles_past_the_training_panel_grow_as_a_random_walk() -> None:
     panel = panels.panel(panels.autoregressive().series[:, :30])
-    forecast = SeasonalNaive().fit(KEY, panel).forecast(panel, 30, None, KEY)
+    forecast = SeasonalNaive().fit(KEY, panel).forecast(KEY, panel, 30, None)
     width = np.subtract(*forecast.interval()[::-1])
     np.testing.assert_allclose(width[:, 28] / width[:, 7], np.sqrt(5 / 2))
 

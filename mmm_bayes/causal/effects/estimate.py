@@ -362,8 +362,8 @@ def effects_summary(estimates: Sequence[EffectEstimate]) -> pd.DataFrame:
 
     from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 
-    levels = {own.settings.level for own in estimates}
-    percent = f"{100 * levels.pop():g}% interval" if len(levels) == 1 else "interval"
+    probabilities = {own.settings.ci_prob for own in estimates}
+    percent = f"{100 * probabilities.pop():g}% interval" if len(probabilities) == 1 else "interval"
     shown = [
         Shown("treatment", "treatment"),
         Shown("effect", "effect"),

@@ -47,4 +47,4 @@ def refuse_ignored(
         if given is not None and value not in methods
     ]
     if wrong:
-        raise ValueError(f"With {name}={value!r} there is no use for: {'; '.join(wrong)}.")
+        raise ValueError(f"{name}={value!r} ignores some of these settings: {'; '.join(wrong)}.")

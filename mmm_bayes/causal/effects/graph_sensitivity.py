@@ -17,7 +17,7 @@ from mmm_bayes.causal.effects.estimators import Estimator
 from mmm_bayes.causal.effects.media import Transforms
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.causal.identify.criteria import IdentificationError
-from mmm_bayes.runtime.deprecation import renamed, rng_key_first
+from mmm_bayes.runtime.deprecation import renamed, rng_key_first, warn_deprecated
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.streams import generator
@@ -102,6 +102,12 @@ class GraphSensitivity(Report):
 
     def _repr_html_(self) -> str:
         return text_as_html("\n".join(self._lines())) + table_as_html(self.table)
+
+    @property
+    def level(self) -> float:
+        """Deprecated name of ``ci_prob``."""
+        warn_deprecated("GraphSensitivity.level", "GraphSensitivity.ci_prob")
+        return self.ci_prob
 
     @property
     def findings(self) -> tuple[Finding, ...]:

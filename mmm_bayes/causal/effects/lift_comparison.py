@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, final
 import numpy as np
 
 from mmm_bayes.data.lift_tests import LiftTest
-from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.deprecation import renamed, warn_deprecated
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
@@ -48,6 +48,12 @@ class LiftComparison(Report):
     table: pd.DataFrame
     ci_prob: float
     chi_squared_p: float
+
+    @property
+    def level(self) -> float:
+        """Deprecated name of ``ci_prob``."""
+        warn_deprecated("LiftComparison.level", "LiftComparison.ci_prob")
+        return self.ci_prob
 
     @property
     def verdict(self) -> str:

@@ -230,7 +230,7 @@ class MMMAugmentation(Report):
             "mixture": self.mixture,
             "information": self.information,
             "effective_rows": self.effective_rows,
-            "summary": self.summary(),
+            "summary": str(self),
         }
         return json.dumps(record, default=float)  # NumPy numbers among the settings
 

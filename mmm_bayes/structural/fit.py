@@ -14,14 +14,19 @@ from mmm_bayes.analysis import interventions as do_engine
 from mmm_bayes.analysis.cells import cells_of
 from mmm_bayes.analysis.summary import interval, interval_name
 from mmm_bayes.causal.causal_graph import CausalGraph
-from mmm_bayes.causal.identify.criteria import IdentificationError
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult
-from mmm_bayes.model.spec import ModelSpec
-from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 from mmm_bayes.structural.diagnosis import SystemReport
+from mmm_bayes.structural.interventions import (
+    Change,
+    check_nodes,
+    edges_along,
+    expand_interventions,
+    gain,
+)
+from mmm_bayes.structural.reconciliation import reconciled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 By = Sequence[str] | str
-Change = float | NDArray | xr.DataArray
 
 _DRAWS = ("chain", "draw")
 _MAX_DRAWS = 1000
@@ -102,7 +106,7 @@ class StructuralFit:
 
     def paths(self, channel: str) -> list[tuple[str, ...]]:
         """List the directed paths from a channel to the target, shortest first."""
-        self._known([channel])
+        check_nodes(self.graph, [channel])
         parents = {node: self.graph.parents(node) for node in self.graph.nodes}
         return do_engine.directed_paths(parents, channel, self.target)
 
@@ -141,7 +145,7 @@ class StructuralFit:
         """
         changes = self._changes(interventions, dates)
         system = self._system(max_draws)
-        edges = None if through is None else self._edges(through)
+        edges = None if through is None else edges_along(self.graph, through)
         found = do_engine.under(system, changes, edges)
         return xr.Dataset({node: self._labelled(system, own) for node, own in found.items()})
 
@@ -181,9 +185,9 @@ class StructuralFit:
         parts = []
         for name in names:
             change = self._changes({name: factor * self.data.columns()[name]}, dates)
-            total = self._gain(system, change, None)
+            total = gain(system, self.target, change, None)
             own = frozenset({(name, self.target)})
-            direct = self._gain(system, change, own)
+            direct = gain(system, self.target, change, own)
             parts.append(np.stack([total, direct, total - direct], axis=1))
         values = np.stack([cells.of(part) for part in parts], axis=1)
         return self._draws_of(
@@ -213,10 +217,10 @@ class StructuralFit:
         system, cells = self._system(max_draws), cells_of(by, self.data)
         change = self._changes({channel: factor * self.data.columns()[channel]}, dates)
         paths = self.paths(channel)
-        parts = [self._gain(system, change, do_engine.edges_of(path)) for path in paths]
+        parts = [gain(system, self.target, change, do_engine.edges_of(path)) for path in paths]
         labels = [" -> ".join(path) for path in paths]
         if len(paths) > 1:
-            parts.append(self._gain(system, change, None) - sum(parts))
+            parts.append(gain(system, self.target, change, None) - sum(parts))
             labels.append("together")
         values = np.stack([cells.of(part) for part in parts], axis=1)
         return self._draws_of(system, values, {"path": labels}, cells)
@@ -282,59 +286,7 @@ class StructuralFit:
             One row per channel: contribution of the plain model, total and direct effect of this
             one with intervals, whether the intervals of plain and total overlap, and ``why``.
         """
-        import pandas as pd
-
-        ours, theirs = self.summary(ci_prob), plain.summary(ci_prob)
-        rows = []
-        for channel in dict.fromkeys(ours.index.get_level_values("channel")):
-            if channel not in theirs.index:
-                continue
-            total, direct = ours.loc[(channel, "total")], ours.loc[(channel, "direct")]
-            own = theirs.loc[channel]
-            overlap = (
-                own["contribution_lower"] <= total["contribution_upper"]
-                and total["contribution_lower"] <= own["contribution_upper"]
-            )
-            row: dict[str, Any] = {"channel": channel}
-            for name, part in (("plain", own), ("total", total), ("direct", direct)):
-                row[name] = part["contribution"]
-                row[f"{name}_lower"] = part["contribution_lower"]
-                row[f"{name}_upper"] = part["contribution_upper"]
-            used = [*plain.data.channels, *plain.data.controls]
-            why = self._reasons(channel, [name for name in used if name != channel], plain.spec)
-            rows.append(row | {"overlap": overlap, "why": " ".join(why)})
-        return pd.DataFrame(rows).set_index("channel")
-
-    def _reasons(self, channel: str, used: Sequence[str], spec: ModelSpec) -> list[str]:
-        """Explain why a regression on ``used`` does not give the total effect of a channel."""
-        graph, target = self.graph, self.target
-        known = [name for name in used if name in graph.nodes]
-        if spec.seasonality:
-            known += [name for name in graph.nodes_of("seasonality") if name not in known]
-        after = set(graph.descendants(channel))
-        mediators = [n for n in known if n in after and target in graph.descendants(n)]
-        late = [n for n in known if n in graph.descendants(target)]
-        why = []
-        if mediators:
-            why.append(
-                f"The plain model holds {listing(mediators)} fixed, through which {channel} acts: "
-                "it estimates a direct effect."
-            )
-        if late:
-            why.append(
-                f"It adjusts for {listing(late)}, an effect of {target}, which biases all channels."
-            )
-        try:
-            wanted = graph.adjustment_set(channel, target)
-        except IdentificationError:
-            why.append("No adjustment set exists: a hidden common cause confounds the channel.")
-        else:
-            if missing := [n for n in wanted if n not in known]:
-                why.append(f"It leaves out {listing(missing)}, a common cause.")
-        others = [n for n in used if n not in graph.nodes]
-        if others:
-            why.append(f"It uses {listing(others)}, not in the graph.")
-        return why or ["Both adjust as the graph requires: they should agree."]
+        return reconciled(self.summary(ci_prob), plain, self.graph, self.target, ci_prob)
 
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = _MAX_DRAWS) -> NDArray:
         """Predict the lift of a test, as draws (draw,); see :func:`.lift.predicted_lift`.
@@ -347,87 +299,18 @@ class StructuralFit:
 
     # --- Arrays ----------------------------------------------------------------------------------
 
-    def _known(self, names: Iterable[str]) -> None:
-        wrong = [name for name in names if name not in self.graph.nodes]
-        if wrong:
-            raise DataError(
-                [
-                    Finding("unknown_node", "error", f"{name!r} is not a node of the graph.",
-                            nearest(name, self.graph.nodes).strip()
-                            or f"The nodes are {listing(self.graph.nodes, 12)}.", name)
-                    for name in wrong
-                ],
-                "the question",
-            )  # fmt: skip
+    def _changes(
+        self, interventions: Mapping[str, Change], dates: slice | Sequence[Any] | None
+    ) -> dict[str, NDArray]:
+        return expand_interventions(self.data, self.graph, self.media, interventions, dates)
 
     def _channels(self, channels: Sequence[str] | str | None) -> list[str]:
         if channels is None:
             leads = self.graph.ancestors(self.target)
             return [c for c in self.data.channels if c in leads]
         names = [channels] if isinstance(channels, str) else list(channels)
-        self._known(names)
+        check_nodes(self.graph, names)
         return names
-
-    def _changes(
-        self, interventions: Mapping[str, Change], dates: slice | Sequence[Any] | None
-    ) -> dict[str, NDArray]:
-        """Expand interventions to values (geo, date)."""
-        self._known(interventions)
-        observed, findings, changes = self.data.columns(), [], {}
-        mask = np.ones(self.data.n_dates, bool)
-        if dates is not None:
-            mask = self.data.dates.isin(self.data.subset(dates).dates)
-        for node, value in interventions.items():
-            if node not in observed:
-                message = f"{node!r} has no column in the table, so that it cannot be set."
-                remedy = f"Intervene on one of {listing(observed, 12)}."
-                findings.append(Finding("intervention", "error", message, remedy, node))
-                continue
-            given = np.asarray(value, float)
-            try:
-                whole = np.broadcast_to(given, observed[node].shape)
-            except ValueError:
-                message = f"The values for {node!r} have the shape {given.shape}."
-                remedy = f"Give a number, or an array (geo, date) of shape {observed[node].shape}."
-                findings.append(Finding("intervention", "error", message, remedy, node))
-                continue
-            if node in self.media and (whole < 0).any():
-                message = f"{node!r} is exposure, but some of its values are negative."
-                remedy = "Give values of at least 0."
-                findings.append(Finding("intervention", "error", message, remedy, node))
-            changes[node] = np.where(mask, whole, observed[node])
-        if findings:
-            raise DataError(findings, "the intervention")
-        return changes
-
-    def _edges(self, paths: Sequence[Sequence[str]]) -> frozenset[do_engine.Edge]:
-        edges = frozenset().union(*(do_engine.edges_of(path) for path in paths))
-        wrong = sorted(edges - set(self.graph.edges))
-        if wrong:
-            raise DataError(
-                [
-                    Finding("edge", "error", f"{a} -> {b} is not an edge of the graph.",
-                            f"fit.paths({a!r}) lists the paths.", a)
-                    for a, b in wrong
-                ],
-                "the paths",
-            )  # fmt: skip
-        return edges
-
-    def _gain(
-        self,
-        system: do_engine.System,
-        change: Mapping[str, NDArray],
-        edges: frozenset[do_engine.Edge] | None,
-    ) -> NDArray:
-        """Compute the observed target minus the one under the change (draw, geo, date)."""
-        found = do_engine.under(system, change, edges)
-        observed = system.observed[self.target]
-        chains, draws = system.draw_labels
-        after = np.broadcast_to(
-            found.get(self.target, observed[None]), (len(chains) * len(draws), *observed.shape)
-        )
-        return observed - after
 
     def _labelled(self, system: do_engine.System, values: NDArray) -> xr.DataArray:
         chains, draws = system.draw_labels

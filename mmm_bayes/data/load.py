@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, Unpack, final
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from mmm_bayes.data.cell_values import plain_column
 from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_order
 from mmm_bayes.data.collinearity import check_collinearity
 from mmm_bayes.data.dates import TimeStep
-from mmm_bayes.data.roles import Roles, make_roles
+from mmm_bayes.data.roles import Channels, Roles, RoleSettings, Spend, make_roles
 from mmm_bayes.data.table import Table, read_cells
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 
@@ -41,10 +41,30 @@ class LoadedTable:
 
 
 def load_table(
-    df: pd.DataFrame, *, min_rows: int | None = None, source: str = "the table", **roles: Any
+    df: pd.DataFrame,
+    *,
+    date: str,
+    target: str | None,
+    channels: Channels,
+    spend: Spend = None,
+    controls: Channels = (),
+    geo: str | None = None,
+    population: str | Mapping[str, float] | pd.Series | None = None,
+    revenue_per_target: str | float | None = None,
+    min_rows: int | None = None,
+    source: str = "the table",
 ) -> LoadedTable:
     """Check a wide table and put its rows in order; see `MMMData.from_dataframe`."""
-    named, findings = make_roles(**roles)
+    named, findings = make_roles(
+        date=date,
+        target=target,
+        channels=channels,
+        spend=spend,
+        controls=controls,
+        geo=geo,
+        population=population,
+        revenue_per_target=revenue_per_target,
+    )
     _require_frame(df)
     if len(df) == 0:
         findings.append(_empty(source))
@@ -174,16 +194,30 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
 
 
 def load_file(
-    path: str | os.PathLike[str], format: Literal["csv", "parquet"] | None = None, **roles: Any
+    path: str | os.PathLike[str],
+    format: Literal["csv", "parquet"] | None = None,
+    *,
+    variable: str | None = None,
+    value: str | None = None,
+    **roles: Unpack[RoleSettings],
 ) -> LoadedTable:
-    """Check the table of a CSV or parquet file; see `MMMData.from_file`."""
+    """Check the table of a CSV or parquet file; see `MMMData.from_file`.
+
+    Raises
+    ------
+    TypeError
+        If one of ``variable`` and ``value``, the columns of a long table, is given alone.
+    """
     frame = read_frame(path, format)
-    source = str(path)
-    if (variable := roles.pop("variable", None)) is not None:
-        value = roles.pop("value")
-        keys = [roles[key] for key in ("date", "geo") if roles.get(key) is not None]
+    if variable is not None and value is not None:
+        keys = [key for key in (roles.get("date"), roles.get("geo")) if key is not None]
         frame = widen(frame, keys=keys, variable=variable, value=value)
-    return load_table(frame, source=source, **roles)
+    elif variable is not None or value is not None:
+        raise TypeError(
+            "A long table needs variable= and value=, its columns of variable names and of "
+            f"values, but only {'value' if variable is None else 'variable'}= was given."
+        )
+    return load_table(frame, source=str(path), **roles)
 
 
 def read_frame(

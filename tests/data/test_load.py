@@ -200,6 +200,15 @@ def test_future_table_continues_numbers_given_by_argument() -> None:
     assert again.equals(data)
 
 
+def test_columns_of_a_long_file_are_given_together(tmp_path) -> None:
+    path = tmp_path / "long.csv"
+    tables.national().melt("week").to_csv(path, index=False)
+    with pytest.raises(TypeError, match="only variable= was given"):
+        MMMData.from_csv(path, variable="variable", **tables.NATIONAL)
+    with pytest.raises(TypeError, match="only value= was given"):
+        MMMData.from_csv(path, value="value", **tables.NATIONAL)
+
+
 SPEC = {"file": "t.csv", "date": "week", "target": "sales", "channels": ["tv", "search"]}
 
 

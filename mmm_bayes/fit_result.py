@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from mmm_bayes._typing import RngKey
+from mmm_bayes.analysis import contributions, predictive, response, summary
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_settings import (
@@ -28,6 +28,7 @@ from mmm_bayes.fit_settings import (
 from mmm_bayes.model import store
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
+from mmm_bayes.present.fit_headline import fit_headline
 from mmm_bayes.runtime.deprecation import named_arguments, renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 
@@ -71,34 +72,7 @@ class FitResult:
         return rows_as_html(self._headline())
 
     def _headline(self) -> list[tuple[str, str]]:
-        data, posterior = self.data, self.tree["posterior"]
-        sizes, attrs = posterior.sizes, posterior.attrs
-        where = "national" if data.is_national else f"{data.n_geos} geos"
-        verdict = self._report.verdict if self._report else "not judged yet: call diagnose()"
-        lines = [
-            ("FitResult", self.spec.name),
-            ("data", f"{where}, {data.n_dates} dates, {data.dates[0]:%Y-%m-%d} to "
-                     f"{data.dates[-1]:%Y-%m-%d}"),
-            ("channels", ", ".join(data.channels)),
-            ("posterior", f"{sizes['chain']} x {sizes['draw']} draws, "
-                          f"{attrs.get('inference', 'unknown inference')}"),
-            ("diagnostics", verdict),
-        ]  # fmt: skip
-        if "interrupted" in attrs:
-            lines.insert(-1, ("incomplete", attrs["interrupted"]))
-        if self._fitted.lift_tests:
-            names = ", ".join(test.name for test in self._fitted.lift_tests)
-            lines.insert(-1, ("lift tests", names))
-        if "augmentation" in attrs:
-            added = json.loads(attrs["augmentation"])
-            # Files of version 1 call the effective number of rows total_power.
-            effective = added.get("effective_rows", added.get("total_power"))
-            text = (
-                f"causal, {added['rows']} rows added ({added['settings']['method']}), likelihood "
-                f"of {effective:.1f} for {added['observed_rows']} observed rows"
-            )
-            lines.insert(-1, ("augmented", text))
-        return lines
+        return fit_headline(self._fitted, self._report.verdict if self._report else None)
 
     @property
     def fitted(self) -> Fitted:
@@ -158,9 +132,7 @@ class FitResult:
             A DataFrame with the columns of :func:`mmm_bayes.analysis.summary.channel_summary`, one
             row per channel; it prints spend, contribution and ROAS with intervals.
         """
-        from mmm_bayes.analysis.summary import channel_summary
-
-        return channel_summary(self._fitted, ci_prob, ci_kind)
+        return summary.channel_summary(self._fitted, ci_prob, ci_kind)
 
     def parameter_summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> pd.DataFrame:
         """Summarise the posterior of every parameter with ArviZ, in the units of the table.
@@ -170,9 +142,7 @@ class FitResult:
         pandas.DataFrame
             One row per scalar parameter: mean, sd, interval, effective draws, R-hat, their errors.
         """
-        from mmm_bayes.analysis.summary import parameter_summary
-
-        return parameter_summary(self._fitted, ci_prob, ci_kind)
+        return summary.parameter_summary(self._fitted, ci_prob, ci_kind)
 
     @spelled_out(ContributionSettings)
     def contributions(self, by: By = (), **settings: Unpack[ContributionSettings]) -> xr.DataArray:
@@ -191,8 +161,6 @@ class FitResult:
         xarray.DataArray
             ``(chain, draw, component, *by)``, in units of the target (``unit="revenue"``: money).
         """
-        from mmm_bayes.analysis import contributions
-
         return contributions.contributions(self._fitted, by, **settings)
 
     @spelled_out(MeanSettings)
@@ -200,8 +168,6 @@ class FitResult:
         self, by: By = ("geo", "date"), **settings: Unpack[MeanSettings]
     ) -> xr.DataArray:
         """Return the expected target ``(chain, draw, *by)``; see :meth:`contributions`."""
-        from mmm_bayes.analysis import contributions
-
         return contributions.fitted_mean(self._fitted, by, **settings)
 
     @spelled_out(DrawSettings)
@@ -213,8 +179,6 @@ class FitResult:
         xarray.DataArray
             ``(chain, draw, channel, *by)``; NaN where nothing was spent.
         """
-        from mmm_bayes.analysis import contributions
-
         return contributions.roas(self._fitted, by, **settings)
 
     @spelled_out(DrawSettings)
@@ -228,15 +192,11 @@ class FitResult:
         xarray.DataArray
             ``(chain, draw, channel, *by)``; NaN where nothing was spent.
         """
-        from mmm_bayes.analysis import contributions
-
         return contributions.marginal_roas(self._fitted, by, increase=increase, **settings)
 
     @spelled_out(DrawSettings)
     def contribution_share(self, by: By = (), **settings: Unpack[DrawSettings]) -> xr.DataArray:
         """Contributions of the channels as shares of the target ``(chain, draw, channel, *by)``."""
-        from mmm_bayes.analysis import contributions
-
         return contributions.contribution_share(self._fitted, by, **settings)
 
     @spelled_out(ResponseSettings)
@@ -258,8 +218,6 @@ class FitResult:
         xarray.DataArray
             ``(chain, draw, channel, multiplier)`` with the coordinate ``spend`` in currency.
         """
-        from mmm_bayes.analysis import response
-
         return response.response_curves(self._fitted, channels, **settings)
 
     def adstock_curves(
@@ -272,8 +230,6 @@ class FitResult:
         xarray.DataArray
             ``(chain, draw, channel, lag)``.
         """
-        from mmm_bayes.analysis import response
-
         return response.adstock_curves(self._fitted, group=group, max_draws=max_draws)
 
     @renamed(points="num_points")
@@ -286,8 +242,6 @@ class FitResult:
         The coordinate ``exposure (channel, point)`` is in media units a period (per head where geos
         have a population).
         """
-        from mmm_bayes.analysis import response
-
         return response.saturation_curves(self._fitted, num_points, **settings)
 
     @rng_key_first(position=1, optional=True)
@@ -462,21 +416,15 @@ target_value, spend, objective, level, risk_aversion, by, bounds, change, limits
 
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
         """Statistics of the target beside those of its replications; a row a statistic."""
-        from mmm_bayes.analysis.predictive import posterior_predictive_check
-
-        return posterior_predictive_check(self._fitted, ci_prob)
+        return predictive.posterior_predictive_check(self._fitted, ci_prob)
 
     def residuals(self) -> xr.DataArray:
         """Target less its posterior mean ``(geo, date)``; see ``analysis.predictive.residuals``."""
-        from mmm_bayes.analysis.predictive import residuals
-
-        return residuals(self._fitted)
+        return predictive.residuals(self._fitted)
 
     def loo(self) -> Any:
         """Leave-one-out predictive density (``arviz.ELPDData``), to compare models."""
-        from mmm_bayes.analysis.predictive import loo
-
-        return loo(self._fitted)
+        return predictive.loo(self._fitted)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one NetCDF file with draws, table and specification, atomically."""

@@ -223,7 +223,7 @@ def run_peer(sampler: str, marginal: bool, seed: int, draws: tuple[int, int]) ->
 
 
 def _groups(mcmc: Any, model: Callable[..., None], arrays: Any, seed: int) -> None:
-    """The groups that the package's fit holds, by NumPyro's and ArviZ's own means."""
+    """Compute the groups that a fit of the package holds, with NumPyro and ArviZ alone."""
     import arviz
     import jax
     from numpyro.infer import Predictive

@@ -415,7 +415,7 @@ target_value, spend, objective, level, risk_aversion, by, bounds, change, limits
         return rank_experiments(rng_key, self._fitted, candidates, **settings)
 
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
-        """Statistics of the target beside those of its replications; a row a statistic."""
+        """Compare statistics of the target and of its replications, one row per statistic."""
         return predictive.posterior_predictive_check(self._fitted, ci_prob)
 
     def residuals(self) -> xr.DataArray:

@@ -335,7 +335,7 @@ def _settings(
     specs: Mapping[str, ModelSpec],
     summarise: Summarise | None,
 ) -> list[Finding]:
-    """Settings that no fit would take."""
+    """List the settings that every fit would refuse."""
     from pydantic import ValidationError
 
     found = []

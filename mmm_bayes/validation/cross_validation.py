@@ -221,7 +221,7 @@ def full_fit(
 
 
 def assign_folds(rng_key: jax.Array, data: MMMData, num_folds: int, by: FoldsBy) -> NDArray:
-    """Number (geo, date) of each row's fold, from 0."""
+    """Draw the fold (geo, date) of each row, numbered from 0."""
     shape = (data.n_geos, data.n_dates)
     units = {"rows": shape[0] * shape[1], "blocks": shape[1], "geo": shape[0]}
     found = []

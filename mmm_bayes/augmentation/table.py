@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -19,6 +18,7 @@ from mmm_bayes.augmentation.table_checks import (
 )
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.runtime.findings import DataError
+from mmm_bayes.runtime.warn import warn_user
 
 NDArray = np.ndarray[Any, Any]
 
@@ -286,13 +286,12 @@ def is_discrete(series: pd.Series[Any]) -> bool:
 def warn_of_lost_mass(mass: float, threshold: float) -> None:
     """Warn if enumeration dropped more than half of the probability."""
     if mass < 0.5:
-        warnings.warn(
+        warn_user(
             f"Enumeration kept {100 * mass:.1f}% of the probability at threshold={threshold:g}: "
             "the rows no longer represent the graph's distribution. Use method='sample' (no "
             "threshold) or method='resample' (probability one in expectation), or lower the "
             "threshold; each variable without parents divides all weights by the number of rows.",
             AugmentationWarning,
-            stacklevel=3,
         )
 
 

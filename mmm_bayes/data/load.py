@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +18,7 @@ from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.roles import Channels, Roles, RoleSettings, Spend, make_roles
 from mmm_bayes.data.table import Table, read_cells
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
-
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+from mmm_bayes.runtime.warn import warn_user
 
 
 @final
@@ -327,11 +325,9 @@ def _raise_or_warn(findings: Sequence[Finding], source: str) -> None:
     if any(f.severity == "error" for f in findings):
         raise DataError(findings, source)
     if findings:
-        warnings.warn(
+        warn_user(
             f"{len(findings)} warning(s) about {source}:\n{numbered(findings)}",
             DataWarning,
-            skip_file_prefixes=(_PACKAGE,),
-            stacklevel=2,
         )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,8 +15,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.panel_cells import Cells, read_columns
 from mmm_bayes.data.panel_roles import ShopRoles, group_findings, role_findings, shop_roles
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, numbered
-
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+from mmm_bayes.runtime.warn import warn_user
 
 
 def load_shops(
@@ -122,11 +119,9 @@ def load_shops(
     panel, gaps = _assemble(cells, roles, grid, groups or {})
     found += gaps
     if found:
-        warnings.warn(
+        warn_user(
             f"{len(found)} warning(s) about {named}:\n{numbered(found)}",
             DataWarning,
-            skip_file_prefixes=(_PACKAGE,),
-            stacklevel=2,
         )
     return panel
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +22,7 @@ from mmm_bayes.inference.sharding import any_process, least_process
 from mmm_bayes.runtime.atomic_write import WriteError
 from mmm_bayes.runtime.run_folder import RunFolder, RunFolderError
 from mmm_bayes.runtime.settings import Frozen
+from mmm_bayes.runtime.warn import warn_user
 
 NDArray = np.ndarray[Any, Any]
 Part = dict[str, NDArray]
@@ -142,10 +142,9 @@ class ChainParts:
         try:
             self._run.write(self._part(self._number), part | {"done": np.asarray(done)})
         except WriteError as error:
-            warnings.warn(
+            warn_user(
                 f"A checkpoint was not written; sampling continues: {error}",
                 SamplingWarning,
-                stacklevel=2,
             )
             self._at = time.monotonic()
             return False

@@ -29,6 +29,7 @@ from mmm_bayes.runtime.jobs.store import ResultStore
 from mmm_bayes.runtime.jobs.tasks import Failure
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key
+from mmm_bayes.runtime.warn import warn_user
 
 if TYPE_CHECKING:
     from mmm_bayes.data.lift_tests import LiftTest
@@ -190,11 +191,10 @@ learning_rate, num_particles, guide, num_draws, num_starts
     write_index(folder, entries)
     if failures:
         first = listing((f"{cell}: {failure}" for cell, failure in failures), 3)
-        warnings.warn(
+        warn_user(
             f"{len(failures)} of {len(cells)} fits failed; the others are in {folder}, and the "
             f"same call makes these again. The first: {first}. See .failures.",
             FitsWarning,
-            stacklevel=2,
         )
     return FitMap(folder, entries, kept.rows({own.key for own in entries}))
 
@@ -273,11 +273,10 @@ def _checked(
         raise DataError(found, f"{len(tables)} tables and {len(specs)} models")
     if notes:
         each = listing((f"{name} ({count})" for name, count in notes.items()), 10)
-        warnings.warn(
+        warn_user(
             f"{sum(notes.values())} thing(s) to look at in {len(notes)} table(s): {each}. Read one "
             "with MMMData to see them.",
             DataWarning,
-            stacklevel=3,
         )
     return data
 

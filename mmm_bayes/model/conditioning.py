@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -34,8 +32,7 @@ from mmm_bayes.model.program import geo_specs
 from mmm_bayes.model.structure import ModelArrays
 from mmm_bayes.runtime.progress import Progress
 from mmm_bayes.runtime.streams import seed_in_words
-
-_PACKAGE = str(Path(__file__).parents[1])
+from mmm_bayes.runtime.warn import warn_user
 
 
 class Run(NamedTuple):
@@ -112,11 +109,9 @@ def by_nuts(
             checkpoint=kept,
         )
     if draws.interrupted:
-        warnings.warn(
+        warn_user(
             f"This fit was {draws.interrupted}.",
             SamplingWarning,
-            stacklevel=2,
-            skip_file_prefixes=(_PACKAGE,),
         )
     reporter.message("drawing predictions")
     ahead.join()

@@ -16,26 +16,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmm_bayes.runtime.findings import nearest
-
-_PACKAGE = str(Path(__file__).parents[1])
+from mmm_bayes.runtime.warn import warn_user
 
 
 def warn_deprecated(old: str, new: str) -> None:
     """Warn, at the caller's line outside this package, that ``old`` is now written ``new``."""
-    warnings.warn(
+    warn_user(
         f"{old} is deprecated and will be removed in the next version: use {new}.",
         DeprecationWarning,
-        stacklevel=2,
-        skip_file_prefixes=(_PACKAGE,),
     )
 
 

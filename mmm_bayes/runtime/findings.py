@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
+
+from mmm_bayes.runtime.warn import warn_user
 
 Severity = Literal["error", "warning", "note"]
 
@@ -105,10 +106,9 @@ class _SeverityName(str):
 
 def _warn_renamed(old: str, new: str) -> None:
     # Written here because mmm_bayes.runtime.deprecation imports from this module.
-    warnings.warn(
+    warn_user(
         f"{old} is deprecated and will be removed in the next version: use {new}.",
         DeprecationWarning,
-        stacklevel=3,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack, final
@@ -26,6 +25,7 @@ from mmm_bayes.runtime.deprecation import renamed, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key
+from mmm_bayes.runtime.warn import warn_user
 from mmm_bayes.structural.equations import equation_data
 from mmm_bayes.structural.fit import StructuralFit
 
@@ -151,10 +151,9 @@ class StructuralMMM:
             raise DataError(findings, "the structural model")
         left = [channel for channel in self.data.channels if channel not in graph.nodes]
         if left:
-            warnings.warn(
+            warn_user(
                 f"The graph lacks the channels {listing(left)}: no equation includes them.",
                 DataWarning,
-                stacklevel=3,
             )
 
     def _districts(self) -> list[tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -22,6 +21,7 @@ from mmm_bayes.causal.effects.regression import date_numbers
 from mmm_bayes.causal.identify.criteria import criterion
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest
+from mmm_bayes.runtime.warn import warn_user
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +187,7 @@ def examine_adjustment(
     """
     report = graph.explain_adjustment(treatment, outcome, tuple(given), effect)
     if not report.valid:
-        warnings.warn(str(report), DataWarning, stacklevel=3)
+        warn_user(str(report), DataWarning)
     return tuple(str(finding) for finding in report.findings if finding.severity != "note")
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,6 +24,7 @@ import numpy as np
 
 from mmm_bayes.causal_mmm.networks.training_devices import Placement, is_key, plain
 from mmm_bayes.runtime.run_folder import RunFolder, RunFolderError
+from mmm_bayes.runtime.warn import warn_user
 
 NDArray = np.ndarray[Any, Any]
 
@@ -159,11 +159,10 @@ class Kept:
             return start
         found, devices = kept
         if devices != self._placement.count:
-            warnings.warn(
+            warn_user(
                 f"Training goes on with {self._placement.count} devices where it had {devices}: "
                 "parameters will be the same up to rounding only.",
                 TrainingWarning,
-                stacklevel=4,
             )
         self._written[_NAME] = found.epoch
         return found._replace(state=self._placement.everywhere(found.state))

@@ -117,7 +117,7 @@ def test_a_fit_that_was_stopped_resumes_or_is_refused(saved: Path, tmp_path: Pat
     }  # fmt: skip
     try:
         fit = mb.MMM(data, spec).fit(
-            jax.random.key(3), checkpoint=folder, progress=False, prior_draws=0, **settings
+            jax.random.key(3), checkpoint=folder, progress=False, num_prior_draws=0, **settings
         )
     except RunFolderError as error:  # of another version of the package or of JAX: start anew
         text = str(error)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mmm_bayes._typing import SHOP
-from mmm_bayes.causal_mmm.inputs import is_weekly
+from mmm_bayes.causal_mmm.inputs import Fitted, is_weekly, prepare_panel
+from mmm_bayes.causal_mmm.networks.arrays import Prepared
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
@@ -48,6 +49,21 @@ def new_panel_findings(spec: CausalMMMSpec, trained: ShopPanel, panel: ShopPanel
         message = f"The panel has {panel.length} times, but the model needs {spec.lags + _ROWS}."
         found.append(_error("too_short", message, "Give a longer history.", "series"))
     return found
+
+
+def panel_arrays(fitted: Fitted, panel: ShopPanel | None) -> tuple[ShopPanel, Prepared]:
+    """Return a panel (by default that of training), checked, and its inputs of the networks.
+
+    Raises
+    ------
+    DataError
+        If the trained model cannot be used on the panel.
+    """
+    if panel is None or panel is fitted.panel:
+        return fitted.panel, fitted.prepared
+    if findings := new_panel_findings(fitted.spec, fitted.panel, panel):
+        raise DataError(findings, "the panel of shops")
+    return panel, prepare_panel(fitted.spec, panel, fitted.prepared)
 
 
 def position(panel: ShopPanel, shop: str) -> int:

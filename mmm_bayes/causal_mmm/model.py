@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, final
 
-import jax
 import numpy as np
 import xarray as xr
 
-from mmm_bayes._typing import NODE, SHOP, RngKey
+from mmm_bayes._typing import RngKey
 from mmm_bayes.causal_mmm import files, results
-from mmm_bayes.causal_mmm.checks import new_panel_findings, position, training_findings
+from mmm_bayes.causal_mmm.checks import panel_arrays
 from mmm_bayes.causal_mmm.diagnosis import TrainingReport, diagnose_training, edge_summary
-from mmm_bayes.causal_mmm.inputs import Fitted, prepare_panel
+from mmm_bayes.causal_mmm.inputs import Fitted
 from mmm_bayes.causal_mmm.networks.arrays import Prepared
-from mmm_bayes.causal_mmm.networks.training import TrainingWarning, warm_epochs
-from mmm_bayes.causal_mmm.paths import (
-    edge_draws,
-    forecast_paths,
-    future_context,
-    response_draws,
-)
 from mmm_bayes.causal_mmm.spec import CausalMMMSettings, CausalMMMSpec, Edge
-from mmm_bayes.causal_mmm.training import train_panel
+from mmm_bayes.causal_mmm.training import train_panel, warn_of_interruption
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices
 from mmm_bayes.runtime.deprecation import named_arguments, rng_key_first, spelled_out
-from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.progress import Progress
-from mmm_bayes.runtime.streams import as_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,15 +143,7 @@ class CausalMMM:
         self._fitted: Fitted | None = None
 
     def __repr__(self) -> str:
-        given = self.spec.model_dump(exclude_defaults=True)
-        inside = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        state = "not trained"
-        if self._fitted is not None:
-            panel = self._fitted.panel
-            state = f"trained on {panel.n_shops} shops, {panel.n_nodes} nodes"
-            if self._fitted.interrupted:
-                state += f"; {self._fitted.interrupted}"
-        return f"CausalMMM({inside}) <{state}>"
+        return results.in_one_line(self.spec, self._fitted)
 
     # --- Training --------------------------------------------------------------------------------
 
@@ -237,8 +218,6 @@ class CausalMMM:
         WriteError
             If the folder cannot be written to (disk full, read-only); its content is kept.
         """
-        if findings := training_findings(self.spec, panel, validation):
-            raise DataError(findings, "the panel of shops")
         self._fitted = train_panel(
             rng_key,
             self.spec,
@@ -251,7 +230,7 @@ class CausalMMM:
             checkpoint_every=checkpoint_every,
         )
         if self._fitted.interrupted:
-            _warn_of_interruption(self._fitted, warm_epochs(self.spec.training(0)))
+            warn_of_interruption(self._fitted)
         return self
 
     @property
@@ -290,8 +269,7 @@ class CausalMMM:
             One row per pair of nodes: ``source``, ``target``, ``shops`` with the edge,
             ``share`` of all shops, and the mean, least and greatest ``probability``.
         """
-        found = self.edge_probabilities(refine=refine)
-        return edge_summary(found, threshold)
+        return edge_summary(self.edge_probabilities(refine=refine), threshold)
 
     def _trained(self) -> Fitted:
         if self._fitted is None:
@@ -299,13 +277,7 @@ class CausalMMM:
         return self._fitted
 
     def _arrays(self, panel: ShopPanel | None) -> tuple[ShopPanel, Prepared]:
-        """Return a panel (by default that of training) and its inputs of the networks."""
-        fitted = self._trained()
-        if panel is None or panel is fitted.panel:
-            return fitted.panel, fitted.prepared
-        if findings := new_panel_findings(self.spec, fitted.panel, panel):
-            raise DataError(findings, "the panel of shops")
-        return panel, prepare_panel(fitted.spec, panel, fitted.prepared)
+        return panel_arrays(self._trained(), panel)
 
     # --- Graphs ----------------------------------------------------------------------------------
 
@@ -327,14 +299,7 @@ class CausalMMM:
         xarray.DataArray
             (shop, source, target), zero on the diagonal.
         """
-        panel, prepared = self._arrays(panel)
-        fitted = self._trained()
-        probability, _ = edge_draws(fitted, panel, prepared, refine)
-        labels = {SHOP: list(panel.shops), "source": list(panel.nodes), "target": list(panel.nodes)}
-        return xr.DataArray(
-            probability, labels, (SHOP, "source", "target"), "edge_probability",
-            {"long_name": "probability of a Granger edge"},
-        )  # fmt: skip
+        return results.edge_probabilities_of(self._trained(), *self._arrays(panel), refine)
 
     def lag_profiles(self) -> xr.DataArray:
         """Return the shared effect of every source on every target by lag (source, target, lag).
@@ -364,13 +329,8 @@ class CausalMMM:
         DataError
             If there is no such shop.
         """
-        from mmm_bayes.causal.causal_graph import CausalGraph
-
-        panel, _ = self._arrays(panel)
-        position(panel, shop)
-        found = self.edge_probabilities(panel).sel({SHOP: shop}).values
-        kept = results.acyclic_edges(panel.nodes, found, threshold)
-        return CausalGraph(panel.nodes, list(kept)), kept
+        panel, prepared = self._arrays(panel)
+        return results.graph_of(self._trained(), panel, prepared, shop, threshold)
 
     # --- Forecasts -------------------------------------------------------------------------------
 
@@ -410,7 +370,9 @@ class CausalMMM:
             ``mean``, ``median``, ``low`` and ``high`` (shop, step, node), in the units of the
             panel.
         """
-        labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
+        labels, blocks = results.labelled_paths(
+            rng_key, self._trained(), *self._arrays(panel), horizon, context, num_draws
+        )
         return results.forecast_intervals(labels, blocks, ci_prob)
 
     @rng_key_first(optional=True, is_old=_horizon_first)
@@ -425,34 +387,10 @@ class CausalMMM:
         num_draws: int = _FORECAST_DRAWS,
     ) -> xr.DataArray:
         """Return the paths (draw, shop, step, node) that :meth:`forecast` summarises."""
-        labels, blocks = self._paths(horizon, panel, context, num_draws, rng_key)
-        values = np.empty((num_draws, *(len(label) for label in labels.values())))
-        for place, draws in blocks:
-            values[:, place] = draws
-        return xr.DataArray(values, labels, ("draw", *labels), "forecast")
-
-    def _paths(
-        self,
-        horizon: int,
-        panel: ShopPanel | None,
-        context: NDArray | None,
-        num_draws: int,
-        rng_key: RngKey | None,
-    ) -> tuple[dict[str, Any], Iterator[tuple[slice, NDArray]]]:
-        """Prepare the labels (shop, step, node) of paths, and an iterator over blocks of shops."""
-        if horizon < 1 or num_draws < 1:
-            raise ValueError(
-                f"horizon and num_draws should be 1 or more, but got {horizon} and {num_draws}."
-            )
-        fitted, (panel, prepared) = self._trained(), self._arrays(panel)
-        key = jax.random.fold_in(fitted.key, 1) if rng_key is None else as_key(rng_key)
-        ahead = future_context(panel, horizon, context)
-        labels: dict[str, Any] = {
-            SHOP: list(panel.shops),
-            "step": np.arange(1, horizon + 1),
-            NODE: list(panel.nodes),
-        }
-        return labels, forecast_paths(key, fitted, panel, prepared, ahead, num_draws)
+        labels, blocks = results.labelled_paths(
+            rng_key, self._trained(), *self._arrays(panel), horizon, context, num_draws
+        )
+        return results.forecast_paths_of(labels, blocks, num_draws)
 
     # --- Effects ---------------------------------------------------------------------------------
 
@@ -471,9 +409,8 @@ class CausalMMM:
         xarray.Dataset
             ``mean``, ``low`` and ``high`` (channel,), sums over all times in units of the target.
         """
-        draws = self._response_draws(shop, (0.0, 1.0))
-        contribution = draws.sel(multiplier=1.0) - draws.sel(multiplier=0.0)
-        return results.effect_intervals(contribution, ci_prob)
+        draws = results.contribution_draws_of(self._trained(), shop)
+        return results.effect_intervals(draws, ci_prob)
 
     def response_curves(
         self,
@@ -496,14 +433,8 @@ class CausalMMM:
         TypeError
             For the recurrent decoder.
         """
-        return results.effect_intervals(self._response_draws(shop, multipliers), ci_prob)
-
-    def _response_draws(self, shop: str, multipliers: Sequence[float]) -> xr.DataArray:
-        fitted = self._trained()
-        panel = fitted.panel
-        total = response_draws(fitted, position(panel, shop), multipliers)
-        labels = {"channel": list(panel.nodes[:-1]), "multiplier": list(multipliers)}
-        return xr.DataArray(total, labels, ("draw", "channel", "multiplier"), panel.target)
+        draws = results.response_draws_of(self._trained(), shop, multipliers)
+        return results.effect_intervals(draws, ci_prob)
 
     # --- Files -----------------------------------------------------------------------------------
 
@@ -514,26 +445,3 @@ class CausalMMM:
         only when the new one is complete.
         """
         files.write(path, self.spec, self._trained())
-
-
-def load_causal_mmm(path: Path | str) -> CausalMMM:
-    """Read a model that :meth:`CausalMMM.save` has written.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is not such a model, damaged, or in a later format.
-    """
-    spec, fitted = files.read(path)
-    cm = CausalMMM(**spec.model_dump())
-    cm._fitted = fitted
-    return cm
-
-
-def _warn_of_interruption(fitted: Fitted, warm: int) -> None:
-    text = f"Training was {fitted.interrupted}; the model is that of epoch {fitted.best_epoch + 1}."
-    if len(fitted.history.loss) <= warm:
-        text += f" Its encoder is not trained yet: it learns after epoch {warm}."
-    warnings.warn(text, TrainingWarning, stacklevel=3)

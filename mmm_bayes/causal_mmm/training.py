@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 
 from mmm_bayes._typing import RngKey
 from mmm_bayes.causal_mmm.checkpoint import training_checkpoint
+from mmm_bayes.causal_mmm.checks import training_findings
 from mmm_bayes.causal_mmm.inputs import (
     Fitted,
     bases_of,
@@ -23,10 +25,11 @@ from mmm_bayes.causal_mmm.inputs import (
     rounds_of,
 )
 from mmm_bayes.causal_mmm.networks.model import Steps
-from mmm_bayes.causal_mmm.networks.training import Checkpoint, train
+from mmm_bayes.causal_mmm.networks.training import Checkpoint, TrainingWarning, train, warm_epochs
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices, process_number
+from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.progress import Progress, choose_progress
 
 _LAST_EPOCHS = 5
@@ -49,7 +52,14 @@ def train_panel(
 
     If two bases are trained, both start from the same key, and the one with the lower loss is kept.
     If the user interrupts the second training, the first is kept and marked as interrupted.
+
+    Raises
+    ------
+    DataError
+        If the settings and the panels do not allow training, with every reason.
     """
+    if findings := training_findings(spec, panel, validation):
+        raise DataError(findings, "the panel of shops")
     prepared = prepare_panel(spec, panel)
     specs = [spec.with_basis(basis) for basis in bases_of(spec, panel, prepared)]
     epochs = [own.epochs + rounds_of(own, panel, prepared) for own in specs]
@@ -80,6 +90,15 @@ def train_panel(
     if second.interrupted:
         return replace(first, interrupted=_UNDECIDED)
     return min(first, second, key=_final_loss)
+
+
+def warn_of_interruption(fitted: Fitted) -> None:
+    """Warn, where :meth:`CausalMMM.fit` is called, that training ended early."""
+    text = f"Training was {fitted.interrupted}; the model is that of epoch {fitted.best_epoch + 1}."
+    warm = warm_epochs(fitted.spec.training(0))
+    if len(fitted.history.loss) <= warm:
+        text += f" Its encoder is not trained yet: it learns after epoch {warm}."
+    warnings.warn(text, TrainingWarning, stacklevel=3)
 
 
 def _train(

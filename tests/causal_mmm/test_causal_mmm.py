@@ -145,12 +145,14 @@ def test_validation_shops_may_not_be_trained_on(panel: ShopPanel) -> None:
     "wrong",
     [
         {"decoder": "linear"}, {"lags": 0}, {"temperature": (0.0, 1.0)}, {"sweeps": (1, 0)},
-        {"edge_probability": 1.0}, {"basis": ("cube",)}, {"layers": 3},
+        {"edge_probability": 1.0}, {"basis": ("cube",)},
     ],
 )  # fmt: skip
 def test_settings_are_checked_when_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         CausalMMM(**wrong)
+    with pytest.raises(TypeError, match="layers"):
+        CausalMMM(layers=3)
     assert CausalMMM(**SMALL).spec == CausalMMMSpec(**SMALL)
 
 

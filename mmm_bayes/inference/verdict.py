@@ -134,7 +134,11 @@ class DiagnosticsReport(Report):
 
 def _record(finding: Finding) -> dict[str, Any]:
     """Return the fields of a finding that are set."""
-    return {name: value for name, value in vars(finding).items() if value not in (None, ())}
+    return {
+        name: value
+        for name, value in vars(finding).items()
+        if not (value is None or (isinstance(value, tuple) and not value))
+    }
 
 
 def _plain(value: Any) -> Any:

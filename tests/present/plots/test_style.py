@@ -28,7 +28,7 @@ def draws_of(values: np.ndarray) -> xr.DataArray:
         (999_999, "1M"),
         (123_456_789, "123M"),
         (2.5e9, "2.5bn"),
-        (float("nan"), "-"),
+        (float("nan"), "n/a"),
     ],
 )
 def test_numbers_are_written_with_k_m_and_bn(value, text):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmm_bayes.model.checks import ModelDataError
     from mmm_bayes.model.spec import ModelSpecError
     from mmm_bayes.present.report.write import ReportError
-    from mmm_bayes.runtime.artifact import FitFileError
+    from mmm_bayes.runtime.artifact_errors import FitFileError
     from mmm_bayes.runtime.atomic_write import WriteError
     from mmm_bayes.runtime.findings import DataError, DataWarning
     from mmm_bayes.runtime.jobs.dask_cluster import ClusterWarning
@@ -67,7 +67,7 @@ __getattr__, __dir__ = lazy_names(
         "DataError": "runtime.findings",
         "DataWarning": "runtime.findings",
         "DevicesError": "inference.sharding",
-        "FitFileError": "runtime.artifact",
+        "FitFileError": "runtime.artifact_errors",
         "FitMapError": "many_fits.fit_map",
         "FitMemoryError": "inference.memory",
         "FitsWarning": "many_fits.map_fits",

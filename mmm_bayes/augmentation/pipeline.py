@@ -325,6 +325,7 @@ def _draw_rows(
     names = {name: settings.estimator_of(name, target) for name in settings.graph.nodes}
     if names[target] == MODEL:
         names[target] = "kernel"
+    enumerates = settings.method == "enumerate"
     parts = []
     for key, frame in zip(jax.random.split(rng_key, len(frames)), frames, strict=True):
         parts.append(
@@ -337,7 +338,7 @@ def _draw_rows(
                 bandwidth=by_column(settings.bandwidth, settings.season, calendar),
                 bandwidth_scale=settings.bandwidth_scale,
                 smoothing=settings.smoothing or None,
-                num_rows=settings.num_rows or 2 * len(frame),
+                num_rows=settings.num_rows or (None if enumerates else 2 * len(frame)),
                 order=settings.order,
                 blocks={settings.season: calendar},
             )

@@ -18,13 +18,8 @@ from mmm_bayes.causal_mmm.networks.model import Networks
 from mmm_bayes.causal_mmm.networks.training import History
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
-from mmm_bayes.runtime.artifact import (
-    Artifact,
-    FitFileError,
-    damaged,
-    read_artifact,
-    write_artifact,
-)
+from mmm_bayes.runtime.artifact import Artifact, read_artifact, write_artifact
+from mmm_bayes.runtime.artifact_errors import FitFileError, damaged
 from mmm_bayes.runtime.text_file import parse_json
 
 # Formats 1 and 2 hold other networks (2 did not say how series were normalised). In 3 the functions

@@ -15,7 +15,7 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.tree import data_from
-from mmm_bayes.runtime.artifact import FitFileError, damaged, not_found, other_kind, too_new
+from mmm_bayes.runtime.artifact_errors import FitFileError, damaged, not_found, other_kind, too_new
 from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree, write_tree
 
 FORMAT = 1

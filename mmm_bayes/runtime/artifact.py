@@ -5,8 +5,6 @@ checksum of every array, of every other member and of itself. So a bit that chan
 the way is noticed when the file is read, and the error names the array. Members are ``NAME.npy``,
 so ``numpy.load`` opens the file too. Fits are NetCDF files instead and carry the same record
 (:mod:`mmm_bayes.runtime.netcdf_file`).
-
-Errors of all readers are worded here.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from mmm_bayes._version import __version__
+from mmm_bayes.runtime.artifact_errors import ArtifactError, damaged, not_found, other_kind, too_new
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.text_file import parse_json
 from mmm_bayes.runtime.zip_file import expected_zip
@@ -31,14 +30,6 @@ NDArray = np.ndarray[Any, Any]
 
 RECORD = "artifact.json"
 _ARRAY = ".npy"
-
-
-class ArtifactError(ValueError):
-    """A saved file cannot be read: it is damaged, of another kind, or from a newer version."""
-
-
-class FitFileError(ArtifactError):
-    """A saved model or fit cannot be read; the text says which of these it is, and what to do."""
 
 
 @final
@@ -237,42 +228,6 @@ def compare_checksums(wanted: Mapping[str, str], found: Mapping[str, str]) -> No
 
 
 # --- Wording of errors ---------------------------------------------------------------------------
-
-
-def not_found(path: Path, kind: str) -> FileNotFoundError:
-    """Return the error for a file that is not there."""
-    return FileNotFoundError(f"There is no {kind} at {path}.")
-
-
-def damaged(
-    path: Path,
-    kind: str,
-    reason: object,
-    error: type[ArtifactError] = ArtifactError,
-    remedy: str = "Make it again, or copy the file again.",
-) -> ArtifactError:
-    """Return the error for a file that is cut short, changed, or something else altogether."""
-    return error(
-        f"{path} cannot be read: it is damaged, or of another kind than {kind!r} ({reason}). "
-        f"{remedy}"
-    )
-
-
-def other_kind(
-    path: Path, found: str, kind: str, error: type[ArtifactError] = ArtifactError
-) -> ArtifactError:
-    """Return the error for a file that is something else."""
-    return error(f"{path} holds {found!r}, not {kind!r}. Choose another.")
-
-
-def too_new(
-    path: Path, version: object, found: int, newest: int, error: type[ArtifactError] = ArtifactError
-) -> ArtifactError:
-    """Return the error for a file of a later version of the package."""
-    return error(
-        f"{path} was written by mmm_bayes {version} in format {found}; this is mmm_bayes "
-        f"{__version__}, which reads up to format {newest}. Update mmm_bayes."
-    )
 
 
 def _expect(

@@ -20,8 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
 from mmm_bayes.runtime.findings import nearest
 from mmm_bayes.runtime.warn import warn_user
 
@@ -183,7 +181,7 @@ def is_key(value: Any) -> bool:
     if isinstance(value, Integral):
         return not isinstance(value, bool)
     dtype = getattr(value, "dtype", None)
-    return dtype is not None and (str(dtype).startswith("key<") or dtype == np.uint32)
+    return dtype is not None and (str(dtype).startswith("key<") or str(dtype) == "uint32")
 
 
 def _written(function: Callable[..., Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mmm_bayes.runtime.artifact import ArtifactError
+from mmm_bayes.runtime.artifact_errors import ArtifactError
 from mmm_bayes.runtime.text_file import TextError, read_text
 
 

@@ -16,12 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mmm_bayes.runtime.artifact import (
-    Record,
-    array_checksum,
-    bytes_checksum,
-    compare_checksums,
-)
+from mmm_bayes.runtime.artifact import Record, array_checksum, bytes_checksum, compare_checksums
 from mmm_bayes.runtime.atomic_write import atomic_write
 
 RECORD = "mmm_bayes_artifact"

@@ -23,7 +23,8 @@ from typing import Any, Self, final
 import filelock
 import numpy as np
 
-from mmm_bayes.runtime.artifact import Artifact, ArtifactError, read_artifact, write_artifact
+from mmm_bayes.runtime.artifact import Artifact, read_artifact, write_artifact
+from mmm_bayes.runtime.artifact_errors import ArtifactError
 from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
 from mmm_bayes.runtime.manifest import read_manifest, refuse_other_files
 

@@ -15,13 +15,8 @@ from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult, load_fit
 from mmm_bayes.model import tree
-from mmm_bayes.runtime.artifact import (
-    Artifact,
-    FitFileError,
-    damaged,
-    read_artifact,
-    write_artifact,
-)
+from mmm_bayes.runtime.artifact import Artifact, read_artifact, write_artifact
+from mmm_bayes.runtime.artifact_errors import FitFileError, damaged
 from mmm_bayes.runtime.netcdf_file import read_tree, write_tree
 from mmm_bayes.runtime.text_file import parse_json
 

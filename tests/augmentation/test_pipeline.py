@@ -336,10 +336,10 @@ def test_jitter_is_kept_by_continuous_values_alone(mmm: MMM) -> None:
     assert np.isin(target, counts.arrays().target).all()
 
 
-@pytest.mark.parametrize("method", ["resample", "enumerate"])
-def test_weighted_rows_have_unequal_likelihood_weights(mmm: MMM, method: Any) -> None:
+@pytest.mark.parametrize("own", [{"method": "resample", "num_rows": 200}, {"method": "enumerate"}])
+def test_weighted_rows_have_unequal_likelihood_weights(mmm: MMM, own: Any) -> None:
     """With the calendar as the only root, enumeration keeps most of the probability."""
-    settings = copying(method=method, bandwidth_scale=0.1, num_rows=200)
+    settings = copying(bandwidth_scale=0.1, **own)
     found = mmm.augment(jax.random.key(5), settings)
     weights = found.weights.values[0]
     assert 0.5 < float(found.mass[0]) < 1.5

@@ -25,7 +25,8 @@ from mmm_bayes.causal_mmm.networks import shop_blocks
 from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
 from mmm_bayes.causal_mmm.networks.metrics import auroc
 from mmm_bayes.errors import DataError
-from mmm_bayes.runtime.artifact import RECORD, FitFileError, read_artifact
+from mmm_bayes.runtime.artifact import RECORD, read_artifact
+from mmm_bayes.runtime.artifact_errors import FitFileError
 from mmm_bayes.runtime.run_folder import RunFolderError
 
 NDArray = np.ndarray[Any, Any]

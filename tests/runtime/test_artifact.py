@@ -16,11 +16,11 @@ import pytest
 from mmm_bayes.runtime.artifact import (
     RECORD,
     Artifact,
-    ArtifactError,
     array_checksum,
     read_artifact,
     write_artifact,
 )
+from mmm_bayes.runtime.artifact_errors import ArtifactError
 from mmm_bayes.runtime.atomic_write import WriteError
 
 ARRAYS: dict[str, Any] = {

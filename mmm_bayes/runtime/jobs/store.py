@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, final
 
-from mmm_bayes.runtime.artifact import ArtifactError, damaged, other_kind, too_new
+from mmm_bayes.runtime.artifact_errors import ArtifactError, damaged, other_kind, too_new
 from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
 from mmm_bayes.runtime.jobs.records import Record, from_table, is_results, plain_rows, to_table
 from mmm_bayes.runtime.jobs.tasks import check_key

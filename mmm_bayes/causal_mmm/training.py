@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -31,6 +30,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices, process_number
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.progress import Progress, choose_progress
+from mmm_bayes.runtime.warn import warn_user
 
 _LAST_EPOCHS = 5
 _UNDECIDED = "interrupted before the basis with squares was compared"
@@ -98,7 +98,7 @@ def warn_of_interruption(fitted: Fitted) -> None:
     warm = warm_epochs(fitted.spec.training(0))
     if len(fitted.history.loss) <= warm:
         text += f" Its encoder is not trained yet: it learns after epoch {warm}."
-    warnings.warn(text, TrainingWarning, stacklevel=3)
+    warn_user(text, TrainingWarning)
 
 
 def _train(

@@ -141,7 +141,7 @@ def changed(rng: np.random.Generator, kind: str) -> bytes:
 @functools.cache
 def session_text() -> str:
     """Return a session of discovery with a run and decisions, as text."""
-    from mmm_bayes.causal.discovery.discover import session_files as files
+    from mmm_bayes.causal.discovery import session_files as files
 
     knowledge = Knowledge(required=[("tv", "search")], forbidden=[("sales", "tv")])
     graph = mb.CausalGraph(edges=[("tv", "search"), ("search", "sales")])

@@ -311,7 +311,7 @@ TARGETS: dict[str, Target] = {
         _binary("causal mmm"),
         _reader("causal mmm"),
         fuzz_binary.sound_causal_mmm,
-        (ValueError,),
+        (FitFileError,),
         0.5,
     ),
     "run folder": Target(

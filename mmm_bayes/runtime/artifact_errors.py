@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmm_bayes._version import __version__
+
 
 class ArtifactError(ValueError):
     """A saved file cannot be read: it is damaged, of another kind, or from a newer version."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -98,8 +99,8 @@ def test_what_a_map_shows(fitted: mb.FitMap) -> None:
     assert (verdicts["seconds"] > 0).all()
     assert verdicts["peak_memory_mib"].between(50, 10_000).all()
     assert fitted.failures.empty
-    assert repr(fitted).startswith("FitMap    3 fits: ")
-    assert "tables    3: Brand A/B, Brand A:B, ../../etc/passwd" in repr(fitted)
+    assert re.match(r"FitMap +3 fits: ", repr(fitted))
+    assert "3: Brand A/B, Brand A:B, ../../etc/passwd" in repr(fitted)
     assert "<table>" in fitted._repr_html_()
 
 
@@ -202,7 +203,7 @@ def test_failures_are_shown_and_made_again(
     assert failure["table"] == "bad"
     assert failure["error"] == "FloatingPointError: no start with a finite density"
     assert "2 REVIEW, 1 failed" in repr(found)
-    assert "failed    bad with model: Floating" in repr(found)
+    assert re.search(r"^failed +bad with model: Floating", repr(found), re.MULTILINE)
     with pytest.raises(FitMapError, match=r"'bad' with 'model': FloatingPoint"):
         found.load("bad")
     assert mb.load_fit_map(tmp_path).failures.equals(found.failures)
@@ -298,9 +299,8 @@ def test_every_finding_of_every_table_before_any_fit(
 
 def test_refusals(tables: Any, tmp_path: Path, cheap: list[tuple[str, str]]) -> None:
     for given, message in (
-        ({"method": "mcmc"}, 'should be "nuts" or "svi"'),
+        ({"method": "mcmc"}, "method should be .*nuts.*svi"),
         ({"summarise": lambda fit: []}, "summarise should be a function of a module"),
-        ({"nmu_samples": 10}, "did you mean 'num_samples'"),
         ({"target_accept": object()}, "Settings should be numbers and texts"),
         ({"spec": {}}, "There is no model"),
         ({"spec": {"m": "model.toml"}}, "'m' is a str, and no ModelSpec"),
@@ -308,6 +308,8 @@ def test_refusals(tables: Any, tmp_path: Path, cheap: list[tuple[str, str]]) -> 
     ):
         with pytest.raises(mb.errors.DataError, match=message):
             cheap_map(tables, tmp_path / "new", **given)
+    with pytest.raises(TypeError, match=r"'nmu_samples'.* Did you mean 'num_samples'"):
+        cheap_map(tables, tmp_path / "new", nmu_samples=10)
     with pytest.raises(TypeError, match=r"rng_key should be .* '0' \(str\)"):
         mb.map_fits("0", tables, SPEC, store=tmp_path / "new")  # type: ignore[arg-type]
     with pytest.raises(mb.errors.DataError, match="There is no table"):

@@ -96,13 +96,13 @@ def test_the_control_is_the_learner_on_training_rows_alone() -> None:
 
 def test_no_held_out_row_is_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[pd.DataFrame] = []
-    own = evaluation.admgda
+    own = evaluation.augment
 
-    def spy(frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
+    def spy(rng_key: Any, frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
         given.append(frame)
-        return own(frame, *args, **settings)
+        return own(rng_key, frame, *args, **settings)
 
-    monkeypatch.setattr(evaluation, "admgda", spy)
+    monkeypatch.setattr(evaluation, "augment", spy)
     evaluate(num_splits=2)
     whole = {tuple(row) for row in table().itertuples(index=False)}
     for frame in given:
@@ -114,14 +114,14 @@ def test_no_held_out_row_is_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_that_lie_about_the_target_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Augmented rows whose target is reversed: worse predictions, farther from the truth."""
-    own = evaluation.admgda
+    own = evaluation.augment
 
-    def reversed_target(frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
-        rows = own(frame, *args, **settings)
+    def reversed_target(rng_key: Any, frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
+        rows = own(rng_key, frame, *args, **settings)
         rows.frame["sales"] = 10.0 - rows.frame["sales"]
         return rows
 
-    monkeypatch.setattr(evaluation, "admgda", reversed_target)
+    monkeypatch.setattr(evaluation, "augment", reversed_target)
     found = evaluate(num_splits=6, mixture=0.9)
     assert found.helps is False
     assert "worse" in found.conclusion
@@ -130,14 +130,14 @@ def test_rows_that_lie_about_the_target_are_found_out(monkeypatch: pytest.Monkey
 
 def test_rows_of_the_truth_help(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five hundred new rows of the true distribution next to fourteen that are observed."""
-    own = evaluation.admgda
+    own = evaluation.augment
 
-    def truth(frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
-        rows = own(frame, *args, **settings)
+    def truth(rng_key: Any, frame: pd.DataFrame, *args: Any, **settings: Any) -> Any:
+        rows = own(rng_key, frame, *args, **settings)
         rows.frame.loc[:] = table(len(rows), seed=9)
         return rows
 
-    monkeypatch.setattr(evaluation, "admgda", truth)
+    monkeypatch.setattr(evaluation, "augment", truth)
     found = evaluate(num_splits=4, num_rows=500, mixture=0.9, test_fraction=0.77)
     frame = found.to_frame()
     assert frame.loc["R2", "difference"] > 0

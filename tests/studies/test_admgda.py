@@ -188,7 +188,7 @@ def test_a_damaged_file_is_named_and_made_again_once_it_is_gone(
     damaged = tmp_path / "results" / "cells" / f"{made[2].key}.parquet"
     damaged.write_bytes(damaged.read_bytes()[:100])
     made.clear()
-    with pytest.raises(ResultsError, match=rf"{damaged} cannot be read .*Delete it"):
+    with pytest.raises(ResultsError, match=rf"{damaged} cannot be read: .*Delete it"):
         run_scenario("noise", repetitions=1, out=tmp_path, workers=1)
     assert not made
     damaged.unlink()

@@ -56,8 +56,10 @@ class Double:
         self.rows = rows
         self.calls: list[tuple[pd.DataFrame, dict[str, Any]]] = []
 
-    def __call__(self, frame: pd.DataFrame, graph: CausalGraph, **settings: Any) -> Augmented:
-        self.calls.append((frame, settings))
+    def __call__(
+        self, rng_key: Any, frame: pd.DataFrame, graph: CausalGraph, **settings: Any
+    ) -> Augmented:
+        self.calls.append((frame, settings | {"rng_key": rng_key}))
         twice = pd.concat([frame, frame + 0.5], ignore_index=True)[: self.rows]
         return Augmented(twice, np.linspace(0.001, 0.02, len(twice)))
 
@@ -118,7 +120,7 @@ def test_the_published_protocol_by_plain_fits(double: Double) -> None:
     test = whole.merge(train, how="left", indicator=True).query("_merge == 'left_only'")
     test = test.drop(columns="_merge")
     assert len(test) == 12
-    augmented = Double()(train, None)  # type: ignore[arg-type]
+    augmented = Double()(None, train, None)  # type: ignore[arg-type]
     for row in rows:
         target = row["target"]
         base = plain_scores(train, None, test, target, 6)

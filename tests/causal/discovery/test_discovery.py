@@ -21,7 +21,8 @@ from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.runtime.findings import DataError
 
 KEY = jax.random.key(0)
-QUICK: dict[str, Any] = {"num_bootstrap": 3, "num_draws": 60}
+FEW: dict[str, Any] = {"num_bootstrap": 3}  # what every search takes
+QUICK: dict[str, Any] = FEW | {"num_draws": 60}
 
 
 def chain(seed: int = 0, n: int = 200) -> pd.DataFrame:
@@ -153,7 +154,7 @@ def test_linear_chains_are_joined_by_every_search() -> None:
     c = b + 0.5 * rng.uniform(-1, 1, 300)
     table = pd.DataFrame({"a": a, "b": b, "c": c})
     for method in ("gp", "pc", "ges", "lingam"):
-        found = discover(KEY, table, method=method, **QUICK)
+        found = discover(KEY, table, method=method, **(QUICK if method == "gp" else FEW))
         joined = {frozenset(edge) for edge in found.graph.edges}
         assert joined == {frozenset("ab"), frozenset("bc")}, method
         if method in ("gp", "lingam"):
@@ -162,13 +163,13 @@ def test_linear_chains_are_joined_by_every_search() -> None:
 
 def test_pcmci_takes_one_series_with_dates() -> None:
     with pytest.raises(ValueError, match="one series with dates"):
-        discover(KEY, TABLE, method="pcmci", **QUICK)
+        discover(KEY, TABLE, method="pcmci", **FEW)
     dated = TABLE.assign(week=pd.date_range("2020-01-05", periods=len(TABLE), freq="W"))
     try:
         import tigramite  # noqa: F401
     except ImportError:
         with pytest.raises(ImportError, match=r'pip install "mmm-bayes\[pcmci\]"'):
-            discover(KEY, dated, method="pcmci", date="week", **QUICK)
+            discover(KEY, dated, method="pcmci", date="week", **FEW)
 
 
 def test_independent_slow_series_are_not_joined() -> None:
@@ -199,7 +200,7 @@ def test_seasons_and_geos_are_taken() -> None:
     )
     assert ("season", "tv") in found.graph.edges
     assert ("tv", "sales") in found.graph.edges
-    with pytest.raises(GraphError, match="nothing acts on a season"):
+    with pytest.raises(GraphError, match="tv -> season"):
         discover(
             KEY, pd.concat(parts), Knowledge(required=[("tv", "season")]),
             season=["season"], date="week", geo="geo", **QUICK,

@@ -311,7 +311,7 @@ def test_decisions_replace_what_was_said_of_their_pair() -> None:
 
 def test_files_that_are_no_session_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "session.json"
-    with pytest.raises(FileNotFoundError, match="No session"):
+    with pytest.raises(FileNotFoundError, match=r"session\.json"):
         DiscoverySession.load(path)
     path.write_text("{")
     with pytest.raises(GraphError, match="not JSON"):

@@ -132,7 +132,7 @@ def test_all_that_is_wrong_with_a_graph_is_said_at_once():
         plots.plot_shop_graph(
             bad, ["brands", "views", "target"], threshold=0.0, truth=np.ones((2, 2), bool)
         )
-    with pytest.raises(ValueError, match="one entry a node: 3, not 2"):
+    with pytest.raises(ValueError, match=r"groups.*\b3\b.*\b2\b"):
         plots.plot_shop_graph(matrix(np.zeros((3, 3)), "abc"), ["channel", "target"])
     with pytest.raises(ValueError, match="groups does not name b"):
         plots.plot_shop_graph(matrix(np.zeros((2, 2)), "ab"), {"a": "channel"})
@@ -166,7 +166,7 @@ def test_reliability_shows_shares_counts_and_error():
     np.testing.assert_allclose(top.lines[1].get_ydata(), [0.5, 1.0])
     assert [bar.get_height() for bar in bottom.patches] == [0, 0, 20, 0, 0, 0, 0, 0, 0, 10]
     assert figure.get_suptitle().endswith(f"{(20 * 0.25 + 10 * 0.05) / 30:.3f}")
-    with pytest.raises(DataError, match="0 to 1"):
+    with pytest.raises(DataError, match="probabilities"):
         plots.plot_reliability(p * 2, truth)
 
 

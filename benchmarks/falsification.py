@@ -151,7 +151,7 @@ def levels(count: int, seed: int) -> str:
                     if name != "chi_squared":
                         bend = 0.5 * z if name == "partial_correlation" else 0.5 * z**2
                         x, y = x + 0.5 * z, y + bend
-                    settings = {"permutations": 200} if name == "kernel" else {}
+                    settings = {"num_permutations": 200} if name == "kernel" else {}
                     found.append(TESTS[name](x, y, given, dates=dates, **settings).p_value <= ALPHA)
                 cells.append(share(found).split(" (")[0])
             rows.append([f"n = {n}, phi = {phi}", *cells])

@@ -54,7 +54,7 @@ def load(name: str) -> mb.MMMData:
 def plan(data: mb.MMMData, most: int) -> dict[str, int]:
     """Return horizon and number of folds, by one rule for all tables."""
     horizon = 3 if data.time_step.days > 180 else 13
-    return {"horizon": horizon, "folds": max(1, min(most, data.n_dates // 2 // horizon))}
+    return {"horizon": horizon, "num_folds": max(1, min(most, data.n_dates // 2 // horizon))}
 
 
 def validated(name: str, errors: str, given: Any) -> RollingOrigin:

@@ -10,7 +10,7 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import DataError
 from tests.budget.problems import prior_fit, simulated
 
-SMALL = {"periods": 6, "starts": 1}
+SMALL = {"periods": 6, "num_starts": 1}
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from mmm_bayes.model.fitted import Fitted
 from tests.budget.problems import prior_fit, simulated
 
 QUICK = settings(max_examples=6, deadline=None, derandomize=True)
-SMALL: dict[str, Any] = {"periods": 4, "starts": 1}
+SMALL: dict[str, Any] = {"periods": 4, "num_starts": 1}
 SPEC = mb.ModelSpec(media={"max_lag": 3})
 
 

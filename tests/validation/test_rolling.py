@@ -16,7 +16,7 @@ from mmm_bayes.validation.rolling_result import RollingOrigin
 from tests.refusals import refused
 
 KEY = jax.random.key(3)
-SETTINGS = {"folds": 3, "horizon": 4, "num_warmup": 100, "num_samples": 50, "num_chains": 2}
+SETTINGS = {"num_folds": 3, "horizon": 4, "num_warmup": 100, "num_samples": 50, "num_chains": 2}
 
 
 def changed(data: MMMData, start: int, factor: float) -> MMMData:

@@ -317,13 +317,13 @@ def test_files_that_are_no_session_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match="not JSON"):
         DiscoverySession.load(path)
     path.write_text('{"format": 1}')
-    with pytest.raises(GraphError, match="holds no runs"):
+    with pytest.raises(GraphError, match="no runs"):
         DiscoverySession.load(path)
     session = DiscoverySession(rng_key=KEY)
-    with pytest.raises(ValueError, match="no file to save to"):
+    with pytest.raises(ValueError, match="save"):
         session.save()
     session.save(path)
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "format": 2}))
-    with pytest.raises(GraphError, match="this version reads 1"):
+    with pytest.raises(GraphError, match=r"\b2\b.*\b1\b"):
         DiscoverySession.load(path)

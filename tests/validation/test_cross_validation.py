@@ -122,7 +122,7 @@ def test_folds_are_blocks_rows_or_geos(geo_data: MMMData):
     geos = cv.assign_folds(KEY, geo_data, 4, "geo")
     assert sorted(geos[:, 0]) == [0, 1, 2, 3]
     assert (geos == geos[:, :1]).all()
-    with refused("k"):
+    with refused("num_folds"):
         cv.assign_folds(KEY, geo_data, 5, "geo")
     with refused("by"):
         cv.assign_folds(KEY, geo_data, 5, "weeks")  # type: ignore[arg-type]

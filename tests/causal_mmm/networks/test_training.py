@@ -321,7 +321,7 @@ def test_four_devices_train_as_one(tmp_path: Path) -> None:
     # Six shops per batch and five for validation: not divisible by four.
     out = ended(child("devices", tmp_path, "additive", devices=4))
     assert_near(*(np.load(tmp_path / f"additive {n}.npz") for n in ("four", "one")))
-    assert "devices=5 was asked for, but JAX sees 4" in out
+    assert "devices=5 is not available: JAX sees 4" in out
 
 
 @pytest.mark.slow

@@ -32,7 +32,9 @@ def optimize(
     objective: Annotated[
         str, typer.Option(help="mean, quantile, cvar, mean_sd or sharpe.")
     ] = "mean",
-    level: Annotated[float, typer.Option(help="Probability of the quantile or CVaR.")] = 0.1,
+    level: Annotated[
+        float | None, typer.Option(help="Probability of the quantile or CVaR; 0.1 by default.")
+    ] = None,
     by: Annotated[
         str, typer.Option(help="Dimensions to vary: channel, date, geo, separated by commas.")
     ] = "channel",

@@ -193,7 +193,7 @@ def forecast(
         ahead: Any = horizon if future is None else read_frame(future)
         key = jax.random.key(seed)
         plan = _plan(spend)
-        found = make(fit.fitted, key, ahead, spend=plan, errors=errors)  # type: ignore[arg-type]
+        found = make(key, fit.fitted, ahead, spend=plan, errors=errors)  # type: ignore[arg-type]
         console = open_console()
         console.print(f"{found}\n", highlight=False, markup=False)
         write_text(out / "forecast.txt", f"{found}\n")

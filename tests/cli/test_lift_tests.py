@@ -41,7 +41,7 @@ def test_wrong_candidates_are_named(national_fit, tmp_path):
     )
     run = CliRunner().invoke(app, ["next-test", str(fit), "--candidates", str(path)])
     assert run.exit_code != 0
-    for words in ("telly", "above zero"):
+    for words in ("telly", "above 0", "-1.0"):
         assert words in run.output
     run = CliRunner().invoke(app, ["next-test", str(fit), "--candidates", str(tmp_path / "no.csv")])
     assert run.exit_code != 0

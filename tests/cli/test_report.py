@@ -48,11 +48,11 @@ def test_what_is_no_report_is_not_replaced(saved: Path, tmp_path: Path) -> None:
     place.write_text("mine", encoding="utf-8")
     code, said = run(saved, "--no-budget", "--out", place)
     assert code == 1
-    assert "is no report of mmm_bayes" in said
+    assert "is not a report of mmm_bayes" in said
     assert place.read_text(encoding="utf-8") == "mine"
 
 
 def test_a_missing_fit_is_said_in_words(tmp_path: Path) -> None:
     code, said = run(tmp_path / "fit.nc")
     assert code == 1
-    assert "No fit at" in said
+    assert "no fit at" in said

@@ -248,7 +248,7 @@ def admgda(
     >>> tv = rng.normal(size=50)
     >>> table = pd.DataFrame({"tv": tv, "search": tv + rng.normal(size=50)})
     >>> added = mb.admgda(table, mb.CausalGraph(edges=[("tv", "search")]), threshold=1e-3)
-    >>> 0.99 < added.weights.sum() <= 1.0
+    >>> bool(0.99 < added.weights.sum() <= 1.0)
     True
     """
     return augment(

@@ -45,7 +45,7 @@ def specification() -> mb.ModelSpec:
 
 
 def quantities(fit: mb.FitResult) -> dict[str, xr.DataArray]:
-    """Return draws of what is compared with the truth."""
+    """Return draws of the quantities that are compared with the truth."""
     parts = fit.contributions()
     is_media = parts["kind"] == "media"
     return {

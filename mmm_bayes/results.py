@@ -1,4 +1,4 @@
-"""Classes of what calls return, for annotations: nobody makes these by hand."""
+"""Result classes, for annotations; they are returned by calls, not created by users."""
 
 from __future__ import annotations
 

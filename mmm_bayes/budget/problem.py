@@ -1,4 +1,4 @@
-"""The objective of a plan over draws of its outcome, as a function of what the solver varies."""
+"""The objective of a plan over draws of its outcome, as a function of the solver's variables."""
 
 from __future__ import annotations
 

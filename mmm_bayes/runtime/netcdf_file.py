@@ -46,7 +46,7 @@ def write_tree(tree: xr.DataTree, path: str | os.PathLike[str], kind: str, forma
     path = Path(path)
     with atomic_write(path) as place:
         tree.to_netcdf(place, engine="h5netcdf")
-        # Checksums are of what is stored, so that they do not depend on how xarray decodes it.
+        # Checksums cover the stored values, so that they do not depend on how xarray decodes it.
         with h5py.File(place, "r+") as file:
             file.attrs[RECORD] = Record(kind, format, _checksums(file)).to_json()
     return path

@@ -2,7 +2,7 @@
 
 Everything that takes long has an argument ``progress``: ``True`` shows progress, ``False`` is
 silent, ``None`` shows it where somebody watches (a terminal or a notebook), and any object with the
-methods of :class:`Progress` is told what happens.
+methods of :class:`Progress` receives the progress.
 
 >>> class Prints:
 ...     def start(self, names, total, unit, done=0):

@@ -47,7 +47,7 @@ def fill_store[C: StoredCell](
     known
         Keys that are not run again; by default all keys in the store.
     progress, name, unit
-        Where to report, the name of what runs, and what is counted.
+        Reporter, name of the run, and the unit that it counts.
     on_done
         Called with the number of finished cells (known ones included) and of all cells.
     on_result

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Tolerances are those of the CPU; set JAX_PLATFORMS=cuda to run the same tests on a GPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["COLUMNS"] = "100"  # printed tables are the same in every terminal
 
 # A program that one worker, notebook kernel or subprocess has compiled is there for all others of
 # the run: most of the time of these tests is compiling. Workers inherit the folder.

@@ -219,7 +219,9 @@ def choose_progress(progress: bool | Progress | None) -> Progress:
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Return whether this process is a kernel; a program may have imported ipykernel for another."""
+    ipython = sys.modules.get("IPython")
+    return getattr(ipython and ipython.get_ipython(), "kernel", None) is not None
 
 
 def _print(text: str) -> None:

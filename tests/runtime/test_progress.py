@@ -82,6 +82,8 @@ def test_bars_count_and_say_what_failed(monkeypatch: pytest.MonkeyPatch, times: 
 
 
 def test_who_watches_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ipykernel.kernelapp  # noqa: F401  # a library that is loaded is not a notebook
+
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

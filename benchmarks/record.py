@@ -87,13 +87,23 @@ def cell(value: Any) -> str:
 
 
 def publish(name: str, title: str, parts: Iterable[str], write: bool) -> None:
-    """Print a result; with ``write``, also keep it as ``docs/results/NAME.md``."""
+    """Print a result; with ``write``, also keep it as ``docs/results/NAME.md``.
+
+    A section "What follows" that somebody has written on that page stays: read it again.
+    """
+    page = RESULTS / f"{name}.md"
     last = [f"Machine: {machine()}.", f"Command: `{command()}`", pages.sources_line(name)]
-    text = "\n\n".join([f"# {title}", *parts, *last])
+    text = "\n\n".join([f"# {title}", *parts, *_conclusions(page), *last])
     print(text, flush=True)
     if write:
         RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+        page.write_text(text + "\n", encoding="utf-8")
+
+
+def _conclusions(page: Path) -> list[str]:
+    """Return the section "What follows" of a page, if it has one."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    return re.findall(r"^## What follows\n.*?(?=\n+^Machine: )", text, re.DOTALL | re.MULTILINE)
 
 
 def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:

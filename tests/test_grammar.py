@@ -233,6 +233,12 @@ def test_settings_of_specifications_are_their_fields():
 
 # Old calls.
 
+
+def kernel_p_values(**settings):
+    found = GRAPH.falsify(0, table(), test="kernel", num_permutations=0, suggest=False, **settings)
+    return [check.result.p_value for check in found.independences]
+
+
 OLD = {
     "average_treatment_effect": (
         lambda: (
@@ -249,6 +255,10 @@ OLD = {
     "falsify": (
         lambda: GRAPH.falsify(table(), permutations=0).objected,
         lambda: GRAPH.falsify(0, table(), num_permutations=0).objected,
+    ),
+    "falsify by features": (
+        lambda: kernel_p_values(features=4, seed=3),
+        lambda: kernel_p_values(test_options={"num_features": 4, "rng_key": 3}),
     ),
     "discover": (
         lambda: mb.discover(table(), rng_key=3, bootstrap=1, draws=10).probabilities,

@@ -108,7 +108,7 @@ class CausalGraph(MixedGraph):
     implied_independences = implied.implied_independences
     identify = identification.identify
 
-    @grouped("test_options", "bins", "most_strata", "features", "seed")
+    @grouped("test_options", "bins", "most_strata", features="num_features", seed="rng_key")
     @rng_key_first(optional=True)
     @renamed(permutations="num_permutations")
     @spelled_out(falsification.FalsificationSettings)

@@ -112,17 +112,22 @@ def renamed_keys(given: Mapping[str, Any], names: Mapping[str, str], where: str)
     return result
 
 
-def grouped[F: Callable[..., Any]](into: str, *names: str) -> Callable[[F], F]:
-    """Accept keyword arguments that are now entries of the mapping ``into``, with a warning."""
+def grouped[F: Callable[..., Any]](into: str, *names: str, **new_names: str) -> Callable[[F], F]:
+    """Accept keyword arguments that are now entries of the mapping ``into``, with a warning.
+
+    ``new_names`` are those whose entry has another name: ``old="new"``.
+    """
+    entries = {**{name: name for name in names}, **new_names}
 
     def decorate(function: F) -> F:
         where = f"{function.__name__}()"
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            for name in [name for name in names if name in kwargs]:
-                warn_deprecated(f"{name!r} of {where}", f"{into}={{{name!r}: ...}}")
-                kwargs[into] = {**(kwargs.get(into) or {}), name: kwargs.pop(name)}
+            for name in [name for name in entries if name in kwargs]:
+                entry = entries[name]
+                warn_deprecated(f"{name!r} of {where}", f"{into}={{{entry!r}: ...}}")
+                kwargs[into] = {**(kwargs.get(into) or {}), entry: kwargs.pop(name)}
             return function(*args, **kwargs)
 
         return call  # type: ignore[return-value]

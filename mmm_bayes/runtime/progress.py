@@ -219,7 +219,7 @@ def choose_progress(progress: bool | Progress | None) -> Progress:
 
 
 def _in_notebook() -> bool:
-    """Return whether this process is a kernel; a program may have imported ipykernel for another."""
+    """Return whether this process is a kernel, not just one that has imported ipykernel."""
     ipython = sys.modules.get("IPython")
     return getattr(ipython and ipython.get_ipython(), "kernel", None) is not None
 

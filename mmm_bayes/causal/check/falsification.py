@@ -40,7 +40,6 @@ from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.projection import project_out
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import grouped, renamed, rng_key_first
-from mmm_bayes.runtime.streams import generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +69,7 @@ class FalsificationSettings(TypedDict, total=False):
     test_options: Mapping[str, Any] | None
 
 
-@grouped("test_options", "bins", "most_strata", "features", "seed")
+@grouped("test_options", "bins", "most_strata", features="num_features", seed="rng_key")
 @rng_key_first(optional=True)
 @renamed(permutations="num_permutations")
 def falsify[G: MixedGraph](
@@ -175,7 +174,7 @@ def falsify[G: MixedGraph](
     run = independence_test(test)
     settings = settings_for(run, lags=lags, **(test_options or {}))
     if run is kernel_test and rng_key is not None:
-        settings.setdefault("seed", int(generator(rng_key).integers(2**31)))
+        settings.setdefault("rng_key", rng_key)
     measured = project_out(graph, tuple(latent)) if latent else graph
     table = graph_table(measured, data, season=season, date=date, geo=geo)
     tested = _Tests(table, run, settings, time_order and settings.get("lags") != 0)

@@ -85,7 +85,7 @@ def settings_for(run: IndependenceTest, **given: Any) -> dict[str, Any]:
     return settings
 
 
-@renamed(features="num_features", permutations="num_permutations")
+@renamed(features="num_features", permutations="num_permutations", seed="rng_key")
 def independence(
     table: NodeTable,
     x: str,
@@ -98,7 +98,7 @@ def independence(
     most_strata: int | None = None,
     num_features: int | None = None,
     num_permutations: int | None = None,
-    seed: int | None = None,
+    rng_key: Any = None,
 ) -> IndependenceResult:
     """Test whether two nodes of a table are independent given others.
 
@@ -112,7 +112,7 @@ def independence(
         Nodes that are given.
     test : str or callable
         A name in :data:`TESTS`, or a test.
-    lags, bins, most_strata, num_features, num_permutations, seed
+    lags, bins, most_strata, num_features, num_permutations, rng_key
         Arguments of the test, where it has them; by default its own.
 
     Raises
@@ -143,7 +143,7 @@ def independence(
         most_strata=most_strata,
         num_features=num_features,
         num_permutations=num_permutations,
-        seed=seed,
+        rng_key=rng_key,
     )
     return run(
         table.columns[x],

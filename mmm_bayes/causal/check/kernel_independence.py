@@ -12,11 +12,12 @@ from mmm_bayes.causal.check.long_run import mean_error
 from mmm_bayes.causal.check.series import as_rows, conditions
 from mmm_bayes.causal.check.smooth import Smoother, smoother
 from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.streams import generator
 
 NDArray = np.ndarray[Any, Any]
 
 
-@renamed(features="num_features", permutations="num_permutations")
+@renamed(features="num_features", permutations="num_permutations", seed="rng_key")
 def kernel_test(
     x: NDArray,
     y: NDArray,
@@ -27,7 +28,7 @@ def kernel_test(
     lags: int | str = "auto",
     num_features: int = 12,
     num_permutations: int = 500,
-    seed: int = 0,
+    rng_key: Any = 0,
 ) -> IndependenceResult:
     r"""Test independence by the covariance of random features' residuals, for links of any shape.
 
@@ -51,8 +52,9 @@ def kernel_test(
         Features of either side.
     num_permutations : int
         Orders drawn; the least p-value is one over this number plus one.
-    seed : int
-        Seed of features and permutations: the same table gives the same p-value.
+    rng_key : jax.Array or int
+        Random key, or a seed, of features and permutations. A test is a function of its table, so
+        there is a default: the same table gives the same p-value.
 
     References
     ----------
@@ -60,7 +62,7 @@ def kernel_test(
     independence tests for fast non-parametric causal discovery. Journal of Causal Inference 7(1).
     A. Rahimi and B. Recht (2007), Random features for large-scale kernel machines. NeurIPS 20.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(rng_key)
     rows = as_rows(len(x), dates, geos)
     x, y, z = (standardised(own) for own in (x, y, z))
     given = conditions(x, y, z, rows, lags, smooth=True)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from mmm_bayes._typing import RngKey
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 
 NDArray = np.ndarray[Any, Any]
@@ -57,8 +58,9 @@ class Forecast:
         quantiles = np.quantile(draws, LEVELS, axis=0, method="hazen")
         return cls(np.mean(draws, axis=0), np.moveaxis(quantiles, 0, -1))
 
-    def interval(self, level: float = 0.9) -> tuple[NDArray, NDArray]:
-        """Return both bounds (shop, horizon) of the central interval of probability ``level``.
+    @renamed(level="ci_prob")
+    def interval(self, ci_prob: float = 0.9) -> tuple[NDArray, NDArray]:
+        """Return both bounds (shop, horizon) of the central interval of probability ``ci_prob``.
 
         Raises
         ------
@@ -66,11 +68,11 @@ class Forecast:
             If the forecast has no such quantiles.
         """
         at = {round(own, 6): place for place, own in enumerate(self.levels)}
-        tails = [round((1.0 - level) / 2.0, 6), round((1.0 + level) / 2.0, 6)]
+        tails = [round((1.0 - ci_prob) / 2.0, 6), round((1.0 + ci_prob) / 2.0, 6)]
         if missing := [tail for tail in tails if tail not in at]:
             raise ValueError(
-                f"An interval of {level:g} needs quantiles at {listing(missing)}; the forecast has "
-                f"them at {listing(self.levels, 20)}."
+                f"An interval of {ci_prob:g} needs quantiles at {listing(missing)}; the forecast "
+                f"has them at {listing(self.levels, 20)}."
             )
         lower, upper = (self.quantiles[..., at[tail]] for tail in tails)
         return lower, upper

@@ -48,7 +48,7 @@ def one_root(seed: int, n: int = 300, d: int = 10) -> tuple[pd.DataFrame, mb.Cau
 
 def product_table(table: EncodedTable, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Enumerate with the table of all partial rows times all training rows, in NumPy."""
-    n = table.n_rows
+    n = table.num_rows
     rows, logs = np.zeros((1, 0), int), np.zeros(1)
     for node in range(len(table.nodes)):
         kernel = np.ones((len(logs), n))

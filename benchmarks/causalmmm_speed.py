@@ -108,9 +108,9 @@ def sweeps_of(channels: int, shops: int, repetitions: int) -> dict[str, float]:
     panel = simulate.shops(jax.random.key(0), num_shops=shops, num_channels=channels, num_dates=120)
     values = panel.series - panel.series.mean((0, 1))
     values = jnp.asarray(values / values.std((0, 1)), jnp.float32)
-    layout = Layout(panel.n_nodes, 7, ("linear",), 0)
+    layout = Layout(panel.num_nodes, 7, ("linear",), 0)
     sums = lagged_sums(values, jnp.ones_like(values), values[..., :0], layout)
-    decoder, nodes = AdditiveDecoder(layout), panel.n_nodes
+    decoder, nodes = AdditiveDecoder(layout), panel.num_nodes
     logits = jnp.full((1, nodes, nodes), -1.4)
     prior = GraphPrior(logits, jnp.zeros(1), jnp.where(jnp.eye(nodes) > 0, 0.0, jnp.nan))
     start = jnp.full((shops, nodes, nodes), 0.2)

@@ -50,8 +50,8 @@ class Trial:
     seconds: float
 
 
-def trials(family: str, count: int, n_rows: int, seed: int, test: str) -> Iterator[Trial]:
-    for number, case in enumerate(cases(family, count, n_rows, seed)):
+def trials(family: str, count: int, num_rows: int, seed: int, test: str) -> Iterator[Trial]:
+    for number, case in enumerate(cases(family, count, num_rows, seed)):
         rng = np.random.default_rng([seed, number, 1])
         for kind, graph, edge in wrong_graphs(rng, case.graph):
             began = time.process_time()

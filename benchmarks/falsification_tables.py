@@ -30,7 +30,7 @@ class Case:
     large: NodeTable
 
 
-def cases(family: str, count: int, n_rows: int, seed: int) -> Iterator[Case]:
+def cases(family: str, count: int, num_rows: int, seed: int) -> Iterator[Case]:
     """Draw cases; the table is the first rows of the large one."""
     for number in range(count):
         if family == "media":
@@ -46,7 +46,7 @@ def cases(family: str, count: int, n_rows: int, seed: int) -> Iterator[Case]:
             )
             graph = CausalGraph(drawn.nodes, drawn.edges)
             whole = node_table(drawn.frame, graph.nodes)
-        yield Case(graph, whole.select(slice(0, n_rows)), whole)
+        yield Case(graph, whole.select(slice(0, num_rows)), whole)
 
 
 def media_graph(rng: np.random.Generator) -> CausalGraph:

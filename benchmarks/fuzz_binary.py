@@ -38,7 +38,7 @@ def prior_fit(data: mb.MMMData, spec: mb.ModelSpec, draws: int = 8) -> mb.FitRes
         params = program.prior(jax.random.key(7), arrays, draws)
     table = units.to_table_units(bare.structure, bare.scaling, bare.log_rate, params)
     groups = {"posterior": tree.parameter_group(bare.structure, data, table, 1)}
-    targets = np.broadcast_to(data.ds["target"].values, (draws, data.n_geos, data.n_dates))
+    targets = np.broadcast_to(data.ds["target"].values, (draws, data.num_geos, data.num_dates))
     groups["posterior_predictive"] = tree.target_group(bare.structure, data, "target", targets, 1)
     groups |= tree.data_groups(data)
     return mb.FitResult(Fitted(spec, data, xr.DataTree.from_dict(groups)))

@@ -267,5 +267,5 @@ def sound_panel(panel: mb.ShopPanel) -> None:
 
     assert not np.isinf(panel.series).any()
     assert np.isfinite(panel.context).all()
-    assert panel.series.shape[:2] == (panel.n_shops, panel.length)
+    assert panel.series.shape[:2] == (panel.num_shops, panel.length)
     assert len(panel_to_frame(panel)) == int(panel.observed.any(2).sum())

@@ -34,7 +34,7 @@ def model_of(case: str, draws: int, weeks: int) -> Any:
     import mmm_bayes as mb
 
     data = mb.load_dataset(f"{case}_weekly")
-    if weeks < data.n_dates:
+    if weeks < data.num_dates:
         data = data.subset(slice(data.dates[-weeks], None))
     sampler = {"num_warmup": draws, "num_samples": draws, "num_chains": CHAINS}
     return mb.MMM(data, mb.ModelSpec(seasonality=[{"period": "year", "order": 2}], sampler=sampler))

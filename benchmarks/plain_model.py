@@ -33,19 +33,19 @@ def arrays_of(
     exposure: np.ndarray, controls: np.ndarray, target: np.ndarray, dates: pd.DatetimeIndex
 ) -> Arrays:
     """Scale a table: media by the mean where positive, controls and target to unit spread."""
-    n_dates, n_channels = exposure.shape
+    num_dates, n_channels = exposure.shape
     media = exposure / np.array([column[column > 0].mean() for column in exposure.T])
-    lagged = np.zeros((n_dates, n_channels, MAX_LAG))
+    lagged = np.zeros((num_dates, n_channels, MAX_LAG))
     for lag in range(MAX_LAG):
-        lagged[lag:, :, lag] = media[: n_dates - lag]
+        lagged[lag:, :, lag] = media[: num_dates - lag]
     middle = np.asarray((dates - pd.Timestamp("1970-01-05")) / pd.Timedelta(days=1)) + 3.5
     angle = 2 * np.pi * middle[:, None] * np.arange(1, MODES + 1) / YEAR
-    season = np.stack([np.sin(angle), np.cos(angle)], -1).reshape(n_dates, 2 * MODES)
+    season = np.stack([np.sin(angle), np.cos(angle)], -1).reshape(num_dates, 2 * MODES)
     return Arrays(
         media=lagged,
         controls=(controls - controls.mean(0)) / controls.std(0),
         season=season,
-        trend=np.linspace(-0.5, 0.5, n_dates),
+        trend=np.linspace(-0.5, 0.5, num_dates),
         target=(target - target.mean()) / target.std(),
     )
 

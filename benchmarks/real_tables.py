@@ -93,7 +93,7 @@ def main() -> None:
         overview.append(
             [
                 name,
-                f"{data.n_dates} x {len(data.channels)}, {len(data.controls)}",
+                f"{data.num_dates} x {len(data.channels)}, {len(data.controls)}",
                 seconds,
                 report.verdict,
                 f"{worst['rhat']:.4f}",

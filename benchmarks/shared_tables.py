@@ -174,8 +174,8 @@ def main() -> None:
         rows.append(
             {
                 "table": name,
-                "geos": data.n_geos,
-                "dates": data.n_dates,
+                "geos": data.num_geos,
+                "dates": data.num_dates,
                 "step": data.time_step.alias,
                 "channels": len(data.channels),
                 "controls": len(data.controls),

@@ -54,7 +54,7 @@ def load(name: str) -> mb.MMMData:
 def plan(data: mb.MMMData, most: int) -> dict[str, int]:
     """Return horizon and number of folds, by one rule for all tables."""
     horizon = 3 if data.time_step.days > 180 else 13
-    return {"horizon": horizon, "num_folds": max(1, min(most, data.n_dates // 2 // horizon))}
+    return {"horizon": horizon, "num_folds": max(1, min(most, data.num_dates // 2 // horizon))}
 
 
 def validated(name: str, errors: str, given: Any) -> RollingOrigin:
@@ -121,7 +121,7 @@ def cross_validation_rows(name: str, given: Any) -> list[list[Any]]:
     full = full_fit(key, spec, data)
     leave_one_out(full)  # compiles the densities
     rows = []
-    origins = data.n_dates - (2 * data.n_dates) // 3
+    origins = data.num_dates - (2 * data.num_dates) // 3
     for label, run in (
         ("LOO (PSIS)", lambda: leave_one_out(full)),
         ("10 folds, blocks of dates", lambda: k_fold(key, model, full=full)),
@@ -154,11 +154,11 @@ def main() -> None:
     for name in given.tables:
         found = validated(name, "auto", given)
         scores.append(score_row(name, found))
-        if found.data.n_geos > 1:
+        if found.data.num_geos > 1:
             scores.append(score_row(name, found, total=True))
         stability.append(stability_row(name, found))
         print(f"{name}\n{found}", flush=True)
-        if found.data.n_geos == 1:
+        if found.data.num_geos == 1:
             independent.append(score_row(name, validated(name, "independent", given)))
     header = ["table", "forecasts", "MAPE", "WAPE", "MASE", "CRPS against seasonal naive"]
     header += ["coverage of 50%", "of 90%", f"within {LOW:.0%}-{HIGH:.0%}", "width of 90%"]

@@ -95,7 +95,7 @@ class MMM:
         checks.check_model(self.spec, data)
         place_tests(data, self.lift_tests)
         self.structure = structure_of(
-            self.spec, data.channels, data.controls, data.n_geos, bool(self.lift_tests)
+            self.spec, data.channels, data.controls, data.num_geos, bool(self.lift_tests)
         )
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
         self._log_rate = make.log_rate(data)

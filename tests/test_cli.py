@@ -184,7 +184,7 @@ def test_a_bundled_model_fits_its_table(path):
 def test_lydia_pinkham_is_fitted_by_name(tmp_path):
     assert run("fit", "lydia_pinkham", "--out", tmp_path, *FEW).code == 0
     fit = mb.load_fit(tmp_path / "fit.nc")
-    assert fit.data.n_dates == 54
+    assert fit.data.num_dates == 54
     # Sixty draws of two chains say this much: the first year has the most of the effect, not all.
     felt = fit.adstock_curves().mean(("chain", "draw")).squeeze()
     assert 0.45 < float(felt[0]) < 0.9

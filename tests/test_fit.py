@@ -156,7 +156,7 @@ def test_added_rows_change_the_posterior_alone(national_fit: FitResult) -> None:
     assert not fit.tree["posterior"]["sigma"].equals(national_fit.tree["posterior"]["sigma"])
     assert "augmentation" not in national_fit.tree["posterior"].attrs
     assert "augmented" not in repr(national_fit)
-    assert fit.predict(None).sizes["date"] == data.n_dates
+    assert fit.predict(None).sizes["date"] == data.num_dates
     assert fit.diagnose().verdict in ("PASS", "REVIEW", "FAIL")
 
 

@@ -168,7 +168,7 @@ def response_totals(
     structure: Structure, params: Params, arrays: ModelArrays, units: Units, factors: Array
 ) -> Array:
     """Compute total contributions (channel, factor) with exposure scaled by each factor."""
-    n_dates = arrays.target.shape[-1]
+    num_dates = arrays.target.shape[-1]
     effects = media_effects(structure, params, arrays)
     values = media_coefficients(structure, params, arrays, effects)[:, :, None]
     if is_log(structure):
@@ -185,7 +185,7 @@ def response_totals(
         if structure.media.adstock_first:
             curves = media.saturate(structure.media, params, factor * carried)
         else:
-            curves = media.response(structure.media, params, factor * carried, n_dates)
+            curves = media.response(structure.media, params, factor * carried, num_dates)
         effect = values * curves
         if is_log(structure):
             return jnp.sum(others * jnp.expm1(units.scale * effect), (1, 2))

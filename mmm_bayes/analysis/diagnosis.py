@@ -263,14 +263,14 @@ def check_shared_residuals(fitted: Fitted, limits: ModelThresholds = _LIMITS) ->
     :math:`(G\,\mathrm{Var}_t(\bar r_t) - 1) / (G - 1)`.
     """
     found = residuals(fitted).values
-    n_geos, n_dates = found.shape
-    if n_geos < 2:
+    num_geos, num_dates = found.shape
+    if num_geos < 2:
         return []
     scale = np.maximum(found.std(1, keepdims=True), np.finfo(float).tiny)
     standard = (found - found.mean(1, keepdims=True)) / scale
-    value = float((n_geos * standard.mean(0).var() - 1.0) / (n_geos - 1))
-    # Three standard errors of the variance of a mean over n_dates dates.
-    bound = max(limits.shared_residuals, 3.0 * np.sqrt(2.0 / n_dates) / (n_geos - 1))
+    value = float((num_geos * standard.mean(0).var() - 1.0) / (num_geos - 1))
+    # Three standard errors of the variance of a mean over num_dates dates.
+    bound = max(limits.shared_residuals, 3.0 * np.sqrt(2.0 / num_dates) / (num_geos - 1))
     if value <= bound:
         return []
     return [

@@ -59,7 +59,7 @@ def given_columns(
     found = {}
     for column in sorted(columns):
         numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
-        table = pd.Series(numbers, index).reindex(wanted).to_numpy().reshape(data.n_geos, -1)
+        table = pd.Series(numbers, index).reindex(wanted).to_numpy().reshape(data.num_geos, -1)
         found[column] = checked(table, f"column {column!r}", expected, findings, column)
     return len(expected), found
 
@@ -135,7 +135,7 @@ def by_name(
             findings.append(problem(f"{what}s", text, remedy))
             continue
         numbers = pd.Series(pd.to_numeric(frame[column], errors="coerce").to_numpy(float), index)
-        values = numbers.reindex(wanted).to_numpy().reshape(data.n_geos, -1)
+        values = numbers.reindex(wanted).to_numpy().reshape(data.num_geos, -1)
         label = f"{what} {name!r}"
         found[name] = checked(values, label, dates, findings, str(column), positive=positive)
     return found

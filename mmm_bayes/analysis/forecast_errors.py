@@ -166,8 +166,8 @@ def panel_noise(
     nu
         Degrees of freedom (draw,) of the Student-t noise of each geo; Gaussian if ``None``.
     """
-    n_geos = residuals.shape[1]
-    if n_geos == 1:
+    num_geos = residuals.shape[1]
+    if num_geos == 1:
         phi = autocorrelation_draws(rng, residuals)
         return ar1_noise(rng, phi, residuals[..., -1], sigma, horizon, nu)
     shared = residuals.mean(1, keepdims=True)
@@ -179,7 +179,7 @@ def panel_noise(
     phi = autocorrelation_draws(rng, shared)
     shared_noise = ar1_noise(rng, phi, shared[..., -1], spread, horizon)
     share = own_variance / np.maximum(own_variance + shared_variance, np.finfo(float).tiny)
-    scale = sigma * np.sqrt(share * n_geos / (n_geos - 1))
+    scale = sigma * np.sqrt(share * num_geos / (num_geos - 1))
     phi = autocorrelation_draws(rng, own)
     own_noise = ar1_noise(rng, phi, own[..., -1], scale, horizon, nu)
     return shared_noise + own_noise - own_noise.mean(1, keepdims=True)

@@ -71,7 +71,7 @@ def future_table(
     ds, attrs = data.ds, data.ds.attrs
     future = MMMData.from_arrays(
         dates=dates,
-        target=np.full((data.n_geos, periods), np.nan),
+        target=np.full((data.num_geos, periods), np.nan),
         spend=money,
         exposure=units,
         channels=data.channels,
@@ -164,8 +164,8 @@ def _media(
 
 def _rows_to_repeat(data: MMMData, periods: int, plan: str | None) -> tuple[NDArray, str]:
     """Choose the training rows whose media are repeated, with a name for them."""
-    year = projection.season_length(data.time_step, data.n_dates)
-    n = data.n_dates
+    year = projection.season_length(data.time_step, data.num_dates)
+    n = data.num_dates
     if plan != "last_window" and year > 7:
         return n - year + np.arange(periods) % year, "last year's"
     window = min(periods, n)
@@ -210,7 +210,7 @@ def _planned_money(
     if not isinstance(plan, xr.DataArray):
         return {}
     array = plan
-    if "geo" not in array.dims and data.n_geos > 1:
+    if "geo" not in array.dims and data.num_geos > 1:
         text = "A spend plan for a panel needs the dimension geo."
         findings.append(problem("spend", text, f"The geos are {listing(data.geos)}."))
         return {}
@@ -262,7 +262,7 @@ def _controls(
                 text += f"{', '.join(projection.RULES)}, but got {value!r}."
                 findings.append(problem("controls", text, "Or give the control's values."))
         else:
-            shape = (data.n_geos, periods)
+            shape = (data.num_geos, periods)
             try:
                 supplied[name] = np.broadcast_to(np.asarray(value, float), shape).copy()
             except ValueError:
@@ -271,8 +271,8 @@ def _controls(
                 findings.append(problem("controls", text, remedy))
                 continue
             checked(supplied[name], f"control {name!r}", dates, findings)
-    period = projection.season_length(data.time_step, data.n_dates)
-    values = np.zeros((data.n_geos, periods, len(data.controls)))
+    period = projection.season_length(data.time_step, data.num_dates)
+    values = np.zeros((data.num_geos, periods, len(data.controls)))
     projected, notes = {}, []
     for k, name in enumerate(data.controls):
         own = given.get(data.roles.controls[name], supplied.get(name))

@@ -143,7 +143,7 @@ def _difference(
         return changed_parents.get(name, observed[name][None])
 
     per_head = population[:, None] * scaling.media_scale[:, None, None]
-    count, shape = len(next(iter(parameters.values()))), (data.n_geos, data.n_dates)
+    count, shape = len(next(iter(parameters.values()))), (data.num_geos, data.num_dates)
     media = _stacked([path(name) for name in structure.channels], count, shape) / per_head
     control_change = _stacked(
         [path(name) - observed[name] for name in structure.controls], count, shape

@@ -126,14 +126,14 @@ def candidate_tests(
     residuals: those of the tested geos over the periods, and of the other geos as controls.
     """
     data = fitted.data
-    periods = min(periods, data.n_dates)
+    periods = min(periods, data.num_dates)
     start, end = data.dates[-periods], data.dates[-1]
     # Every other geo by size: both halves hold large and small ones.
     order = np.argsort(-data.ds["population"].values, kind="stable")
     own = () if data.is_national else tuple(data.geos[g] for g in sorted(order[::2]))
     mean = fitted_mean(fitted, max_draws=_MEAN_DRAWS).mean(("chain", "draw"))
     noise = (data.ds["target"] - mean).std("date").values
-    tested = np.isin(data.geos, own) if own else np.ones(data.n_geos, bool)
+    tested = np.isin(data.geos, own) if own else np.ones(data.num_geos, bool)
     others = max(int((~tested).sum()), 1) if own else np.inf
     variance = periods * float((noise[tested] ** 2).sum()) * (1.0 + tested.sum() / others)
     found = []

@@ -70,7 +70,7 @@ def posterior_predictive_check(fitted: Fitted, ci_prob: float = 0.9) -> pd.DataF
         observations within the central predictive intervals, and under ``replicated`` what it
         should be.
     """
-    shape = (fitted.data.n_geos, fitted.data.n_dates)
+    shape = (fitted.data.num_geos, fitted.data.num_dates)
     replicated = thinned(fitted, "posterior_predictive").reshape(-1, *shape)
     target = fitted.data.ds["target"].values
     statistics = {

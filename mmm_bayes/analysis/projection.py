@@ -40,15 +40,15 @@ class Projection(NamedTuple):
     paths: NDArray
 
 
-def season_length(step: TimeStep, n_dates: int) -> int:
+def season_length(step: TimeStep, num_dates: int) -> int:
     """Return the number of rows of a season: a year, a week for short daily tables, else 1.
 
     A daily season has 364 rows, so that weekdays match weekdays.
     """
     yearly = 364 if step.unit == "day" and step.n == 1 else round(step.per_year)
-    if yearly > 1 and n_dates >= yearly + max(2, yearly // 4):
+    if yearly > 1 and num_dates >= yearly + max(2, yearly // 4):
         return yearly
-    return 7 if yearly == 364 and n_dates >= 14 else 1
+    return 7 if yearly == 364 and num_dates >= 14 else 1
 
 
 def point(values: NDArray, rule: Rule, horizon: int, period: int) -> NDArray:

@@ -260,7 +260,7 @@ def enumerate_table(
     MemoryError
         If more rows are alive at a time than can be held.
     """
-    bound = table.n_rows / threshold if threshold > 0 else np.inf
+    bound = table.num_rows / threshold if threshold > 0 else np.inf
     capacity = _LEAST_CAPACITY
     while capacity < min(
         bound, _START_CAPACITY
@@ -282,7 +282,7 @@ def enumerate_table(
     rows, log_weights = leaf_rows(tree)
     weights = np.exp(log_weights.astype(np.float64))
     if all(
-        len(np.unique(table.values[list(own)], axis=1).T) == table.n_rows for own in table.members
+        len(np.unique(table.values[list(own)], axis=1).T) == table.num_rows for own in table.members
     ):
         return rows, weights  # without repeated values, different donors give different rows
     return merge_identical(table, rows, weights)

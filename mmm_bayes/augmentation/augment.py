@@ -153,7 +153,7 @@ def augment(
         frame, graph, kernel=kernel, bandwidth=bandwidth, bandwidth_scale=bandwidth_scale,
         order=order, blocks=blocks,
     )  # fmt: skip
-    size = num_rows or max(2 * table.n_rows, 500)
+    size = num_rows or max(2 * table.num_rows, 500)
     values: Mapping[int, NDArray] = {}
     if method == "enumerate":
         rows, weights = enumerate_table(table, threshold, precision)
@@ -176,7 +176,7 @@ def augment(
         "smoothing": smoothing,
     }
     return AugmentedData(
-        table.decode(rows, values), rows, weights, table.nodes, table.n_rows, method, settings
+        table.decode(rows, values), rows, weights, table.nodes, table.num_rows, method, settings
     )
 
 

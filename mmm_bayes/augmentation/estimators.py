@@ -102,9 +102,9 @@ def columns_of(table: EncodedTable, positions: tuple[int, ...]) -> Columns:
     """Select columns of a table."""
     at = list(positions)
     return Columns(
-        table.values[at].reshape(len(at), table.n_rows),
+        table.values[at].reshape(len(at), table.num_rows),
         tuple(table.kernel[c] for c in at),
-        table.bandwidth[at].reshape(len(at), table.n_rows),
+        table.bandwidth[at].reshape(len(at), table.num_rows),
         table.levels[at],
     )
 

@@ -58,7 +58,7 @@ def _round_up(count: int, step: int) -> int:
 
 def problem_of(table: EncodedTable, threshold: float, dtype: Any) -> Problem:
     """Build the arrays of a table, padded so that few shapes are compiled."""
-    n = table.n_rows
+    n = table.num_rows
     rows = _round_up(n, 64)
     pillows = [table.pillow_columns(v) for v in range(len(table.nodes))]
     width = _round_up(max(2, *(len(p) for p in pillows)), 4)

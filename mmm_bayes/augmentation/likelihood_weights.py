@@ -48,7 +48,7 @@ def shares(weights: NDArray) -> NDArray:
 
 
 def likelihood_weights(
-    weights: NDArray, outcomes: NDArray, n_dates: int, mixture: float
+    weights: NDArray, outcomes: NDArray, num_dates: int, mixture: float
 ) -> NDArray:
     """Compute the likelihood weights of observed and augmented rows (geo, date + row).
 
@@ -58,22 +58,22 @@ def likelihood_weights(
         Weights of the augmented rows (geo, row).
     outcomes
         Position in time of the row whose outcome they copy (geo, row); -1 for a new outcome.
-    n_dates, mixture
+    num_dates, mixture
         Observed rows per geo, and the share of the likelihood given to augmented rows.
     """
     geos, rows = weights.shape
     share = shares(weights)
     # In a geo whose augmented rows all have weight zero, observed rows keep weight one.
     mixed = mixture * (share.sum(1, keepdims=True) > 0.0)
-    added = mixed * n_dates * share
-    found = np.concatenate([np.broadcast_to(1.0 - mixed, (geos, n_dates)), added], 1)
-    own = n_dates + np.arange(rows)
+    added = mixed * num_dates * share
+    found = np.concatenate([np.broadcast_to(1.0 - mixed, (geos, num_dates)), added], 1)
+    own = num_dates + np.arange(rows)
     places = np.where(outcomes >= 0, outcomes, own)
-    places = np.concatenate([np.broadcast_to(np.arange(n_dates), (geos, n_dates)), places], 1)
+    places = np.concatenate([np.broadcast_to(np.arange(num_dates), (geos, num_dates)), places], 1)
     by_outcome = np.zeros_like(found)
     np.add.at(by_outcome, (np.arange(geos)[:, None], places), found)
     kish = by_outcome.sum() ** 2 / np.sum(by_outcome**2)
-    return found * min(1.0, kish / (geos * n_dates))
+    return found * min(1.0, kish / (geos * num_dates))
 
 
 def information_ratio(

@@ -37,9 +37,9 @@ def feature_frames(
     adstocked = np.einsum("cgkt,ck->cgt", np.asarray(arrays.media, float), np.asarray(kernels))
     labels = [(term, label) for term in structure.terms for label in term.labels]
     design = np.asarray(arrays.design, float)
-    n_geos, n = arrays.target.shape
+    num_geos, n = arrays.target.shape
     frames = []
-    for g in range(n_geos):
+    for g in range(num_geos):
         columns = {f"{season}[time]": np.linspace(0.0, 1.0, n)}
         for k, (term, label) in enumerate(labels):
             if term.component in ("seasonality", "events"):

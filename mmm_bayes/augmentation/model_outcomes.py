@@ -118,7 +118,7 @@ def draw_outcomes(
         The rows, for the full model; their targets are ignored.
     """
     spec, smaller = restricted(structure.spec, data, pillow)
-    own = structure_of(spec, smaller.channels, smaller.controls, smaller.n_geos)
+    own = structure_of(spec, smaller.channels, smaller.controls, smaller.num_geos)
     arrays = model_arrays.training_arrays(
         own,
         smaller,

@@ -53,7 +53,7 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.arrays import AddedRows
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.structure import ModelArrays, Structure
-from mmm_bayes.runtime.deprecation import warn_deprecated
+from mmm_bayes.runtime.deprecation import old_name, warn_deprecated
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.report import Report
 
@@ -114,9 +114,11 @@ class MMMAugmentation(Report):
     ess: xr.DataArray
 
     @property
-    def n_dates(self) -> int:
+    def num_dates(self) -> int:
         """Number of observed rows per geo."""
         return self.likelihood_weight.shape[1] - self.weights.sizes["row"]
+
+    n_dates = old_name("num_dates")
 
     @property
     def effective_rows(self) -> float:
@@ -152,7 +154,7 @@ class MMMAugmentation(Report):
         donors.loc[{"node": self.target}] = -1
         values.loc[{"variable": self.target}] = outcomes
         places = np.full(self.weights.shape, -1)
-        weight = likelihood_weights(self.weights.values, places, self.n_dates, self.mixture)
+        weight = likelihood_weights(self.weights.values, places, self.num_dates, self.mixture)
         return replace(self, donors=donors, values=values, likelihood_weight=weight)
 
     @property
@@ -169,14 +171,14 @@ class MMMAugmentation(Report):
             "rows": (self.weights > 0).sum("row").values,
             "effective_rows": self.ess.values,
             "mass": self.mass.values,
-            "observed_rows": self.n_dates,
+            "observed_rows": self.num_dates,
         }
         return pd.DataFrame(columns, index=pd.Index(self.weights["geo"].values, name="geo"))
 
     def __str__(self) -> str:
         settings, geos = self.settings, self.weights.sizes["geo"]
         order = settings.graph.topological_factorization(settings.order)
-        observed = geos * self.n_dates
+        observed = geos * self.num_dates
         pillow = settings.graph.markov_pillow(self.target, settings.order)
         known = (self.target, settings.season, *pillow)
         outside = [name for name in settings.graph.nodes if name not in known]
@@ -224,7 +226,7 @@ class MMMAugmentation(Report):
             "settings": self.settings.to_dict(),
             "season_added": self.season_added,
             "rows": int((self.weights > 0).sum()),
-            "observed_rows": int(self.weights.sizes["geo"] * self.n_dates),
+            "observed_rows": int(self.weights.sizes["geo"] * self.num_dates),
             "mass": self.mass.values.tolist(),
             "ess": self.ess.values.tolist(),
             "mixture": self.mixture,
@@ -413,7 +415,7 @@ def _joined(
     ratio: float,
 ) -> MMMAugmentation:
     """Stack the geos, padding shorter ones with rows of weight zero."""
-    nodes, most, n = list(parts[0].nodes), max(len(part) for part in parts), data.n_dates
+    nodes, most, n = list(parts[0].nodes), max(len(part) for part in parts), data.num_dates
     target = variables[0]
     donors = np.zeros((len(parts), most, len(nodes)), np.int32)
     values = np.zeros((len(parts), most, len(variables)))

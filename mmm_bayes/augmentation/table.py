@@ -17,6 +17,7 @@ from mmm_bayes.augmentation.table_checks import (
     unknown_choice,
 )
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.warn import warn_user
 
@@ -64,7 +65,7 @@ class EncodedTable:
     pillows: tuple[tuple[int, ...], ...]
 
     @property
-    def n_rows(self) -> int:
+    def num_rows(self) -> int:
         """Number of rows of the table."""
         return len(self.frame)
 
@@ -118,7 +119,7 @@ class AugmentedData:
         Weight of each row; they sum to ``mass``.
     nodes
         Variables, in the order of the columns of ``row_index``.
-    n_observed
+    num_observed
         Number of rows of the training table.
     mass
         Total weight: one for methods that sample, less if enumeration drops rows with small
@@ -133,9 +134,11 @@ class AugmentedData:
     row_index: NDArray
     weights: NDArray
     nodes: tuple[str, ...]
-    n_observed: int
+    num_observed: int
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    n_observed = old_name("num_observed")
 
     @property
     def mass(self) -> float:
@@ -153,7 +156,7 @@ class AugmentedData:
 
     def __repr__(self) -> str:
         return (
-            f"AugmentedData({self.method}: {len(self)} rows from {self.n_observed} observed, "
+            f"AugmentedData({self.method}: {len(self)} rows from {self.num_observed} observed, "
             f"mass {self.mass:.3g}, ESS {self.ess:.1f}, {100 * self.share_observed:.0f}% of the "
             "weight on observed rows)"
         )

@@ -138,7 +138,7 @@ def _unused(name: str, objective: Any, objectives: tuple[str, ...]) -> list[Find
 def _check_window(data: MMMData, periods: Any, start: Any) -> list[Finding]:
     found = []
     if periods is not None:
-        found += number("periods", periods, 1, data.n_dates)
+        found += number("periods", periods, 1, data.num_dates)
     if start is None:
         return found
     try:

@@ -267,7 +267,7 @@ def _cells_beyond(fitted: Fitted, window: PlanWindow, plan: NDArray) -> list[str
             continue
         geos = [fitted.data.geos[g] for g in np.flatnonzero(over[c].any(1))]
         ratio = float((plan[c] / np.maximum(largest[c][:, None], 1e-300))[over[c]].max())
-        where = "" if fitted.data.n_geos == 1 else f" in {listing(geos)}"
+        where = "" if fitted.data.num_geos == 1 else f" in {listing(geos)}"
         times = f", by up to {ratio:.2f} times" if ratio < 1e6 else ""
         lines.append(f"{name}{where} ({int(over[c].sum())} of {over[c].size}{times})")
     if not lines:

@@ -45,7 +45,7 @@ def window_asked_for(
 ) -> tuple[PlanWindow, list[Finding]]:
     """Return the window with today's plan, and the problems of ``reference``."""
     data = fitted.data
-    first = data.n_dates if start is None else _position(fitted, start)
+    first = data.num_dates if start is None else _position(fitted, start)
     count = periods_of_quarter(data) if periods is None else int(periods)
     window = window_at(fitted, first, count, None)
     if reference is None:
@@ -81,4 +81,4 @@ def scenario_of(
 
 def _position(fitted: Fitted, start: Any) -> int:
     found = np.flatnonzero(fitted.data.dates == pd.Timestamp(start))
-    return int(found[0]) if found.size else fitted.data.n_dates
+    return int(found[0]) if found.size else fitted.data.num_dates

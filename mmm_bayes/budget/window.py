@@ -63,12 +63,12 @@ class PlanWindow:
     @property
     def is_future(self) -> bool:
         """Whether the window begins after the training table."""
-        return self.start >= self.data.n_dates
+        return self.start >= self.data.num_dates
 
 
 def periods_of_quarter(data: MMMData) -> int:
     """Return the number of periods in a quarter, at least 1 and at most those of the table."""
-    return int(min(max(1, round(data.time_step.per_year / 4)), data.n_dates))
+    return int(min(max(1, round(data.time_step.per_year / 4)), data.num_dates))
 
 
 def window_at(fitted: Fitted, start: int, periods: int, reference: NDArray | None) -> PlanWindow:
@@ -79,11 +79,11 @@ def window_at(fitted: Fitted, start: int, periods: int, reference: NDArray | Non
     """
     data = fitted.data
     carry = fitted.structure.media.max_lag - 1
-    beyond = max(0, start + periods + carry - data.n_dates)
+    beyond = max(0, start + periods + carry - data.num_dates)
     grid = data.dates if not beyond else data.dates.append(data.future_dates(beyond))
     rows = np.arange(start, start + periods)
     # Future dates repeat the last `periods` observed ones.
-    rows = np.where(rows < data.n_dates, rows, data.n_dates - periods + (rows - start))
+    rows = np.where(rows < data.num_dates, rows, data.num_dates - periods + (rows - start))
     spend = _channel_first(data.ds["spend"].values)[..., rows]
     units = _channel_first(data.ds["exposure"].values)[..., rows]
     paid = data.ds["paid"].values & (data.ds["spend"].values.sum((0, 1)) > 0)
@@ -102,7 +102,7 @@ def window_at(fitted: Fitted, start: int, periods: int, reference: NDArray | Non
 
 def last_year(data: MMMData) -> slice:
     """Return the positions of the last observed year."""
-    return slice(max(0, data.n_dates - round(data.time_step.per_year)), data.n_dates)
+    return slice(max(0, data.num_dates - round(data.time_step.per_year)), data.num_dates)
 
 
 def prices_of(
@@ -125,7 +125,7 @@ def prices_of(
         if per_money is None:
             per_money = _average(exposure[c], spend[c])
         rate[c] = np.ones((geos, 1)) if per_money is None else per_money[:, None]
-        seen = np.arange(window.start, min(window.start + periods, data.n_dates))
+        seen = np.arange(window.start, min(window.start + periods, data.num_dates))
         if seen.size and window.paid[c]:
             observed = units_per_money(exposure[c], spend[c])[:, seen]
             rate[c][:, : seen.size] = observed
@@ -152,7 +152,7 @@ def response_of(
     """Compute the arrays of :mod:`mmm_bayes.budget.outcome` for draws, in double precision."""
     structure, scaling = fitted.structure, fitted.scaling
     params = {name: np.asarray(value, float) for name, value in params.items()}
-    geos = fitted.data.n_geos
+    geos = fitted.data.num_geos
     heads = fitted.data.ds["population"].values
     count = len(next(iter(params.values())))
     revenue = (
@@ -204,7 +204,7 @@ def _surroundings(fitted: Fitted, window: PlanWindow, prices: Prices, after: Aft
     today = np.where(unpaid[:, None, None], window.units / scaled, today)
     for k in range(carry):
         at = window.start + periods + k
-        value = seen[..., at] if at < data.n_dates else today[..., k % periods]
+        value = seen[..., at] if at < data.num_dates else today[..., k % periods]
         if after == "zero":
             value = np.where(unpaid[:, None], value, 0.0)
         fixed[..., carry + periods + k] = value
@@ -223,7 +223,7 @@ def _log_base(
     dates = pd.DatetimeIndex(window.dates.append(window.later))
     values = scaling.controls(projected_controls(data, window, controls))
     design = baseline.design_columns(structure.spec, fitted.frame, dates, values)
-    offset = np.zeros((data.n_geos, len(dates)))
+    offset = np.zeros((data.num_geos, len(dates)))
     if scaling.link == "count":
         offset = offset + np.log(heads)[:, None] + fitted.log_rate
     arrays = ModelArrays(None, design, None, offset, None, None)  # type: ignore[arg-type]
@@ -248,10 +248,10 @@ def projected_controls(
     year = round(data.time_step.per_year)
     rows = []
     for at in range(window.start, window.start + _length(window)):
-        while at >= data.n_dates:
+        while at >= data.num_dates:
             at -= year
         rows.append(seen[:, at] if at >= 0 else seen.mean(1))
-    result = np.stack(rows, 1) if rows else np.zeros((data.n_geos, 0, seen.shape[-1]))
+    result = np.stack(rows, 1) if rows else np.zeros((data.num_geos, 0, seen.shape[-1]))
     for name, values in (given or {}).items():
         result[:, : len(window.dates), data.controls.index(name)] = values
     return result
@@ -269,7 +269,7 @@ def _revenue(data: MMMData, window: PlanWindow) -> NDArray:
         seen[:, year].mean(1, keepdims=True),
     )
     positions = np.arange(window.start, window.start + _length(window))
-    observed = positions < data.n_dates
+    observed = positions < data.num_dates
     result = np.repeat(mean, len(positions), 1)
     result[:, observed] = seen[:, positions[observed]]
     return result

@@ -63,7 +63,7 @@ def layout_of(spec: CausalMMMSpec, panel: ShopPanel) -> Layout:
     basis = _PLAIN if spec.basis == "auto" else spec.basis
     if spec.ablation == "rw" or logarithmic(spec, panel.nodes).all():
         basis = tuple(dict.fromkeys("linear" if f == SATURATING else f for f in basis))
-    return Layout(panel.n_nodes, lags, basis, context_of(spec, panel).shape[-1])
+    return Layout(panel.num_nodes, lags, basis, context_of(spec, panel).shape[-1])
 
 
 def context_of(spec: CausalMMMSpec, panel: ShopPanel, ahead: NDArray | None = None) -> NDArray:
@@ -190,7 +190,7 @@ def initial_networks(
     rng_key: Any, spec: CausalMMMSpec, panel: ShopPanel, prepared: Prepared
 ) -> Networks:
     """Initialise the networks."""
-    n, shops = panel.n_nodes, prepared.shops
+    n, shops = panel.num_nodes, prepared.shops
     key_encoder, key_decoder, key_components = jax.random.split(rng_key, 3)
     decoder: AdditiveDecoder | RecurrentDecoder
     if spec.decoder == "additive":

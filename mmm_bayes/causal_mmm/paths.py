@@ -85,7 +85,7 @@ def future_context(panel: ShopPanel, horizon: int, context: NDArray | None) -> N
     """
     if context is None:
         return np.repeat(panel.context[:, -1:], horizon, axis=1)
-    wanted = (panel.n_shops, horizon, len(panel.context_names))
+    wanted = (panel.num_shops, horizon, len(panel.context_names))
     if np.shape(context) != wanted:
         message = f"context should have the shape {wanted}, but has {np.shape(context)}."
         remedy = "Its dimensions are (shop, horizon, variable)."
@@ -116,11 +116,11 @@ def forecast_paths(
     which = np.asarray(jax.random.randint(key_which, (num_draws,), 0, len(edges)))
     floor, bounded = _least_values(panel, prepared), _nonnegative(panel)
     for at, place in blocks(
-        panel.n_shops, _bytes_per_shop(decoder, panel.length, num_draws, len(around[0]))
+        panel.num_shops, _bytes_per_shop(decoder, panel.length, num_draws, len(around[0]))
     ):
         future = jnp.asarray(around[at], jnp.float32)
         drawn = jnp.asarray(edges[which[:, None], at], jnp.float32)
-        own = take(prepared.shops, at) if len(at) < panel.n_shops else prepared.shops
+        own = take(prepared.shops, at) if len(at) < panel.num_shops else prepared.shops
         history = (own.values, own.observed, own.context)
         given = (drawn, *history, future, floor[at])
         if isinstance(decoder, AdditiveDecoder):
@@ -195,7 +195,7 @@ def response_draws(fitted: Fitted, at: int, multipliers: Sequence[float]) -> NDA
     own, norm = take(prepared.shops, slice(at, at + 1)), prepared.norm
     sums = jax.tree.map(lambda x: x[0], regression_sums(decoder, own))
     _, edges = edge_draws(fitted, panel, prepared)
-    channels = np.arange(panel.n_nodes - 1)
+    channels = np.arange(panel.num_nodes - 1)
     paths = _multiplied(panel, prepared, at, multipliers)
     with one_blas_thread():
         targets = counterfactual_targets(
@@ -225,10 +225,10 @@ def _multiplied(
     Missing values are the mean of the series, as in the decoder.
     """
     norm = prepared.norm
-    mean = restore(np.zeros((panel.n_shops, 1, panel.n_nodes)), norm)[at]
+    mean = restore(np.zeros((panel.num_shops, 1, panel.num_nodes)), norm)[at]
     raw = np.where(np.isfinite(panel.series[at]), panel.series[at], mean)
     paths = []
-    for channel in range(panel.n_nodes - 1):
+    for channel in range(panel.num_nodes - 1):
         for factor in multipliers:
             shaped = transform(factor * raw[None], norm.unit[[at]], norm.logarithm)[0, :, channel]
             paths.append((shaped - norm.location[at, channel]) / norm.scale[at, channel])

@@ -32,7 +32,7 @@ def in_one_line(spec: CausalMMMSpec, fitted: Fitted | None) -> str:
     inside = ", ".join(f"{name}={value!r}" for name, value in given.items())
     state = "not trained"
     if fitted is not None:
-        state = f"trained on {fitted.panel.n_shops} shops, {fitted.panel.n_nodes} nodes"
+        state = f"trained on {fitted.panel.num_shops} shops, {fitted.panel.num_nodes} nodes"
         if fitted.interrupted:
             state += f"; {fitted.interrupted}"
     return f"CausalMMM({inside}) <{state}>"

@@ -140,7 +140,7 @@ def _write_table(frame: pd.DataFrame, out: Path) -> None:
 def _say(result: AugmentedData, rows: int, out: Path) -> None:
     console = open_console()
     facts: dict[str, Any] = {
-        "rows": f"{len(result)} augmented from {result.n_observed} observed",
+        "rows": f"{len(result)} augmented from {result.num_observed} observed",
         "mass": f"{result.mass:.4g}  (total probability kept)",
         "ESS": f"{result.ess:.1f}",
         "observed": f"{result.share_observed:.1%} of the weight on rows of the table",

@@ -193,36 +193,36 @@ def check_rows(table: Table, min_rows: int | None) -> list[Finding]:
     roles = table.roles
     coefficients = 1 + len(roles.exposure) + len(roles.controls)
     if min_rows is not None and table.dates is not None:
-        n_dates = len(table.dates.dropna().unique())
-        if n_dates < min_rows:
+        num_dates = len(table.dates.dropna().unique())
+        if num_dates < min_rows:
             return [
                 Finding(
                     "too_few_rows",
                     "error",
-                    f"The table has {n_dates} date(s), fewer than min_rows={min_rows}.",
+                    f"The table has {num_dates} date(s), fewer than min_rows={min_rows}.",
                     "Use a longer history, or lower min_rows.",
                     where=roles.date,
                 )
             ]
     parts = f"an intercept, {len(roles.exposure)} channel(s), {len(roles.controls)} control(s)"
-    if table.n_rows <= coefficients and min_rows is None:
+    if table.num_rows <= coefficients and min_rows is None:
         return [
             Finding(
                 "too_few_rows",
                 "error",
-                f"The table has {table.n_rows} row(s) for {coefficients} coefficients ({parts}); "
+                f"The table has {table.num_rows} row(s) for {coefficients} coefficients ({parts}); "
                 f"at least {coefficients + 1} are needed, and 3 per coefficient are advisable.",
                 "Use a longer history, weeks instead of months, or merge channels.",
                 where=roles.date,
             )
         ]
-    if table.n_rows < 3 * coefficients:
+    if table.num_rows < 3 * coefficients:
         return [
             Finding(
                 "few_rows",
                 "warning",
-                f"The table has {table.n_rows} rows for {coefficients} coefficients ({parts}), so "
-                "the priors will strongly influence the result.",
+                f"The table has {table.num_rows} rows for {coefficients} coefficients ({parts}), "
+                "so the priors will strongly influence the result.",
                 "Use a longer history, merge channels, or choose the priors with care.",
                 where=roles.date,
             )

@@ -181,7 +181,7 @@ def _check_collinear(
     columns = columns[np.isfinite(columns).all(1)]
     if len(columns) <= len(channels):
         return []
-    if len(columns) == table.n_rows:
+    if len(columns) == table.num_rows:
         # A geo model does not separate channels by differences between geos.
         columns = columns - pd.DataFrame(columns).groupby(table.geos).transform("mean").to_numpy()
     else:

@@ -119,9 +119,9 @@ def list_datasets() -> pd.DataFrame:
             {
                 "name": info.name,
                 "title": info.title,
-                "rows": data.n_dates * data.n_geos,
-                "dates": data.n_dates,
-                "geos": data.n_geos,
+                "rows": data.num_dates * data.num_geos,
+                "dates": data.num_dates,
+                "geos": data.num_geos,
                 "channels": len(data.channels),
                 "controls": len(data.controls),
                 "source": info.source,

@@ -180,7 +180,7 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
 
 def _place(data: MMMData, test: LiftTest) -> PlacedTest:
     dates, ds = data.dates, data.ds
-    geos = np.isin(data.geos, test.geos) if test.geos else np.ones(data.n_geos, bool)
+    geos = np.isin(data.geos, test.geos) if test.geos else np.ones(data.num_geos, bool)
     changed = geos[:, None] & np.asarray((dates >= test.start) & (dates <= test.end))
     measured = geos[:, None] & np.asarray((dates >= test.start) & (dates <= test.until))
     heads = ds["population"].values

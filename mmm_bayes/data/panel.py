@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 
 NDArray = np.ndarray[Any, Any]
@@ -97,7 +98,7 @@ class ShopPanel:
         return found
 
     @property
-    def n_shops(self) -> int:
+    def num_shops(self) -> int:
         """Number of shops."""
         return self.series.shape[0]
 
@@ -107,9 +108,12 @@ class ShopPanel:
         return self.series.shape[1]
 
     @property
-    def n_nodes(self) -> int:
+    def num_nodes(self) -> int:
         """Number of nodes, including the target."""
         return self.series.shape[2]
+
+    n_shops = old_name("num_shops")
+    n_nodes = old_name("num_nodes")
 
     @property
     def target(self) -> str:
@@ -123,7 +127,7 @@ class ShopPanel:
 
     def select(self, shops: Sequence[int] | NDArray | slice) -> ShopPanel:
         """Return a panel of some shops, by position."""
-        at = np.arange(self.n_shops)[shops]
+        at = np.arange(self.num_shops)[shops]
         return replace(
             self,
             series=self.series[at],

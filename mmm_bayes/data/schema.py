@@ -17,7 +17,7 @@ from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
 from mmm_bayes.data.roles import Channels, FileRoleSettings, Roles, RoleSettings, Spend
 from mmm_bayes.data.spend_change import change_spend
-from mmm_bayes.runtime.deprecation import spelled_out
+from mmm_bayes.runtime.deprecation import old_name, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding
 
 __all__ = ["DataError", "DataWarning", "Finding", "MMMData"]
@@ -253,14 +253,17 @@ class MMMData:
         return pd.DatetimeIndex(self.ds.indexes["date"])
 
     @property
-    def n_geos(self) -> int:
+    def num_geos(self) -> int:
         """Number of geos."""
         return int(self.ds.sizes["geo"])
 
     @property
-    def n_dates(self) -> int:
+    def num_dates(self) -> int:
         """Number of dates."""
         return int(self.ds.sizes["date"])
+
+    n_geos = old_name("num_geos")
+    n_dates = old_name("num_dates")
 
     @property
     def is_national(self) -> bool:
@@ -370,7 +373,9 @@ class MMMData:
         return replace(data, ds=data.ds.sel(geo=self.ds["geo"].values))
 
     def _positions(self, dates: slice | Sequence[Any] | None) -> np.ndarray:
-        positions = xr.DataArray(np.arange(self.n_dates), coords={"date": self.dates}, dims="date")
+        positions = xr.DataArray(
+            np.arange(self.num_dates), coords={"date": self.dates}, dims="date"
+        )
         if dates is None:
             return positions.values
         chosen = dates if isinstance(dates, slice) else pd.DatetimeIndex(list(dates))

@@ -27,7 +27,7 @@ class Table:
     """
 
     roles: Roles
-    n_rows: int
+    num_rows: int
     dates: pd.DatetimeIndex | None
     date_form: str
     geos: np.ndarray | None

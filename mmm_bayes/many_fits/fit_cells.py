@@ -133,7 +133,7 @@ class FitCell:
     def shape(self) -> tuple[Any, ...]:
         """Sizes that cells with the same compiled program have in common."""
         data = self.data
-        sizes = data.n_geos, data.n_dates, tuple(data.channels), tuple(data.controls)
+        sizes = data.num_geos, data.num_dates, tuple(data.channels), tuple(data.controls)
         return self.spec_name, *sizes, len(self.lift_tests)
 
     def rng_key(self) -> jax.Array:

@@ -120,7 +120,7 @@ def window_arrays(
         media = _with_history(media, history, max_lag)
     controls = scaling.controls(data.ds["controls"].values)
     population = data.ds["population"].values
-    shape = (data.n_geos, data.n_dates)
+    shape = (data.num_geos, data.num_dates)
     offset = np.zeros(shape)
     if scaling.link == "count":
         offset = np.broadcast_to(np.log(population)[:, None] + rate, shape).copy()

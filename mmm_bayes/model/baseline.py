@@ -124,8 +124,8 @@ def design_columns(
     controls
         Scaled controls (geo, time, control).
     """
-    n_geos, n_dates = controls.shape[:2]
-    shared = [np.ones((n_dates, 1)), _trend(spec, frame, dates)]
+    num_geos, num_dates = controls.shape[:2]
+    shared = [np.ones((num_dates, 1)), _trend(spec, frame, dates)]
     days = np.asarray((dates - _EPOCH) / pd.Timedelta(days=1), float)
     for season in spec.seasonality:
         # A period is represented by its middle: a week has the phase of its Thursday.
@@ -134,7 +134,7 @@ def design_columns(
     for event in spec.events:
         shared.append(event_indicator(event, dates, frame.step_days)[:, None])
     columns = np.concatenate(shared, 1)
-    return np.concatenate([np.broadcast_to(columns, (n_geos, *columns.shape)), controls], axis=2)
+    return np.concatenate([np.broadcast_to(columns, (num_geos, *columns.shape)), controls], axis=2)
 
 
 def _fourier(days: NDArray, period: float, order: int) -> NDArray:

@@ -166,7 +166,11 @@ def _differences(structure: MediaStructure, params: Params, given: Experiments) 
 
 
 def predicted(
-    structure: MediaStructure, params: Params, coefficients: Array, given: Experiments, n_geos: int
+    structure: MediaStructure,
+    params: Params,
+    coefficients: Array,
+    given: Experiments,
+    num_geos: int,
 ) -> Array:
     """Return the value that the model predicts for each test (test,), over its standard error.
 
@@ -174,7 +178,7 @@ def predicted(
     """
     differences = _differences(structure, params, given)
     n = coefficients.shape[0]
-    every = jnp.broadcast_to(coefficients, (n, n_geos))
+    every = jnp.broadcast_to(coefficients, (n, num_geos))
     own = jnp.take_along_axis(every, given.geo[given.case], axis=1)
     change = jnp.zeros(given.weight.shape, differences.dtype)
     change = change.at[given.case].add(own[:, :, None] * differences)
@@ -187,14 +191,18 @@ def predicted(
 
 
 def functionals(
-    structure: MediaStructure, params: Params, coefficients: Array, given: Experiments, n_geos: int
+    structure: MediaStructure,
+    params: Params,
+    coefficients: Array,
+    given: Experiments,
+    num_geos: int,
 ) -> Functionals:
     """Express tests as functionals of the geo differences of coefficients; identity link only."""
     differences = _differences(structure, params, given)
     loads = jnp.sum(given.weight[given.case] * differences, -1)  # (channel, slot)
     channel = jnp.broadcast_to(jnp.arange(loads.shape[0])[:, None], loads.shape)
-    shape = (given.observed.shape[0], n_geos, loads.shape[0])
+    shape = (given.observed.shape[0], num_geos, loads.shape[0])
     rows = jnp.zeros(shape, loads.dtype)
     rows = rows.at[given.test[given.case], given.geo[given.case], channel].add(loads)
-    every = jnp.broadcast_to(coefficients, (coefficients.shape[0], n_geos))
+    every = jnp.broadcast_to(coefficients, (coefficients.shape[0], num_geos))
     return Functionals(rows, jnp.einsum("mgc,cg->m", rows, every), given.observed)

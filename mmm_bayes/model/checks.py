@@ -144,13 +144,15 @@ def _target(spec: ModelSpec, data: MMMData) -> list[Finding]:
 
 
 def _time(spec: ModelSpec, data: MMMData) -> list[Finding]:
-    if data.n_dates < 2:
+    if data.num_dates < 2:
         message = "The table has 1 date; adstock and trend need at least 2, and a model many more."
         return [_finding("one_date", data.roles.date, message, "Use a longer history.")]
     step_days = TimeFrame.from_dates(data.dates).step_days
     found = [_season(season, step_days) for season in spec.seasonality]
-    if spec.media.max_lag > data.n_dates:
-        message = f"media.max_lag is {spec.media.max_lag}, but the table has {data.n_dates} dates."
+    if spec.media.max_lag > data.num_dates:
+        message = (
+            f"media.max_lag is {spec.media.max_lag}, but the table has {data.num_dates} dates."
+        )
         found.append(_finding("max_lag", "media.max_lag", message, "Lower it."))
     found += [_event(event, data, step_days) for event in spec.events]
     return [finding for finding in found if finding is not None]

@@ -73,7 +73,7 @@ def mesh_of(model: TableModel, devices: Devices, geo_devices: int | None) -> Cha
         return None
     sampler = model.structure.spec.sampler
     chosen = "all" if devices is None else devices
-    return chain_mesh(chosen, sampler.num_chains, model.data.n_geos, geo_devices)
+    return chain_mesh(chosen, sampler.num_chains, model.data.num_geos, geo_devices)
 
 
 def by_nuts(

@@ -43,7 +43,7 @@ class Fitted:
     def structure(self) -> Structure:
         """The fixed part of the model for these columns."""
         data = self.data
-        return structure_of(self.spec, data.channels, data.controls, data.n_geos)
+        return structure_of(self.spec, data.channels, data.controls, data.num_geos)
 
     @cached_property
     def scaling(self) -> Scaling:

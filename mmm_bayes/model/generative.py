@@ -64,7 +64,7 @@ def generative(
     coefficients = linear_coefficients(structure, params)
     eta = jnp.einsum("gtk,gk->gt", arrays.design, coefficients) + effect
     dates = numpyro.plate("date", eta.shape[-1], dim=-1)
-    with numpyro.plate("geo", structure.n_geos, dim=-2), dates:
+    with numpyro.plate("geo", structure.num_geos, dim=-2), dates:
         outcome = observation(structure, params, eta, arrays.log_offset)
         weighted = contextlib.nullcontext()
         if arrays.likelihood_weight is not None:
@@ -77,7 +77,7 @@ def _observe_tests(structure: Structure, params: Params, arrays: ModelArrays) ->
     """Condition on lift tests, scaled by their standard errors: see `model.calibration`."""
     given = arrays.experiments
     values = media_coefficients(structure, params, arrays)
-    expected = calibration.predicted(structure.media, params, values, given, structure.n_geos)
+    expected = calibration.predicted(structure.media, params, values, given, structure.num_geos)
     with numpyro.plate("lift_test", given.observed.shape[0], dim=-1):
         numpyro.sample("lift", dist.Normal(expected, 1.0), obs=given.observed)
 
@@ -101,5 +101,5 @@ def resolved_coefficients(
         return {}
     values = media_coefficients(structure, params, arrays)
     # One value per geo even if all geos share it: predictions index by geo.
-    values = jnp.broadcast_to(values, (len(structure.channels), structure.n_geos))
+    values = jnp.broadcast_to(values, (len(structure.channels), structure.num_geos))
     return {"coefficient__geo": numpyro.deterministic("coefficient__geo", values)}

@@ -170,7 +170,7 @@ def _functionals(structure: Structure, params: Params, arrays: ModelArrays) -> A
         return None
     values = media_coefficients(structure, params, arrays)
     return calibration.functionals(
-        structure.media, params, values, arrays.experiments, structure.n_geos
+        structure.media, params, values, arrays.experiments, structure.num_geos
     )
 
 

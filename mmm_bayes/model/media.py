@@ -117,19 +117,19 @@ def kernel_weights(structure: MediaStructure, params: Params) -> Array:
     return jnp.concatenate(parts)[order]
 
 
-def response(structure: MediaStructure, params: Params, media: Array, n_dates: int) -> Array:
+def response(structure: MediaStructure, params: Params, media: Array, num_dates: int) -> Array:
     """Return adstocked and saturated exposure (channel, geo, time), before coefficients.
 
     ``media`` is the lag tensor (channel, geo, lag, time) if adstock comes first, otherwise the
     exposure with its history (channel, geo, history + time).
     """
     if not structure.channels:
-        return jnp.zeros((0, media.shape[1], n_dates), media.dtype)
+        return jnp.zeros((0, media.shape[1], num_dates), media.dtype)
     kernels = kernel_weights(structure, params)
     if structure.adstock_first:
         return saturate(structure, params, convolve_lags(media, kernels[:, None, :]))
     curves = saturate(structure, params, media)
-    return causal_convolution(curves, kernels[:, None, :])[..., -n_dates:]
+    return causal_convolution(curves, kernels[:, None, :])[..., -num_dates:]
 
 
 def saturate(structure: MediaStructure, params: Params, x: Array) -> Array:

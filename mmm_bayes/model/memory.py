@@ -74,7 +74,7 @@ def estimate_memory(
     }
     free = device_memory()
     # CPU devices share the memory of the machine, so splitting geos would save nothing.
-    splits = free is not None and program.structure.n_geos > 1
+    splits = free is not None and program.structure.num_geos > 1
     remedies = _remedies(
         sampler, host, device, along_geos if splits else None, num_prior_draws, real
     )

@@ -40,10 +40,10 @@ def media_coefficients(
     if curves is None:
         curves = response_curves(structure, params, arrays)
     multipliers = geo_multipliers(structure, params)
-    n_dates = arrays.target.shape[-1]
+    num_dates = arrays.target.shape[-1]
     more = curves
     if "marginal_roas" in structure.media.effects:
-        more = media.response(structure.media, params, 1.01 * arrays.media, n_dates)
+        more = media.response(structure.media, params, 1.01 * arrays.media, num_dates)
     # Normal geo differences average to zero: priors on ROAS and shares are on the mean over geos.
     scale = multipliers[:, :, None] if structure.geo_media == "log_normal" else 1.0
     beta = media.coefficients(
@@ -71,7 +71,7 @@ def linear_coefficients(structure: Structure, params: Params) -> Array:
     shared = jnp.concatenate(parts)
     if not structure.is_geo:
         return shared[None, :]
-    every = jnp.broadcast_to(shared, (structure.n_geos, shared.shape[0]))
+    every = jnp.broadcast_to(shared, (structure.num_geos, shared.shape[0]))
     return every.at[:, np.array(structure.geo_columns)].add(params["linear_geo"])
 
 

@@ -34,7 +34,7 @@ def sample_media(structure: Structure, marginal: bool) -> Params:
         site = "media_geo__unit" if structure.transports_media(marginal) else "media_geo__z"
         with (
             numpyro.plate("geo_channel", n, dim=-2),
-            numpyro.plate("geo", structure.n_geos, dim=-1),
+            numpyro.plate("geo", structure.num_geos, dim=-1),
         ):
             params[site] = numpyro.sample(site, dist.Normal(0.0, 1.0))
     return params
@@ -95,7 +95,7 @@ def sample_linear(structure: Structure, params: Params, marginal: bool) -> Param
     if structure.is_geo and not marginal:
         scales = geo_scales(structure, params)
         columns = numpyro.plate("geo_column", len(structure.geo_columns), dim=-1)
-        with numpyro.plate("geo", structure.n_geos, dim=-2), columns:
+        with numpyro.plate("geo", structure.num_geos, dim=-2), columns:
             unit = numpyro.sample("linear_geo__z", dist.Normal(0.0, 1.0))
         drawn["linear_geo"] = numpyro.deterministic("linear_geo", unit * scales)
     return drawn

@@ -20,7 +20,7 @@ class Structure:
     spec: ModelSpec
     channels: tuple[str, ...]
     controls: tuple[str, ...]
-    n_geos: int
+    num_geos: int
     terms: tuple[baseline.Term, ...]
     media: MediaStructure
     has_tests: bool = False
@@ -28,7 +28,7 @@ class Structure:
     @property
     def is_geo(self) -> bool:
         """Whether there is a hierarchy over geos."""
-        return self.n_geos > 1
+        return self.num_geos > 1
 
     @property
     def geo_columns(self) -> tuple[int, ...]:
@@ -110,7 +110,7 @@ def structure_of(
     spec: ModelSpec,
     channels: Sequence[str],
     controls: Sequence[str],
-    n_geos: int,
+    num_geos: int,
     has_tests: bool = False,
 ) -> Structure:
     """Combine a specification with the columns of a table, and whether there are lift tests."""
@@ -118,7 +118,7 @@ def structure_of(
         spec=spec,
         channels=tuple(channels),
         controls=tuple(controls),
-        n_geos=n_geos,
+        num_geos=num_geos,
         terms=baseline.terms_of(spec, tuple(controls)),
         media=media.media_structure(spec, tuple(channels)),
         has_tests=has_tests,

@@ -12,10 +12,10 @@ def fit_headline(fitted: Fitted, verdict: Verdict | None) -> list[tuple[str, str
     """Return rows (label, text) on the model, the table, the draws and the verdict, if any."""
     data, posterior = fitted.data, fitted.tree["posterior"]
     sizes, attrs = posterior.sizes, posterior.attrs
-    where = "national" if data.is_national else f"{data.n_geos} geos"
+    where = "national" if data.is_national else f"{data.num_geos} geos"
     lines = [
         ("FitResult", fitted.spec.name),
-        ("data", f"{where}, {data.n_dates} dates, {data.dates[0]:%Y-%m-%d} to "
+        ("data", f"{where}, {data.num_dates} dates, {data.dates[0]:%Y-%m-%d} to "
                  f"{data.dates[-1]:%Y-%m-%d}"),
         ("channels", ", ".join(data.channels)),
         ("posterior", f"{sizes['chain']} x {sizes['draw']} draws, "

@@ -112,6 +112,33 @@ def renamed_keys(given: Mapping[str, Any], names: Mapping[str, str], where: str)
     return result
 
 
+def old_name(new: str) -> Any:
+    """Return a property that answers for the attribute ``new`` under its old name, with a warning.
+
+    >>> class Table:
+    ...     num_rows = 3
+    ...     n_rows = old_name("num_rows")
+    """
+    return _OldName(new)
+
+
+class _OldName:
+    """Not a property: dataclasses take no field from it, and ``help()`` shows one line."""
+
+    def __init__(self, new: str) -> None:
+        self.new = new
+        self.__doc__ = f"Old name of ``{new}``."
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        warn_deprecated(f"{owner.__name__}.{self.name}", self.new)
+        return getattr(instance, self.new)
+
+
 def grouped[F: Callable[..., Any]](into: str, *names: str, **new_names: str) -> Callable[[F], F]:
     """Accept keyword arguments that are now entries of the mapping ``into``, with a warning.
 

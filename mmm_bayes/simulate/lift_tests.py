@@ -86,7 +86,7 @@ def lift_test(
     at = data.channels.index(channel)
     start, end = pd.Timestamp(start), pd.Timestamp(end)
     until = end if measured_until is None else pd.Timestamp(measured_until)
-    own = np.isin(data.geos, list(geos)) if len(geos) else np.ones(data.n_geos, bool)
+    own = np.isin(data.geos, list(geos)) if len(geos) else np.ones(data.num_geos, bool)
     rows = own[:, None] & np.asarray((data.dates >= start) & (data.dates <= end))
     seen = own[:, None] & np.asarray((data.dates >= start) & (data.dates <= until))
     spend, exposure = data.ds["spend"].values.copy(), data.ds["exposure"].values.copy()

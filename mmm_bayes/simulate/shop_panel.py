@@ -176,11 +176,11 @@ def duplicated_shops(
     """
     one = panel if other is None else other
     length = min(panel.length, one.length)
-    if panel.n_nodes != one.n_nodes:
+    if panel.num_nodes != one.num_nodes:
         return []
-    size = (panel.n_shops, one.n_shops)
+    size = (panel.num_shops, one.num_shops)
     apart, common = np.zeros(size), np.zeros(size)
-    for node in range(panel.n_nodes):
+    for node in range(panel.num_nodes):
         more, times = _differences(panel.series[:, :length, node], one.series[:, :length, node])
         apart += more
         common += times

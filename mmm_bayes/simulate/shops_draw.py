@@ -84,12 +84,12 @@ class ShopSettings:
             raise DataError(found, "the settings of simulate.shops")
 
     @property
-    def n_times(self) -> int:
+    def num_times(self) -> int:
         """Length of the series: at most 30 if ``difficulty`` has ``"short"``."""
         return min(self.num_dates, _SHORT) if "short" in self.difficulty else self.num_dates
 
     @property
-    def n_hidden(self) -> int:
+    def num_hidden(self) -> int:
         """Number of hidden drivers: one per four channels if ``difficulty`` asks for them."""
         is_confounded = "confounded" in self.difficulty and self.num_channels > 1
         return max(1, self.num_channels // 4) if is_confounded else 0
@@ -170,7 +170,7 @@ def simulate_shops_with_truth(
         series=series,
         nodes=(*(f"x{i}" for i in range(settings.num_channels)), "y"),
         shops=tuple(f"shop{i}" for i in range(settings.num_shops)),
-        context=np.repeat(context[:, None], settings.n_times, axis=1),
+        context=np.repeat(context[:, None], settings.num_times, axis=1),
         context_names=tuple(f"context{i}" for i in range(_N_CONTEXT)),
         groups=(*["channel"] * settings.num_channels, "target"),
         adjacency=latent[structure],
@@ -217,7 +217,7 @@ def _draw_mechanisms(key: Any, settings: ShopSettings) -> Mechanisms:
             [part.uniform(-1, 1, (nodes, nodes, lags)) for part in rng["weights"].spawn(count)]
         ),
         shapes=shapes if "nonlinear" in settings.difficulty else np.zeros_like(shapes),
-        loadings=draw_loadings(rng["drivers"], settings.num_channels, settings.n_hidden),
+        loadings=draw_loadings(rng["drivers"], settings.num_channels, settings.num_hidden),
         curve=np.array([[1.0], [0.7]]) * np.stack([np.cos(angles), np.sin(angles)], 1),
     )
 
@@ -229,16 +229,16 @@ def _draw_stable(
     parts: Sequence[Sequence[np.random.Generator]],
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Draw noise and hidden drivers and run them; repeat for shops in which a root diverges."""
-    steps = settings.burn_in + settings.n_times
+    steps = settings.burn_in + settings.num_times
     noise = np.empty((settings.num_shops, steps, settings.num_channels + 1))
-    hidden = np.empty((settings.num_shops, steps, settings.n_hidden))
+    hidden = np.empty((settings.num_shops, steps, settings.num_hidden))
     states = np.empty_like(noise)
     left = list(range(settings.num_shops))
     unit, roots_are_spend = settings.noise_sd, "spends" in settings.difficulty
     for _ in range(_ATTEMPTS):
         for n in left:
             noise[n] = unit * parts[n][0].standard_normal(noise.shape[1:])
-            hidden[n] = draw_hidden(parts[n][1], steps, settings.n_hidden)
+            hidden[n] = draw_hidden(parts[n][1], steps, settings.num_hidden)
         pushes = unit * hidden[left] @ mechanisms.loadings
         spend = None
         if roots_are_spend:

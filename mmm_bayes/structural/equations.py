@@ -16,7 +16,7 @@ NDArray = np.ndarray[Any, Any]
 def equation_data(data: MMMData, node: str, media: Sequence[str], linear: Sequence[str]) -> MMMData:
     """Make the table of an equation: ``node`` as target, its parents as channels and controls."""
     columns, ds = data.columns(), data.ds
-    shape = (data.n_geos, data.n_dates)
+    shape = (data.num_geos, data.num_dates)
     none = np.zeros(shape)
     spend = [ds["spend"].sel(channel=c).values if c in data.channels else none for c in media]
     paid = [bool(ds["paid"].sel(channel=c)) if c in data.channels else False for c in media]

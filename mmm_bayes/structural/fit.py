@@ -75,7 +75,7 @@ class StructuralFit:
         return rows_as_html(self._headline())
 
     def _headline(self) -> list[tuple[str, str]]:
-        lines = [("StructuralFit", f"{len(self.equations)} equations, {self.data.n_dates} dates")]
+        lines = [("StructuralFit", f"{len(self.equations)} equations, {self.data.num_dates} dates")]
         for node in self.equations:
             parents = ", ".join(self.graph.parents(node)) or "no parents"
             lines.append((node, f"on {parents}"))

@@ -48,7 +48,7 @@ def expand_interventions(
     """
     check_nodes(graph, interventions)
     observed, findings, changes = data.columns(), [], {}
-    mask = np.ones(data.n_dates, bool)
+    mask = np.ones(data.num_dates, bool)
     if dates is not None:
         mask = data.dates.isin(data.subset(dates).dates)
     for node, value in interventions.items():

@@ -270,7 +270,7 @@ max_tree_depth, chain_method, precision, block
                         'Set likelihood.family to "normal" or "log_normal".', odd[0],
                     )
                 )  # fmt: skip
-            if not self.data.is_national and self.data.n_geos > 1:
+            if not self.data.is_national and self.data.num_geos > 1:
                 findings.append(
                     Finding(
                         "geo", "error",

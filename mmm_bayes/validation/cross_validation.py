@@ -111,12 +111,12 @@ block
     refuse_ignored("method", method, {"k_threshold": (k_threshold, ("approx",))})
     rng_key = as_key(rng_key)
     data, spec = model.data, with_sampler(model.spec, given(settings))
-    first = (2 * data.n_dates) // 3 if min_train is None else min_train
-    if not 3 <= first <= data.n_dates - horizon or horizon < 1:
+    first = (2 * data.num_dates) // 3 if min_train is None else min_train
+    if not 3 <= first <= data.num_dates - horizon or horizon < 1:
         text = (
-            f"min_train={first} and horizon={horizon} do not fit a table of {data.n_dates} dates."
+            f"min_train={first} and horizon={horizon} do not fit a table of {data.num_dates} dates."
         )
-        remedy = f"min_train should be between 3 and {data.n_dates - max(1, horizon)}."
+        remedy = f"min_train should be between 3 and {data.num_dates - max(1, horizon)}."
         raise DataError([Finding("min_train", "error", text, remedy)], "the validation")
     whole = full_fit(rng_key, spec, data, model.lift_tests) if full is None else full
     together = log_densities(whole, data).sum("geo")
@@ -217,12 +217,12 @@ def full_fit(
     rng_key: jax.Array, spec: ModelSpec, data: MMMData, tests: Sequence[LiftTest] = ()
 ) -> Fitted:
     """Fit all rows with the same compiled program as the folds."""
-    return refit(jax.random.fold_in(rng_key, _FULL), spec, data, data.n_dates, tests)
+    return refit(jax.random.fold_in(rng_key, _FULL), spec, data, data.num_dates, tests)
 
 
 def assign_folds(rng_key: jax.Array, data: MMMData, num_folds: int, by: FoldsBy) -> NDArray:
     """Draw the fold (geo, date) of each row, numbered from 0."""
-    shape = (data.n_geos, data.n_dates)
+    shape = (data.num_geos, data.num_dates)
     units = {"rows": shape[0] * shape[1], "blocks": shape[1], "geo": shape[0]}
     found = []
     if by not in units:
@@ -274,7 +274,7 @@ class _Future(SamplingWrapper):
     def sample(self, modified_observed_data: int) -> Fitted:
         train = between(self._data, 0, modified_observed_data)
         key = jax.random.fold_in(self._key, modified_observed_data)
-        self._fitted = refit(key, self._spec, train, self._data.n_dates, self._tests)
+        self._fitted = refit(key, self._spec, train, self._data.num_dates, self._tests)
         return self._fitted
 
     def get_inference_data(self, fitted_model: Fitted) -> xr.DataTree:
@@ -299,9 +299,9 @@ class _Rows(SamplingWrapper):
         self._fits = 0
 
     def sel_observations(self, idx: NDArray) -> tuple[NDArray, NDArray]:
-        weight = np.ones(self._data.n_geos * self._data.n_dates)
+        weight = np.ones(self._data.num_geos * self._data.num_dates)
         weight[idx] = 0.0
-        return weight.reshape(self._data.n_geos, -1), np.asarray(idx)
+        return weight.reshape(self._data.num_geos, -1), np.asarray(idx)
 
     def sample(self, modified_observed_data: NDArray) -> xr.Dataset:
         empty, data, spec = self._empty, self._data, self._spec

@@ -79,14 +79,14 @@ def make_folds(
     if found:
         raise DataError(found, "the validation")
     needed = fewest_rows(data) if min_train is None else min_train
-    first = data.n_dates - horizon - (folds - 1) * step
+    first = data.num_dates - horizon - (folds - 1) * step
     if needed < 3:
         refuse("min_train", f"min_train should be 3 or more, but got {min_train}.", "")
     elif first < needed:
-        room = max(0, (data.n_dates - horizon - needed) // step + 1)
+        room = max(0, (data.num_dates - horizon - needed) // step + 1)
         text = (
             f"{folds} origins {step} dates apart with a horizon of {horizon} dates leave {first} "
-            f"of {data.n_dates} dates to train the first fold; {needed} are needed."
+            f"of {data.num_dates} dates to train the first fold; {needed} are needed."
         )
         remedy = f"There is room for {room} folds: lower folds, horizon, step or min_train."
         refuse("min_train", text, remedy)

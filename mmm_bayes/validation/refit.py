@@ -41,7 +41,7 @@ def shell(spec: ModelSpec, data: MMMData) -> Fitted:
 def conditioned(empty: Fitted, tests: Sequence[LiftTest] = ()) -> tuple[Structure, ModelArrays]:
     """Build the structure and arrays of a table with its lift tests."""
     data = empty.data
-    structure = structure_of(empty.spec, data.channels, data.controls, data.n_geos, bool(tests))
+    structure = structure_of(empty.spec, data.channels, data.controls, data.num_geos, bool(tests))
     with empty.precision():
         arrays = model_arrays.training_arrays(
             structure, data, empty.scaling, empty.frame, empty.dtype, tests
@@ -60,7 +60,7 @@ def tests_within(tests: Sequence[LiftTest], data: MMMData) -> tuple[LiftTest, ..
 
 def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
     """Pad training arrays with zeros to ``rows`` rows; the new ones have likelihood weight zero."""
-    n_geos, n = arrays.target.shape
+    num_geos, n = arrays.target.shape
     extra = rows - n
     if extra < 0:
         raise ValueError(f"rows should be at least {n}, the rows of the table, but got {rows}.")
@@ -69,7 +69,7 @@ def padded(structure: Structure, arrays: ModelArrays, rows: int) -> ModelArrays:
         widths = [(0, extra if a == axis % values.ndim else 0) for a in range(values.ndim)]
         return np.pad(values, widths)
 
-    weight = np.zeros((n_geos, rows))
+    weight = np.zeros((num_geos, rows))
     weight[:, :n] = 1.0
     reference = arrays.reference._replace(
         weight=longer(arrays.reference.weight, -1),

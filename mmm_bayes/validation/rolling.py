@@ -176,7 +176,7 @@ def _run(
     made = forecast(key_forecast, fitted, future, errors=errors, max_draws=_DRAWS)
     drawn = made.draws["target"].transpose("chain", "draw", "geo", "date").values
     draws = drawn.reshape(-1, *drawn.shape[2:])
-    period = projection.season_length(data.time_step, train.n_dates)
+    period = projection.season_length(data.time_step, train.num_dates)
     past, horizon = train.ds["target"].values, fold.end - fold.origin
     rule: projection.Rule = "seasonal" if period > 1 else "last"
     naive = projection.project(past, horizon, period, rule)

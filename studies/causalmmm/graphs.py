@@ -111,7 +111,7 @@ def rows_of(scored: Scored, panels: PanelSplit) -> list[Row]:
 
 def _partners(panel: ShopPanel) -> NDArray:
     """Return for each shop the next shop with another graph, or itself if there is none."""
-    graphs, count = truth_of(panel), panel.n_shops
+    graphs, count = truth_of(panel), panel.num_shops
     partner = np.arange(count)
     for shop in range(count):
         for step in range(1, count):

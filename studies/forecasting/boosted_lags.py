@@ -139,7 +139,7 @@ class BoostedLags:
         )
         best = booster.best_iteration + 1
         guess = booster.inplace_predict(late_columns, iteration_range=(0, best))
-        residuals = _residuals(late, truth - guess, panel.n_shops, horizon)
+        residuals = _residuals(late, truth - guess, panel.num_shops, horizon)
         everything, columns = table(day < panel.length)
         booster = _train(settings, columns, _truth(inputs, everything), best)
         return FittedBoostedLags(panel.window(0, 1), scale, booster, self, horizon, residuals)
@@ -194,7 +194,7 @@ class FittedBoostedLags:
             )
         context = future_context(panel_history, horizon, context_future)
         inputs = self.scale.inputs(panel_history, context)
-        shop, ahead = np.divmod(np.arange(panel_history.n_shops * horizon), horizon)
+        shop, ahead = np.divmod(np.arange(panel_history.num_shops * horizon), horizon)
         rows = _Target(shop, np.full(len(shop), panel_history.length - 1), ahead + 1)
         columns = _columns(inputs, rows, self.settings.target_lags, self.trained_horizon)
         mean = self.booster.inplace_predict(columns).reshape(-1, horizon).astype(float)

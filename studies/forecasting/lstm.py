@@ -107,8 +107,8 @@ class LSTM:
             start_key,
             features=data.features.shape[-1],
             hidden=self.hidden,
-            shops=panel.n_shops,
-            nodes=panel.n_nodes,
+            shops=panel.num_shops,
+            nodes=panel.num_nodes,
         )
         network = train(
             batch_key,

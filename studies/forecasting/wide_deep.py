@@ -99,11 +99,11 @@ class WideDeep:
         ends = np.arange(count - 1, panel.length - 1)
         cut = panel.length - held_out
         data = wide_deep_rows(inputs, ends, count, horizon, cut)
-        validation = _Validation(panel.n_shops * min(len(ends), horizon + held_out))
+        validation = _Validation(panel.num_shops * min(len(ends), horizon + held_out))
         start_key, batch_key = jax.random.split(rng_key)
         network = WideDeepNetwork(
             start_key,
-            shops=panel.n_shops,
+            shops=panel.num_shops,
             dense=data.dense.shape[-1],
             lags=count,
             context=data.ahead.shape[-1],
@@ -114,7 +114,7 @@ class WideDeep:
             batch_key,
             network,
             jax.tree.map(jnp.asarray, data),
-            _Loss(self.batch, panel.n_shops * int(np.sum(ends < cut - 1))),
+            _Loss(self.batch, panel.num_shops * int(np.sum(ends < cut - 1))),
             validation,
             steps=self.steps,
             block=self.block,

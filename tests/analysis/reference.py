@@ -79,7 +79,7 @@ def baseline(fit: FitResult, draw: xr.Dataset) -> dict[str, np.ndarray]:
     spec, data = fit.spec, fit.data
     dates = data.dates.to_numpy()
     clock = (dates - dates[0]) / (dates[-1] - dates[0])
-    flat = np.zeros((data.n_geos, data.n_dates))
+    flat = np.zeros((data.num_geos, data.num_dates))
     intercept = flat + float(draw["intercept"])
     if "intercept_geo" in draw:
         intercept = intercept + draw["intercept_geo"].values[:, None]
@@ -116,7 +116,7 @@ def baseline(fit: FitResult, draw: xr.Dataset) -> dict[str, np.ndarray]:
     for k, name in enumerate(data.controls):
         values = data.ds["controls"].values[..., k]
         centre = 0.0 if np.isin(values, (0, 1)).all() else values.mean()
-        slope = np.full(data.n_geos, float(draw["control_coef"][k]))
+        slope = np.full(data.num_geos, float(draw["control_coef"][k]))
         if "control_geo" in draw:
             slope = slope + draw["control_geo"].sel(control=name).values
         parts[name] = slope[:, None] * (values - centre)

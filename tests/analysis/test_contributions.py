@@ -267,7 +267,7 @@ def test_a_result_too_large_for_memory_is_refused_with_the_number_that_fits(
     prior_fits: PriorFits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = prior_fits("geo")
-    each = 8 * 8 * fit.data.n_dates * fit.data.n_geos
+    each = 8 * 8 * fit.data.num_dates * fit.data.num_geos
     monkeypatch.setattr(draws, "_RESULT_BYTES", 5 * each)
     with pytest.raises(ValueError, match="max_draws=5"):
         fit.contributions(("geo", "date"))

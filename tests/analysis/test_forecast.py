@@ -123,15 +123,15 @@ def test_autocorrelation_is_found_without_the_bias_of_short_series():
 def test_noise_of_a_panel_has_the_part_that_geos_share(shared):
     """Totals over geos vary as their residuals do; single geos vary by sigma in both cases."""
     rng = np.random.default_rng(6)
-    n_geos, dates, draws = 8, 4000, 4000
+    num_geos, dates, draws = 8, 4000, 4000
     common = np.sqrt(shared) * rng.standard_normal((1, 1, dates))
-    series = common + np.sqrt(1 - shared) * rng.standard_normal((1, n_geos, dates))
+    series = common + np.sqrt(1 - shared) * rng.standard_normal((1, num_geos, dates))
     series[..., -1] = 0.0
-    residuals = np.broadcast_to(series, (draws, n_geos, dates))
+    residuals = np.broadcast_to(series, (draws, num_geos, dates))
     found = forecast_errors.panel_noise(rng, residuals, np.ones(draws), 3)[..., -1]
     tolerance = 5 * (np.sqrt(2 / draws) + np.sqrt(2 / dates))
     assert found.var() == pytest.approx(1.0, rel=tolerance)
-    total = n_geos * (1 - shared) + n_geos**2 * shared
+    total = num_geos * (1 - shared) + num_geos**2 * shared
     assert found.sum(1).var() == pytest.approx(total, rel=tolerance)
     if not shared:
         assert np.abs(np.corrcoef(found.T)[0, 1:]).max() < 5 / np.sqrt(draws)

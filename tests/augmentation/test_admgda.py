@@ -477,7 +477,7 @@ def test_settings_are_kept_with_the_result() -> None:
         warnings.simplefilter("ignore", AugmentationWarning)
         found = admgda(frame, graph, bandwidth=np.float32(0.5))
     assert found.method == "enumerate"
-    assert found.n_observed == len(frame)
+    assert found.num_observed == len(frame)
     assert found.nodes == graph.topological_order()
     assert found.settings["threshold"] == 1e-2
     assert found.settings["bandwidth"] == 0.5

@@ -65,7 +65,7 @@ def test_columns_are_numbers_in_the_order_of_visiting() -> None:
     np.testing.assert_array_equal(table.levels, [frame[name].nunique() for name in table.columns])
     assert table.pillows == ((), (), (), (0, 2), (1,))
     assert table.node_of.tolist() == [0, 1, 2, 3, 4]
-    assert table.n_rows == 9
+    assert table.num_rows == 9
 
 
 def test_rows_come_back_in_the_columns_and_types_of_the_table() -> None:
@@ -226,7 +226,7 @@ def test_settings_that_cannot_be_used(
 
 def test_a_table_needs_two_rows() -> None:
     assert findings(lambda: encoded(mixed().iloc[:1])) == [("too_few_rows", None, ())]
-    assert encoded(mixed().iloc[:2]).n_rows == 2
+    assert encoded(mixed().iloc[:2]).num_rows == 2
 
 
 # --- What augmented rows are worth ---------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_channel_outcome_is_the_loss_without_it(fitted: Fitted):
 def future_table(fitted: Fitted, window, plan: np.ndarray, tail: np.ndarray) -> MMMData:
     """A table of the window and the periods after it, at last year's prices and controls."""
     data = fitted.data
-    year = slice(data.n_dates - 52, data.n_dates)
+    year = slice(data.num_dates - 52, data.num_dates)
     spend, exposure = data.ds["spend"].values[:, year], data.ds["exposure"].values[:, year]
     per_money = exposure.sum(1) / spend.sum(1)
     money = np.moveaxis(np.concatenate([plan, tail], -1), 0, 2)
@@ -135,10 +135,10 @@ def test_carry_out_is_conserved():
     data = simulated(num_geos=2)
     own = prior_fit(data, ModelSpec(media={"max_lag": MAX_LAG, "saturation": "none"}), draws=10)
     parts = []
-    for first in range(0, data.n_dates, PERIODS):
+    for first in range(0, data.num_dates, PERIODS):
         window, evaluator = evaluated(own, data.dates[first])
         # Effects of the last windows after the end of the table are not part of it.
-        if first + PERIODS + MAX_LAG - 1 > data.n_dates:
+        if first + PERIODS + MAX_LAG - 1 > data.num_dates:
             break
         parts.append(evaluator.channel_outcomes(window.reference))
     covered = len(parts) * PERIODS

@@ -121,7 +121,7 @@ def test_installed_copy_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     frame.to_csv(package / "_datasets" / "lydia_pinkham.csv", index=False)
     monkeypatch.setattr(datasets, "_HERE", package / "data" / "datasets.py")
-    assert load_dataset("lydia_pinkham").n_dates == 10
+    assert load_dataset("lydia_pinkham").num_dates == 10
     with pytest.raises(FileNotFoundError, match="Reinstall"):
         load_dataset("geo_weekly")
 

@@ -216,7 +216,7 @@ def test_table_spec(tmp_path) -> None:
     tables.national().to_csv(tmp_path / "t.csv", index=False)
     data = TableSpec(**SPEC, controls=["price"]).load(tmp_path)
     np.testing.assert_array_equal(data.ds["target"].values[0], tables.national()["sales"])
-    assert TableSpec(dataset="lydia_pinkham").load().n_dates == 54
+    assert TableSpec(dataset="lydia_pinkham").load().num_dates == 54
 
 
 def test_table_spec_for_unpaid_and_long(tmp_path) -> None:

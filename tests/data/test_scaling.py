@@ -82,7 +82,7 @@ def test_training_scales_apply_to_other_dates(data: MMMData) -> None:
     scaling = fit_scaling(train)
     whole = scaling.media(data.ds["exposure"].values, data.ds["population"].values)
     part = scaling.media(train.ds["exposure"].values, train.ds["population"].values)
-    np.testing.assert_array_equal(whole[:, : train.n_dates], part)
+    np.testing.assert_array_equal(whole[:, : train.num_dates], part)
 
 
 def test_refused_targets(data: MMMData) -> None:

@@ -66,10 +66,10 @@ def test_a_foreign_dataset_is_refused(geo: MMMData) -> None:
 
 def test_subset(geo: MMMData) -> None:
     part = geo.subset(slice("2021-02-01", None))
-    assert part.n_dates == 8
+    assert part.num_dates == 8
     assert part.time_step == geo.time_step
     assert geo.subset([geo.dates[3]]).dates[0] == geo.dates[3]
-    assert geo.n_dates == 12
+    assert geo.num_dates == 12
     with pytest.raises(ValueError, match=r"2021-01-04 to 2021-03-22"):
         geo.subset(slice("2030", None))
 

@@ -44,7 +44,7 @@ def test_every_table_has_its_parts() -> None:
 @pytest.mark.parametrize("name", SIZES)
 def test_loads(name: str, shared_dir: Path) -> None:
     data = quietly(name)
-    assert (data.n_geos, data.n_dates, len(data.channels), len(data.controls)) == SIZES[name]
+    assert (data.num_geos, data.num_dates, len(data.channels), len(data.controls)) == SIZES[name]
     assert {f.check for f in data.findings} == WARNED.get(name, set())
     again = MMMData.from_dataframe  # the same table by way of its frame
     roles = data.roles
@@ -77,8 +77,8 @@ def test_sums_of_a_geo_table(shared_dir: Path) -> None:
 
 def test_references_have_paid_channels_only(shared_dir: Path) -> None:
     national, geo = shared_tables.load_reference(), shared_tables.load_geo_reference()
-    assert (len(national.channels), len(national.controls), national.n_dates) == (5, 3, 156)
-    assert (geo.n_geos, len(geo.channels)) == (40, 5)
+    assert (len(national.channels), len(national.controls), national.num_dates) == (5, 3, 156)
+    assert (geo.num_geos, len(geo.channels)) == (40, 5)
     assert national.ds["paid"].all()
 
 

@@ -10,7 +10,7 @@ from mmm_bayes.many_fits.fit_cells import FitCell
 
 def two_numbers(fit: FitResult) -> list[dict[str, Any]]:
     """A summary of one's own."""
-    return [{"dates": fit.data.n_dates, "channels": len(fit.data.channels)}]
+    return [{"dates": fit.data.num_dates, "channels": len(fit.data.channels)}]
 
 
 def no_fit(cell: FitCell) -> list[dict[str, Any]]:

@@ -98,7 +98,7 @@ def test_the_likelihood_uses_the_counterfactual_of_the_engine(table, name):
         def one(own):
             values = media_coefficients(model.structure, own, arrays)
             return calibration.predicted(
-                model.structure.media, own, values, arrays.experiments, data.n_geos
+                model.structure.media, own, values, arrays.experiments, data.num_geos
             )
 
         found = np.asarray(jax.jit(jax.vmap(one))(params))

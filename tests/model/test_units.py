@@ -24,7 +24,7 @@ SITES = {
 
 def _model(data: MMMData, family: str, saturation: str = "hill"):  # type: ignore[no-untyped-def]
     spec = ModelSpec(likelihood={"family": family}, media={"saturation": saturation})
-    structure = structure_of(spec, data.channels, data.controls, data.n_geos)
+    structure = structure_of(spec, data.channels, data.controls, data.num_geos)
     return structure, fit_scaling(data, spec.likelihood.link), log_rate(data)
 
 

@@ -2,11 +2,12 @@
 
 import inspect
 import pickle
+from dataclasses import dataclass, fields
 
 import jax
 import pytest
 
-from mmm_bayes.runtime.deprecation import named_arguments, renamed, rng_key_first
+from mmm_bayes.runtime.deprecation import named_arguments, old_name, renamed, rng_key_first
 
 
 @rng_key_first()
@@ -86,3 +87,16 @@ def test_help_completion_and_pickle_see_the_new_function():
     assert list(inspect.signature(draw).parameters) == ["rng_key", "data", "num_rows", "ci_prob"]
     assert (draw.__doc__, draw.__name__) == ("Draw rows.", "draw")
     assert pickle.loads(pickle.dumps(draw)) is draw
+
+
+def test_old_attributes_warn_and_are_no_fields():
+    @dataclass(frozen=True)
+    class Table:
+        num_rows: int
+        n_rows = old_name("num_rows")
+
+    assert [own.name for own in fields(Table)] == ["num_rows"]
+    with pytest.warns(DeprecationWarning, match="Table.n_rows.*num_rows") as caught:
+        assert Table(3).n_rows == 3
+    assert caught[0].filename == __file__
+    assert "num_rows" in Table.n_rows.__doc__

@@ -43,9 +43,9 @@ def predictor(data: MMMData, truth: xr.Dataset, factor: dict[str, float]) -> np.
     z, x = data.ds["controls"].values.tolist(), data.ds["exposure"].values.tolist()
     people = data.ds["population"].values.tolist()
     centres = data.ds["controls"].mean(("geo", "date")).values.tolist()
-    out = np.zeros((data.n_geos, data.n_dates))
-    for g in range(data.n_geos):
-        for t in range(data.n_dates):
+    out = np.zeros((data.num_geos, data.num_dates))
+    for g in range(data.num_geos):
+        for t in range(data.num_dates):
             eta = p["intercept"][g] + p["trend"][t] + p["seasonality"][t]
             for k, centre in enumerate(centres):
                 eta += p["control_effect"][k] * (z[g][t][k] - centre)
@@ -124,7 +124,7 @@ def test_same_key_same_data_and_other_key_other_data() -> None:
     assert first.data.equals(again.data)
     assert first.truth.identical(again.truth)
     assert not first.data.equals(other.data)
-    assert simulate.mmm(jax.random.PRNGKey(1), num_dates=20).data.n_dates == 20
+    assert simulate.mmm(jax.random.PRNGKey(1), num_dates=20).data.num_dates == 20
 
 
 def test_one_more_control_does_not_change_the_spend() -> None:
@@ -228,7 +228,7 @@ def test_other_curves_rise_from_zero_to_below_one(saturation: str) -> None:
 @pytest.mark.parametrize("freq", ["D", "MS", "YS"])
 def test_other_steps(freq: str) -> None:
     data = draw(freq=freq, num_dates=48).data
-    assert (data.n_dates, data.time_step.alias) == (48, freq)
+    assert (data.num_dates, data.time_step.alias) == (48, freq)
 
 
 @pytest.mark.parametrize(

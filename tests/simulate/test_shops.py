@@ -297,10 +297,10 @@ def test_series_are_stationary_after_the_burn_in() -> None:
 def test_true_parents_and_only_they_granger_cause() -> None:
     lags = 7
     panel = simulate.shops(key(11), num_shops=8, num_dates=600)
-    nodes = panel.n_nodes
+    nodes = panel.num_nodes
     is_edge = panel.adjacency.reshape(-1, nodes)  # type: ignore[union-attr]
     p = np.concatenate([granger(series, lags) for series in panel.series])
-    off = np.tile(~np.eye(nodes, dtype=bool), (panel.n_shops, 1))
+    off = np.tile(~np.eye(nodes, dtype=bool), (panel.num_shops, 1))
     p, is_edge = p[off], is_edge[off]
     assert (p[is_edge] < 1e-3).mean() > 0.97
     # Edges bend, so the linear test of the others is a little off its level of 5%.

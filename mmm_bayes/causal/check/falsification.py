@@ -200,7 +200,7 @@ def falsify[G: MixedGraph](
         edges=edges,
         suggestions=suggestions,
         baseline=baseline,
-        n_rows=table.n_rows,
+        num_rows=table.num_rows,
     )
 
 

@@ -10,6 +10,7 @@ from mmm_bayes.causal.check.permutation_baseline import PermutationBaseline
 from mmm_bayes.causal.graph.equivalence import TimeOrder
 from mmm_bayes.causal.graph.implied import Independence
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report
 
@@ -158,7 +159,7 @@ class FalsificationReport[G: MixedGraph](Report):
         Changes that remove rejections, best first.
     baseline : PermutationBaseline or None
         Simple tests of the graph, compared with graphs with shuffled names.
-    n_rows : int
+    num_rows : int
         Rows of the table.
     """
 
@@ -170,7 +171,9 @@ class FalsificationReport[G: MixedGraph](Report):
     edges: tuple[EdgeCheck, ...]
     suggestions: tuple[Suggestion[G], ...]
     baseline: PermutationBaseline | None
-    n_rows: int
+    num_rows: int
+
+    n_rows = old_name("num_rows")
 
     @property
     def objected(self) -> bool:
@@ -251,7 +254,7 @@ class FalsificationReport[G: MixedGraph](Report):
         if open_:
             lines.append(f"Directions that no independence determines: {', '.join(open_)}.")
         lines += [f"  Hint: {edge.hint}." for edge in self.edges if edge.hint]
-        if self.baseline is not None and self.baseline.n_tests:
+        if self.baseline is not None and self.baseline.num_tests:
             lines.append(f"Compared with chance: {self.baseline}")
         return "\n".join(lines)
 

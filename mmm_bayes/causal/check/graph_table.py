@@ -60,8 +60,8 @@ def graph_table(
 
 def enough_rows(table: NodeTable) -> NodeTable:
     """Return the table, or raise a `DataError` if it has too few rows for any test."""
-    if table.n_rows < _LEAST_ROWS:
-        message = f"The table has {table.n_rows} rows, but tests need at least {_LEAST_ROWS}."
+    if table.num_rows < _LEAST_ROWS:
+        message = f"The table has {table.num_rows} rows, but tests need at least {_LEAST_ROWS}."
         remedy = "Use a longer period, or finer dates."
         raise DataError([Finding("rows", "error", message, remedy)], "the table of the nodes")
     return table

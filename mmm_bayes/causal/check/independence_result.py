@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
+from mmm_bayes.runtime.deprecation import old_name
+
 NDArray = np.ndarray[Any, Any]
 
 
@@ -45,7 +47,7 @@ class IndependenceResult:
         95% interval of the partial correlation; NaN for the other tests.
     n : int
         Rows that were used.
-    n_effective : float
+    effective_sample_size : float
         Number of independent rows with the same information.
     parts : tuple of Part
         Parts of the test, one per name.
@@ -58,10 +60,12 @@ class IndependenceResult:
     p_value: float
     effect: float
     n: int
-    n_effective: float
+    effective_sample_size: float
     interval: tuple[float, float] = (float("nan"), float("nan"))
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    n_effective = old_name("effective_sample_size")
 
     @property
     def loudest(self) -> str:

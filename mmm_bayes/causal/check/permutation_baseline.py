@@ -15,7 +15,7 @@ from mmm_bayes.causal.check.smooth import normal_scores, orthonormal
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.graph.equivalence import implied_claims
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
-from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.deprecation import old_name, renamed
 from mmm_bayes.runtime.streams import generator
 
 NDArray = np.ndarray[Any, Any]
@@ -31,7 +31,7 @@ class PermutationBaseline:
 
     Attributes
     ----------
-    objections, n_tests : int
+    objections, num_tests : int
         Number of simple tests of the implied independences with a p-value up to ``alpha``, and of
         all simple tests.
     permuted : ndarray
@@ -43,10 +43,12 @@ class PermutationBaseline:
     """
 
     objections: int
-    n_tests: int
+    num_tests: int
     permuted: NDArray
     alpha: float
     exhaustive: bool
+
+    n_tests = old_name("num_tests")
 
     @property
     def p_value(self) -> float:
@@ -64,7 +66,7 @@ class PermutationBaseline:
     def __str__(self) -> str:
         kind = "all" if self.exhaustive else "random"
         return (
-            f"{self.objections} of {self.n_tests} simple tests reject; fewer than for "
+            f"{self.objections} of {self.num_tests} simple tests reject; fewer than for "
             f"{100 * self.better_than:.0f}% of {kind} {len(self.permuted)} graphs with shuffled "
             f"names, which have {self.permuted.mean():.1f} rejections on average "
             f"(p = {self.p_value:.3f})."
@@ -175,7 +177,7 @@ class _QuickTests:
 
 def _quick_columns(table: NodeTable, nodes: tuple[str, ...]) -> Mapping[int, NDArray]:
     """Return columns by position of node: normal scores and their squares, without their past."""
-    rows = as_rows(table.n_rows, table.dates, table.geos)
+    rows = as_rows(table.num_rows, table.dates, table.geos)
     result = {}
     for i, name in enumerate(nodes):
         own = np.asarray(table.columns[name], dtype=np.float64)

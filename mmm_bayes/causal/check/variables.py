@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 if TYPE_CHECKING:
@@ -49,14 +50,16 @@ class NodeTable:
         return tuple(self.columns)
 
     @property
-    def n_rows(self) -> int:
+    def num_rows(self) -> int:
         """Number of rows."""
         return len(next(iter(self.columns.values())))
+
+    n_rows = old_name("num_rows")
 
     def matrix(self, nodes: Iterable[str]) -> NDArray:
         """Return the columns (row, sum of k) of some nodes, in the order given."""
         parts = [self.columns[name] for name in nodes]
-        return np.concatenate(parts, axis=1) if parts else np.empty((self.n_rows, 0))
+        return np.concatenate(parts, axis=1) if parts else np.empty((self.num_rows, 0))
 
     def vector(self, node: str) -> NDArray:
         """Return the one column (row,) of a node.
@@ -170,8 +173,8 @@ def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:
     """Return exposure, controls and target by name, with columns of date and geo."""
     import pandas as pd
 
-    geos = np.repeat(np.arange(data.n_geos), data.n_dates)
-    parts: dict[str, NDArray] = {"_date": np.tile(data.dates.values, data.n_geos), "_geo": geos}
+    geos = np.repeat(np.arange(data.num_geos), data.num_dates)
+    parts: dict[str, NDArray] = {"_date": np.tile(data.dates.values, data.num_geos), "_geo": geos}
     parts |= {name: values.ravel() for name, values in data.columns().items()}
     if not data.has_target:
         del parts[data.target_name]

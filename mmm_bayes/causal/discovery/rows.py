@@ -45,7 +45,7 @@ def block_rows(rng: np.random.Generator, table: NodeTable, block: int) -> tuple[
     ndarray
         How often the row at each of these positions was drawn.
     """
-    n = table.n_rows
+    n = table.num_rows
     dates = np.arange(n) if table.dates is None else np.asarray(table.dates)
     moments, when = np.unique(dates, return_inverse=True)
     starts = rng.integers(0, len(moments), -(-len(moments) // block))

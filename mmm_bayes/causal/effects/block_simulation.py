@@ -14,13 +14,13 @@ NDArray = np.ndarray[Any, Any]
 
 def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
     """Permute rows (row,) in blocks of dates; rows stay in their geo, and dates move together."""
-    n_dates = int(design.dates.max()) + 1
-    length = block_length(n_dates)
-    shifted = np.roll(np.arange(n_dates), int(rng.integers(n_dates)))
-    blocks = np.array_split(shifted, max(n_dates // length, 2))
+    num_dates = int(design.dates.max()) + 1
+    length = block_length(num_dates)
+    shifted = np.roll(np.arange(num_dates), int(rng.integers(num_dates)))
+    blocks = np.array_split(shifted, max(num_dates // length, 2))
     order = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
-    geos = np.zeros(design.n_rows, int) if design.geos is None else design.geos
-    rows = np.empty(design.n_rows, int)
+    geos = np.zeros(design.num_rows, int) if design.geos is None else design.geos
+    rows = np.empty(design.num_rows, int)
     for geo in np.unique(geos):
         own = np.flatnonzero(geos == geo)
         own = own[np.argsort(design.dates[own])]
@@ -30,10 +30,10 @@ def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
 
 def persistent_series(rng: np.random.Generator, design: Design) -> NDArray:
     """Draw an AR(1) series (row,) per geo, standardised and as persistent as the dose."""
-    x = np.column_stack([np.ones(design.n_rows), design.covariates])
+    x = np.column_stack([np.ones(design.num_rows), design.covariates])
     rest = least_squares(design.dose, x).residuals
-    geos = np.zeros(design.n_rows, int) if design.geos is None else design.geos
-    series = np.empty(design.n_rows)
+    geos = np.zeros(design.num_rows, int) if design.geos is None else design.geos
+    series = np.empty(design.num_rows)
     for geo in np.unique(geos):
         own = np.flatnonzero(geos == geo)
         slope = persistence(rest[own])

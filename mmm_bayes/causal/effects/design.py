@@ -59,7 +59,7 @@ class Source:
     @property
     def date_numbers(self) -> NDArray:
         """Date (row,) of every row as an integer from 0."""
-        return date_numbers(self.table.n_rows, self.table.dates, self.table.geos)
+        return date_numbers(self.table.num_rows, self.table.dates, self.table.geos)
 
 
 def read_source(
@@ -97,7 +97,7 @@ def read_source(
         whole = node_table(data, wanted, season=season, date=date, geo=geo)
         own = {channel: whole.vector(column) for channel, column in columns.items()}
         table = node_table(whole, nodes)
-    return Source(table, own, np.ones(table.n_rows), channels)
+    return Source(table, own, np.ones(table.num_rows), channels)
 
 
 def outcome_of(data: Any, graph: CausalGraph, outcome: str | None) -> str:
@@ -214,7 +214,9 @@ def transforms_for(
             remedy = 'Give {"tv": {"alpha": 0.5, "ec": 1.0, "slope": 1.0}}.'
             raise DataError([Finding("transform", "error", message, remedy)], "the question")
         table = source.table
-        covariates = np.column_stack([table.matrix(others), *_geo_levels(table.geos, table.n_rows)])
+        covariates = np.column_stack(
+            [table.matrix(others), *_geo_levels(table.geos, table.num_rows)]
+        )
         exposures = {name: table.vector(name) for name in names}
         return choose_transforms(table.vector(outcome), exposures, covariates, geos=table.geos)
     own = media_transforms(transform)
@@ -263,12 +265,12 @@ def make_design(
             part = transforms[node].apply(table.vector(node), table.geos)[:, None]
         columns.append(part)
         names += [node] if part.shape[1] == 1 else [f"{node}[{i}]" for i in range(part.shape[1])]
-    levels = _geo_levels(table.geos, table.n_rows)
+    levels = _geo_levels(table.geos, table.num_rows)
     names += [f"geo[{i + 1}]" for i in range(len(levels))]
     modifying, extra_columns = _modifiers(table, adjustment, modifiers)
     names += [f"modifier[{i}]" for i in range(len(extra_columns))]
     covariates = np.concatenate(
-        [np.empty((table.n_rows, 0)), *columns, *(c[:, None] for c in (*levels, *extra_columns))],
+        [np.empty((table.num_rows, 0)), *columns, *(c[:, None] for c in (*levels, *extra_columns))],
         axis=1,
     )
     return Design(
@@ -285,14 +287,14 @@ def _modifiers(
     joining: list[NDArray] = []
     for name in modifiers:
         if name == "geo":
-            parts += _geo_levels(table.geos, table.n_rows)  # levels are covariates already
+            parts += _geo_levels(table.geos, table.num_rows)  # levels are covariates already
             continue
         own = _season(table) if name == "season" else list(table.columns[name].T)
         parts += own
         if name not in adjustment:
             joining += own
     if not parts:
-        return np.empty((table.n_rows, 0)), []
+        return np.empty((table.num_rows, 0)), []
     stacked = np.column_stack(parts)
     return stacked - stacked.mean(0), joining
 
@@ -306,7 +308,7 @@ def _season(table: NodeTable) -> list[NDArray]:
     return [np.sin(angle), np.cos(angle)]
 
 
-def _geo_levels(geos: NDArray | None, n_rows: int) -> list[NDArray]:
+def _geo_levels(geos: NDArray | None, num_rows: int) -> list[NDArray]:
     """Return indicator columns (row,) of every geo except the first."""
     if geos is None:
         return []

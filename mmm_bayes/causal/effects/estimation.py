@@ -23,7 +23,7 @@ def estimate_design(design: Design, settings: EffectSettings) -> tuple[float, ND
     if settings.estimator.startswith("backdoor."):
         model = DoWhyEffect(design, settings.estimator)
         one, other = _doses(design, settings)
-        value = model.mean_change(one, other) * design.n_rows / _units(design, settings)
+        value = model.mean_change(one, other) * design.num_rows / _units(design, settings)
     return value, fitted.influence @ slope, fitted
 
 
@@ -36,7 +36,7 @@ def value_of(estimate: EffectEstimate, parameters: NDArray) -> float:
 
 def robust_error(influence: NDArray, design: Design, dof: float) -> tuple[float, float]:
     """Return the standard error from the influence (row,), and its degrees of freedom."""
-    count = design.n_rows
+    count = design.num_rows
     found = mean_error(count * influence, design.dates, spent=count - dof)
     return found.error, found.dof
 
@@ -68,13 +68,13 @@ def _block_steps(rng: np.random.Generator, design: Design, fitted: Fitted, count
     """Return deviations (draw, p) of refits to resampled blocks of dates."""
     from scipy.stats import norm, t
 
-    n_dates = int(design.dates.max()) + 1
-    length = block_length(n_dates)
+    num_dates = int(design.dates.max()) + 1
+    length = block_length(num_dates)
     refits = [
         fitted.refit(design.select(block_rows(rng, design.dates, length))) for _ in range(count)
     ]
     # A variance from few blocks is too small by one block, and uncertain itself.
-    blocks = max(n_dates / length, 2.0)
+    blocks = max(num_dates / length, 2.0)
     wide = np.sqrt(blocks / (blocks - 1.0)) * t.ppf(0.95, blocks - 1.0) / norm.ppf(0.95)
     return wide * (np.stack(refits) - fitted.parameters)
 
@@ -88,13 +88,13 @@ def _wild_steps(
     error: float,
 ) -> NDArray:
     """Return deviations (draw, p) by multipliers of the influence, scaled to the robust error."""
-    n_dates = int(design.dates.max()) + 1
-    length = block_length(n_dates)
-    multipliers = wild_multipliers(rng, count, n_dates, length)[:, design.dates]
+    num_dates = int(design.dates.max()) + 1
+    length = block_length(num_dates)
+    multipliers = wild_multipliers(rng, count, num_dates, length)[:, design.dates]
     # The exact error of the value under the window of the multipliers.
-    window = np.maximum(0.0, 1.0 - np.arange(n_dates) / length)
+    window = np.maximum(0.0, 1.0 - np.arange(num_dates) / length)
     series = np.bincount(design.dates, weights=influence)
-    own = np.correlate(series, series, "full")[n_dates - 1 :]
+    own = np.correlate(series, series, "full")[num_dates - 1 :]
     spread = np.sqrt(max(own[0] + 2.0 * window[1:] @ own[1:], 1e-300))
     return (error / spread) * (multipliers @ fitted.influence)
 

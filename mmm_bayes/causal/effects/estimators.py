@@ -69,7 +69,7 @@ class Design:
     names: tuple[str, ...] = ()
 
     @property
-    def n_rows(self) -> int:
+    def num_rows(self) -> int:
         """Number of rows."""
         return len(self.outcome)
 
@@ -148,11 +148,11 @@ def fit_splines(design: Design) -> Fitted:
         columns = zip(at.covariates.T, others, strict=True)
         smooth = [restricted_cubic(column, own) for column, own in columns]
         dose_part = _with_modifiers(basis(at.dose), at)
-        return np.column_stack([dose_part, np.ones(at.n_rows), *smooth])
+        return np.column_stack([dose_part, np.ones(at.num_rows), *smooth])
 
     own_bends = np.tile(bends_of(knots), 1 + design.modifiers.shape[1])
     bends = np.concatenate([own_bends, np.zeros(1), *(bends_of(own) for own in others)])
-    splits = time_folds(design.n_rows, None, 5, dates=design.dates)
+    splits = time_folds(design.num_rows, None, 5, dates=design.dates)
     weights = np.logspace(-4, 1, 6)
     errors = held_out_errors_of(design.outcome, features(design), weights[:, None] * bends, splits)
     penalty = weights[int(np.argmin(errors))] * bends
@@ -182,12 +182,12 @@ def fit_double_ml(design: Design, *, folds: int = 5) -> Fitted:
     Biometrika 108(2).
     """
     rest_y, rest_d = design.outcome.copy(), design.dose.copy()
-    for train, held in time_folds(design.n_rows, None, folds, dates=design.dates):
+    for train, held in time_folds(design.num_rows, None, folds, dates=design.dates):
         rest_y[held] -= _boosted(design, design.outcome, train, held)
         rest_d[held] -= _boosted(design, design.dose, train, held)
 
     def features(at: Design) -> NDArray:
-        return np.column_stack([_with_modifiers(at.dose[:, None], at), np.ones(at.n_rows)])
+        return np.column_stack([_with_modifiers(at.dose[:, None], at), np.ones(at.num_rows)])
 
     rests = replace(design, outcome=rest_y, dose=rest_d)
     fit = _linear_in_features(rests, features, None, _itself)
@@ -222,7 +222,7 @@ def fit_log_linear(design: Design) -> Fitted:
         own = np.column_stack([_with_modifiers(at.dose[:, None], at), _baseline(at)])
         return _poisson(at.outcome, own / scale) / scale
 
-    dof = max(design.n_rows - x.shape[1], 1.0)
+    dof = max(design.num_rows - x.shape[1], 1.0)
     return Fitted(theta, influence, change, dof, refit, linear=False)
 
 
@@ -266,7 +266,7 @@ def _with_modifiers(dose: NDArray, design: Design) -> NDArray:
 
 
 def _baseline(design: Design) -> NDArray:
-    return np.column_stack([np.ones(design.n_rows), design.covariates])
+    return np.column_stack([np.ones(design.num_rows), design.covariates])
 
 
 def _boosted(design: Design, target: NDArray, train: NDArray, held: NDArray) -> NDArray:

@@ -61,7 +61,7 @@ def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
         message = "The estimate is a difference of two and has no arrays of its own."
         found = Finding("estimate", "error", message, "Use the total and the direct estimate.")
         raise DataError([found], "the statistics")
-    x = np.column_stack([design.dose, design.covariates, np.ones(design.n_rows)])
+    x = np.column_stack([design.dose, design.covariates, np.ones(design.num_rows)])
     fit = least_squares(design.outcome, x)
     rows = []
     for position, name in enumerate((estimate.treatment, *design.names, "(intercept)")):

@@ -133,14 +133,14 @@ def _random_common_cause(
 
 def _data_subset(estimate: EffectEstimate, rng: np.random.Generator, count: int) -> Refutation:
     design = _design(estimate)
-    n_dates = int(design.dates.max()) + 1
-    length = block_length(n_dates)
+    num_dates = int(design.dates.max()) + 1
+    length = block_length(num_dates)
     values = np.empty(count)
     for i in range(count):
-        out = np.zeros(n_dates, bool)
+        out = np.zeros(num_dates, bool)
         while out.mean() < 0.2:
-            start = rng.integers(0, n_dates)
-            out[(start + np.arange(length)) % n_dates] = True
+            start = rng.integers(0, num_dates)
+            out[(start + np.arange(length)) % num_dates] = True
         rows = np.flatnonzero(~out[design.dates])
         values[i] = value_of(estimate, _fitted(estimate).refit(design.select(rows)))
     return _unchanged(
@@ -151,7 +151,7 @@ def _data_subset(estimate: EffectEstimate, rng: np.random.Generator, count: int)
 def _dummy_outcome(estimate: EffectEstimate, rng: np.random.Generator, count: int) -> Refutation:
     design = _design(estimate)
     without = design.outcome - estimate.rows()
-    x = np.column_stack([np.ones(design.n_rows), design.covariates])
+    x = np.column_stack([np.ones(design.num_rows), design.covariates])
     base = least_squares(without, x)
     fitted = x @ base.coefficients
     values, said = np.empty(count), np.empty(count, bool)
@@ -187,7 +187,7 @@ def _confounding(
     import pandas as pd
 
     design = _design(estimate)
-    x = np.column_stack([np.ones(design.n_rows), design.covariates])
+    x = np.column_stack([np.ones(design.num_rows), design.covariates])
     rest = least_squares(design.dose, x).residuals
     of_dose = rest / (rest.std() or 1.0)
     of_outcome = least_squares(design.outcome - estimate.rows(), x).residuals.std()

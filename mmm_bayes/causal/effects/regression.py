@@ -67,12 +67,12 @@ def least_squares(y: NDArray, x: NDArray, penalty: NDArray | None = None) -> Reg
     return Regression(theta / scale, residuals, influence, max(len(y) - effective, 1.0))
 
 
-def block_length(n_dates: int) -> int:
+def block_length(num_dates: int) -> int:
     r"""Return the dates per bootstrap block, :math:`\max(4, \lceil 1.5\, n^{1/3} \rceil)`."""
-    return int(max(4, np.ceil(1.5 * n_dates ** (1.0 / 3.0))))
+    return int(max(4, np.ceil(1.5 * num_dates ** (1.0 / 3.0))))
 
 
-def wild_multipliers(rng: np.random.Generator, draws: int, n_dates: int, length: int) -> NDArray:
+def wild_multipliers(rng: np.random.Generator, draws: int, num_dates: int, length: int) -> NDArray:
     r"""Draw multipliers (draw, date) of the dependent wild bootstrap.
 
     Standard normal series whose covariance is Bartlett's window, :math:`\max(0, 1 - |l| / \ell)`:
@@ -82,7 +82,7 @@ def wild_multipliers(rng: np.random.Generator, draws: int, n_dates: int, length:
     ----------
     X. Shao (2010), The dependent wild bootstrap. JASA 105(489).
     """
-    noise = rng.standard_normal((draws, n_dates + length - 1))
+    noise = rng.standard_normal((draws, num_dates + length - 1))
     sums = np.cumsum(np.concatenate([np.zeros((draws, 1)), noise], axis=1), axis=1)
     return (sums[:, length:] - sums[:, :-length]) / np.sqrt(length)
 
@@ -111,21 +111,21 @@ def block_rows(rng: np.random.Generator, dates: NDArray, length: int) -> NDArray
     ndarray
         Rows of as many dates as there are.
     """
-    n_dates = int(dates.max()) + 1
-    starts = rng.integers(0, n_dates, -(-n_dates // length))
-    drawn = ((starts[:, None] + np.arange(length)) % n_dates).ravel()[:n_dates]
+    num_dates = int(dates.max()) + 1
+    starts = rng.integers(0, num_dates, -(-num_dates // length))
+    drawn = ((starts[:, None] + np.arange(length)) % num_dates).ravel()[:num_dates]
     order = np.argsort(dates, kind="stable")
-    first = np.searchsorted(dates[order], np.arange(n_dates + 1))
+    first = np.searchsorted(dates[order], np.arange(num_dates + 1))
     return np.concatenate([order[first[date] : first[date + 1]] for date in drawn])
 
 
-def date_numbers(n_rows: int, dates: Any, geos: NDArray | None) -> NDArray:
+def date_numbers(num_rows: int, dates: Any, geos: NDArray | None) -> NDArray:
     """Return the date of every row as an integer from 0, or its position within its geo."""
     if dates is not None:
         return np.unique(np.asarray(dates), return_inverse=True)[1]
     if geos is None:
-        return np.arange(n_rows)
-    numbers = np.empty(n_rows, int)
+        return np.arange(num_rows)
+    numbers = np.empty(num_rows, int)
     for geo in np.unique(geos):
         rows = np.flatnonzero(geos == geo)
         numbers[rows] = np.arange(len(rows))
@@ -133,13 +133,13 @@ def date_numbers(n_rows: int, dates: Any, geos: NDArray | None) -> NDArray:
 
 
 def time_folds(
-    n_rows: int, geos: NDArray | None, folds: int, gap: int = 0, dates: Any = None
+    num_rows: int, geos: NDArray | None, folds: int, gap: int = 0, dates: Any = None
 ) -> list[tuple[NDArray, NDArray]]:
     """Split rows into consecutive blocks of dates: (training rows, held-out rows) of each.
 
     Training rows keep ``gap`` dates away from the held-out block, so that carry-over does not leak.
     """
-    numbers = date_numbers(n_rows, dates, geos)
+    numbers = date_numbers(num_rows, dates, geos)
     edges = np.linspace(0, numbers.max() + 1, folds + 1).round().astype(int)
     splits = []
     for low, high in itertools.pairwise(edges):

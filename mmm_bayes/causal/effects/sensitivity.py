@@ -263,7 +263,7 @@ def estimate_per_deviation(design: Design, value: float, estimate: EffectEstimat
 
 def _plain_regression(design: Design) -> tuple[float, float, float]:
     """Return coefficient of the dose, error for independent rows, and degrees of freedom."""
-    x = np.column_stack([design.dose, np.ones(design.n_rows), design.covariates])
+    x = np.column_stack([design.dose, np.ones(design.num_rows), design.covariates])
     fit = least_squares(design.outcome, x)
     rest = least_squares(design.dose, x[:, 1:]).residuals
     power = float(rest @ rest)
@@ -297,7 +297,7 @@ def _benchmarks(
         raise DataError(
             [Finding("benchmarks", "error", message, remedy)], "the sensitivity analysis"
         )
-    ones = np.ones((design.n_rows, 1))
+    ones = np.ones((design.num_rows, 1))
     rows = []
     for group, own in groups.items():
         position = [design.names.index(name) for name in own]

@@ -21,9 +21,9 @@ NDArray = np.ndarray[Any, Any]
 _Z = 1.959963984540054  # normal quantile of a two-sided interval of 95%
 
 
-def off_diagonal(n_nodes: int) -> NDArray:
+def off_diagonal(num_nodes: int) -> NDArray:
     """Return the mask of pairs (source, target) that are scored: all but the diagonal."""
-    return ~np.eye(n_nodes, dtype=bool)
+    return ~np.eye(num_nodes, dtype=bool)
 
 
 def pairs(scores: NDArray, truth: NDArray) -> tuple[NDArray, NDArray]:

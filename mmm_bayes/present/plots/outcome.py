@@ -181,8 +181,8 @@ def plot_residuals(
     """
     residual = (observed - mean).transpose("geo", "date")
     total = residual.sum("geo").values
-    n_dates = len(total)
-    lags = np.arange(1, min(max_lag, n_dates - 2) + 1)
+    num_dates = len(total)
+    lags = np.arange(1, min(max_lag, num_dates - 2) + 1)
     correlation = np.mean([_autocorrelation(row, lags) for row in residual.values], axis=0)
     with style.canvas(10, 5.6) as figure:
         style.headline(figure, f"Part of {target} that the model does not explain")
@@ -197,7 +197,7 @@ def plot_residuals(
         style.date_ticks(over)
         style.compact_ticks(over.yaxis)
         lagged = figure.add_subplot(cells[1, 0])
-        limit = 1.96 / np.sqrt(n_dates)
+        limit = 1.96 / np.sqrt(num_dates)
         lagged.axhspan(-limit, limit, color=FAINT, alpha=0.2, lw=0)
         lagged.axhline(0.0, color=INK, lw=0.8)
         lagged.vlines(lags, 0.0, correlation, color=MODEL, lw=2.5)

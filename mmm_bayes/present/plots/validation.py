@@ -56,7 +56,7 @@ class RollingPlots:
     def forecasts(self) -> Figure:
         """Draw forecasts of every fold over observations; see :func:`plot_rolling_forecasts`."""
         return plot_rolling_forecasts(
-            self._found.table if self._found.data.n_geos == 1 else self._found.totals,
+            self._found.table if self._found.data.num_geos == 1 else self._found.totals,
             self._found.data.ds["target"].sum("geo"),
             target=self._target,
             period=self._period,

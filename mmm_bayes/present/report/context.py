@@ -90,7 +90,7 @@ class Context:
     def max_draws(self) -> int | None:
         """Draws of totals: all of them, unless that takes long."""
         sizes = self.fitted.tree["posterior"].sizes
-        work = sizes["chain"] * sizes["draw"] * self.data.n_geos * self.data.n_dates
+        work = sizes["chain"] * sizes["draw"] * self.data.num_geos * self.data.num_dates
         return None if work <= _ALL_DRAWS_UP_TO else MAX_DRAWS
 
     @cached_property

@@ -28,10 +28,13 @@ def data_section(c: Context) -> Section:
     data = c.data
     missing = int(sum(np.isnan(data.ds[name].values).sum() for name in data.ds.data_vars
                       if data.ds[name].dtype.kind == "f"))  # fmt: skip
-    where = "national" if data.is_national else plural(data.n_geos, "geo")
+    where = "national" if data.is_national else plural(data.num_geos, "geo")
     facts = Facts(
         (
-            ("Rows", f"{data.n_geos * data.n_dates:,} ({plural(data.n_dates, 'date')}, {where})"),
+            (
+                "Rows",
+                f"{data.num_geos * data.num_dates:,} ({plural(data.num_dates, 'date')}, {where})",
+            ),
             ("Dates", f"{c.window}, one row per {c.period}"),
             ("Target", c.target),
             ("Channels", ", ".join(data.channels) or "none"),

@@ -42,7 +42,7 @@ def _fit(c: Context) -> Chart:
     off = float(np.abs(c.observed - mean).sum() / max(np.abs(c.observed).sum(), 1e-300))
     figure = _fit_figure(c, c.observed, mean, low, high)
     choices: list[tuple[str, Any]] = []
-    if c.data.n_geos > 1:
+    if c.data.num_geos > 1:
         choices = [("All geos", figure), *_geo_figures(c)]
     dates = traces.dates_of(c.data.dates)
     rows = zip(dates, c.observed, mean, low, high, strict=True)
@@ -52,7 +52,7 @@ def _fit(c: Context) -> Chart:
         "Observed and modelled " + c.target,
         f"The model explains {percent(explained)} of the variance of {c.target}{where}; its mean "
         f"is off by {percent(off)} of {c.target} in total. {percent(inside)} of the "
-        f"{plural(c.data.n_dates, c.period)} lie in the {c.interval}, where {c.ci_prob:.0%} are "
+        f"{plural(c.data.num_dates, c.period)} lie in the {c.interval}, where {c.ci_prob:.0%} are "
         "expected.",
         "Dots are what was observed, the line is what the model expects, and the band is where it "
         "expects an observation to fall. These dates were fitted, so a good fit here is no proof "
@@ -106,10 +106,10 @@ def _geo_figures(c: Context) -> list[tuple[str, Any]]:
 
 def _residuals(c: Context) -> Chart:
     left = c.observed - c.mean_by_date
-    lags = np.arange(1, min(20, c.data.n_dates - 2) + 1)
+    lags = np.arange(1, min(20, c.data.num_dates - 2) + 1)
     own = _standardised(c)
     correlation = autocorrelation(own, len(lags)).mean(0) if len(lags) else np.zeros(0)
-    limit = 1.96 / np.sqrt(c.data.n_dates)
+    limit = 1.96 / np.sqrt(c.data.num_dates)
     beyond = [int(lag) for lag, value in zip(lags, correlation, strict=True) if abs(value) > limit]
     dates = traces.dates_of(c.data.dates)
     bars = {
@@ -149,7 +149,7 @@ def _residuals(c: Context) -> Chart:
         f"autocorrelation leaves the range of chance {said}.",
         "Above: observed minus modelled. Below: the correlation of residuals so many "
         f"{c.period}s apart; 95% of bars stay in the grey range if nothing is left to explain"
-        + (" (mean over geos)." if c.data.n_geos > 1 else ".")
+        + (" (mean over geos)." if c.data.num_geos > 1 else ".")
         + " Waves above, or long bars below, point to a missing control, season or trend.",
         {"data": [bars, lagged], "layout": layout},
         Table("Autocorrelation of the residuals", (f"Lag ({c.period}s)", "Value"), rows),

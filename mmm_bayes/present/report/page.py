@@ -44,7 +44,7 @@ def page(title: str, fitted: Fitted, sections: Sequence[Section]) -> str:
         )
     )
     data = fitted.data
-    where = "national" if data.is_national else f"{data.n_geos} geos"
+    where = "national" if data.is_national else f"{data.num_geos} geos"
     return environment.get_template("report.html").render(
         title=title,
         subtitle=f"{data.roles.target or 'target'}, {where}, {data.dates[0]:%Y-%m-%d} to "

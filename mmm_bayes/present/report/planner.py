@@ -37,7 +37,7 @@ def planner_section(c: Context, recommended: Mapping[str, float] | None) -> Sect
         "prob": c.ci_prob,
         "price": c.price or 1.0,
         "outcome": outcome,
-        "periods": c.data.n_dates,
+        "periods": c.data.num_dates,
         "period": c.period,
         "recommended": None
         if not recommended

@@ -63,7 +63,7 @@ def verdict_section(c: Context, report: DiagnosticsReport) -> Section:
 
 def _key_figures(c: Context) -> Figures:
     total = float(c.observed.sum())
-    where = "national" if c.data.is_national else plural(c.data.n_geos, "geo")
+    where = "national" if c.data.is_national else plural(c.data.num_geos, "geo")
     items = [
         Figure(f"{c.target}, observed", short(total, 4), f"{c.window}, {where}"),
     ]

@@ -183,7 +183,7 @@ def check_request(
     if horizon < 1:
         message = f"horizon should be 1 day or more, but is {horizon}."
         found.append(_finding("horizon", message, "Ask for at least one day."))
-    expected = (history.n_shops, horizon, len(history.context_names))
+    expected = (history.num_shops, horizon, len(history.context_names))
     if context_future is None:
         if history.context_names:
             message = f"context_future should have the shape {expected}, but is not given."

@@ -159,7 +159,7 @@ def requested(
 def future_context(panel: ShopPanel, horizon: int, context_future: NDArray | None) -> NDArray:
     """Return the given context, or an empty one (shop, horizon, 0) if there is none."""
     if context_future is None:
-        return np.zeros((panel.n_shops, horizon, 0))
+        return np.zeros((panel.num_shops, horizon, 0))
     return np.asarray(context_future, dtype=float)
 
 

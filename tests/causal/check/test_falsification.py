@@ -321,7 +321,7 @@ def test_media_data_are_a_table_too():
     target = data.roles.target or "target"
     graph = CausalGraph(edges=[(name, target) for name in (*data.channels, *data.controls)])
     report = falsify(0, graph, data, test="partial_correlation")
-    assert report.n_rows == 104
+    assert report.num_rows == 104
     assert len(report.independences) == 3
     assert {edge.effect for edge in report.edges} == {target}
 

@@ -246,7 +246,7 @@ def test_sum_of_likelihood_ratios_is_that_of_scipy():
         own = stats.chi2_contingency(counts, correction=False, lambda_="log-likelihood")
         total, freedom = total + own.statistic, freedom + own.dof
     found = chi_squared(x[:, None], y[:, None], z[:, None])
-    assert found.statistic == pytest.approx(total * found.n_effective / n)
+    assert found.statistic == pytest.approx(total * found.effective_sample_size / n)
     assert found.p_value < 1e-10
     assert freedom == 8
 
@@ -377,7 +377,7 @@ def test_every_test_takes_tables_and_answers_alike(name):
     assert one.p_value < 0.01
     assert one.test == name
     assert 0 < one.n <= n
-    assert 0 < one.n_effective <= n
+    assert 0 < one.effective_sample_size <= n
     assert name in str(one)
     for x, y in itertools.permutations(["a", "flat"]):
         nothing = independence(table, x, y, test=name)

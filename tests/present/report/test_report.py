@@ -225,7 +225,7 @@ def test_a_panel_offers_its_geos(geo_fit: FitResult, tmp_path: Path) -> None:
     ).read_text(encoding="utf-8")
     own = Page(text)
     options = [tag for tag, _ in own.tags if tag == "option"]
-    assert len(options) == 1 + geo_fit.data.n_geos
+    assert len(options) == 1 + geo_fit.data.num_geos
     figures = json.loads(own.blocks["figures"])["fit-chart"]["figures"]
     observed = np.array([figure["data"][-1]["y"] for figure in figures])
     np.testing.assert_allclose(observed[0], observed[1:].sum(0), rtol=1e-3)

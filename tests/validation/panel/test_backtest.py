@@ -43,7 +43,7 @@ class FittedWitness:
         self, panel_history: ShopPanel, horizon: int, context_future: Any, rng_key: Any
     ) -> Forecast:
         seen = self.learned + panel_history.series.sum() + panel_history.context.sum()
-        shape = (panel_history.n_shops, horizon)
+        shape = (panel_history.num_shops, horizon)
         mean = np.full(shape, seen + context_future.sum())
         mean[:, 0] = self.trained
         return Forecast(mean, np.repeat(mean[..., None], 19, -1))

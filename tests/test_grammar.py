@@ -311,6 +311,8 @@ def test_old_calls_of_a_fit(fit):
         (lambda m: mb.augment(0, table(), GRAPH, threshold=0.9), "threshold.*'enumerate'"),
         (lambda m: mb.augment(0, table(), GRAPH, method="resample", smoothing=1.0), "smoothing"),
         (lambda m: mb.discover(0, table(), alpha=0.1), "alpha.*'pc'"),
+        (lambda m: mb.CausalMMM(noise=0.1, centred=True), "centred.*noise.*decoder='recurrent'"),
+        (lambda m: mb.CausalMMM(decoder="recurrent", rounds=3), "rounds.*decoder='additive'"),
         (lambda m: mb.discover(0, table(), method="pc", num_draws=3), "num_draws.*'gp'"),
         (lambda m: mb.falsify(0, GRAPH, table(), test_options={"bins": 3}), "bins"),
         (lambda m: mb.leave_future_out(0, m, method="exact", k_threshold=0.5), "k_threshold"),

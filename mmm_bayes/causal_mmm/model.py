@@ -139,7 +139,7 @@ class CausalMMM:
 
     @spelled_out(CausalMMMSettings)
     def __init__(self, **settings: Unpack[CausalMMMSettings]) -> None:
-        self.spec = CausalMMMSpec(**settings)
+        self.spec = CausalMMMSpec.of(settings)
         self._fitted: Fitted | None = None
 
     def __repr__(self) -> str:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, TypedDict, final
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mmm_bayes.causal_mmm.networks.training import TrainingSpec
+from mmm_bayes.runtime.choices import refuse_ignored
 from mmm_bayes.runtime.settings import Frozen
 
 Edge = tuple[str, str]
 Basis = tuple[Literal["linear", "square", "saturating"], ...]
+
+
+_SETTINGS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "additive": ("basis", "scores", "rounds", "sweeps"),
+        "recurrent": ("embedding", "centred", "noise", "given_every"),
+    }
+)
+"""Settings that only one decoder has, by decoder."""
 
 
 @final
@@ -45,6 +57,18 @@ class CausalMMMSpec(Frozen):
     patience: int = Field(0, ge=0)
     rounds: Literal["auto"] | NonNegativeInt = "auto"
     sweeps: tuple[NonNegativeInt, PositiveInt] = (4, 16)
+
+    @classmethod
+    def of(cls, settings: CausalMMMSettings) -> CausalMMMSpec:
+        """Return the settings, none of which may be one that the decoder ignores."""
+        spec = cls(**settings)
+        own = {
+            name: (settings.get(name), [decoder])
+            for decoder, names in _SETTINGS_OF.items()
+            for name in names
+        }
+        refuse_ignored("decoder", spec.decoder, own)
+        return spec
 
     def with_basis(self, basis: Basis) -> CausalMMMSpec:
         """Return the same settings with this basis."""

@@ -47,4 +47,4 @@ def refuse_ignored(
         if given is not None and value not in methods
     ]
     if wrong:
-        raise ValueError(f"{name}={value!r} ignores some of these settings: {'; '.join(wrong)}.")
+        raise ValueError(f"With {name}={value!r}, settings would have no effect: {'; '.join(wrong)}.")

@@ -59,7 +59,8 @@ def epochs_of(shops: int, length: int, epochs: int, settings: dict[str, Any]) ->
         wall.append(time.perf_counter())
         cpu.append(time.process_time())
 
-    cm = CausalMMM(epochs=epochs + 1, rounds=epochs + 1, **settings)
+    rounds = {} if "decoder" in settings else {"rounds": epochs + 1}
+    cm = CausalMMM(epochs=epochs + 1, **rounds, **settings)
     cm.fit(jax.random.key(1), panel, on_epoch=on_epoch)
     found = {}
     for name, start in (("", 0), ("round_", epochs + 1)):

@@ -22,8 +22,8 @@ from mmm_bayes.causal_mmm import CausalMMM
 
 EPOCHS, DEVICES = 6, 4
 CASES: dict[str, dict[str, Any]] = {
-    "additive, batches of 32": {"batch_size": 32},
-    "additive, batches of 18": {"batch_size": 18},
+    "additive, batches of 32": {"batch_size": 32, "rounds": 0},
+    "additive, batches of 18": {"batch_size": 18, "rounds": 0},
     "recurrent, hidden 64, batches of 32": {
         "batch_size": 32,
         "decoder": "recurrent",
@@ -45,7 +45,7 @@ def child(folder: str, case: str, devices: int | None) -> None:
         cpu.append(time.process_time())
         wall.append(time.perf_counter())
 
-    cm = CausalMMM(epochs=EPOCHS, rounds=0, **CASES[case])
+    cm = CausalMMM(epochs=EPOCHS, **CASES[case])
     cm.fit(jax.random.key(1), panel, on_epoch=on_epoch, devices=devices)
     figures = {
         "cpu": float(np.median(np.diff(cpu)[1:])),

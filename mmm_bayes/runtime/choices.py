@@ -47,4 +47,6 @@ def refuse_ignored(
         if given is not None and value not in methods
     ]
     if wrong:
-        raise ValueError(f"With {name}={value!r}, settings would have no effect: {'; '.join(wrong)}.")
+        raise ValueError(
+            f"With {name}={value!r}, settings would have no effect: {'; '.join(wrong)}."
+        )

@@ -103,7 +103,10 @@ def causal_mmm_of(method: str, options: Any = ()) -> CausalMMM:
     """Return the untrained model of a variant, with the given settings in place of its own."""
     from mmm_bayes.causal_mmm import CausalMMM
 
-    return CausalMMM(**{**VARIANTS[method], **dict(options)})
+    settings = {**VARIANTS[method], **dict(options)}
+    if settings.get("decoder") == "recurrent":
+        settings.pop("rounds", None)  # options are those of all methods of a run
+    return CausalMMM(**settings)
 
 
 def score(rng_key: RngKey, method: str, panels: PanelSplit, options: Any = ()) -> list[Scored]:

@@ -34,10 +34,9 @@ NDArray = np.ndarray[Any, Any]
 # Numbers of shops and draws that their batches divide: nothing is compiled for a rest.
 SHOPS, LENGTH, DRAWS = 8, 50, 16
 NODES = ("x0", "x1", "y")
-SMALL: dict[str, Any] = {
-    "lags": 2, "hidden": 4, "embedding": 2, "components": 2, "epochs": 3, "batch_size": 4,
-    "sweeps": (2, 8), "rounds": 2,
-}  # fmt: skip
+BOTH: dict[str, Any] = {"lags": 2, "hidden": 4, "components": 2, "epochs": 3, "batch_size": 4}
+SMALL = BOTH | {"sweeps": (2, 8), "rounds": 2}
+RECURRENT = BOTH | {"decoder": "recurrent", "embedding": 2}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,7 +78,7 @@ def trained(panel: ShopPanel) -> CausalMMM:
 
 @pytest.fixture(scope="module")
 def recurrent(panel: ShopPanel) -> CausalMMM:
-    settings = SMALL | {"decoder": "recurrent", "encoder": "series", "epochs": 12}
+    settings = RECURRENT | {"encoder": "series", "epochs": 12}
     return CausalMMM(**settings).fit(jax.random.key(2), panel)
 
 
@@ -327,10 +326,10 @@ def test_experts_missing_values_and_short_shops(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("decoder", ["additive", "recurrent"])
+@pytest.mark.parametrize("settings", [SMALL, RECURRENT], ids=["additive", "recurrent"])
 @pytest.mark.parametrize("ablation", ["full", "markov", "rw"])
-def test_ablations(decoder: str, ablation: str, panel: ShopPanel) -> None:
-    cm = CausalMMM(**SMALL | {"decoder": decoder, "ablation": ablation, "epochs": 2})
+def test_ablations(settings: dict[str, Any], ablation: str, panel: ShopPanel) -> None:
+    cm = CausalMMM(**settings | {"ablation": ablation, "epochs": 2})
     cm.fit(jax.random.key(7), panel)
     found = cm.edge_probabilities().values
     if ablation == "full":
@@ -338,7 +337,7 @@ def test_ablations(decoder: str, ablation: str, panel: ShopPanel) -> None:
     else:
         assert found[:, ~np.eye(3, dtype=bool)].min() < 0.5
     assert np.isfinite(ahead(cm)).all()
-    if ablation == "markov" and decoder == "additive":
+    if ablation == "markov" and settings is SMALL:
         assert cm.lag_profiles().sizes["lag"] == 1
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
@@ -13,20 +10,8 @@ from mmm_bayes.data.dates import TimeStep, check_regular
 from mmm_bayes.data.table import Table
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
-
-def geo_order(geos: Iterable[str]) -> list[str]:
-    """Sort names by the numbers within them: geo_2 before geo_10."""
-
-    def key(name: str) -> list[tuple[int, int, str]]:
-        parts = re.split(r"([0-9]+)", name)
-        # Not int(): a name may have more digits than Python converts to a number.
-        numbers = [part.lstrip("0") if part[:1].isdecimal() else None for part in parts]
-        return [
-            (1, 0, part) if number is None else (0, len(number), number)
-            for part, number in zip(parts, numbers, strict=True)
-        ]
-
-    return sorted(set(geos) - {""}, key=key)
+# Geos with missing rows that are listed one by one: the column may not hold geos at all.
+MOST_GEOS = 100
 
 
 def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, list[Finding]]:
@@ -34,14 +19,17 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
     dates, geos, roles = table.dates, table.geos, table.roles
     if dates is None or geos is None:
         return TimeStep("unknown", 1, ""), []
-    valid = np.asarray(dates.notna()) & (geos != "")
-    unique = dates[valid].unique().sort_values()
+    valid = np.asarray(dates.notna()) & (geos.codes >= 0)
+    when, unique = pd.factorize(dates[valid], sort=True)
     step, findings = check_regular(unique, roles.date, step)
     if not valid.all():
         # Rows without date or geo are reported already, and may be the very dates missing here.
         findings = [f for f in findings if f.check != "date_gap"]
-    keys = pd.DataFrame({"geo": geos, "date": dates})[valid]
-    repeated = keys.index[keys.duplicated(keep="first")].to_numpy()
+    cells = geos.codes[valid] * len(unique) + when
+    distinct = pd.unique(cells)
+    repeated = np.empty(0, np.int64)
+    if len(distinct) < len(cells):
+        repeated = np.flatnonzero(valid)[np.asarray(pd.Series(cells).duplicated(keep="first"))]
     if repeated.size:
         remedy = "Sum the rows of each date into one."
         if roles.geo is None and repeated.size >= len(unique) / 2:
@@ -58,23 +46,35 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
                 remedy,
             )
         )
-    for name in geo_order(keys["geo"]) if valid.all() else ():
-        absent = unique.difference(pd.DatetimeIndex(keys.loc[keys["geo"] == name, "date"]))
-        if len(absent):
-            shown = listing(f"{d:%Y-%m-%d}" for d in absent)
-            findings.append(
-                Finding(
-                    "ragged_panel",
-                    "error",
-                    f"Geo {name!r} has no row for {len(absent)} of the {len(unique)} dates of the "
-                    f"other geos: {shown}.",
-                    "Add the rows, or keep only the dates that all geos have.",
-                    where=roles.geo,
-                    dates=tuple(f"{d:%Y-%m-%d}" for d in absent),
-                    geo=name,
-                )
-            )
+    if valid.all():
+        findings += _ragged(table, unique, distinct)
     return step, findings
+
+
+def _ragged(table: Table, dates: pd.DatetimeIndex, cells: np.ndarray) -> list[Finding]:
+    """Report geos without a row for some dates; ``cells`` are the numbers of the present rows."""
+    names = () if table.geos is None else table.geos.names
+    geo, when = np.divmod(cells, max(len(dates), 1))
+    lacking = np.flatnonzero(np.bincount(geo, minlength=len(names)) < len(dates))
+    remedy = "Add the rows, or keep only the dates that all geos have."
+    findings = []
+    for g in lacking[:MOST_GEOS]:
+        absent = dates[np.setdiff1d(np.arange(len(dates)), when[geo == g])]
+        iso = tuple(f"{d:%Y-%m-%d}" for d in absent)
+        message = (
+            f"Geo {names[g]!r} has no row for {len(iso)} of the {len(dates)} dates of the other "
+            f"geos: {listing(iso)}."
+        )
+        findings.append(
+            Finding(
+                "ragged_panel", "error", message, remedy, table.roles.geo, (), iso, geo=names[g]
+            )
+        )
+    if len(lacking) > MOST_GEOS:
+        rest = [names[g] for g in lacking[MOST_GEOS:]]
+        message = f"{len(rest)} more geos have no row for some dates: {listing(map(repr, rest))}."
+        findings.append(Finding("ragged_panel", "error", message, remedy, table.roles.geo))
+    return findings
 
 
 def check_values(table: Table) -> list[Finding]:
@@ -126,13 +126,14 @@ def _check_population(table: Table) -> list[Finding]:
     population, geos = table.roles.population, table.geos
     if population is None or geos is None:
         return []
-    names = geo_order(geos)
+    names = geos.names
     column = population if isinstance(population, str) else "population"
     if isinstance(population, str):
         if population not in table.numbers:
             return []
-        distinct = pd.DataFrame({"geo": geos, "n": table.numbers[population]}).drop_duplicates()
-        values = {g: distinct["n"].to_numpy()[distinct["geo"] == g] for g in names}
+        cells = {"geo": geos.codes, "n": table.numbers[population]}
+        distinct = pd.DataFrame(cells).drop_duplicates().groupby("geo")["n"]
+        values = {names[g]: found.to_numpy() for g, found in distinct if g >= 0}
     else:
         values = {g: np.array([population[g]]) for g in names if g in population}
     findings = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -58,8 +58,10 @@ def check_collinearity(table: Table) -> list[Finding]:
     named |= {f"control {n!r}": numbers.get(c) for n, c in roles.controls.items()}
     series = {n: v for n, v in named.items() if v is not None and _spread(v) > 0}
     columns = dict(zip(named, [*roles.exposure.values(), *roles.controls.values()], strict=True))
-    for name, values in series.items():
-        likeness = 0.0 if target is None else abs(_correlation(values, target))
+    both = list(series.values()) + ([] if target is None else [target])
+    likenesses = np.abs(_correlations(both))
+    for k, name in enumerate(series):
+        likeness = 0.0 if target is None else float(likenesses[k, -1])
         # A column with two roles has its own finding.
         if likeness > 0.999 and columns[name] != roles.target:
             exact = likeness > 1 - 1e-9
@@ -75,8 +77,8 @@ def check_collinearity(table: Table) -> list[Finding]:
                 )
             )
     identical = []
-    for (first, a), (second, b) in combinations(series.items(), 2):
-        if columns[first] != columns[second] and abs(_correlation(a, b)) > 1 - 1e-9:
+    for (j, first), (k, second) in combinations(enumerate(series), 2):
+        if columns[first] != columns[second] and likenesses[j, k] > 1 - 1e-9:
             identical.append({first, second})
             findings.append(
                 Finding(
@@ -183,7 +185,7 @@ def _check_collinear(
         return []
     if len(columns) == table.num_rows:
         # A geo model does not separate channels by differences between geos.
-        columns = columns - pd.DataFrame(columns).groupby(table.geos).transform("mean").to_numpy()
+        columns = columns - _geo_means(columns, table.geos.codes)
     else:
         columns = columns - columns.mean(0)
     # The triangular factor has the same norms and inner products as the full columns.
@@ -214,6 +216,13 @@ def _check_collinear(
     return findings
 
 
+def _geo_means(columns: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the mean of each column over the rows of the same geo."""
+    own = codes + 1  # 0 is for rows whose geo is empty
+    size = np.maximum(np.bincount(own), 1)
+    return np.stack([(np.bincount(own, c) / size)[own] for c in columns.T], axis=1)
+
+
 def _sentence(text: str) -> str:
     # str.capitalize would change the letters of a name to lower case.
     return text[:1].upper() + text[1:]
@@ -226,6 +235,21 @@ def _spread(values: np.ndarray) -> float:
     spread = float(finite.max() - finite.min())
     # A computed constant may differ by rounding, e.g. 0.1 + 0.2 and 0.3.
     return spread if spread > 1e-12 * float(np.abs(finite).max()) else 0.0
+
+
+def _correlations(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the correlation of each two columns over the rows in which both are finite."""
+    found = np.eye(len(columns))
+    whole = [k for k, c in enumerate(columns) if np.isfinite(c).all() and _spread(c) > 0]
+    # One product for complete columns, which nearly all are.
+    centred = [columns[k] - columns[k].mean() for k in whole]
+    unit = np.array([c / np.linalg.norm(c) for c in centred])
+    if whole:
+        found[np.ix_(whole, whole)] = np.clip(unit @ unit.T, -1.0, 1.0)
+    for j, k in combinations(range(len(columns)), 2):
+        if j not in whole or k not in whole:
+            found[j, k] = found[k, j] = _correlation(columns[j], columns[k])
+    return found
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

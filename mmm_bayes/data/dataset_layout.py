@@ -11,8 +11,8 @@ import xarray as xr
 
 from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
 from mmm_bayes.data.roles import Roles
+from mmm_bayes.data.table import NATIONAL
 
-NATIONAL = "national"
 DIMS = {
     "target": ("geo", "date"),
     "spend": ("geo", "date", "channel"),

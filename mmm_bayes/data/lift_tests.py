@@ -12,6 +12,7 @@ import numpy as np
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_float
 from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE
+from mmm_bayes.data.labels import known_label, label
 from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.text_file import parse_json
@@ -330,7 +331,7 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
     def parts(name: str) -> tuple[str, ...]:
         if empty(values[name]):
             return ()
-        return tuple(part.strip() for part in str(values[name]).split("|") if part.strip())
+        return tuple(part.strip() for part in label(values[name]).split("|") if part.strip())
 
     channels = parts("channel")
     changes = tuple(_number(part, "change of spend") for part in parts("spend_change"))
@@ -343,7 +344,7 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
         standard_error=_number(values["standard_error"], "standard error"),
         geos=parts("geo"),
         spend_change=(changes[0] if len(changes) == 1 else changes) if changes else None,
-        name="" if empty(values["name"]) else str(values["name"]),
+        name="" if empty(values["name"]) else label(values["name"]),
         measured_until=None if empty(until) else _date(until, "end of the measurement"),
         measure="lift" if empty(measure) else str(measure),  # type: ignore[arg-type]
         recorded=empty(values["recorded"]) or _truth(values["recorded"]),

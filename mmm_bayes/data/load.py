@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.cell_values import plain_column
-from mmm_bayes.data.checks import check_panel, check_rows, check_values, geo_order
+from mmm_bayes.data.checks import check_panel, check_rows, check_values
 from mmm_bayes.data.collinearity import check_collinearity
 from mmm_bayes.data.dates import TimeStep
+from mmm_bayes.data.labels import natural_order
 from mmm_bayes.data.roles import Channels, Roles, RoleSettings, Spend, make_roles
 from mmm_bayes.data.table import Table, read_cells
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
@@ -90,14 +91,14 @@ def load_future(
     step, panel = check_panel(table, known)
     findings += panel + check_values(table)
     if table.geos is not None and roles.geo is not None:
-        findings += _geo_findings(table.geos, geos, roles.geo)
+        findings += _geo_findings(table.geos.names, geos, roles.geo)
     _raise_or_warn(findings, "the new table")
     return LoadedTable(_arrays(table, step), tuple(findings))
 
 
-def _geo_findings(found: np.ndarray, expected: Sequence[str], column: str) -> list[Finding]:
+def _geo_findings(found: Sequence[str], expected: Sequence[str], column: str) -> list[Finding]:
     """Compare the geos of a new table with those of the fit."""
-    own, fitted = set(found) - {""}, set(expected)
+    own, fitted = set(found), set(expected)
     known = f"The fit has {listing(map(repr, expected), 12)}."
     return [
         Finding(
@@ -112,7 +113,7 @@ def _geo_findings(found: np.ndarray, expected: Sequence[str], column: str) -> li
             ("missing_geo", fitted - own, "of the fit is missing from the new table", own),
             ("unknown_geo", own - fitted, "of the new table is not in the fit", fitted),
         )
-        for name in geo_order(names)
+        for name in natural_order(names)
     ]
 
 
@@ -267,13 +268,14 @@ def _arrays(table: Table, step: TimeStep) -> dict[str, Any]:
     roles, dates, geos = table.roles, table.dates, table.geos
     if dates is None or geos is None:  # pragma: no cover - reported as a missing column
         raise AssertionError("a valid table has dates and geos")
-    names = geo_order(geos)
-    unique = dates.unique().sort_values()
-    position = {name: g for g, name in enumerate(names)}
-    order = np.lexsort((dates.asi8, np.array([position[g] for g in geos])))
+    names = list(geos.names)
+    when, unique = pd.factorize(dates, sort=True)
+    place = geos.codes * len(unique) + when
 
     def panel(column: str) -> np.ndarray:
-        return table.numbers[column][order].reshape(len(names), len(unique))
+        cells = np.empty(len(place))
+        cells[place] = table.numbers[column]
+        return cells.reshape(len(names), len(unique))
 
     def stack(columns: Sequence[str | None]) -> np.ndarray:
         empty = np.zeros((len(names), len(unique)))

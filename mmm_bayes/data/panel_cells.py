@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.labels import read_labels
 from mmm_bayes.runtime.findings import Finding, listing
 
 
@@ -93,14 +94,11 @@ def read_columns(
 
 
 def _names(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
-    """Return the names of shops as text, whole numbers without a decimal point."""
-    blank = column.isna().to_numpy()
-    whole = pd.api.types.is_float_dtype(column.dtype) and (column.dropna() % 1 == 0).all()
-    names = np.array(
-        [None if no else str(int(v) if whole else v) for v, no in zip(column, blank, strict=True)],
-        dtype=object,
-    )
-    rows = Cells.rows(blank)
+    """Return the names of shops as text."""
+    labels = read_labels(column)
+    # The position -1, of an empty cell, is the last one.
+    names = np.array([*labels.names, None], dtype=object)[labels.codes]
+    rows = Cells.rows(labels.codes < 0)
     if not rows:
         return names, []
     text = f"Column {name!r} has {len(rows)} empty cell(s) (rows {listing(rows)})."

@@ -11,11 +11,14 @@ import pandas as pd
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.labels import Labels, read_labels
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.runtime.findings import Finding, Severity, listing, nearest
 
 # Rows listed in one finding: enough to show the pattern.
 SHOWN = 5
+# The only geo of a table without a geo column.
+NATIONAL = "national"
 
 
 @dataclass(frozen=True)
@@ -23,21 +26,21 @@ class Table:
     """The columns of a table as arrays, rows in the given order.
 
     ``dates`` and ``geos`` are None if their column is missing. A cell that could not be read is
-    ``NaT``, ``""`` or NaN.
+    ``NaT``, an empty label or NaN.
     """
 
     roles: Roles
     num_rows: int
     dates: pd.DatetimeIndex | None
     date_form: str
-    geos: np.ndarray | None
+    geos: Labels | None
     numbers: dict[str, np.ndarray]
 
     def place(self, row: int) -> str:
         """Describe a row by position, geo and date."""
         notes = []
         if self.geos is not None and self.roles.geo is not None:
-            notes.append(str(self.geos[row]))
+            notes.append(self.geos.name(row))
         if self.dates is not None and not pd.isna(self.dates[row]):
             notes.append(f"{self.dates[row]:%Y-%m-%d}")
         return f"row {row}" + (f" ({', '.join(notes)})" if notes else "")
@@ -88,7 +91,7 @@ def read_cells(
         dates, form = parsed.values, parsed.form
         findings += parsed.findings
     if roles.geo is None:
-        geos = np.full(len(frame), "national", dtype=object)
+        geos = Labels((NATIONAL,), np.zeros(len(frame), np.int64))
     elif roles.geo in usable:
         geos, geo_findings = _read_geos(frame[roles.geo], roles.geo)
         findings += geo_findings
@@ -157,14 +160,11 @@ def _column_findings(frame: pd.DataFrame, roles: Roles, target_optional: bool) -
     return findings
 
 
-def _read_geos(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]:
-    column = column.astype("object")
-    values = np.array([_geo_name(value) for value in column], dtype=object)
-    blank = column.isna().to_numpy() | (values == "")
-    values[blank] = ""
-    if not blank.any():
-        return values, []
-    rows = tuple(int(i) for i in np.flatnonzero(blank))
+def _read_geos(column: pd.Series, name: str) -> tuple[Labels, list[Finding]]:
+    labels = read_labels(column)
+    rows = tuple(int(i) for i in np.flatnonzero(labels.codes < 0))
+    if not rows:
+        return labels, []
     finding = Finding(
         "missing_geo",
         "error",
@@ -174,15 +174,7 @@ def _read_geos(column: pd.Series, name: str) -> tuple[np.ndarray, list[Finding]]
         where=name,
         rows=rows,
     )
-    return values, [finding]
-
-
-def _geo_name(value: object) -> str:
-    # A missing cell turns a column of integer codes into floats: 12.0 is still geo 12.
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    # NumPy strings end at a NUL.
-    return str(value).replace("\x00", "").strip()
+    return labels, [finding]
 
 
 def _read_numbers(

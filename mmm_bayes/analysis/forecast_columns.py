@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.labels import known_labels
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
@@ -43,8 +44,7 @@ def given_columns(
         text += f"{listing(off)} are missing." if off else "there are others."
         remedy = "Give every date after the training table: carry-over needs every step."
         findings.append(problem("dates", text, remedy, roles.date))
-    geos = pd.Series(data.geos[0], frame.index) if roles.geo is None else frame[roles.geo]
-    index = pd.MultiIndex.from_arrays([geos.astype(str), parsed.values])
+    index = _rows(data, frame, parsed.values)
     wanted = pd.MultiIndex.from_product([data.geos, expected])
     absent, double = wanted.difference(index), index[index.duplicated()]
     if not findings and len(double):
@@ -62,6 +62,13 @@ def given_columns(
         table = pd.Series(numbers, index).reindex(wanted).to_numpy().reshape(data.num_geos, -1)
         found[column] = checked(table, f"column {column!r}", expected, findings, column)
     return len(expected), found
+
+
+def _rows(data: MMMData, frame: pd.DataFrame, dates: pd.DatetimeIndex) -> pd.MultiIndex:
+    """Return the geo and the date of each row."""
+    geo = data.roles.geo
+    geos = data.geos * len(frame) if geo is None else known_labels(frame[geo], data.geos)
+    return pd.MultiIndex.from_arrays([geos, dates])
 
 
 def _row_name(key: Any) -> str:
@@ -117,8 +124,7 @@ def by_name(
         )
         return {}
     parsed = parse_dates(frame[roles.date], roles.date)
-    geos = data.geos[0] if roles.geo is None else frame[roles.geo].astype(str)
-    index = pd.MultiIndex.from_arrays([pd.Series(geos, frame.index), parsed.values])
+    index = _rows(data, frame, parsed.values)
     wanted = pd.MultiIndex.from_product([data.geos, dates])
     if index.has_duplicates:
         text = f"The frame of {what}s has duplicate rows."

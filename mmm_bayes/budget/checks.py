@@ -14,6 +14,7 @@ from mmm_bayes.budget.goals import Goal
 from mmm_bayes.budget.risk import Kind
 from mmm_bayes.budget.variables import BY
 from mmm_bayes.budget.window import After, Unit
+from mmm_bayes.data.labels import known_labels
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
@@ -276,8 +277,8 @@ def _read_table(
     found: list[Finding] = []
     where = pd.DataFrame(
         {
-            "c": pd.Index(channels).get_indexer(pd.Index(frame["channel"].astype(str))),
-            "g": 0 if geo is None else pd.Index(geos).get_indexer(pd.Index(frame[geo].astype(str))),
+            "c": pd.Index(channels).get_indexer(known_labels(frame["channel"], channels)),
+            "g": 0 if geo is None else pd.Index(geos).get_indexer(known_labels(frame[geo], geos)),
             "t": dates.get_indexer(pd.DatetimeIndex(pd.to_datetime(frame[date]))),
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from mmm_bayes.budget.projection import Polytope
 from mmm_bayes.budget.variables import BY, Variables
+from mmm_bayes.data.labels import known_label, label_text
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
@@ -187,7 +188,8 @@ def _today(variables: Variables, coefficients: NDArray, cells: NDArray) -> float
 def _as_tuple(labels: Labels, known: Sequence[str]) -> tuple[str, ...]:
     if labels is None:
         return tuple(known)
-    return (labels,) if isinstance(labels, str) else tuple(labels)
+    own = [labels] if isinstance(labels, str) or not isinstance(labels, Iterable) else labels
+    return tuple(known_label(label_text(name), known) for name in own)
 
 
 def _dates(date: Any, dates: pd.DatetimeIndex) -> NDArray:
@@ -277,16 +279,16 @@ def _label_problems(
 ) -> list[Finding]:
     found = []
     for kind, given, known in (("channel", limit.channel, channels), ("geo", limit.geo, geos)):
-        for label in _as_tuple(given, known):
-            if label not in known:
+        for name in _as_tuple(given, known):
+            if name not in known:
                 message = (
-                    f"A limit names the {kind} {label!r}, which the table does not have."
-                    f"{nearest(str(label), known)}"
+                    f"A limit names the {kind} {name!r}, which the table does not have."
+                    f"{nearest(str(name), known)}"
                 )
                 remedy = f"The table has {listing(known, 12)}."
                 found.append(_problem(f"unknown_{kind}", message, remedy))
-            elif kind == "channel" and given is not None and not paid[list(channels).index(label)]:
-                message = f"A limit names {label!r}, which has no spend in the table."
+            elif kind == "channel" and given is not None and not paid[list(channels).index(name)]:
+                message = f"A limit names {name!r}, which has no spend in the table."
                 remedy = "Leave it out: only channels with spend are planned."
                 found.append(_problem("unpaid_channel", message, remedy))
     for axis in limit.each:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
 from mmm_bayes.data.table import Table
 from mmm_bayes.runtime.findings import Finding

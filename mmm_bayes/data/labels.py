@@ -29,6 +29,12 @@ class Labels:
     names: tuple[str, ...]
     codes: NDArray
 
+    def matched(self, known: Sequence[str]) -> Labels:
+        """Return the same labels, named as the known ones that they stand for."""
+        names = [known_label(name, known) for name in self.names]
+        ordered = natural_order(names)
+        return Labels(tuple(ordered), _positions(names, ordered)[self.codes])
+
     def name(self, row: int) -> str:
         """Return the label of a row; ``""`` where the cell is empty."""
         code = int(self.codes[row])
@@ -38,15 +44,19 @@ class Labels:
 def read_labels(column: pd.Series) -> Labels:
     """Read a column of labels: text, whole numbers, categories or truth values."""
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
-    texts = [label(value) for value in distinct]
-    names = natural_order(text for text in texts if text)
+    texts = [label_text(value) for value in distinct]
+    names = natural_order(texts)
+    return Labels(tuple(names), _positions(texts, names)[codes])
+
+
+def _positions(texts: Sequence[str], names: Sequence[str]) -> NDArray:
+    """Return the position of each text among names, and -1 at the end for the code -1."""
+    # Two cells may have the same label: 12 and "12 ".
     position = {name: k for k, name in enumerate(names)} | {"": -1}
-    # Two cells may have the same label: 12 and "12 ". The last position serves the code -1.
-    own = np.array([*(position[text] for text in texts), -1], dtype=np.int64)
-    return Labels(tuple(names), own[codes])
+    return np.array([*(position[text] for text in texts), -1], dtype=np.int64)
 
 
-def label(value: object) -> str:
+def label_text(value: object) -> str:
     """Return the text of a label.
 
     A missing cell turns a column of whole numbers into floats, so that 12.0 is the label 12.
@@ -69,6 +79,13 @@ def known_label(name: str, known: Sequence[str]) -> str:
         return name
     same = [other for other in known if _whole(other) == number]
     return same[0] if len(same) == 1 else name
+
+
+def known_labels(column: pd.Series, known: Sequence[str]) -> pd.Index:
+    """Read a column of labels as the known ones that they stand for; ``""`` where it is empty."""
+    labels = read_labels(column)
+    names = [known_label(name, known) for name in labels.names]
+    return pd.Index(np.array([*names, ""], dtype=object)[labels.codes])
 
 
 def _whole(name: str) -> str | None:

@@ -116,6 +116,7 @@ def place_tests(data: MMMData, tests: Sequence[LiftTest]) -> tuple[PlacedTest, .
     findings: list[Finding] = []
     found = []
     for test in tests:
+        test = test.with_known_labels(data.channels, data.geos)
         problems = _fits(data, test)
         if not problems:
             placed = _place(data, test)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, final
 
 import numpy as np
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_float
 from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE
-from mmm_bayes.data.labels import known_label, label
+from mmm_bayes.data.labels import known_label, label_text
 from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.text_file import parse_json
@@ -108,8 +108,8 @@ class LiftTest:
             value = getattr(self, field)
             if isinstance(value, list):
                 object.__setattr__(self, field, tuple(value))
-        if isinstance(self.geos, str):
-            object.__setattr__(self, "geos", (self.geos,))
+        geos = self.geos if isinstance(self.geos, tuple) else (self.geos,)
+        object.__setattr__(self, "geos", tuple(map(label_text, geos)))
         if not self.name:
             day = "" if unread else f" {self.start:%Y-%m-%d}"
             object.__setattr__(self, "name", f"{self.label}{day}")
@@ -151,6 +151,15 @@ class LiftTest:
     ) -> Self:
         """State a measured cost per unit of incremental target (a CPA, cost per order)."""
         return cls(channel, start, end, cost, standard_error, measure="cost_per_target", **settings)
+
+    def with_known_labels(self, channels: Sequence[str], geos: Sequence[str]) -> Self:
+        """Return the test with its channels and geos named as the table names them."""
+        own = tuple(known_label(name, channels) for name in self.channels)
+        return replace(
+            self,
+            channel=own[0] if isinstance(self.channel, str) else own,
+            geos=tuple(known_label(name, geos) for name in self.geos),
+        )
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -315,6 +324,7 @@ def read_lift_tests(
                 for text in texts
             ]
             continue
+        test = test.with_known_labels(tuple(channels), tuple(geos))
         findings += _against_model(test, row, tuple(channels), tuple(geos), dates)
         found.append(test)
     if findings:
@@ -331,7 +341,7 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
     def parts(name: str) -> tuple[str, ...]:
         if empty(values[name]):
             return ()
-        return tuple(part.strip() for part in label(values[name]).split("|") if part.strip())
+        return tuple(part.strip() for part in label_text(values[name]).split("|") if part.strip())
 
     channels = parts("channel")
     changes = tuple(_number(part, "change of spend") for part in parts("spend_change"))
@@ -344,7 +354,7 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
         standard_error=_number(values["standard_error"], "standard error"),
         geos=parts("geo"),
         spend_change=(changes[0] if len(changes) == 1 else changes) if changes else None,
-        name="" if empty(values["name"]) else label(values["name"]),
+        name="" if empty(values["name"]) else label_text(values["name"]),
         measured_until=None if empty(until) else _date(until, "end of the measurement"),
         measure="lift" if empty(measure) else str(measure),  # type: ignore[arg-type]
         recorded=empty(values["recorded"]) or _truth(values["recorded"]),

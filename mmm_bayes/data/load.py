@@ -84,7 +84,7 @@ def load_future(
     _require_frame(df)
     if roles.geo is None and isinstance(roles.population, dict):
         roles = replace(roles, population=None)
-    table, findings = read_cells(df, roles, target_optional=True)
+    table, findings = read_cells(df, roles, target_optional=True, known_geos=geos)
     if len(df) == 0:
         findings.append(_empty("the table"))
     known = time_step if time_step.unit != "unknown" else None
@@ -99,19 +99,21 @@ def load_future(
 def _geo_findings(found: Sequence[str], expected: Sequence[str], column: str) -> list[Finding]:
     """Compare the geos of a new table with those of the fit."""
     own, fitted = set(found), set(expected)
+    # A name that both have is no misspelling of one that only one of them has.
+    new, gone = own - fitted, fitted - own
     known = f"The fit has {listing(map(repr, expected), 12)}."
     return [
         Finding(
             check,
             "error",
-            f"Geo {name!r} {problem}.{nearest(name, sorted(others - {name}))}",
+            f"Geo {name!r} {problem}.{nearest(name, sorted(others))}",
             known,
             column,
             geo=name,
         )
         for check, names, problem, others in (
-            ("missing_geo", fitted - own, "of the fit is missing from the new table", own),
-            ("unknown_geo", own - fitted, "of the new table is not in the fit", fitted),
+            ("missing_geo", gone, "of the fit is missing from the new table", new),
+            ("unknown_geo", new, "of the new table is not in the fit", gone),
         )
         for name in natural_order(names)
     ]

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from mmm_bayes.data.cell_values import to_float
-from mmm_bayes.data.labels import label
+from mmm_bayes.data.labels import label_text
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Channels = Sequence[str] | Mapping[str, str]
@@ -128,7 +128,7 @@ def make_roles(
     if isinstance(population, str):
         people = population
     elif population is not None:
-        people = {label(k): to_float(v) for k, v in population.items()}
+        people = {label_text(k): to_float(v) for k, v in population.items()}
     if revenue_per_target is not None and not isinstance(revenue_per_target, str):
         revenue_per_target = to_float(revenue_per_target)
     roles = Roles(

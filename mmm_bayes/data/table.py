@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
-from mmm_bayes.data.labels import Labels, read_labels
+from mmm_bayes.data.labels import Labels, known_label, read_labels
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.runtime.findings import Finding, Severity, listing, nearest
 
@@ -76,11 +76,16 @@ class Table:
 
 
 def read_cells(
-    df: pd.DataFrame, roles: Roles, *, target_optional: bool = False
+    df: pd.DataFrame,
+    roles: Roles,
+    *,
+    target_optional: bool = False,
+    known_geos: Sequence[str] = (),
 ) -> tuple[Table, list[Finding]]:
     """Read every column that has a role.
 
-    ``target_optional`` lets the target be absent or empty, as in a table of future dates.
+    ``target_optional`` lets the target be absent or empty, as in a table of future dates;
+    ``known_geos`` are the geos of a fit, whose names the table may write as numbers.
     """
     frame = _flat(df, roles)
     findings = _column_findings(frame, roles, target_optional)
@@ -94,7 +99,11 @@ def read_cells(
         geos = Labels((NATIONAL,), np.zeros(len(frame), np.int64))
     elif roles.geo in usable:
         geos, geo_findings = _read_geos(frame[roles.geo], roles.geo)
+        geos = geos.matched(known_geos)
         findings += geo_findings
+    if geos is not None and isinstance(roles.population, dict):
+        people = {known_label(name, geos.names): n for name, n in roles.population.items()}
+        roles = replace(roles, population=people)
     table = Table(roles, len(frame), dates, form, geos, {})
     for part, column in roles.numeric_columns():
         if column not in usable or column in table.numbers:

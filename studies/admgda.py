@@ -94,6 +94,7 @@ def run_scenario(
     """
     import pandas as pd
 
+    from mmm_bayes.present.plots import save_figure
     from studies.figures import draw_scenario
     from studies.summary import published_table, summarise, to_markdown
 
@@ -120,7 +121,7 @@ def run_scenario(
     write_whole(out / f"{about.name}_summary.csv", summary.to_csv(index=False).encode())
     write_whole(out / f"{about.name}.md", to_markdown(summary, about.label).encode())
     for suffix, figure in draw_scenario(summary, about.label).items():
-        figure.savefig(out / f"{about.name}{suffix}.png", dpi=150)
+        save_figure(figure, out / f"{about.name}{suffix}.png")
     return table
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,14 +15,15 @@ from mmm_bayes.cli.budget import optimize
 from mmm_bayes.cli.graph import graphs
 from mmm_bayes.cli.lift_tests import next_test, print_comparison, read_tests
 from mmm_bayes.cli.map_fits import map_fits
-from mmm_bayes.cli.models import bundled_models, load_data, read_model
+from mmm_bayes.cli.models import bundled_models, inputs_of, load_data, read_model
 from mmm_bayes.cli.old_options import CommandsWithOldOptions
 from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
+    INTERRUPTED,
     PROBLEM,
     STRICT,
-    claim_folder,
     open_console,
+    outlive_closed_pipes,
     problems_in_words,
     write_text,
 )
@@ -80,18 +80,19 @@ def demo(
     force: Force = False,
 ) -> None:
     """Fit the bundled weekly data set and compare its ROAS with the truth."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         from mmm_bayes.data.datasets import load_truth
 
         # The demo's own folder is the demo's to replace; any other may hold somebody's work.
-        claim_folder(out, force or out == _DEMO_FOLDER, _FILES, ())
+        outputs.folder(out, _FILES, (), force or out == _DEMO_FOLDER)
         console, spec = open_console(), read_model("national_weekly")
         truth = load_truth("national_weekly")
         fit = _run(spec, None, "nuts", (num_samples, num_warmup, num_chains), seed, quiet, console)
         report = fit.diagnose()
+        written = _write(fit, report, out, truth)
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, fit, truth)
-        _write(fit, report, out, console, truth)
+        console.print(written, highlight=False)
         console.print(
             "\nNext: [bold]mmm-bayes fit lydia_pinkham --out lydia[/bold] fits a real series, "
             "[bold]mmm-bayes datasets[/bold] lists the bundled tables,\nand the comments at the "
@@ -139,11 +140,10 @@ def fit(
     Draws are saved in OUT/unfinished during the run. If the run stops for any reason, the same
     command resumes it. Ctrl-C writes a fit of the draws made so far.
     """
-    with problems_in_words():
+    with problems_in_words() as outputs:
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} should be nuts or svi.", param_hint="--method")
-        read = [path for path in (Path(model), data, lift_tests) if path is not None]
-        claim_folder(out, force, _FILES, read)
+        outputs.folder(out, _FILES, (*inputs_of(model), data, lift_tests), force, [_UNFINISHED])
         if cache is not None:
             from mmm_bayes.inference.tracing import use_compilation_cache
 
@@ -155,13 +155,20 @@ def fit(
             options = {"checkpoint": out / _UNFINISHED, "devices": _devices(devices)}
         result = _run(spec, data, method, sizes, seed, quiet, console, model, lift_tests, options)
         report = result.diagnose()
+        written = _write(result, report, out, None)
+        from mmm_bayes.runtime.run_folder import remove_run
+
+        interrupted = result.tree["posterior"].attrs.get("interrupted")
+        if not interrupted:
+            remove_run(out / _UNFINISHED)
         console.print(f"\n{report}\n", highlight=False, markup=False)
         _print_summary(console, result, None)
         if lift_tests is not None:
             print_comparison(console, result)
-        _write(result, report, out, console, None)
-        if "interrupted" not in result.tree["posterior"].attrs:
-            shutil.rmtree(out / _UNFINISHED, ignore_errors=True)
+        console.print(written, highlight=False)
+        if interrupted:
+            typer.echo(f"This fit was {interrupted}. {outputs.go_on}", err=True)
+            raise typer.Exit(INTERRUPTED)
         if strict and report.verdict == "FAIL":
             raise typer.Exit(STRICT)
 
@@ -234,7 +241,8 @@ def root(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with outlive_closed_pipes():
+        app()
 
 
 def _run(
@@ -306,21 +314,18 @@ def _with_truth(table: SummaryTable, truth: Any) -> SummaryTable:
     return table.with_shown(Shown("inside", "inside"), held, after="true")
 
 
-def _write(
-    fit: FitResult, report: DiagnosticsReport, out: Path, console: Console, truth: Any | None
-) -> None:
+def _write(fit: FitResult, report: DiagnosticsReport, out: Path, truth: Any | None) -> str:
+    """Write all files, and return a text that says so."""
     fit.save(out / "fit.nc")
     write_text(out / "model.toml", fit.spec.to_toml())
     write_text(out / "summary.csv", fit.summary().to_csv())
     write_text(out / "diagnostics.txt", f"{report}\n")
     write_text(out / "diagnostics.json", json.dumps(report.to_dict(), indent=1))
     figures = fit.plot.save_all(out / "figures", truth=truth)
-    console.print(
+    text = (
         f"\nWritten to {out}/: fit.nc, summary.csv, diagnostics.txt and .json, model.toml, and "
-        f"{len(figures)} figures in figures/.",
-        highlight=False,
+        f"{len(figures)} figures in figures/."
     )
     if report.verdict == "FAIL":
-        console.print(
-            "The verdict is FAIL: do not use these results until the problem is resolved."
-        )
+        text += "\nThe verdict is FAIL: do not use these results until the problem is resolved."
+    return text

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mmm_bayes.augmentation.table import AugmentedData
 
 _WEIGHT = "augmentation_weight"
+_FORMATS = (".csv", ".parquet", ".pq")
 
 
 def augment(
@@ -64,15 +65,18 @@ def augment(
     The column `augmentation_weight` is the probability of a row. With --mixture the file contains
     observed and augmented rows, with weights that sum to the number of observed rows.
     """
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
         from mmm_bayes.augmentation.augment import augment
         from mmm_bayes.augmentation.table import AugmentationWarning
         from mmm_bayes.causal.causal_graph import CausalGraph
         from mmm_bayes.data.load import read_frame
+        from mmm_bayes.runtime.outputs import is_standard_output
 
-        _claim_file(out, table, graph, force)
+        if out.suffix.lower() not in _FORMATS and not is_standard_output(out):
+            raise CommandError(f"--out should end in .csv or .parquet, but is {out}.")
+        outputs.file(out, (table, graph), force)
         frame = _without(read_frame(table), drop or [], table)
         if _WEIGHT in frame.columns:
             raise CommandError(f"{table} has a column {_WEIGHT!r}: rename it or --drop it.")
@@ -98,7 +102,7 @@ def augment(
         if mixture is not None:
             written, weights = result.combined(frame, mixture)
         _write_table(written.assign(**{_WEIGHT: weights}), out)
-        _say(result, len(written), out)
+        _print_summary(result, len(written), out)
 
 
 def _number_or_name(text: str) -> str | float:
@@ -106,17 +110,6 @@ def _number_or_name(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def _claim_file(out: Path, table: Path, graph: Path, force: bool) -> None:
-    if out.suffix.lower() not in (".csv", ".parquet", ".pq"):
-        raise CommandError(f"--out should end in .csv or .parquet, but is {out}.")
-    if out.resolve() in (table.resolve(), graph.resolve()):
-        raise CommandError(f"{out} is an input of this command: choose another name with --out.")
-    if out.exists() and not force:
-        raise CommandError(
-            f"{out} already exists. Choose another name, or replace it with --force."
-        )
 
 
 def _without(frame: pd.DataFrame, drop: list[str], table: Path) -> pd.DataFrame:
@@ -131,14 +124,14 @@ def _write_table(frame: pd.DataFrame, out: Path) -> None:
     from mmm_bayes.runtime.atomic_write import atomic_write
 
     with atomic_write(out) as place:
-        if out.suffix.lower() == ".csv":
+        if out.suffix.lower() not in _FORMATS[1:]:
             frame.to_csv(place, index=False)
         else:
             frame.to_parquet(place, index=False)
 
 
-def _say(result: AugmentedData, rows: int, out: Path) -> None:
-    console = open_console()
+def _print_summary(result: AugmentedData, rows: int, out: Path) -> None:
+    console = open_console(out)
     facts: dict[str, Any] = {
         "rows": f"{len(result)} augmented from {result.num_observed} observed",
         "mass": f"{result.mass:.4g}  (total probability kept)",

@@ -63,14 +63,11 @@ def optimize(
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV file.")] = False,
 ) -> None:
     """Find the best budget plan, explain it, and estimate its outcome."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         from mmm_bayes.budget import optimize_budget
         from mmm_bayes.model.store import load
 
-        if out is not None and out.exists() and not force:
-            raise CommandError(
-                f"{out} already exists: choose another file, or replace it with --force."
-            )
+        outputs.file(out, (path, bounds), force)
         options = _read(bounds) if bounds is not None else {}
         own = [*_limits(minimum or [], "lower"), *_limits(maximum or [], "upper")]
         options["limits"] = [*options.get("limits", []), *own]
@@ -89,10 +86,11 @@ def optimize(
             ci_prob=ci_prob,
             **options,
         )
-        console = open_console()
-        _print(console, plan, ci_prob)
         if out is not None:
             write_text(out, plan.to_frame().to_csv(index=False))
+        console = open_console(out)
+        _print(console, plan, ci_prob)
+        if out is not None:
             console.print(f"\nThe plan is in {out}.", highlight=False)
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmm_bayes.cli.models import load_data, read_model
+from mmm_bayes.cli.models import inputs_of, load_data, read_model
 from mmm_bayes.cli.old_options import CommandsWithOldOptions
 from mmm_bayes.cli.terminal import (
     STRICT,
     CommandError,
-    claim_folder,
     open_console,
     problems_in_words,
     write_text,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
 
     from mmm_bayes.causal.causal_graph import CausalGraph
@@ -32,6 +32,12 @@ graphs = typer.Typer(
     help="Causal graphs: test a graph against a table, discover a graph, estimate effects.",
     no_args_is_help=True,
 )
+
+_CHECKED = ("check.txt", "graph.toml")
+_DISCOVERED = ("session.json", "graph.toml", "edges.csv", "conflicts.txt")
+_ESTIMATED = (
+    "structural.zip", "effects.csv", "diagnostics.csv", "regression.csv", "robustness.txt",
+)  # fmt: skip
 
 Model = Annotated[
     str,
@@ -74,7 +80,7 @@ def check(
     Prints the adjustment set of every channel, the independences that the data contradict, the
     edges to reconsider, and the spend for which the table supports no answer.
     """
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
         from mmm_bayes.causal.check.falsification import falsify
@@ -82,7 +88,7 @@ def check(
         from mmm_bayes.causal.identify.identification import identify
         from mmm_bayes.present import plots
 
-        claim_folder(out, force, ("check.txt", "graph.toml"), (graph,))
+        outputs.folder(out, _CHECKED, (graph, *inputs_of(model), data), force)
         console, table, own = open_console(), *_read(model, graph, data)
         target = own.nodes_of("target")[0]
         parts = [f"{table!r}", f"{own}"]
@@ -97,17 +103,17 @@ def check(
         support = overlap(table, own, channels)
         parts.append(str(support))
         text = "\n\n".join(parts)
-        console.print(text, highlight=False, markup=False)
         write_text(out / "check.txt", f"{text}\n")
         own.to_file(out / "graph.toml")
-        figures = {
-            "graph": plots.plot_causal_graph(own),
-            "falsification": plots.plot_falsification(report),
+        figures: dict[str, Callable[[], Figure]] = {
+            "graph": lambda: plots.plot_causal_graph(own),
+            "falsification": lambda: plots.plot_falsification(report),
         }
         if support.treatments:
-            figures["overlap"] = plots.plot_overlap(support)
-        _save(figures, out)
-        _say_written(console, out, "check.txt, graph.toml", len(figures))
+            figures["overlap"] = lambda: plots.plot_overlap(support)
+        plots.save_figures(out / "figures", figures)
+        console.print(text, highlight=False, markup=False)
+        _print_written(console, out, _CHECKED, len(figures))
         if strict and report.objected:
             raise typer.Exit(STRICT)
 
@@ -134,15 +140,14 @@ def discover(
     The file `session.json` records knowledge, runs and decisions; load it with
     `mb.DiscoverySession.load` to replay or continue the session.
     """
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
         from mmm_bayes.causal.discovery.knowledge import Knowledge
         from mmm_bayes.causal.discovery.session import DiscoverySession
         from mmm_bayes.present import plots
 
-        inputs = [knowledge] if knowledge else []
-        claim_folder(out, force, ("session.json", "graph.toml", "edges.csv"), inputs)
+        outputs.folder(out, _DISCOVERED, (knowledge, *inputs_of(model), data), force)
         console, table = open_console(), load_data(read_model(model), data, _base(model))
         stated = Knowledge.from_toml(knowledge) if knowledge else Knowledge()
         session = DiscoverySession(
@@ -150,14 +155,14 @@ def discover(
             season=tuple(season or ()),
         )  # fmt: skip
         found = session.run_again(table)
-        console.print(str(found), highlight=False, markup=False)
         session.save(out / "session.json")
         own = found.graph.with_roles_of(table, seasonality=tuple(season or ()))
         own.to_file(out / "graph.toml")
         write_text(out / "edges.csv", found.edges.to_csv(index=False))
         write_text(out / "conflicts.txt", f"{found.conflicts}\n")
-        _save({"graph": plots.plot_causal_graph(own)}, out)
-        _say_written(console, out, "session.json, graph.toml, edges.csv, conflicts.txt", 1)
+        plots.save_figures(out / "figures", {"graph": lambda: plots.plot_causal_graph(own)})
+        console.print(str(found), highlight=False, markup=False)
+        _print_written(console, out, _DISCOVERED, 1)
 
 
 @graphs.command()
@@ -189,7 +194,7 @@ def effects(
     system), then by regression on the adjustment sets of the graph, with bootstrap intervals,
     refutations and sensitivity to hidden confounders.
     """
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
         from mmm_bayes.causal.effects.effects import effects_table
@@ -198,7 +203,7 @@ def effects(
         from mmm_bayes.present import plots
         from mmm_bayes.structural import StructuralMMM
 
-        claim_folder(out, force, ("structural.zip", "effects.csv", "regression.csv"), (graph,))
+        outputs.folder(out, _ESTIMATED, (graph, *inputs_of(model), data), force)
         console, spec = open_console(), read_model(model)
         table, own = _read(model, graph, data, spec)
         names = ("num_samples", "num_warmup", "num_chains")
@@ -211,6 +216,9 @@ def effects(
         console.print(f"{system!r}\n", highlight=False, markup=False)
         fit = system.fit(jax.random.key(seed), progress=not quiet, num_prior_draws=0, **sizes)
         verdicts, summary = fit.diagnose().to_frame(), fit.summary()
+        fit.save(out / "structural.zip")
+        write_text(out / "effects.csv", summary.to_csv())
+        write_text(out / "diagnostics.csv", verdicts.to_csv())
         for node, row in verdicts.iterrows():
             first = f": {row['first']}" if row["verdict"] != "PASS" else ""
             console.print(f"{node} {row['verdict']}{first}", highlight=False, markup=False)
@@ -221,9 +229,6 @@ def effects(
             for key, row in zip(summary.index, summary.to_dict("records"), strict=True)
         ]  # fmt: skip
         _print_effects(console, f"Effects on {fit.target}, structural model", rows)
-        fit.save(out / "structural.zip")
-        write_text(out / "effects.csv", summary.to_csv())
-        write_text(out / "diagnostics.csv", verdicts.to_csv())
         regression = effects_table(
             jax.random.key(seed),
             table,
@@ -231,6 +236,7 @@ def effects(
             transform="search",
             estimator=estimator,  # type: ignore[arg-type]  # checked there
         )
+        write_text(out / "regression.csv", regression.to_frame().to_csv(index=False))
         rows = [
             (e.treatment, e.effect, e.value, *e.interval, e.roas, *e.roas_interval)
             for e in regression.estimates
@@ -241,28 +247,26 @@ def effects(
             console.print(f"{e.treatment}, {e.effect}: adjusted for {given}", style="dim")
         for name, reason in regression.refused.items():
             console.print(f"{name}: {reason}", highlight=False, markup=False)
-        write_text(out / "regression.csv", regression.to_frame().to_csv(index=False))
-        figures = {
-            "graph": plots.plot_causal_graph(own),
-            "effects": plots.plot_structural_effects(fit),
-            "regression": plots.plot_effects(regression),
+        figures: dict[str, Callable[[], Figure]] = {
+            "graph": lambda: plots.plot_causal_graph(own),
+            "effects": lambda: plots.plot_structural_effects(fit),
+            "regression": lambda: plots.plot_effects(regression),
         }
         notes = []
         for treatment in regression.treatments:
             estimate = regression.estimate(treatment)
             strength = sensitivity(estimate)
             notes.append(f"{treatment}\n{strength}")
-            figures[f"sensitivity_{treatment}"] = plots.plot_sensitivity(strength)
+            figures[f"sensitivity_{treatment}"] = partial(plots.plot_sensitivity, strength)
             if refutations:
                 report = refute(jax.random.key(seed), estimate)
                 notes.append(str(report))
-                figures[f"refutation_{treatment}"] = plots.plot_refutation(report)
+                figures[f"refutation_{treatment}"] = partial(plots.plot_refutation, report)
         text = "\n\n".join(notes)
-        console.print(f"\n{text}", highlight=False, markup=False)
         write_text(out / "robustness.txt", f"{text}\n")
-        _save(figures, out)
-        files = "structural.zip, effects.csv, diagnostics.csv, regression.csv, robustness.txt"
-        _say_written(console, out, files, len(figures))
+        plots.save_figures(out / "figures", figures)
+        console.print(f"\n{text}", highlight=False, markup=False)
+        _print_written(console, out, _ESTIMATED, len(figures))
 
 
 def _base(model: str) -> Path:
@@ -305,19 +309,9 @@ def _print_effects(
     console.print(table)
 
 
-def _save(figures: dict[str, Any], out: Path) -> None:
-    from mmm_bayes.runtime.atomic_write import atomic_write
-
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a font without a sign in somebody's name
-        for name, figure in figures.items():
-            with atomic_write(out / "figures" / f"{name}.png") as place:
-                figure.savefig(place, dpi=150, format="png")
-
-
-def _say_written(console: Console, out: Path, files: str, count: int) -> None:
+def _print_written(console: Console, out: Path, files: Sequence[str], count: int) -> None:
     plural = "s" if count > 1 else ""
     console.print(
-        f"\nWritten to {out}/: {files}, and {count} figure{plural} in figures/.", highlight=False
+        f"\nWritten to {out}/: {', '.join(files)}, and {count} figure{plural} in figures/.",
+        highlight=False,
     )

@@ -73,17 +73,21 @@ def next_test(
     ] = 0.5,
     seed: Annotated[int, typer.Option(help="Random seed for the simulated results.")] = 0,
     out: Annotated[Path | None, typer.Option(help="CSV file for the ranking.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the CSV file.")] = False,
 ) -> None:
     """Rank experiments by the value of their result for the next budget."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
         from rich.table import Table
 
         from mmm_bayes.fit_result import load_fit
 
-        console, fit = open_console(), load_fit(path)
+        outputs.file(out, (path, candidates), force)
+        console, fit = open_console(out), load_fit(path)
         tests = None if candidates is None else read_tests(candidates, fit.data)
         found = fit.rank_experiments(jax.random.key(seed), tests, change=change)
+        if out is not None:
+            write_text(out, found.table.to_csv())
         table = Table(title="Which experiment to run next", title_justify="left")
         table.add_column("test")
         columns = (
@@ -101,5 +105,4 @@ def next_test(
         console.print(table)
         console.print(found.verdict, highlight=False, markup=False)
         if out is not None:
-            write_text(out, found.table.to_csv())
             console.print(f"Written to {out}.", highlight=False, markup=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmm_bayes.cli.models import read_model
+from mmm_bayes.cli.models import inputs_of, read_model
 from mmm_bayes.cli.terminal import (
     PROBLEM,
     STRICT,
@@ -21,6 +21,8 @@ from mmm_bayes.cli.terminal import (
 if TYPE_CHECKING:
     from mmm_bayes.many_fits.fit_map import FitMap
     from mmm_bayes.model.spec import ModelSpec
+
+_FILES = ("channels.csv", "verdicts.csv")
 
 
 def map_fits(
@@ -61,12 +63,14 @@ def map_fits(
     ] = False,
 ) -> None:
     """Fit many tables, check each fit, and write spend, contribution and ROAS."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
         from mmm_bayes.many_fits.map_fits import FitsWarning
         from mmm_bayes.many_fits.map_fits import map_fits as run
 
+        read = [path for name in spec for path in inputs_of(name)]
+        outputs.shared_folder(out, _FILES, (*tables, *read))
         models = {name: read_model(name) for name in spec}
         settings: dict[str, Any]
         settings = {"num_samples": num_samples, "num_warmup": num_warmup, "num_chains": num_chains}
@@ -113,9 +117,9 @@ def _roles(spec: ModelSpec, path: Path) -> dict[str, Any]:
 
 
 def _report(found: FitMap, out: Path) -> None:
-    write_text(out / "channels.csv", found.table.to_csv(index=False))
+    write_text(out / _FILES[0], found.table.to_csv(index=False))
     verdicts = found.verdicts
-    write_text(out / "verdicts.csv", verdicts.drop(columns="findings").to_csv(index=False))
+    write_text(out / _FILES[1], verdicts.drop(columns="findings").to_csv(index=False))
     console = open_console()
     console.print(f"{found!r}\n", highlight=False, markup=False)
     for _, row in found.failures.iterrows():

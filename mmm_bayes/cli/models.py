@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,19 @@ def read_model(model: str) -> ModelSpec:
             f"{', '.join(bundled)}."
         )
     return ModelSpec.from_toml(bundled[model])
+
+
+def inputs_of(model: str) -> list[Path]:
+    """List the model file and the table that it names, as far as they are files of the user."""
+    from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
+
+    path = Path(model)
+    if not path.is_file():
+        return []
+    found = [path]
+    with contextlib.suppress(TextError, OSError, KeyError, TypeError, ValueError):
+        found.append(path.parent / parse_toml(read_text(path))["data"]["file"])
+    return found
 
 
 def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:

@@ -6,6 +6,8 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from mmm_bayes.cli.outputs import note_command
+
 _NEW = {
     "--draws": "--num-samples",
     "--warmup": "--num-warmup",
@@ -23,7 +25,9 @@ class CommandsWithOldOptions(TyperGroup):
         """Return the command and its arguments, old names of options replaced."""
         name, command, rest = super().resolve_command(ctx, args)
         known = {text for own in getattr(command, "params", []) for text in own.opts}
-        return name, command, [_renamed(text, known) for text in rest]
+        rest = [_renamed(text, known) for text in rest]
+        note_command(name, rest)
+        return name, command, rest
 
 
 def _renamed(text: str, known: set[str]) -> str:

@@ -38,15 +38,15 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a self-contained HTML report: verdict, figures, tables and budget."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         from mmm_bayes.model import store
         from mmm_bayes.present.report import write_report
 
         place = out or (fit if fit.is_dir() else fit.parent) / "report.html"
         if place.is_dir():
             place = place / "report.html"
-        _check_place(place, force)
-        console, fitted = open_console(), store.load(fit)
+        outputs.file(place, (fit, graph, tests), force or _is_report(place))
+        console, fitted = open_console(place), store.load(fit)
         path = write_report(
             fitted,
             place,
@@ -56,20 +56,17 @@ def report(
             title=title,
             ci_prob=ci_prob,
         )
-        size = path.stat().st_size / 1e6
-        console.print(f"Written to {path} ({size:.1f} MB): open it in a browser.", highlight=False)
+        size = f" ({path.stat().st_size / 1e6:.1f} MB)" if path.is_file() else ""
+        console.print(f"Written to {path}{size}: open it in a browser.", highlight=False)
 
 
-def _check_place(place: Path, force: bool) -> None:
-    """Refuse to overwrite a file that is not a report, unless forced."""
-    if not place.exists() or force:
-        return
-    with place.open("rb") as present:
-        if b'content="mmm_bayes' not in present.read(200_000):
-            raise CommandError(
-                f"{place} exists and is not a report of mmm_bayes: choose another file with --out, "
-                "or replace it with --force."
-            )
+def _is_report(place: Path) -> bool:
+    """Return whether a file is a report of ours, which another may replace."""
+    try:
+        with place.open("rb") as present:
+            return b'content="mmm_bayes' in present.read(200_000)
+    except OSError:
+        return False
 
 
 def _graph(path: Path | None, fitted: Fitted) -> CausalGraph | None:

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+
+from mmm_bayes.cli.errors import CLOSED_PIPE, INTERRUPTED, PROBLEM, STRICT, CommandError
+from mmm_bayes.cli.outputs import Outputs
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PROBLEM, STRICT, INTERRUPTED = 1, 3, 130
-
-
-class CommandError(ValueError):
-    """A command cannot be carried out; the message says why, and what to do."""
+__all__ = [
+    "INTERRUPTED",
+    "PROBLEM",
+    "STRICT",
+    "CommandError",
+    "open_console",
+    "outlive_closed_pipes",
+    "problems_in_words",
+    "write_text",
+]
 
 
 @contextmanager
-def problems_in_words(*packages: str) -> Iterator[None]:
+def problems_in_words(*packages: str) -> Iterator[Outputs]:
     """Print errors that a user can correct without a traceback; bugs keep theirs.
 
     An error whose class belongs to one of ``packages`` (by default this one) can be corrected.
+    The block is given an object to announce its outputs to.
     """
+    from mmm_bayes.runtime.outputs import protect
+
+    outputs, complete = Outputs(), False
     try:
-        yield
+        with protect():
+            yield outputs
+        complete = True
     except KeyboardInterrupt as stopped:
-        typer.echo(f"{stopped}" or "Stopped.", err=True)
+        typer.echo(f"{f'{stopped}' or 'Stopped.'} {outputs.go_on}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except typer.Exit:
+    except typer.Exit as end:
+        complete = end.exit_code in (0, STRICT)
         raise
     except (OSError, FloatingPointError, MemoryError) as error:
         typer.echo(f"{error}", err=True)
@@ -43,35 +59,81 @@ def problems_in_words(*packages: str) -> Iterator[None]:
             typer.echo(f"{error}", err=True)
             raise typer.Exit(PROBLEM) from None
         raise
+    finally:
+        outputs.finish(complete)
 
 
-def claim_folder(out: Path, force: bool, files: Iterable[str], inputs: Iterable[Path]) -> None:
-    """Create the folder for results, unless that would overwrite a file."""
-    if out.exists() and not out.is_dir():
-        raise CommandError(f"--out should be a folder, but {out} is a file.")
-    present = [name for name in files if (out / name).exists()]
-    read = {path.resolve() for path in inputs}
-    if own := [name for name in present if (out / name).resolve() in read]:
-        raise CommandError(
-            f"{out / own[0]} is an input of this command and would be overwritten: choose another "
-            "folder with --out."
-        )
-    if present and not force:
-        raise CommandError(
-            f"{out} already contains {', '.join(present)}. Choose another folder with --out, or "
-            "replace the files with --force."
-        )
-    out.mkdir(parents=True, exist_ok=True)
+class _Outliving:
+    """A stream that drops text once its reader has gone, so that results are still written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.closed_by_reader = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        self.closed_by_reader = True
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, self._stream.fileno())
+        os.close(sink)
 
 
-def open_console() -> Console:
+@contextmanager
+def outlive_closed_pipes() -> Iterator[None]:
+    """Let a command finish its work after the reader of its output has gone (``| head -1``).
+
+    The process then ends with the exit status of one that was stopped by a closed pipe.
+    """
+    before = sys.stdout, sys.stderr
+    streams = [_Outliving(stream) for stream in before if stream is not None]
+    if len(streams) < len(before):  # there is no terminal at all
+        yield
+        return
+    out, error = streams
+    sys.stdout, sys.stderr = out, error
+    try:
+        yield
+    except SystemExit as end:
+        out.flush()
+        if end.code in (None, 0) and out.closed_by_reader:
+            raise SystemExit(CLOSED_PIPE) from None
+        raise
+    except BrokenPipeError:  # of what was written through /dev/stdout
+        out._drop()
+        raise SystemExit(CLOSED_PIPE) from None
+    finally:
+        error.flush()
+        sys.stdout, sys.stderr = before
+
+
+def open_console(out: Path | None = None) -> Console:
     """Open a console as wide as the terminal, or with a fixed width in a pipe.
 
     Text is printed without markup, because names come from the user and may look like markup.
+    It goes to the standard error if ``out``, where results are written, is the standard output.
     """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False, markup=False)
+    from mmm_bayes.runtime.outputs import is_standard_output
+
+    aside = out is not None and is_standard_output(out)
+    width = None if sys.stdout.isatty() else 110
+    return Console(width=width, soft_wrap=False, markup=False, stderr=aside)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmm_bayes.cli.models import load_data, read_model
+from mmm_bayes.cli.models import inputs_of, load_data, read_model
 from mmm_bayes.cli.terminal import (
     CommandError,
-    claim_folder,
     open_console,
     problems_in_words,
     write_text,
@@ -73,12 +72,13 @@ def validate(
     force: Force = False,
 ) -> None:
     """Fit the past and forecast the following dates from several origins; write scores."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
+        from mmm_bayes.present.plots import save_figures
         from mmm_bayes.validation.rolling import rolling_origin
 
-        claim_folder(out, force, _VALIDATED, [p for p in (Path(model), data) if p is not None])
+        outputs.folder(out, _VALIDATED, (*inputs_of(model), data), force)
         console, mmm = open_console(), _model(model, data)
 
         found = rolling_origin(
@@ -93,7 +93,6 @@ def validate(
             progress=True,
             **_sizes(num_samples, num_warmup, num_chains),
         )
-        console.print(f"\n{found}\n", highlight=False, markup=False)
         write_text(out / "validation.txt", f"{found}\n")
         write_text(out / "scores.csv", found.summary("fold").to_csv())
         write_text(out / "forecasts.csv", found.table.to_csv(index=False))
@@ -101,7 +100,7 @@ def validate(
         plots = found.plot
         figures = {"forecasts": plots.forecasts, "scores": plots.scores}
         figures |= {"roas_over_folds": plots.roas, "calibration": plots.calibration}
-        _save(out, figures)
+        save_figures(out / "figures", figures)
         _written(console, out, _VALIDATED, len(figures))
 
 
@@ -123,13 +122,14 @@ def compare(
     force: Force = False,
 ) -> None:
     """Compare adstock and saturation functions by prediction, and by the ROAS they imply."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
         from pydantic import ValidationError
 
+        from mmm_bayes.present.plots import save_figures
         from mmm_bayes.validation.comparison import compare_models, model_grid
 
-        claim_folder(out, force, _COMPARED, [p for p in (Path(model), data) if p is not None])
+        outputs.folder(out, _COMPARED, (*inputs_of(model), data), force)
         console, spec = open_console(), read_model(model)
         try:
             grid = model_grid(
@@ -154,7 +154,8 @@ def compare(
         write_text(out / "comparison.txt", f"{found}\n")
         write_text(out / "comparison.csv", found.table.to_csv())
         write_text(out / "roas.csv", found.roas.to_csv())
-        _save(out, {"comparison": found.plot})
+        save_figures(out / "figures", {"comparison": found.plot})
+        console.print(f"\n{found}\n", highlight=False, markup=False)
         _written(console, out, _COMPARED, 1)
 
 
@@ -177,30 +178,30 @@ def forecast(
     force: Force = False,
 ) -> None:
     """Forecast the dates after the table: planned spend, controls given or projected."""
-    with problems_in_words():
+    with problems_in_words() as outputs:
         import jax
 
         from mmm_bayes.analysis.forecast import forecast as make
         from mmm_bayes.data.load import read_frame
         from mmm_bayes.fit_result import load_fit
+        from mmm_bayes.present.plots import save_figures
         from mmm_bayes.present.plots.style import period_name
         from mmm_bayes.present.plots.validation import plot_forecast
 
         if (horizon is None) == (future is None):
             raise CommandError("Give one of --horizon (a number of dates) and --future (a table).")
-        claim_folder(out, force, _FORECAST, [path])
+        outputs.folder(out, _FORECAST, (path, future), force)
         fit = load_fit(path / "fit.nc" if path.is_dir() else path)
         ahead: Any = horizon if future is None else read_frame(future)
         key = jax.random.key(seed)
         plan = _plan(spend)
         found = make(key, fit.fitted, ahead, spend=plan, errors=errors)  # type: ignore[arg-type]
         console = open_console()
-        console.print(f"{found}\n", highlight=False, markup=False)
         write_text(out / "forecast.txt", f"{found}\n")
         write_text(out / "forecast.csv", found.to_frame(ci_prob).to_csv(index=False))
         observed = fit.data.ds["target"].sum("geo")
-        _save(
-            out,
+        save_figures(
+            out / "figures",
             {
                 "forecast": lambda: plot_forecast(
                     found.summary("date", ci_prob),
@@ -211,6 +212,7 @@ def forecast(
                 )
             },
         )
+        console.print(f"{found}\n", highlight=False, markup=False)
         _written(console, out, _FORECAST, 1)
 
 
@@ -251,13 +253,6 @@ def _plan(text: str | None) -> Any:
                 f"--spend should look like tv=1.2,radio=0, but got {part!r}."
             ) from None
     return found
-
-
-def _save(out: Path, figures: dict[str, Any]) -> None:
-    folder = out / "figures"
-    folder.mkdir(exist_ok=True)
-    for name, make in figures.items():
-        make().savefig(folder / f"{name}.png", dpi=150)
 
 
 def _written(console: Console, out: Path, files: tuple[str, ...], figures: int) -> None:

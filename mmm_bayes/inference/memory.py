@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from mmm_bayes.runtime.numbers import compact
+from mmm_bayes.runtime.numbers import byte_size
 
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -73,9 +73,9 @@ class MemoryEstimate:
         lines = []
         for place, parts, available in places:
             total = sum(parts.values())
-            lines.append(f"{place}: about {_size(total)} of {_size(available)} free")
+            lines.append(f"{place}: about {byte_size(total)} of {byte_size(available)} free")
             shown = sorted(parts.items(), key=lambda item: -item[1])
-            lines += [f"  {name:<42}{_size(size):>10}" for name, size in shown if size]
+            lines += [f"  {name:<42}{byte_size(size):>10}" for name, size in shown if size]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -120,10 +120,3 @@ def _reclaimable(group: Path) -> int:
         return 0
     stats = dict(line.split() for line in lines if len(line.split()) == 2)
     return int(stats.get("inactive_file", 0)) + int(stats.get("active_file", 0))
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{compact(count / 1024)} KiB" if count else "0"

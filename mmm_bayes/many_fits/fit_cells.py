@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from mmm_bayes._typing import RngKey
 from mmm_bayes._version import __version__
 from mmm_bayes.runtime.jobs.records import Row
 from mmm_bayes.runtime.jobs.tasks import digest
+from mmm_bayes.runtime.run_folder import remove_run
 from mmm_bayes.runtime.streams import as_key
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def make_fit(cell: FitCell) -> list[Row]:
         if cell.folder is not None:
             fit.save(Path(cell.folder) / "fits" / cell.file)
         if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            remove_run(unfinished)
     stats = report.stats
     of_cell = {
         "verdict": report.verdict,

@@ -12,6 +12,7 @@ from mmm_bayes.inference.memory import MemoryEstimate, available_memory
 from mmm_bayes.inference.sharding import device_memory
 from mmm_bayes.model.program import Program, batch_size
 from mmm_bayes.model.structure import ModelArrays
+from mmm_bayes.runtime.numbers import byte_size
 
 SINGLE_PRECISION_ABOVE = 20_000_000
 """Number of elements above which a predictive group is stored in float32."""
@@ -127,11 +128,7 @@ def _remedies(
         found.append(((sampling + device["table on the device"]) // 2, 'precision="float32"'))
     found.append((device["table on the device"] // 2, "a smaller max_lag, or fewer dates"))
     return tuple(
-        f"{text}: saves {_size(saved)}"
+        f"{text}: saves {byte_size(saved)}"
         for saved, text in sorted(found, key=lambda x: -x[0])
         if saved
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 from mmm_bayes.runtime.settings import Frozen, nearest
@@ -356,7 +357,8 @@ class ModelSpec(Frozen):
                 values[name] = [own.model_dump(mode="json", exclude_none=True) for own in members]
         text = tomli_w.dumps(values)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            with atomic_write(path) as place:
+                place.write_text(text, encoding="utf-8")
         return text
 
     @spelled_out(ModelSettings)

@@ -42,10 +42,10 @@ def refuse_other_files(
         raise error(f"{folder} is a file. Choose a folder.")
     if not folder.is_dir():
         return
-    # Another process may be writing the manifest just now, under a name that begins like this.
-    own = f".{manifest}."
+    # Hidden files are not results that could be mixed up with ours: they are unfinished files of a
+    # killed process, the manifest that another process is writing, or notes of the file system.
     other = sorted(p.name for p in folder.iterdir() if p.name not in known)
-    other = [name for name in other if not name.startswith(own)]
+    other = [name for name in other if not name.startswith(".")]
     if other:
         more = ", ..." if len(other) > 3 else ""
         raise error(

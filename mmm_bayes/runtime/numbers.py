@@ -31,6 +31,20 @@ def compact(value: float, digits: int = 3) -> str:
     return f"{float(f'{value:.{digits}g}'):g}"
 
 
+def byte_size(count: float) -> str:
+    """Write a number of bytes in KiB, MiB or GiB.
+
+    Examples
+    --------
+    >>> byte_size(3 * 2**20), byte_size(2**31), byte_size(0)
+    ('3.0 MiB', '2.0 GiB', '0')
+    """
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{compact(count / 1024)} KiB" if count else "0"
+
+
 def in_full(value: float) -> str:
     """Write an amount to the unit from a thousand on, to six figures below.
 

@@ -12,6 +12,7 @@ Sampling, training and validation keep their state in such a folder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -25,7 +26,7 @@ import numpy as np
 
 from mmm_bayes.runtime.artifact import Artifact, read_artifact, write_artifact
 from mmm_bayes.runtime.artifact_errors import ArtifactError
-from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
+from mmm_bayes.runtime.atomic_write import WriteError, atomic_write, remove_temporaries
 from mmm_bayes.runtime.manifest import read_manifest, refuse_other_files
 
 NDArray = np.ndarray[Any, Any]
@@ -80,6 +81,8 @@ class RunFolder:
             refuse_other_files(self.folder, _MANIFEST, {_LOCK}, RunFolderError)
         self._acquire()
         try:
+            if self._lock.is_locked:
+                remove_temporaries(self.folder)
             if not manifest.exists():
                 with atomic_write(manifest) as place:
                     place.write_text(json.dumps(wanted, indent=1, sort_keys=True), "utf-8")
@@ -100,7 +103,8 @@ class RunFolder:
             pass  # a disk without locks (some network ones): one writer is up to the user
         except OSError as error:
             raise WriteError(
-                error.errno, f"{self.folder} cannot be written to ({error.strerror})."
+                error.errno,
+                f"{self.folder} cannot be written to ({error.strerror}). Choose another folder.",
             ) from error
 
     def _compare(self, known: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -171,6 +175,20 @@ class RunFolder:
                 "and _ - ."
             )
         return self.folder / f"{name}.npz"
+
+
+def remove_run(folder: str | os.PathLike[str]) -> None:
+    """Delete the files of a finished run, and the folder if nothing else is in it."""
+    folder = Path(folder)
+    if not (folder / _MANIFEST).is_file():
+        return
+    parts = folder.glob("[!.]*.npz")
+    # The manifest goes last: until then the rest is still known to belong to a run.
+    with contextlib.suppress(OSError):
+        for path in (*parts, folder / _LOCK, folder / _MANIFEST):
+            path.unlink(missing_ok=True)
+        remove_temporaries(folder)
+        folder.rmdir()
 
 
 def _short(value: Any) -> str:

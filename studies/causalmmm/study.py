@@ -97,6 +97,7 @@ def run_study(
     """
     import pandas as pd
 
+    from mmm_bayes.present.plots import save_figure
     from studies.causalmmm.figures import draw_study
     from studies.causalmmm.summary import summarise_study, to_markdown
 
@@ -129,7 +130,7 @@ def run_study(
     write_whole(out / f"{about.name}_summary.csv", summary.to_csv(index=False).encode())
     write_whole(out / f"{about.name}.md", to_markdown(about, table, summary).encode())
     for suffix, figure in draw_study(about, table, summary).items():
-        figure.savefig(out / f"{about.name}{suffix}.png", dpi=150)
+        save_figure(figure, out / f"{about.name}{suffix}.png")
     return table
 
 

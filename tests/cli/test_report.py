@@ -48,7 +48,7 @@ def test_what_is_no_report_is_not_replaced(saved: Path, tmp_path: Path) -> None:
     place.write_text("mine", encoding="utf-8")
     code, said = run(saved, "--no-budget", "--out", place)
     assert code == 1
-    assert "is not a report of mmm_bayes" in said
+    assert "notes.html already exists" in said
     assert place.read_text(encoding="utf-8") == "mine"
 
 

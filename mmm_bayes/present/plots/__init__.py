@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mmm_bayes.present.plots.outcome import plot_fit, plot_prior_predictive, plot_residuals
     from mmm_bayes.present.plots.parameters import plot_prior_posterior, plot_ranks, plot_trace
     from mmm_bayes.present.plots.returns import plot_roas
+    from mmm_bayes.present.plots.save import save_figure, save_figures
     from mmm_bayes.present.plots.shop_graph import plot_edge_probabilities, plot_shop_graph
     from mmm_bayes.present.plots.shops import (
         plot_lag_profiles,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 _HOME = {
     "FitPlots": "gallery",
     "save_all": "gallery",
+    "save_figure": "save",
+    "save_figures": "save",
     "plot_fit": "outcome",
     "plot_prior_predictive": "outcome",
     "plot_residuals": "outcome",
@@ -124,6 +127,8 @@ __all__ = [
     "plot_structural_effects",
     "plot_trace",
     "save_all",
+    "save_figure",
+    "save_figures",
 ]
 
 

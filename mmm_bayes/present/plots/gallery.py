@@ -15,9 +15,9 @@ from mmm_bayes.analysis import contributions as contribution
 from mmm_bayes.analysis import response
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.present.plots import curves, decomposition, outcome, parameters, returns
+from mmm_bayes.present.plots.save import save_figures
 from mmm_bayes.present.plots.style import IntervalKind, channel_colours, period_name
 
-_DPI = 150
 _BAND_DRAWS = 1000  # the Monte Carlo error of a band's edge is then a tenth of its width at most
 
 
@@ -199,8 +199,6 @@ class FitPlots:
         ci_prob
             Interval of every band.
         """
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
         makers: dict[str, Callable[[], Figure]] = {
             "fit": lambda: self.fit(ci_prob=ci_prob),
             "residuals": self.residuals,
@@ -217,12 +215,7 @@ class FitPlots:
             makers["prior_posterior"] = self.prior_posterior
         if "prior_predictive" in self._fitted.tree.children:
             makers["prior_predictive"] = lambda: self.prior_predictive(ci_prob=ci_prob)
-        paths = []
-        for name, make in sorted(makers.items()):
-            path = folder / f"{name}.png"
-            make().savefig(path, dpi=_DPI)
-            paths.append(path)
-        return paths
+        return save_figures(directory, dict(sorted(makers.items())))
 
     @property
     def _observed(self) -> xr.DataArray:

@@ -58,4 +58,5 @@ build: setup
 	$(BIN)/python -m hatchling build
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	[ ! -f $(VENV)/pyvenv.cfg ] || rm -rf $(VENV)
+	rm -rf dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -19,6 +19,11 @@ find_python() {
 
 # A folder left by a removed or older interpreter is of no use: build it anew.
 if [ -e "$venv" ] && ! new_enough "$venv/bin/python"; then
+    if [ ! -f "$venv/pyvenv.cfg" ]; then
+        say "setup: $venv is not a virtual environment (it has no pyvenv.cfg), so it is left as it is."
+        say "       Move it away, or choose another folder, as in: make setup VENV=.venv2"
+        exit 1
+    fi
     say "setup: $venv has no working Python >= 3.12; rebuilding it"
     rm -rf "$venv"
 fi

@@ -101,6 +101,7 @@ def validate(
         figures = {"forecasts": plots.forecasts, "scores": plots.scores}
         figures |= {"roas_over_folds": plots.roas, "calibration": plots.calibration}
         save_figures(out / "figures", figures)
+        console.print(f"\n{found}\n", highlight=False, markup=False)
         _written(console, out, _VALIDATED, len(figures))
 
 
@@ -150,7 +151,6 @@ def compare(
             on_model=on_model,
             **_sizes(num_samples, num_warmup, num_chains),
         )
-        console.print(f"\n{found}\n", highlight=False, markup=False)
         write_text(out / "comparison.txt", f"{found}\n")
         write_text(out / "comparison.csv", found.table.to_csv())
         write_text(out / "roas.csv", found.roas.to_csv())

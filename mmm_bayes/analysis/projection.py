@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mmm_bayes.data.dates import TimeStep
+from mmm_bayes.data.time_step import TimeStep
 
 NDArray = np.ndarray[Any, Any]
 Rule = Literal["seasonal", "last", "mean"]

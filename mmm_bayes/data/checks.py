@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.cell_values import LARGEST
-from mmm_bayes.data.dates import TimeStep, check_regular
 from mmm_bayes.data.table import Table
+from mmm_bayes.data.time_step import TimeStep, check_regular
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 # Geos with missing rows that are listed one by one: the column may not hold geos at all.

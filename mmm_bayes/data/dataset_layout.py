@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.dates import TimeStep, format_dates, infer_step
+from mmm_bayes.data.dates import format_dates
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.table import NATIONAL
+from mmm_bayes.data.time_step import TimeStep, infer_step
 
 DIMS = {
     "target": ("geo", "date"),

@@ -14,10 +14,10 @@ import pandas as pd
 from mmm_bayes.data.cell_values import plain_column
 from mmm_bayes.data.checks import check_panel, check_rows, check_values
 from mmm_bayes.data.collinearity import check_collinearity
-from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.labels import natural_order
 from mmm_bayes.data.roles import Channels, Roles, RoleSettings, Spend, make_roles
 from mmm_bayes.data.table import Table, read_cells
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 from mmm_bayes.runtime.warn import warn_user
 

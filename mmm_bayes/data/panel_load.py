@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.data.dates import check_regular
 from mmm_bayes.data.load import read_frame
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.panel_cells import Cells, read_columns
 from mmm_bayes.data.panel_roles import ShopRoles, group_findings, role_findings, shop_roles
+from mmm_bayes.data.time_step import check_regular
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, numbered
 from mmm_bayes.runtime.warn import warn_user
 

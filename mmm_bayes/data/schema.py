@@ -13,10 +13,10 @@ import xarray as xr
 
 from mmm_bayes.data import summary
 from mmm_bayes.data.dataset_layout import DIMS, build_dataset, wide_table
-from mmm_bayes.data.dates import TimeStep
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
 from mmm_bayes.data.roles import Channels, FileRoleSettings, Roles, RoleSettings, Spend
 from mmm_bayes.data.spend_change import change_spend
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.runtime.deprecation import old_name, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding
 

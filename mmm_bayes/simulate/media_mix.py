@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.data.dates import infer_step
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.time_step import infer_step
 from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams

@@ -12,7 +12,7 @@ from mmm_bayes import FitResult, MMMData
 from mmm_bayes.analysis import forecast_errors, projection
 from mmm_bayes.analysis.contributions import fitted_mean
 from mmm_bayes.analysis.forecast import forecast
-from mmm_bayes.data.dates import TimeStep
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.errors import DataError
 from tests.refusals import refused
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmm_bayes.data.dates import UNKNOWN_STEP, check_regular, format_dates, infer_step, parse_dates
+from mmm_bayes.data.dates import format_dates, parse_dates
+from mmm_bayes.data.time_step import UNKNOWN_STEP, check_regular, infer_step
 
 WEEKS = pd.date_range("2021-01-04", periods=20, freq="W-MON")
 MONTHS = pd.date_range("2021-01-01", periods=20, freq="MS")

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_rgb
 
-from mmm_bayes.data.dates import TimeStep
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.present.plots import style
 
 

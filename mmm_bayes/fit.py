@@ -99,7 +99,7 @@ class MMM:
         )
         self._scaling = fit_scaling(data, self.spec.likelihood.link)
         self._log_rate = make.log_rate(data)
-        self._frame = TimeFrame.from_dates(data.dates)
+        self._frame = TimeFrame.from_data(data)
         self._table_model = TableModel(
             self.structure, data, self._scaling, self._log_rate, self.spec.sampler.real
         )

@@ -123,7 +123,10 @@ def by_name(
             problem("missing_column", text, "Give one row per geo and date.", roles.geo)
         )
         return {}
-    parsed = parse_dates(frame[roles.date], roles.date)
+    parsed = parse_dates(frame[roles.date], roles.date, known=dates)
+    if parsed.findings:
+        findings += parsed.findings
+        return {}
     index = _rows(data, frame, parsed.values)
     wanted = pd.MultiIndex.from_product([data.geos, dates])
     if index.has_duplicates:

@@ -123,7 +123,7 @@ def draw_outcomes(
         own,
         smaller,
         fit_scaling(smaller, spec.likelihood.link),
-        TimeFrame.from_dates(smaller.dates),
+        TimeFrame.from_data(smaller),
         np.dtype(spec.sampler.real),
     )
     key_run, key_block, key_outcome = jax.random.split(rng_key, 3)

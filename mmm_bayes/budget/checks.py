@@ -14,9 +14,10 @@ from mmm_bayes.budget.goals import Goal
 from mmm_bayes.budget.risk import Kind
 from mmm_bayes.budget.variables import BY
 from mmm_bayes.budget.window import After, Unit
+from mmm_bayes.data.dates import parse_dates, read_date
 from mmm_bayes.data.labels import known_labels
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.runtime.findings import Finding, listing, nearest
+from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 
@@ -136,6 +137,11 @@ def _unused(name: str, objective: Any, objectives: tuple[str, ...]) -> list[Find
     return [finding(name, message, f"Set objective to {known}, or leave {name} out.", name)]
 
 
+def start_date(data: MMMData, start: Any) -> pd.Timestamp:
+    """Read the first date of a window, in any form of a date."""
+    return read_date(start, "start", known=data.dates.append(data.future_dates(1)))
+
+
 def _check_window(data: MMMData, periods: Any, start: Any) -> list[Finding]:
     found = []
     if periods is not None:
@@ -143,14 +149,9 @@ def _check_window(data: MMMData, periods: Any, start: Any) -> list[Finding]:
     if start is None:
         return found
     try:
-        first = pd.Timestamp(start)
-    except (ValueError, TypeError):
-        return [
-            *found,
-            finding(
-                "start", f"start should be a date, but is {start!r}.", "Write 2024-01-31.", "start"
-            ),
-        ]
+        first = start_date(data, start)
+    except DataError as error:
+        return [*found, *(finding("start", f.message, f.remedy, "start") for f in error.findings)]
     if first not in data.dates and first != data.future_dates(1)[0]:
         found.append(
             finding(
@@ -275,11 +276,16 @@ def _read_table(
         message = f"{name} has no column 'planned' or 'spend'."
         return None, [finding("plan", message, "Name the column of amounts 'spend'.", "plan")]
     found: list[Finding] = []
+    parsed = parse_dates(frame[date], str(date), known=dates)
+    if parsed.findings:
+        return None, [
+            finding("plan", f"{name}: {f.message}", f.remedy, "plan") for f in parsed.findings
+        ]
     where = pd.DataFrame(
         {
             "c": pd.Index(channels).get_indexer(known_labels(frame["channel"], channels)),
             "g": 0 if geo is None else pd.Index(geos).get_indexer(known_labels(frame[geo], geos)),
-            "t": dates.get_indexer(pd.DatetimeIndex(pd.to_datetime(frame[date]))),
+            "t": dates.get_indexer(parsed.values),
         }
     )
     if geo is None and len(geos) > 1:

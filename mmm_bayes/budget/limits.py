@@ -12,8 +12,9 @@ import pandas as pd
 
 from mmm_bayes.budget.projection import Polytope
 from mmm_bayes.budget.variables import BY, Variables
+from mmm_bayes.data.date_selection import date_positions
 from mmm_bayes.data.labels import known_label, label_text
-from mmm_bayes.runtime.findings import Finding, listing, nearest
+from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
 Labels = str | Sequence[str] | None
@@ -28,7 +29,7 @@ class Limit:
     channel, geo
         One label or several; all by default.
     date
-        One date, several, or a slice of dates; all by default.
+        One date, several, a period such as ``"2024-05"``, or a slice of dates; all by default.
     lower, upper
         The limits, in the unit below; None for no limit.
     unit
@@ -126,7 +127,7 @@ def rows_of(
             factor = _today(variables, coefficients, cells) if own.unit == "today" else 1.0
             lower = 0.0 if own.lower is None else own.lower * factor
             upper = np.inf if own.upper is None else own.upper * factor
-            name = _name(own, geos)
+            name = _name(own, geos, dates)
             rows.append(Row(name, coefficients, lower, upper, own.unit == "share"))
     return rows, findings
 
@@ -194,13 +195,9 @@ def _as_tuple(labels: Labels, known: Sequence[str]) -> tuple[str, ...]:
 
 def _dates(date: Any, dates: pd.DatetimeIndex) -> NDArray:
     """Return which dates of the window a limit selects."""
-    if date is None:
-        return np.ones(len(dates), bool)
-    if isinstance(date, slice):
-        chosen = pd.Series(range(len(dates)), index=dates)[date]
-        return np.isin(np.arange(len(dates)), chosen.to_numpy())
-    wanted = [date] if isinstance(date, str) or not np.iterable(date) else list(date)
-    return np.asarray(dates.isin(pd.DatetimeIndex(pd.to_datetime(wanted))))
+    chosen = np.zeros(len(dates), bool)
+    chosen[date_positions(dates, date, "date")] = True
+    return chosen
 
 
 def _cells(
@@ -233,7 +230,7 @@ def _expanded(
     ]
 
 
-def _name(limit: Limit, geos: Sequence[str]) -> str:
+def _name(limit: Limit, geos: Sequence[str], dates: pd.DatetimeIndex) -> str:
     name = _channel_names(limit)
     if limit.geo is not None and len(geos) > 1:
         name += " in " + (limit.geo if isinstance(limit.geo, str) else listing(limit.geo))
@@ -241,12 +238,7 @@ def _name(limit: Limit, geos: Sequence[str]) -> str:
         ends = (limit.date.start, limit.date.stop)
         name += " from {} to {}".format(*("..." if end is None else end for end in ends))
     elif limit.date is not None:
-        wanted = (
-            [limit.date]
-            if isinstance(limit.date, str) or not np.iterable(limit.date)
-            else (list(limit.date))
-        )
-        name += " on " + listing(f"{pd.Timestamp(day):%Y-%m-%d}" for day in wanted)
+        name += " on " + listing(f"{day:%Y-%m-%d}" for day in dates[_dates(limit.date, dates)])
     return name
 
 
@@ -302,9 +294,11 @@ def _date_problems(limit: Limit, dates: pd.DatetimeIndex) -> list[Finding]:
     try:
         if _dates(limit.date, dates).any():
             return []
-    except (ValueError, TypeError, KeyError):
-        message = f"The limit's date={limit.date!r} cannot be read as a date."
-        return [_problem("unknown_date", message, "Write dates like 2024-01-31.")]
+    except DataError as error:
+        return [
+            _problem("unknown_date", f"date= of a limit: {own.message}", own.remedy)
+            for own in error.findings
+        ]
     message = f"No date of the window matches the limit's date={limit.date!r}."
     remedy = f"The window runs from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}."
     return [_problem("unknown_date", message, remedy)]

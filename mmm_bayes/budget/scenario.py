@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from mmm_bayes.budget.checks import read_plan
+from mmm_bayes.budget.checks import read_plan, start_date
 from mmm_bayes.budget.cost import CostCurve
 from mmm_bayes.budget.evaluation import Evaluator, all_draws, split_draws
 from mmm_bayes.budget.outcome import Response
@@ -80,5 +79,5 @@ def scenario_of(
 
 
 def _position(fitted: Fitted, start: Any) -> int:
-    found = np.flatnonzero(fitted.data.dates == pd.Timestamp(start))
+    found = np.flatnonzero(fitted.data.dates == start_date(fitted.data, start))
     return int(found[0]) if found.size else fitted.data.num_dates

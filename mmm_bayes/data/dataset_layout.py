@@ -80,6 +80,8 @@ def build_dataset(
             "time_step": step.alias,
             "time_step_unit": step.unit,
             "time_step_n": step.n,
+            "date_marks": step.marks,
+            "date_marks_source": step.source,
             "has_population": int(population is not None),
             "date_form": date_form,
             "roles": roles.to_json(),

@@ -74,7 +74,11 @@ def read_texts(texts: list[str]) -> list[Reading]:
     dates = pd.Series([date for date, _, _ in parts], dtype="object")
     of_day = pd.to_timedelta([time for _, time, _ in parts], unit="s")
     offset = pd.to_timedelta([zone for _, _, zone in parts], unit="s")
-    tries = {form: _parsed(dates, form) for form in FORMATS}
+    tries = {}
+    for form in FORMATS:
+        tries[form] = _parsed(dates, form)
+        if form.startswith("%Y") and tries[form].notna().all():  # no other format begins so
+            break
     best = max(int(days.notna().sum()) for days in tries.values())
     readings: list[Reading] = []
     for form, days in tries.items():

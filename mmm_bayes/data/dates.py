@@ -41,6 +41,16 @@ class ParsedDates:
         kind, _, pattern = self.form.partition(":")
         return kind == "period" or pattern in PERIOD_FORMATS
 
+    @property
+    def last_days(self) -> pd.DatetimeIndex:
+        """The last day of each cell: of the month for ``"2024-05"``, of the year for ``"2024"``."""
+        if not self.names_periods:
+            return self.values
+        kind, _, pattern = self.form.partition(":")
+        unit = {"%Y": "Y", "quarter": "Q", "week": "W-SUN"}.get(pattern, "M")
+        periods = self.values.to_period(pattern if kind == "period" else unit)
+        return periods.end_time.normalize().as_unit("ns")
+
 
 def parse_dates(
     column: Any, name: str, *, known: pd.DatetimeIndex | None = None, regular: bool = True

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.time_step import share_within
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
@@ -38,7 +40,8 @@ class PlacedTest:
     spend_change
         Money by which the two differ in spend, over all channels.
     changed, measured
-        Boolean (geo, date): rows whose spend changes, and rows whose outcome counts.
+        Shares (geo, date) of each row's days: those whose spend changes, and those whose outcome
+        counts.
     """
 
     test: LiftTest
@@ -69,7 +72,7 @@ def exposures_of_channel(
     exposure, spend
         Exposure and spend of the table (geo, date).
     rows
-        Rows (geo, date) under test.
+        Share of each row's days (geo, date) under test; 1 for whole rows.
     change
         Money over all rows; None compares the spend of the table with no spend at all.
     recorded
@@ -80,15 +83,15 @@ def exposures_of_channel(
         Population (geo,).
     """
     if change is None:
-        return ExposurePair(exposure, np.where(rows, 0.0, exposure))
-    spent = np.where(rows, spend, 0.0)
+        return ExposurePair(exposure, exposure * (1.0 - rows))
+    spent = rows * spend
     total = float(spent.sum())
-    cut_to_nothing = recorded and change < 0 and bool((spent[rows] <= 0).any())
+    cut_to_nothing = recorded and change < 0 and bool((spent[rows > 0] <= 0).any())
     if total <= 0 or cut_to_nothing:
         share = _usual_pattern(spend, rows, heads)
         difference = change * share / share.sum() / price
     else:
-        difference = np.where(rows, exposure, 0.0) * change / total
+        difference = rows * exposure * change / total
     if recorded:
         return ExposurePair(exposure, exposure - difference)
     return ExposurePair(exposure + difference, exposure)
@@ -96,12 +99,35 @@ def exposures_of_channel(
 
 def _usual_pattern(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
     """Estimate the pattern (geo, date) of spend in the rows without the test."""
-    tested, dates = np.asarray(rows.any(1)), np.asarray(rows.any(0))
+    inside = rows > 0
+    tested, dates = np.asarray(inside.any(1)), np.asarray(inside.any(0))
     others: NDArray = np.where(tested[:, None], 0.0, spend).sum(0)
     over_dates = others if (others[dates] > 0).any() else np.ones(len(others))
-    outside = np.where(rows, 0.0, spend).sum(1) / np.maximum((~rows).sum(1), 1)
+    outside = np.where(inside, 0.0, spend).sum(1) / np.maximum((~inside).sum(1), 1)
     by_geo = outside if (outside[tested] > 0).all() else heads
-    return np.where(rows, by_geo[:, None] * over_dates, 0.0)
+    return rows * by_geo[:, None] * over_dates
+
+
+def tested_days(
+    data: MMMData, start: pd.Timestamp, end: pd.Timestamp, until: pd.Timestamp
+) -> tuple[NDArray, NDArray]:
+    """Return the shares (date,) of each row's days on which spend changes, and that are measured.
+
+    A test is given by days. If it begins in the middle of a row (14 days of a month), only this
+    part of the row's spend changes. All of the change's effect in that row counts, since none of it
+    precedes the change; of later rows up to ``until``, the share of their days. Tests whose start
+    and end are both dates of rows are given by rows, and change these rows as a whole.
+    """
+    dates, periods = data.dates, data.periods
+    by_rows = data.time_step.marks == "nominal" or (start in dates and end in dates)
+    if by_rows:
+        changed = np.asarray((dates >= start) & (dates <= end), float)
+    else:
+        changed = share_within(periods, start, end)
+    if by_rows and (until == end or until in dates or data.time_step.marks == "nominal"):
+        return changed, np.asarray((dates >= start) & (dates <= until), float)
+    later = share_within(periods, end, until) * np.asarray(periods.left > end)
+    return changed, np.where(changed > 0, 1.0, later)
 
 
 def place_tests(data: MMMData, tests: Sequence[LiftTest]) -> tuple[PlacedTest, ...]:
@@ -146,19 +172,19 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
             if kind == "geo" and data.is_national:
                 hint = "The table is national: use a table by geo, or leave out geos=."
             findings.append(_finding(test, f"there is no {kind} {name!r}.", hint))
-    dates = data.dates
-    inside = (dates >= test.start) & (dates <= test.end)
-    if not inside.any():
+    dates, periods = data.dates, data.periods
+    first, last = periods.left[0], periods.right[-1] - pd.Timedelta(days=1)
+    changed, _ = tested_days(data, test.start, test.end, test.until)
+    if not changed.any():
         findings.append(
             _finding(
                 test,
-                f"the table has no date from {test.start:%Y-%m-%d} to {test.end:%Y-%m-%d}; it runs "
-                f"from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}.",
-                "Correct the dates. A row belongs to the test if its date lies within it.",
+                f"the table has no day from {test.start:%Y-%m-%d} to {test.end:%Y-%m-%d}; its rows "
+                f"stand for {first:%Y-%m-%d} to {last:%Y-%m-%d}.",
+                "Correct the dates.",
             )
         )
-    following = data.future_dates(1)[0]
-    if test.until >= following:
+    if test.until > last:
         findings.append(
             _finding(
                 test,
@@ -167,12 +193,12 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
                 "Add these rows to the table, or leave this test out.",
             )
         )
-    if dates[0] > test.start and inside.any():
+    if first > test.start and changed.any():
         findings.append(
             _finding(
                 test,
-                f"it starts on {test.start:%Y-%m-%d}, before the first date of the table "
-                f"({dates[0]:%Y-%m-%d}), so part of its spend is unknown.",
+                f"it starts on {test.start:%Y-%m-%d}, before the first day of the table "
+                f"({first:%Y-%m-%d}), so part of its spend is unknown.",
                 "Use a longer table, or describe only the part of the test that the table covers.",
             )
         )
@@ -180,10 +206,10 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
 
 
 def _place(data: MMMData, test: LiftTest) -> PlacedTest:
-    dates, ds = data.dates, data.ds
+    ds = data.ds
     geos = np.isin(data.geos, test.geos) if test.geos else np.ones(data.num_geos, bool)
-    changed = geos[:, None] & np.asarray((dates >= test.start) & (dates <= test.end))
-    measured = geos[:, None] & np.asarray((dates >= test.start) & (dates <= test.until))
+    days = tested_days(data, test.start, test.end, test.until)
+    changed, measured = (geos[:, None] * own for own in days)
     heads = ds["population"].values
     changes = test.changes
     pairs, money = {}, 0.0
@@ -194,7 +220,7 @@ def _place(data: MMMData, test: LiftTest) -> PlacedTest:
         pairs[channel] = exposures_of_channel(
             exposure, spend, changed, change, test.recorded, _price(exposure, spend, geos), heads
         )
-        money += float(spend[changed].sum()) if change is None else change
+        money += float((changed * spend).sum()) if change is None else change
     return PlacedTest(test, pairs, money, changed, measured)
 
 
@@ -219,7 +245,7 @@ def _possible(data: MMMData, placed: PlacedTest) -> list[Finding]:
                 )
             )
         elif min(counterfactual.min(), factual.min()) < -1e-9 * np.abs(factual).max():
-            spent = float(data.ds["spend"].sel(channel=channel).values[placed.changed].sum())
+            spent = float((placed.changed * data.ds["spend"].sel(channel=channel).values).sum())
             findings.append(
                 _finding(
                     test,
@@ -261,7 +287,7 @@ def as_weighted_sum(data: MMMData, placed: PlacedTest) -> tuple[NDArray, float, 
         The measurement in the unit of the weighted sum.
     """
     test = placed.test
-    weight = placed.measured.astype(float)
+    weight = placed.measured
     if test.measure == "lift":
         return weight, test.lift, test.standard_error
     if test.measure == "roas":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, final
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, final
 import numpy as np
 
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_float
-from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE
+from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE, parse_dates
 from mmm_bayes.data.labels import known_label, label_text
+from mmm_bayes.data.time_step import MARKS, infer_step, share_within
 from mmm_bayes.runtime.deprecation import spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.text_file import parse_json
@@ -48,8 +48,9 @@ class LiftTest:
     channel : str or tuple of str
         Channel, or channels whose spend changed together.
     start, end : pandas.Timestamp
-        First and last day of the change of spend; rows with a date in between belong to the test,
-        both ends included.
+        First and last day of the change of spend. A row that lies partly between them counts in
+        proportion to its days. If both are dates of rows of the table, the test is these rows and
+        all between them, each as a whole.
     lift : float
         The measured value, in the unit of ``measure``. A lift is the change of the outcome over the
         dates and geos of the test: negative if spend was cut and the outcome fell.
@@ -92,18 +93,7 @@ class LiftTest:
     recorded: bool = True
 
     def __post_init__(self) -> None:
-        import pandas as pd
-
-        unread = []
-        for field, label in (("start", "start"), ("end", "end"), ("measured_until", "end of the "
-                            "measurement")):  # fmt: skip
-            if (value := getattr(self, field)) is not None or field != "measured_until":
-                try:
-                    value = _date(value, label)
-                except ValueError as error:
-                    unread.append(str(error))
-                    value = pd.NaT
-                object.__setattr__(self, field, value)
+        unread = self._read_dates()
         for field in ("channel", "geos", "spend_change"):
             value = getattr(self, field)
             if isinstance(value, list):
@@ -119,6 +109,21 @@ class LiftTest:
                 [Finding("lift_test", "error", text, "Correct the test.", self.label)
                  for text in problems], f"the lift test {self.name!r}",
             )  # fmt: skip
+
+    def _read_dates(self) -> list[str]:
+        """Replace the dates by timestamps, all read alike; return what is wrong with them."""
+        given = {"start": self.start, "end": self.end, "measured_until": self.measured_until}
+        if given["measured_until"] is None:
+            del given["measured_until"]
+        parsed = parse_dates(list(given.values()), "start and end", regular=False)
+        for field, day in zip(given, parsed.values, strict=True):
+            object.__setattr__(self, field, day)
+        ambiguous = [str(own) for own in parsed.findings if own.check == "ambiguous_date"]
+        return ambiguous or [
+            _not_a_date(field, value)
+            for (field, value), lost in zip(given.items(), parsed.values.isna(), strict=True)
+            if lost
+        ]
 
     @classmethod
     @spelled_out(LiftTestSettings)
@@ -310,7 +315,7 @@ def read_lift_tests(
                 for column in missing
             ], "the lift tests",
         )  # fmt: skip
-    findings: list[Finding] = []
+    frame, findings = _with_dates_read(frame, names)
     found = []
     for row, record in enumerate(frame.to_dict("records")):
         values = {name: record.get(column) for name, column in names.items()}
@@ -332,6 +337,30 @@ def read_lift_tests(
     return tuple(found)
 
 
+def _with_dates_read(
+    frame: pd.DataFrame, names: Mapping[str, str]
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Replace columns of dates by timestamps; cells that are no dates stay as they are.
+
+    Text of all columns is read in one form, since a file writes all its dates alike.
+    """
+    import pandas as pd
+
+    columns = [names[key] for key in ("start", "end", "measured_until") if names[key] in frame]
+    texts = [column for column in columns if frame[column].dtype.kind == "O"]
+    findings: list[Finding] = []
+    read = frame.copy()
+    for group in ([texts] if texts else []) + [[c] for c in columns if c not in texts]:
+        cells = frame[group[0]] if len(group) == 1 else pd.concat([frame[c] for c in group])
+        parsed = parse_dates(cells, listing(group), regular=False)
+        findings += [own for own in parsed.findings if own.check == "ambiguous_date"]
+        days = parsed.values.to_numpy().reshape(len(group), len(frame))
+        for column, own in zip(group, days, strict=True):
+            known = pd.Series(own, frame.index)
+            read[column] = known.astype("object").where(known.notna(), frame[column])
+    return read, findings
+
+
 def _read(values: Mapping[str, Any]) -> LiftTest:
     import pandas as pd
 
@@ -348,14 +377,14 @@ def _read(values: Mapping[str, Any]) -> LiftTest:
     until, measure = values["measured_until"], values["measure"]
     return LiftTest(
         channel=channels[0] if len(channels) == 1 else channels,
-        start=_date(values["start"], "start"),
-        end=_date(values["end"], "end"),
+        start=values["start"],
+        end=values["end"],
         lift=_number(values["lift"], "lift"),
         standard_error=_number(values["standard_error"], "standard error"),
         geos=parts("geo"),
         spend_change=(changes[0] if len(changes) == 1 else changes) if changes else None,
         name="" if empty(values["name"]) else label_text(values["name"]),
-        measured_until=None if empty(until) else _date(until, "end of the measurement"),
+        measured_until=None if empty(until) else until,
         measure="lift" if empty(measure) else str(measure),  # type: ignore[arg-type]
         recorded=empty(values["recorded"]) or _truth(values["recorded"]),
     )
@@ -377,27 +406,10 @@ def _truth(value: Any) -> bool:
     raise ValueError(f"recorded should be true or false, but is {value!r}.")
 
 
-def _date(value: Any, label: str) -> pd.Timestamp:
-    import pandas as pd
-
-    given: Any = value
-    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
-        # Spreadsheets store 20240304; pandas would read any other number as nanoseconds.
-        number = to_float(value)
-        given = f"{number:.0f}" if 1e7 <= number < 1e8 and number % 1 == 0 else None
-    elif isinstance(value, str) and not any(sign.isdigit() for sign in value):
-        given = None  # pandas accepts "now" and "today"
-    found: Any = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            found = None if given is None else pd.Timestamp(given)
-        except (ValueError, TypeError, OverflowError, Warning):
-            found = None
-    if found is None or pd.isna(found) or not FIRST_DATE.year <= found.year <= LAST_DATE.year:
-        years = f"{FIRST_DATE.year} to {LAST_DATE.year}"
-        raise ValueError(f"The {label} should be a date ({years}), but is {cell_text(value)}.")
-    return found.tz_localize(None)
+def _not_a_date(field: str, value: Any) -> str:
+    years = f"{FIRST_DATE.year} to {LAST_DATE.year}"
+    label = "end of the measurement" if field == "measured_until" else field
+    return f"The {label} should be a date ({years}), but is {cell_text(value)}."
 
 
 def _against_model(
@@ -414,7 +426,10 @@ def _against_model(
                 findings.append(Finding(kind, "error", message, hint, rows=(row,)))
     if dates is not None:
         own = pd.DatetimeIndex(dates)
-        if not ((own >= test.start) & (own <= test.end)).any():
+        step = infer_step(own)
+        # Whether dates are first or last days is not known here: either may place the test.
+        rows = (step.marked(marks).intervals(own) for marks in MARKS)
+        if not any(share_within(days, test.start, test.end).any() for days in rows):
             message = (
                 f"Row {row}: the model has no date from {test.start:%Y-%m-%d} to "
                 f"{test.end:%Y-%m-%d}; it runs from {own.min():%Y-%m-%d} to {own.max():%Y-%m-%d}."

@@ -17,7 +17,7 @@ from mmm_bayes.data.collinearity import check_collinearity
 from mmm_bayes.data.labels import natural_order
 from mmm_bayes.data.roles import Channels, Roles, RoleSettings, Spend, make_roles
 from mmm_bayes.data.table import Table, read_cells
-from mmm_bayes.data.time_step import TimeStep
+from mmm_bayes.data.time_step import MARKS, TimeStep
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 from mmm_bayes.runtime.warn import warn_user
 
@@ -50,6 +50,7 @@ def load_table(
     geo: str | None = None,
     population: str | Mapping[str, float] | pd.Series | None = None,
     revenue_per_target: str | float | None = None,
+    date_marks: Literal["start", "end"] | None = None,
     min_rows: int | None = None,
     source: str = "the table",
 ) -> LoadedTable:
@@ -70,11 +71,25 @@ def load_table(
     table, cell_findings = read_cells(df, named)
     findings += cell_findings
     step, panel = check_panel(table)
-    findings += panel + check_values(table)
+    step, unknown = _marked(step, date_marks, table)
+    findings += unknown + panel + check_values(table)
     if len(df):
         findings += check_rows(table, min_rows) + check_collinearity(table)
     _raise_or_warn(findings, source)
     return LoadedTable(_arrays(table, step), tuple(findings))
+
+
+def _marked(step: TimeStep, date_marks: object, table: Table) -> tuple[TimeStep, list[Finding]]:
+    """Return the step with the day of each row's period that its date marks."""
+    if date_marks is not None and date_marks not in MARKS:
+        message = f"date_marks should be 'start' or 'end', but is {date_marks!r}."
+        remedy = "'end' is for dates that are the last day of the row's week, month or quarter."
+        return step, [Finding("date_marks", "error", message, remedy, where="date_marks")]
+    if table.names_periods:  # "2024-05" is May, and read as its first day
+        return step.marked("start", "inferred"), []
+    if date_marks is None:
+        return step, []
+    return step.marked("start" if date_marks == "start" else "end"), []
 
 
 def load_future(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pandas as pd
 
@@ -90,6 +90,7 @@ class RoleSettings(TypedDict, total=False):
     geo: str | None
     population: str | Mapping[str, float] | pd.Series | None
     revenue_per_target: str | float | None
+    date_marks: Literal["start", "end"] | None
     min_rows: int | None
 
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from mmm_bayes.data import summary
 from mmm_bayes.data.dataset_layout import DIMS, build_dataset, wide_table
+from mmm_bayes.data.date_selection import date_positions
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
 from mmm_bayes.data.roles import Channels, FileRoleSettings, Roles, RoleSettings, Spend
 from mmm_bayes.data.spend_change import change_spend
@@ -75,6 +76,7 @@ class MMMData:
         geo: str | None = None,
         population: str | Mapping[str, float] | pd.Series | None = None,
         revenue_per_target: str | float | None = None,
+        date_marks: Literal["start", "end"] | None = None,
         min_rows: int | None = None,
     ) -> MMMData:
         """Read a wide table: one row per date, or per geo and date.
@@ -84,7 +86,9 @@ class MMMData:
         df : pandas.DataFrame
             Rows in any order; columns that are not named are ignored.
         date, target : str
-            Columns. Dates may be datetimes, text, ``yyyymmdd`` or plain years, daily to yearly.
+            Columns. Dates may be daily to yearly, in any form: datetimes with or without a time
+            zone, periods, Arrow dates, text, ``yyyymmdd``, day numbers of spreadsheets, years.
+            Where a column can be read in two ways (day or month first), it is refused.
         channels : list of str, or dict of str to str
             Columns of media units (impressions, clicks, or spend itself), or
             ``{channel name: column}``.
@@ -97,6 +101,10 @@ class MMMData:
             Columns; ``population`` may also be a dict or Series by geo.
         revenue_per_target : str or float, optional
             Column or number; None when the target is revenue.
+        date_marks : {"start", "end"}, optional
+            Whether a date is the first or the last day of the week, month or quarter that its row
+            stands for. By default month ends are last days and all other dates first days; that is
+            an assumption for weeks dated on other days than Mondays, and is printed as such.
         min_rows : int, optional
             Smallest number of dates that is accepted. By default the table needs more rows than
             the simplest model has coefficients (an intercept, and one per channel and control).
@@ -128,6 +136,7 @@ class MMMData:
         >>> MMMData.from_dataframe(df, date="week", target="revenue", channels=["tv"])
         MMMData
           data     national, 12 dates, 2024-01-01 to 2024-03-18 (W-MON)
+          rows     one week from its date
           target   revenue
           channels tv
           controls (none)
@@ -142,6 +151,7 @@ class MMMData:
             geo=geo,
             population=population,
             revenue_per_target=revenue_per_target,
+            date_marks=date_marks,
             min_rows=min_rows,
         )
         return cls._from_loaded(loaded)
@@ -301,7 +311,34 @@ class MMMData:
     def time_step(self) -> TimeStep:
         """The regular step between dates."""
         attrs = self.ds.attrs
-        return TimeStep(attrs["time_step_unit"], int(attrs["time_step_n"]), attrs["time_step"])
+        return TimeStep(
+            attrs["time_step_unit"],
+            int(attrs["time_step_n"]),
+            attrs["time_step"],
+            # Files of versions that took every date as the first of a median length.
+            attrs.get("date_marks", "nominal"),
+            attrs.get("date_marks_source", "assumed"),
+        )
+
+    @property
+    def periods(self) -> pd.IntervalIndex:
+        """The days that the rows of each date stand for, closed on the left.
+
+        Events, seasons and lift tests use these days: a row dated at the end of December is
+        December. See ``date_marks`` of `from_dataframe`.
+
+        Examples
+        --------
+        >>> data = MMMData.from_arrays(
+        ...     dates=pd.DatetimeIndex(["2023-11-30", "2023-12-31"]),
+        ...     target=np.ones((1, 2)),
+        ...     spend=np.ones((1, 2, 1)),
+        ...     channels=["tv"],
+        ... )
+        >>> print(data.periods[-1])
+        [2023-12-01 00:00:00, 2024-01-01 00:00:00)
+        """
+        return self.time_step.intervals(self.dates)
 
     def future_dates(self, periods: int) -> pd.DatetimeIndex:
         """Return the ``periods`` dates after the last one."""
@@ -316,13 +353,16 @@ class MMMData:
     def subset(self, dates: slice | Sequence[Any]) -> MMMData:
         """Keep some dates: a slice of labels, e.g. ``slice("2021", "2022-06")``, or a list.
 
+        Dates are read as those of the table are, in any form.
+
         Raises
         ------
+        DataError
+            If a date cannot be read, or is not in the table.
         ValueError
             If no date remains.
         """
-        chosen = dates if isinstance(dates, slice) else pd.DatetimeIndex(list(dates))
-        ds = self.ds.sel(date=chosen)
+        ds = self.ds.isel(date=np.unique(date_positions(self.dates, dates)))
         if ds.sizes["date"] == 0:
             raise ValueError(
                 f"The data have no date in {dates!r}; they run from {self.dates[0]:%Y-%m-%d} to "
@@ -357,7 +397,8 @@ class MMMData:
         MMMData
             A changed copy.
         """
-        ds = change_spend(self.ds, channel, self._positions(dates), scale=scale, value=value)
+        rows = date_positions(self.dates, dates)
+        ds = change_spend(self.ds, channel, rows, scale=scale, value=value)
         return replace(self, ds=ds)
 
     def with_table(self, df: pd.DataFrame) -> MMMData:
@@ -371,15 +412,6 @@ class MMMData:
         data = self._from_loaded(loaded)
         # Keep the order of geos of these data.
         return replace(data, ds=data.ds.sel(geo=self.ds["geo"].values))
-
-    def _positions(self, dates: slice | Sequence[Any] | None) -> np.ndarray:
-        positions = xr.DataArray(
-            np.arange(self.num_dates), coords={"date": self.dates}, dims="date"
-        )
-        if dates is None:
-            return positions.values
-        chosen = dates if isinstance(dates, slice) else pd.DatetimeIndex(list(dates))
-        return positions.sel(date=chosen).values
 
     # ------------------------------------------------------------------ writing
 
@@ -395,14 +427,15 @@ class MMMData:
 
         Columns: ``spend`` (total), ``spend_share``, ``exposure`` (total), ``nonzero`` (rows with
         any exposure), ``correlation`` (of exposure and target, both less geo means), ``vif``
-        (variance inflation factor of the exposure among channels) and ``paid``.
+        (variance inflation factor of the exposure among channels), ``paid`` and ``date_marks``
+        (``"start"`` or ``"end"``, followed by ``"(assumed)"`` if the dates allow both).
         """
-        return summary.summary(self.ds)
+        return summary.summary(self.ds, self.time_step)
 
     # ------------------------------------------------------------------ showing
 
     def __repr__(self) -> str:
-        return summary.as_text(self.ds, self.time_step.alias, self.findings)
+        return summary.as_text(self.ds, self.time_step, self.findings)
 
     def _repr_html_(self) -> str:
-        return summary.as_html(self.ds, self.time_step.alias, self.findings)
+        return summary.as_html(self.ds, self.time_step, self.findings)

@@ -10,10 +10,11 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.data.collinearity import variance_inflation
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.runtime.findings import Finding, numbered
 
 
-def summary(ds: xr.Dataset) -> pd.DataFrame:
+def summary(ds: xr.Dataset, step: TimeStep) -> pd.DataFrame:
     """Return one row per channel; see `MMMData.summary`."""
     spend = ds["spend"].sum(("geo", "date")).values
     exposure, target = ds["exposure"].values, ds["target"].values
@@ -31,34 +32,36 @@ def summary(ds: xr.Dataset) -> pd.DataFrame:
             "correlation": np.divide(centred.T @ y, norms, out=undefined, where=norms > 0),
             "vif": variance_inflation(centred),
             "paid": ds["paid"].values,
+            "date_marks": step.marks + (" (assumed)" if step.source == "assumed" else ""),
         },
         index=pd.Index([str(c) for c in ds["channel"].values], name="channel"),
     )
 
 
-def as_text(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> str:
+def as_text(ds: xr.Dataset, step: TimeStep, findings: Sequence[Finding]) -> str:
     """Return the text representation."""
     return "MMMData\n" + "\n".join(f"  {n:<9}{text}" for n, text in _lines(ds, step, findings))
 
 
-def as_html(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> str:
+def as_html(ds: xr.Dataset, step: TimeStep, findings: Sequence[Finding]) -> str:
     """Return the notebook representation, with one row per channel."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{name}</th>"
         f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
         for name, text in _lines(ds, step, findings)
     )
-    table = summary(ds).to_html(float_format=lambda v: f"{v:,.3g}")
+    table = summary(ds, step).to_html(float_format=lambda v: f"{v:,.3g}")
     notes = f"<pre>{html.escape(numbered(findings))}</pre>" if findings else ""
     return f"<b>MMMData</b><table>{rows}</table>{table}{notes}"
 
 
-def _lines(ds: xr.Dataset, step: str, findings: Sequence[Finding]) -> list[tuple[str, str]]:
+def _lines(ds: xr.Dataset, step: TimeStep, findings: Sequence[Finding]) -> list[tuple[str, str]]:
     place = f"{ds.sizes['geo']} geos" if ds.attrs["geo"] else "national"
     dates = pd.DatetimeIndex(ds.indexes["date"])
     span = f"{dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}"
     lines = [
-        ("data", f"{place}, {len(dates)} dates, {span} ({step or 'one date'})"),
+        ("data", f"{place}, {len(dates)} dates, {span} ({step.alias or 'one date'})"),
+        ("rows", step.description),
         ("target", ds.attrs["target"] or "(none)"),
         ("channels", ", ".join(map(str, ds["channel"].values))),
         ("controls", ", ".join(map(str, ds["control"].values)) or "(none)"),

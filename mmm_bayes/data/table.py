@@ -35,6 +35,8 @@ class Table:
     date_form: str
     geos: Labels | None
     numbers: dict[str, np.ndarray]
+    names_periods: bool = False
+    """Whether the cells of the date column name whole periods, such as ``"2024-05"``."""
 
     def place(self, row: int) -> str:
         """Describe a row by position, geo and date."""
@@ -90,10 +92,10 @@ def read_cells(
     frame = _flat(df, roles)
     findings = _column_findings(frame, roles, target_optional)
     usable = [c for c in frame.columns if (frame.columns == c).sum() == 1]
-    dates, form, geos = None, "datetime", None
+    dates, form, geos, names_periods = None, "datetime", None, False
     if roles.date in usable:
         parsed = parse_dates(frame[roles.date], roles.date)
-        dates, form = parsed.values, parsed.form
+        dates, form, names_periods = parsed.values, parsed.form, parsed.names_periods
         findings += parsed.findings
     if roles.geo is None:
         geos = Labels((NATIONAL,), np.zeros(len(frame), np.int64))
@@ -104,7 +106,7 @@ def read_cells(
     if geos is not None and isinstance(roles.population, dict):
         people = {known_label(name, geos.names): n for name, n in roles.population.items()}
         roles = replace(roles, population=people)
-    table = Table(roles, len(frame), dates, form, geos, {})
+    table = Table(roles, len(frame), dates, form, geos, {}, names_periods)
     for part, column in roles.numeric_columns():
         if column not in usable or column in table.numbers:
             continue

@@ -25,7 +25,8 @@ class TableSpec(Frozen):
         Name of a bundled data set, whose column roles are known. Give this or ``file``.
     file : str, optional
         CSV or parquet file, relative to the model file.
-    date, target, channels, spend, controls, geo, population, revenue_per_target, min_rows
+    date, target, channels, spend, controls, geo, population, revenue_per_target
+    date_marks, min_rows
         As in `MMMData.from_dataframe`. In ``spend``, ``""`` marks unpaid media.
     variable, value : str, optional
         Columns of names and values, for a long table (one row per date and variable).
@@ -42,6 +43,7 @@ class TableSpec(Frozen):
     geo: str | None = None
     population: str | dict[str, float] | None = None
     revenue_per_target: str | float | None = None
+    date_marks: Literal["start", "end"] | None = None
     min_rows: int | None = Field(default=None, ge=1)
     variable: str | None = None
     value: str | None = None

@@ -12,6 +12,7 @@ from mmm_bayes.runtime.findings import Finding, listing
 
 Unit = Literal["day", "month", "month_end", "unknown"]
 DateMarks = Literal["start", "end", "nominal"]
+MARKS: tuple[Literal["start", "end"], ...] = ("start", "end")
 MarksSource = Literal["given", "inferred", "assumed"]
 
 _WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")

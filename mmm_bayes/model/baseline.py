@@ -13,6 +13,9 @@ import jax
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.dates import read_dates
+from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.model.spec import EventSpec, ModelSpec
 from mmm_bayes.transforms import fourier, hat_basis, hsgp_basis
@@ -51,21 +54,34 @@ class Term:
 
 @dataclass(frozen=True)
 class TimeFrame:
-    """The training window: time runs from 0 at its first date to 1 at its last."""
+    """The training window: time runs from 0 at its first date to 1 at its last.
+
+    ``step_days`` is the median number of days between dates, and ``step`` tells which days a row
+    stands for.
+    """
 
     dates: tuple[str, ...]
     step_days: float
+    step: TimeStep
 
     @classmethod
-    def from_dates(cls, dates: pd.DatetimeIndex) -> TimeFrame:
-        """Take the window and the step from the training dates."""
-        days = np.diff(dates.to_numpy()).astype("timedelta64[h]").astype(float) / 24.0
-        return cls(tuple(dates.strftime("%Y-%m-%dT%H:%M:%S")), float(np.median(days)))
+    def from_data(cls, data: MMMData) -> TimeFrame:
+        """Take the window and the step from the training table."""
+        days = np.diff(data.dates.to_numpy()).astype("timedelta64[h]").astype(float) / 24.0
+        dates = tuple(data.dates.strftime("%Y-%m-%dT%H:%M:%S"))
+        return cls(dates, float(np.median(days)), data.time_step)
 
     @property
     def index(self) -> pd.DatetimeIndex:
         """The training dates."""
         return pd.DatetimeIndex(self.dates)
+
+    def periods(self, dates: pd.DatetimeIndex) -> pd.IntervalIndex:
+        """Return the days that rows with these dates stand for."""
+        if self.step.marks != "nominal":
+            return self.step.intervals(dates)
+        after = dates + pd.Timedelta(hours=round(24 * self.step_days))
+        return pd.IntervalIndex.from_arrays(dates, after, closed="left")
 
     def time(self, dates: pd.DatetimeIndex) -> NDArray:
         """Return dates as fractions of the training window."""
@@ -126,13 +142,14 @@ def design_columns(
     """
     num_geos, num_dates = controls.shape[:2]
     shared = [np.ones((num_dates, 1)), _trend(spec, frame, dates)]
-    days = np.asarray((dates - _EPOCH) / pd.Timedelta(days=1), float)
+    periods = frame.periods(dates)
+    # A period is represented by its middle: a week has the phase of its Thursday.
+    first = np.asarray((periods.left - _EPOCH) / pd.Timedelta(days=1), float)
+    middle = first + 0.5 * np.asarray(periods.length / pd.Timedelta(days=1), float)
     for season in spec.seasonality:
-        # A period is represented by its middle: a week has the phase of its Thursday.
-        middle = days + 0.5 * frame.step_days
         shared.append(_fourier(middle, season.days, season.order))
     for event in spec.events:
-        shared.append(event_indicator(event, dates, frame.step_days)[:, None])
+        shared.append(event_indicator(event, periods)[:, None])
     columns = np.concatenate(shared, 1)
     return np.concatenate([np.broadcast_to(columns, (num_geos, *columns.shape)), controls], axis=2)
 
@@ -171,14 +188,13 @@ def _knot_columns(spec: ModelSpec, time: NDArray) -> NDArray:
     return np.cumsum(hats[:, ::-1], 1)[:, ::-1][:, 1:]
 
 
-def event_indicator(event: EventSpec, dates: pd.DatetimeIndex, step_days: float) -> NDArray:
-    """Return 1 for rows whose period overlaps the event, and 0 for others."""
-    starts = dates.to_numpy()
-    ends = starts + np.timedelta64(round(step_days * 24 * 3600), "s")
-    result = np.zeros(len(dates))
-    for text in event.dates:
-        given = pd.Timestamp(text)
-        years = range(dates[0].year - 1, dates[-1].year + 2) if event.yearly else (given.year,)
+def event_indicator(event: EventSpec, periods: pd.IntervalIndex) -> NDArray:
+    """Return 1 for rows whose days overlap the event, and 0 for others."""
+    starts, ends = periods.left.to_numpy(), periods.right.to_numpy()
+    result = np.zeros(len(periods))
+    for given in read_dates(list(event.dates), "dates"):
+        first_year, last_year = periods.left[0].year - 1, periods.right[-1].year + 1
+        years = range(first_year, last_year + 1) if event.yearly else (given.year,)
         for year in years:
             # 29 February falls on the 28th in other years.
             day = min(given.day, 28) if (given.month, given.day) == (2, 29) else given.day

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import numpy as np
+import pandas as pd
 
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.baseline import TimeFrame, event_indicator
@@ -147,14 +147,14 @@ def _time(spec: ModelSpec, data: MMMData) -> list[Finding]:
     if data.num_dates < 2:
         message = "The table has 1 date; adstock and trend need at least 2, and a model many more."
         return [_finding("one_date", data.roles.date, message, "Use a longer history.")]
-    step_days = TimeFrame.from_dates(data.dates).step_days
-    found = [_season(season, step_days) for season in spec.seasonality]
+    frame = TimeFrame.from_data(data)
+    found = [_season(season, frame.step_days) for season in spec.seasonality]
     if spec.media.max_lag > data.num_dates:
         message = (
             f"media.max_lag is {spec.media.max_lag}, but the table has {data.num_dates} dates."
         )
         found.append(_finding("max_lag", "media.max_lag", message, "Lower it."))
-    found += [_event(event, data, step_days) for event in spec.events]
+    found += [_event(event, data, frame.periods(data.dates)) for event in spec.events]
     return [finding for finding in found if finding is not None]
 
 
@@ -170,14 +170,12 @@ def _season(season: SeasonalitySpec, step_days: float) -> Finding | None:
     return _finding("seasonality_too_fine", "seasonality", message, remedy)
 
 
-def _event(event: EventSpec, data: MMMData, step_days: float) -> Finding | None:
+def _event(event: EventSpec, data: MMMData, periods: pd.IntervalIndex) -> Finding | None:
     try:
-        for text in event.dates:
-            # pandas would also accept "now" and numbers of nanoseconds.
-            datetime.fromisoformat(text)
-        touched = event_indicator(event, data.dates, step_days)
-    except ValueError as error:
-        message = f"Event {event.name!r} has a date that cannot be read ({error})."
+        touched = event_indicator(event, periods)
+    except DataError as error:
+        reasons = " ".join(own.message for own in error.findings)
+        message = f"Event {event.name!r} has a date that cannot be read. {reasons}"
         return _finding("event_date", event.name, message, "Write dates like 2024-01-31.")
     if touched.any():
         return None

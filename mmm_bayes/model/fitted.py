@@ -53,7 +53,7 @@ class Fitted:
     @cached_property
     def frame(self) -> TimeFrame:
         """The training window."""
-        return TimeFrame.from_dates(self.data.dates)
+        return TimeFrame.from_data(self.data)
 
     @cached_property
     def log_rate(self) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.model.priors import PriorSpec
@@ -156,9 +157,10 @@ class SeasonalitySpec(Frozen):
 
 
 class EventSpec(Frozen):
-    """An event: its name, its dates (ISO), and for how many days before and after it has an effect.
+    """An event: its name, its dates, and for how many days before and after it has an effect.
 
-    A row is affected if its period overlaps the event. ``yearly`` repeats month and day every year.
+    A row is affected if the days it stands for overlap the event. ``yearly`` repeats month and day
+    every year.
     """
 
     name: str
@@ -167,6 +169,16 @@ class EventSpec(Frozen):
     days_after: int = Field(0, ge=0, le=3660)
     yearly: bool = False
     prior: PriorSpec = _normal(1.0)
+
+    @field_validator("dates", mode="before")
+    @classmethod
+    def _iso(cls, dates: object) -> object:
+        # Dates that cannot be read stay as they are, and are reported with the table.
+        given = dates if isinstance(dates, list | tuple) else [dates]
+        parsed = parse_dates(list(given), "dates", regular=False)
+        if parsed.findings or parsed.names_periods:
+            return tuple(map(str, given))
+        return tuple(parsed.values.strftime("%Y-%m-%d"))
 
 
 class ControlsSpec(Frozen):

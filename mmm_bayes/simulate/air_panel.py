@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.deprecation import renamed
-from mmm_bayes.runtime.findings import DataError, Finding
+from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.setting_checks import size_findings
 
@@ -220,13 +222,11 @@ def _draw_world(
 def _dates(start: str, sizes: dict[str, tuple[Any, int]]) -> pd.DatetimeIndex:
     """Return the days including the burn-in, or raise listing every problem."""
     found = size_findings(sizes)
-    first = pd.to_datetime(start, errors="coerce")
-    if not isinstance(first, pd.Timestamp):
-        text = f"start should be a date, but is {start!r}."
-        found.append(Finding("setting", "error", text, "Write YYYY-MM-DD.", where="start"))
+    parsed = parse_dates([start], "start", regular=False)
+    found += [replace(own, check="setting") for own in parsed.findings]
     if found:
         raise DataError(found, "the settings of simulate.air_shops")
-    num_dates, first = sizes["num_dates"][0], pd.Timestamp(start)
+    num_dates, first = sizes["num_dates"][0], parsed.values[0]
     return pd.date_range(
         first - pd.Timedelta(days=_BURN_IN), periods=num_dates + _BURN_IN, freq="D"
     )

@@ -8,9 +8,10 @@ from typing import Any, final
 
 import jax
 import numpy as np
-import pandas as pd
 import xarray as xr
 
+from mmm_bayes.data.dates import read_dates
+from mmm_bayes.data.lift_exposure import tested_days
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import DataError, Finding, listing
@@ -84,14 +85,15 @@ def lift_test(
     data, truth = simulated.data, simulated.truth
     _check(simulated, channel, factor)
     at = data.channels.index(channel)
-    start, end = pd.Timestamp(start), pd.Timestamp(end)
-    until = end if measured_until is None else pd.Timestamp(measured_until)
+    given = [start, end] + ([] if measured_until is None else [measured_until])
+    start, end, *rest = read_dates(given, "start and end")
+    until = rest[0] if rest else end
     own = np.isin(data.geos, list(geos)) if len(geos) else np.ones(data.num_geos, bool)
-    rows = own[:, None] & np.asarray((data.dates >= start) & (data.dates <= end))
-    seen = own[:, None] & np.asarray((data.dates >= start) & (data.dates <= until))
+    rows, seen = (own[:, None] * days for days in tested_days(data, start, end, until))
     spend, exposure = data.ds["spend"].values.copy(), data.ds["exposure"].values.copy()
     before = spend[..., at].copy()
-    spend[..., at] = np.where(rows, np.round(factor * before, 2), before)
+    tested = before + rows * (factor * before - before)
+    spend[..., at] = np.where(rows > 0, np.round(tested, 2), before)
     paid = spend[..., at] / np.where(before > 0, before, 1.0)
     exposure[..., at] = np.where(before > 0, paid, 1.0) * exposure[..., at]
     change = float((spend[..., at] - before).sum())
@@ -100,7 +102,7 @@ def lift_test(
         raise DataError([Finding("rows", "error", message, "Check dates and geos.")], "the test")
     contribution = _contribution(data, truth, exposure)
     change_of_target = (contribution - truth["contribution"].values).sum(-1)
-    lift = float(change_of_target[seen].sum())
+    lift = float((change_of_target * seen).sum())
     error = relative_error * abs(lift)
     measured = lift + error * generator(rng_key).standard_normal()
     ds = data.ds.assign(

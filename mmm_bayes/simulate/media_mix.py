@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from mmm_bayes.data.dates import read_date
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.time_step import infer_step
@@ -196,7 +197,7 @@ def mmm(
         likelihood=likelihood,
     )
     rng = streams(rng_key, _STREAMS)
-    dates = pd.date_range(start, periods=num_dates, freq=freq)
+    dates = pd.date_range(read_date(start, "start"), periods=num_dates, freq=freq)
     years = np.asarray((dates - dates[0]).days) / 365.25
     population = np.ones(1)
     if num_geos > 1:

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.dates import read_date
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import renamed
 from mmm_bayes.runtime.findings import DataError
@@ -195,9 +196,9 @@ class SimulatedMediation:
         dates = self.data.dates
         rows = np.ones(len(dates), bool)
         if start is not None:
-            rows &= np.asarray(dates >= pd.Timestamp(start))
+            rows &= np.asarray(dates >= read_date(start, "start"))
         if end is not None:
-            rows &= np.asarray(dates <= pd.Timestamp(end))
+            rows &= np.asarray(dates <= read_date(end, "end"))
         return self._world.run(off=channel, rows=rows)[TARGET]
 
 

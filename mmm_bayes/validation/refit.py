@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from mmm_bayes.data.lift_tests import LiftTest, to_json
@@ -51,7 +50,8 @@ def conditioned(empty: Fitted, tests: Sequence[LiftTest] = ()) -> tuple[Structur
 
 def tests_within(tests: Sequence[LiftTest], data: MMMData) -> tuple[LiftTest, ...]:
     """Select the lift tests that began and ended within the dates of a table."""
-    first, last = data.dates[0], data.dates[-1] + pd.Timedelta(days=data.time_step.days)
+    periods = data.periods
+    first, last = periods.left[0], periods.right[-1]
     ends = [test.end if test.measured_until is None else test.measured_until for test in tests]
     return tuple(
         test for test, end in zip(tests, ends, strict=True) if first <= test.start and end < last

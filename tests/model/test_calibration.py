@@ -229,7 +229,7 @@ def test_structures_with_tests_compile_apart():
     assert plain.integrates_media(True)
     assert not tested.integrates_media(True)
     assert program_for(plain, True, "float64") is not program_for(tested, True, "float64")
-    frame = TimeFrame.from_dates(data.dates)
+    frame = TimeFrame.from_data(data)
     arrays = model_arrays.training_arrays(
         tested, data, fit_scaling(data, "log"), frame, np.dtype("float32"), experiments_on(data)
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
@@ -103,7 +104,8 @@ def node_table(
         Nodes that have no column and stand for the season of the year: ``order`` pairs
         :math:`\sin(2\pi k t / 365.25), \cos(2\pi k t / 365.25)` of the date ``t`` in days.
     date, geo : str, optional
-        Columns of a data frame. Without a date, rows keep their order and are independent.
+        Columns of a data frame; dates are read in any form, as those of a table are. Without a
+        date, rows keep their order and are independent.
     order : int
         Number of pairs of a season.
 
@@ -184,21 +186,15 @@ def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:
 def _dates(
     frame: pd.DataFrame, date: str | None, findings: list[Finding]
 ) -> pd.DatetimeIndex | None:
-    import pandas as pd
-
     if date is None:
         return None
     if date not in frame.columns:
         hint = nearest(date, map(str, frame.columns)).strip() or "Name the column of dates."
         findings.append(Finding("date", "error", f"There is no column {date!r}.", hint, date))
         return None
-    found = pd.to_datetime(frame[date], errors="coerce")
-    if found.isna().any():
-        rows = tuple(np.flatnonzero(found.isna().to_numpy()).tolist())
-        message = f"Column {date!r} has no valid date in rows {listing(rows)}."
-        findings.append(Finding("date", "error", message, "Write ISO dates.", date, rows))
-        return None
-    return pd.DatetimeIndex(found)
+    parsed = parse_dates(frame[date], date)
+    findings += parsed.findings
+    return None if parsed.findings else parsed.values
 
 
 def _fourier(dates: pd.DatetimeIndex, order: int) -> NDArray:

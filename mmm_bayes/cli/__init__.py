@@ -111,6 +111,13 @@ def fit(
             help="CSV or Parquet file with the same columns, to use instead of the model's table."
         ),
     ] = None,
+    date_marks: Annotated[
+        str | None,
+        typer.Option(
+            help="start or end: whether dates are the first or the last days of the weeks or "
+            "months of the rows. By default as in the model file."
+        ),
+    ] = None,
     lift_tests: Annotated[
         Path | None,
         typer.Option(
@@ -143,6 +150,9 @@ def fit(
     with problems_in_words() as outputs:
         if method not in ("nuts", "svi"):
             raise typer.BadParameter(f"{method!r} should be nuts or svi.", param_hint="--method")
+        if date_marks not in (None, "start", "end"):
+            message = f"{date_marks!r} should be start or end."
+            raise typer.BadParameter(message, param_hint="--date-marks")
         outputs.folder(out, _FILES, (*inputs_of(model), data, lift_tests), force, [_UNFINISHED])
         if cache is not None:
             from mmm_bayes.inference.tracing import use_compilation_cache
@@ -153,7 +163,9 @@ def fit(
         options: dict[str, Any] = {}
         if method == "nuts":
             options = {"checkpoint": out / _UNFINISHED, "devices": _devices(devices)}
-        result = _run(spec, data, method, sizes, seed, quiet, console, model, lift_tests, options)
+        result = _run(
+            spec, data, method, sizes, seed, quiet, console, model, lift_tests, options, date_marks
+        )
         report = result.diagnose()
         written = _write(result, report, out, None)
         from mmm_bayes.runtime.run_folder import remove_run
@@ -256,13 +268,14 @@ def _run(
     model: str | None = None,
     lift_tests: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    date_marks: str | None = None,
 ) -> FitResult:
     import jax
 
     from mmm_bayes.fit import MMM
 
     base = Path(model).parent if model and Path(model).is_file() else Path()
-    data = load_data(spec, table, base)
+    data = load_data(spec, table, base, date_marks)
     console.print(f"{data!r}\n", highlight=False, markup=False)
     for finding in data.findings:
         console.print(f"note: {finding}", highlight=False, markup=False)

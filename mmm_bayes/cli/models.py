@@ -51,8 +51,13 @@ def inputs_of(model: str) -> list[Path]:
     return found
 
 
-def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
-    """Read the table of a model, or another table with the same columns."""
+def load_data(
+    spec: ModelSpec, table: Path | None, base: Path, date_marks: str | None = None
+) -> MMMData:
+    """Read the table of a model, or another table with the same columns.
+
+    ``date_marks`` replaces the setting of this name in the model.
+    """
     import warnings
 
     from mmm_bayes.runtime.findings import DataError, DataWarning
@@ -66,9 +71,10 @@ def load_data(spec: ModelSpec, table: Path | None, base: Path) -> MMMData:
         with warnings.catch_warnings():
             # Findings are printed with the rest of the report.
             warnings.simplefilter("ignore", DataWarning)
-            if table is None:
-                return spec.data.load(base)
-            return spec.data.with_file(table.resolve()).load()
+            source = spec.data if table is None else spec.data.with_file(table.resolve())
+            if date_marks is not None:
+                source = source.model_copy(update={"date_marks": date_marks})
+            return source.load(base)
     except DataError as error:
         absent = any(finding.check == "missing_column" for finding in error.findings)
         if table is None or not absent:

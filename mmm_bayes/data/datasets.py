@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import pandas as pd
 import xarray as xr
@@ -82,8 +82,15 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
-def load_dataset(name: str, *, min_rows: int | None = None) -> MMMData:
+def load_dataset(
+    name: str,
+    *,
+    min_rows: int | None = None,
+    date_marks: Literal["start", "end"] | None = None,
+) -> MMMData:
     """Load a bundled data set; `list_datasets` names them.
+
+    ``min_rows`` and ``date_marks`` are those of `MMMData.from_dataframe`.
 
     Raises
     ------
@@ -91,7 +98,8 @@ def load_dataset(name: str, *, min_rows: int | None = None) -> MMMData:
         If there is no set of that name.
     """
     info = _info(name)
-    return MMMData.from_file(_find(f"{name}.csv"), "csv", min_rows=min_rows, **info.roles)
+    settings = {"min_rows": min_rows, "date_marks": date_marks} | info.roles
+    return MMMData.from_file(_find(f"{name}.csv"), "csv", **settings)
 
 
 def dataset_roles(name: str) -> dict[str, Any]:

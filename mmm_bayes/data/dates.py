@@ -167,7 +167,9 @@ def _series(values: Any) -> pd.Series:
             break
     if isinstance(values, str | bytes) or not np.iterable(values):
         values = [values]
-    return pd.Series(list(values), dtype="object")
+    cells = list(values)
+    periods = bool(cells) and all(isinstance(cell, pd.Period) for cell in cells)
+    return pd.Series(cells) if periods else pd.Series(cells, dtype="object")
 
 
 def _factorized(column: pd.Series) -> tuple[np.ndarray, pd.Series]:

@@ -136,7 +136,7 @@ class MMMData:
         >>> MMMData.from_dataframe(df, date="week", target="revenue", channels=["tv"])
         MMMData
           data     national, 12 dates, 2024-01-01 to 2024-03-18 (W-MON)
-          rows     one week from its date
+          rows     one week, starting on its date
           target   revenue
           channels tv
           controls (none)

@@ -55,7 +55,7 @@ class TableSpec(Frozen):
                 "the data section should name either dataset (a bundled set) or file, but names "
                 + ("neither." if self.file is None else "both.")
             )
-        given = sorted(self.model_fields_set - {"dataset", "file", "min_rows"})
+        given = sorted(self.model_fields_set - {"dataset", "file", "min_rows", "date_marks"})
         if self.dataset is not None and given:
             raise ValueError(
                 "the column roles of a bundled data set are known, but the data section also "
@@ -74,6 +74,8 @@ class TableSpec(Frozen):
             from mmm_bayes.data.datasets import dataset_roles
 
             roles = dataset_roles(self.dataset)
+            if self.date_marks is not None:
+                roles["date_marks"] = self.date_marks
         else:
             roles = self.model_dump(exclude={"dataset", "file", "format"}, exclude_none=True)
         return type(self)(file=os.fspath(path), **roles)
@@ -91,6 +93,6 @@ class TableSpec(Frozen):
         if self.dataset is not None:
             from mmm_bayes.data.datasets import load_dataset
 
-            return load_dataset(self.dataset, min_rows=self.min_rows)
+            return load_dataset(self.dataset, min_rows=self.min_rows, date_marks=self.date_marks)
         roles = self.model_dump(exclude={"dataset", "file", "format"}, exclude_none=True)
         return MMMData.from_file(Path(base_dir) / str(self.file), self.format, **roles)

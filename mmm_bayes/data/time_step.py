@@ -106,16 +106,16 @@ class TimeStep:
 
     @property
     def description(self) -> str:
-        """What a row stands for, in words: ``"week from its date (assumed: ...)"``."""
+        """The time that a row stands for, in words: ``"one week, starting on its date"``."""
         if self.unit == "unknown" or (self.unit, self.n) == ("day", 1):
             return "one day"
         length = _length_in_words(self.unit, self.n)
         if self.marks == "nominal":
-            return f"{length} from its date, of the median length (a fit of an earlier version)"
-        text = f"{length} {'from' if self.marks == 'start' else 'up to'} its date"
+            return f"{length}, starting on its date, of median length (a fit of an earlier version)"
+        text = f"{length}, {'starting' if self.marks == 'start' else 'ending'} on its date"
         if self.source != "assumed":
             return text
-        return f"{text} (assumed: give date_marks='end' if dates are last days)"
+        return f"{text} (assumed; give date_marks='end' if dates are last days)"
 
     def _moved(self, dates: pd.DatetimeIndex, steps: int) -> pd.DatetimeIndex:
         """Return the dates of rows some steps later."""

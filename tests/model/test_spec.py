@@ -370,7 +370,7 @@ def test_yearly_events_come_back_every_year(national_data: MMMData) -> None:
     spec = ModelSpec(
         events=[{"name": "sale", "dates": ["2000-11-24"], "yearly": True, "days_before": 7}]
     )
-    found = event_indicator(spec.events[0], national_data.dates, 7.0)
+    found = event_indicator(spec.events[0], national_data.periods)
     hit = national_data.dates[found > 0]
     # Weeks begin on Mondays: 17-24 November lies in two weeks of each year.
     assert [f"{date:%Y-%m-%d}" for date in hit] == [

@@ -87,7 +87,8 @@ def cells_of(by: Sequence[str] | str, data: MMMData) -> Cells:
         elif name == "date":
             coords[name] = data.dates
         else:
-            codes, labels = pd.factorize(_periods(data.dates, name))
+            # A row belongs to the month in which it begins, whichever of its days the date is.
+            codes, labels = pd.factorize(_periods(data.periods.left, name))
             coords[name] = np.asarray(labels)
             groups = (codes[:, None] == np.arange(len(labels))).astype(float)
     return Cells(names, coords, groups)

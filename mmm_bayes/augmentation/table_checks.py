@@ -10,6 +10,7 @@ import pandas as pd
 
 from mmm_bayes.augmentation import kernels
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.data.dates import holds_dates
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Bandwidth = str | float | Mapping[str, float]
@@ -95,7 +96,7 @@ def _check_column(series: pd.Series[Any], name: str) -> list[Finding]:
                 tuple(map(int, missing)),
             )
         ]
-    if pd.api.types.is_datetime64_any_dtype(series.dtype):
+    if holds_dates(series):
         return [
             Finding(
                 "dates",

@@ -132,6 +132,17 @@ def read_date(value: Any, name: str, *, known: pd.DatetimeIndex | None = None) -
     return read_dates([value], name, known=known)[0]
 
 
+def holds_dates(column: pd.Series) -> bool:
+    """Return whether the type of a column, or of all its cells, is one of dates."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.PeriodDtype) or pd.api.types.is_datetime64_any_dtype(dtype):
+        return True
+    if dtype.kind != "O" or not (column.dtype == object or isinstance(dtype, pd.ArrowDtype)):
+        return False
+    cells = column.dropna()
+    return bool(len(cells)) and all(hasattr(cell, "year") for cell in cells)
+
+
 def format_dates(dates: pd.DatetimeIndex, form: str) -> pd.Index:
     """Write dates in the form that the table had (the inverse of `parse_dates`)."""
     kind, _, pattern = form.partition(":")

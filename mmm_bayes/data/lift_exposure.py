@@ -11,7 +11,7 @@ import pandas as pd
 
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.data.time_step import share_within
+from mmm_bayes.data.time_step import TimeStep, share_within
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 NDArray = np.ndarray[Any, Any]
@@ -109,22 +109,26 @@ def _usual_pattern(spend: NDArray, rows: NDArray, heads: NDArray) -> NDArray:
 
 
 def tested_days(
-    data: MMMData, start: pd.Timestamp, end: pd.Timestamp, until: pd.Timestamp
+    dates: pd.DatetimeIndex,
+    step: TimeStep,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    until: pd.Timestamp,
 ) -> tuple[NDArray, NDArray]:
-    """Return the shares (date,) of each row's days on which spend changes, and that are measured.
+    """Return the shares (row,) of each row's days on which spend changes, and that are measured.
 
     A test is given by days. If it begins in the middle of a row (14 days of a month), only this
     part of the row's spend changes. All of the change's effect in that row counts, since none of it
     precedes the change; of later rows up to ``until``, the share of their days. Tests whose start
     and end are both dates of rows are given by rows, and change these rows as a whole.
     """
-    dates, periods = data.dates, data.periods
-    by_rows = data.time_step.marks == "nominal" or (start in dates and end in dates)
+    periods = step.intervals(dates)
+    by_rows = step.marks == "nominal" or (start in dates and end in dates)
     if by_rows:
         changed = np.asarray((dates >= start) & (dates <= end), float)
     else:
         changed = share_within(periods, start, end)
-    if by_rows and (until == end or until in dates or data.time_step.marks == "nominal"):
+    if by_rows and (until == end or until in dates or step.marks == "nominal"):
         return changed, np.asarray((dates >= start) & (dates <= until), float)
     later = share_within(periods, end, until) * np.asarray(periods.left > end)
     return changed, np.where(changed > 0, 1.0, later)
@@ -174,7 +178,7 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
             findings.append(_finding(test, f"there is no {kind} {name!r}.", hint))
     dates, periods = data.dates, data.periods
     first, last = periods.left[0], periods.right[-1] - pd.Timedelta(days=1)
-    changed, _ = tested_days(data, test.start, test.end, test.until)
+    changed, _ = tested_days(dates, data.time_step, test.start, test.end, test.until)
     if not changed.any():
         findings.append(
             _finding(
@@ -208,7 +212,7 @@ def _fits(data: MMMData, test: LiftTest) -> list[Finding]:
 def _place(data: MMMData, test: LiftTest) -> PlacedTest:
     ds = data.ds
     geos = np.isin(data.geos, test.geos) if test.geos else np.ones(data.num_geos, bool)
-    days = tested_days(data, test.start, test.end, test.until)
+    days = tested_days(data.dates, data.time_step, test.start, test.end, test.until)
     changed, measured = (geos[:, None] * own for own in days)
     heads = ds["population"].values
     changes = test.changes

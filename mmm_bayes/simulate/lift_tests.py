@@ -89,11 +89,12 @@ def lift_test(
     start, end, *rest = read_dates(given, "start and end")
     until = rest[0] if rest else end
     own = np.isin(data.geos, list(geos)) if len(geos) else np.ones(data.num_geos, bool)
-    rows, seen = (own[:, None] * days for days in tested_days(data, start, end, until))
+    tested = tested_days(data.dates, data.time_step, start, end, until)
+    rows, seen = (own[:, None] * days for days in tested)
     spend, exposure = data.ds["spend"].values.copy(), data.ds["exposure"].values.copy()
     before = spend[..., at].copy()
-    tested = before + rows * (factor * before - before)
-    spend[..., at] = np.where(rows > 0, np.round(tested, 2), before)
+    changed = before + rows * (factor * before - before)
+    spend[..., at] = np.where(rows > 0, np.round(changed, 2), before)
     paid = spend[..., at] / np.where(before > 0, before, 1.0)
     exposure[..., at] = np.where(before > 0, paid, 1.0) * exposure[..., at]
     change = float((spend[..., at] - before).sum())

@@ -231,3 +231,17 @@ def test_a_test_outside_the_days_of_the_table_is_refused() -> None:
         with pytest.raises(DataError) as caught:
             place_tests(data, [mb.LiftTest("tv", start, end, 5.0, 1.0)])
         assert [own.check for own in caught.value.findings] == ["lift_test"]
+
+
+def test_sums_by_month_follow_the_days_of_rows() -> None:
+    """The same weeks, dated at their first or last days, are in the same months."""
+    from mmm_bayes.analysis.cells import cells_of
+
+    mondays = pd.date_range("2021-11-29", periods=20, freq="W-MON")
+    sundays = mondays + pd.Timedelta(days=6)
+    starts, ends = table(mondays), table(sundays, date_marks="end")
+    for by in ("month", "quarter", "year"):
+        own, other = cells_of(by, starts), cells_of(by, ends)
+        assert list(own.coords[by]) == list(other.coords[by])
+        np.testing.assert_array_equal(own.groups, other.groups)
+    assert cells_of("month", starts).coords["month"][0] == "2021-11"

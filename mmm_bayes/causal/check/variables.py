@@ -7,13 +7,14 @@ same to each of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.time_step import TimeStep, infer_step
 from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
@@ -36,6 +37,8 @@ class NodeTable:
         Columns (row, k) by node; k is 1 except for nodes that stand for a season.
     dates : pandas.DatetimeIndex or None
         Date of every row.
+    step : TimeStep or None
+        The step between the dates, which tells the days that a row stands for.
     geos : ndarray or None
         Geo of every row as an integer; None for one series. Rows of a geo follow each other in
         order of their dates.
@@ -44,6 +47,7 @@ class NodeTable:
     columns: Mapping[str, NDArray]
     dates: pd.DatetimeIndex | None = None
     geos: NDArray | None = None
+    step: TimeStep | None = None
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -79,7 +83,8 @@ class NodeTable:
         """Return the table of some rows (a mask, slice, or positions)."""
         dates = None if self.dates is None else self.dates[rows]
         geos = None if self.geos is None else self.geos[rows]
-        return NodeTable({name: own[rows] for name, own in self.columns.items()}, dates, geos)
+        columns = {name: own[rows] for name, own in self.columns.items()}
+        return NodeTable(columns, dates, geos, self.step)
 
 
 def node_table(
@@ -105,7 +110,8 @@ def node_table(
         :math:`\sin(2\pi k t / 365.25), \cos(2\pi k t / 365.25)` of the date ``t`` in days.
     date, geo : str, optional
         Columns of a data frame; dates are read in any form, as those of a table are. Without a
-        date, rows keep their order and are independent.
+        date, rows keep their order and are independent. Month ends are the last days of their
+        rows, other dates the first; `MMMData` can be given with ``date_marks="end"``.
     order : int
         Number of pairs of a season.
 
@@ -149,10 +155,17 @@ def node_table(
     if not keys:
         return NodeTable(columns)
     rows = np.lexsort([np.asarray(key) for key in keys])
-    found = NodeTable(columns, dates, groups).select(rows)
-    return found if groups is None or len(np.unique(groups)) > 1 else NodeTable(
-        found.columns, found.dates
-    )  # fmt: skip
+    found = NodeTable(columns, dates, groups, _step(data, dates)).select(rows)
+    one_series = groups is not None and len(np.unique(groups)) == 1
+    return replace(found, geos=None) if one_series else found
+
+
+def _step(data: MMMData | pd.DataFrame, dates: pd.DatetimeIndex | None) -> TimeStep | None:
+    import pandas as pd
+
+    if isinstance(data, MMMData) or dates is None:
+        return data.time_step if isinstance(data, MMMData) else None
+    return infer_step(pd.DatetimeIndex(dates.unique()).sort_values())
 
 
 def _selected(table: NodeTable, nodes: Sequence[str]) -> NodeTable:
@@ -168,7 +181,7 @@ def _selected(table: NodeTable, nodes: Sequence[str]) -> NodeTable:
             ],
             "the table of the graph's nodes",
         )  # fmt: skip
-    return NodeTable({name: table.columns[name] for name in nodes}, table.dates, table.geos)
+    return replace(table, columns={name: table.columns[name] for name in nodes})
 
 
 def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:

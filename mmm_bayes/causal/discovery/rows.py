@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def within_geos(table: NodeTable) -> NodeTable:
             spread = column[rows].std(0)
             centred = column[rows] - column[rows].mean(0)
             column[rows] = centred / np.where(spread > 0, spread, 1.0)
-    return NodeTable(columns, table.dates, table.geos)
+    return replace(table, columns=columns)
 
 
 def share_of_news(residuals: NDArray, geos: NDArray | None) -> float:

@@ -311,6 +311,7 @@ def _estimate(
         exposure=source.table.vector(treatment),
         revenue=source.revenue,
         dates=source.table.dates,
+        step=source.table.step,
         transform=transforms.get(treatment),
         notes=(*notes, *_support(design, treatment, settings)),
         design=design,

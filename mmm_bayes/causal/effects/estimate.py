@@ -10,6 +10,7 @@ import numpy as np
 
 from mmm_bayes.causal.effects.estimators import Design, Fitted
 from mmm_bayes.causal.effects.media import MediaTransform
+from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.runtime.deprecation import renamed, warn_deprecated
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
@@ -88,6 +89,7 @@ class EffectEstimate(Report):
     parameter_draws: NDArray | None = field(default=None, repr=False)
     influence: NDArray | None = field(default=None, repr=False)
     parts: tuple[EffectEstimate, EffectEstimate] | None = field(default=None, repr=False)
+    step: TimeStep | None = field(default=None, repr=False)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -166,7 +168,7 @@ class EffectEstimate(Report):
         ----------
         key : str or sequence
             ``"row"``, ``"geo"``, ``"week"``, ``"month"`` (of the year), ``"quarter"``, ``"season"``
-            or ``"year"``, or a label for every row (a campaign).
+            or ``"year"`` of its first day, or a label for every row (a campaign).
 
         Returns
         -------
@@ -218,13 +220,14 @@ class EffectEstimate(Report):
             raise ValueError(f"key should be row, geo, {', '.join(known)} or labels; got {key!r}.")
         if self.dates is None:
             raise ValueError(f"There are no dates to group by {key}: give date= to the estimate.")
-        months = np.asarray(self.dates.month)
+        first_days = self.dates if self.step is None else self.step.intervals(self.dates).left
+        months = np.asarray(first_days.month)
         if key == "season":
             names = np.array(["1 winter", "2 spring", "3 summer", "4 autumn"])
             return names[(months % 12) // 3]
         if key == "week":
             return np.asarray(self.dates.strftime("%Y-%m-%d"))
-        return np.asarray(getattr(self.dates, key))
+        return np.asarray(getattr(first_days, key))
 
     def with_ci_prob(self, ci_prob: float) -> EffectEstimate:
         """Return the same estimate with intervals of another probability."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmm_bayes.causal.effects.media import mean_positive
+from mmm_bayes.data.lift_exposure import tested_days
 from mmm_bayes.data.lift_tests import LiftTest
+from mmm_bayes.data.time_step import infer_step
 from mmm_bayes.runtime.findings import DataError, Finding
 
 if TYPE_CHECKING:
@@ -60,24 +62,23 @@ def predicted_lift(estimate: EffectEstimate, test: LiftTest, geos: Sequence[str]
         )
         remedy = "Compare it with a fitted model: fit.predict_lift."
         raise DataError([Finding("lift_test", "error", message, remedy)], "the test")
-    dates = estimate.dates
-    rows = np.asarray((dates >= test.start) & (dates <= test.end))
-    measured = np.asarray((dates >= test.start) & (dates <= test.until))
+    step = estimate.step or infer_step(estimate.dates.unique().sort_values())
+    rows, measured = tested_days(estimate.dates, step, test.start, test.end, test.until)
     if test.geos:
         codes = [geo for geo, name in enumerate(geos) if name in test.geos]
         own = np.isin(np.zeros(len(rows), int) if design.geos is None else design.geos, codes)
-        rows, measured = rows & own, measured & own
+        rows, measured = rows * own, measured * own
     change = None if test.changes is None else test.changes[0]
-    spent = float(estimate.amount[rows].sum())
+    spent = float((rows * estimate.amount).sum())
     taken = 0.0 if change is None else change if test.recorded else -change
     if not rows.any() or (change is not None and spent <= 0) or taken > spent:
         message = f"{test.name!r}: the channel has no spend (or less than the change) in the test."
         raise DataError([Finding("rows", "error", message, "Check dates and geos.")], "the test")
     # As spent compared with off, with and without the change, or with less than was spent.
     factor = 0.0 if change is None else 1.0 - taken / spent
-    x = np.where(rows, factor * estimate.exposure, estimate.exposure)
+    x = (1.0 - rows * (1.0 - factor)) * estimate.exposure
     other = x
     if estimate.transform is not None:
         other = estimate.transform.apply(x, design.geos, mean_positive(estimate.exposure))
-    difference = fitted.change(draws, design.dose, other, design)[:, measured].sum(-1)
+    difference = (fitted.change(draws, design.dose, other, design) * measured).sum(-1)
     return difference if change is not None and not test.recorded else -difference

@@ -136,3 +136,16 @@ def test_wrong_tests_and_predictions():
         compare_lift_tests(draws_of(1, 1), [])
     with pytest.raises(DataError, match="finite"):
         compare_lift_tests(lambda test: np.array([np.nan]), [TEST])
+
+
+def test_predictions_count_the_days_of_a_test() -> None:
+    """A test of four days of a week changes four sevenths of its spend."""
+    data = weeks(1)
+    predict = effect_predictions(effects_table(KEY, data, GRAPH, ["tv"], date="week"))
+    monday = pd.Timestamp("2021-03-01")
+    days = [monday + pd.Timedelta(days=n) for n in (1, 3, 6)]
+    week = predict(LiftTest("tv", monday, days[2], 1.0, 1.0))
+    part = predict(LiftTest("tv", monday, days[1], 1.0, 1.0))
+    assert np.median(part) == pytest.approx(4 / 7 * np.median(week), rel=0.02)
+    outside = predict(LiftTest("tv", days[0], days[2], 1.0, 1.0))
+    assert np.median(outside) == pytest.approx(6 / 7 * np.median(week), rel=0.02)

@@ -88,7 +88,7 @@ def cells_of(by: Sequence[str] | str, data: MMMData) -> Cells:
             coords[name] = data.dates
         else:
             # A row belongs to the month in which it begins, whichever of its days the date is.
-            codes, labels = pd.factorize(_periods(data.periods.left, name))
+            codes, labels = pd.factorize(_periods(data.time_step.first_days(data.dates), name))
             coords[name] = np.asarray(labels)
             groups = (codes[:, None] == np.arange(len(labels))).astype(float)
     return Cells(names, coords, groups)

@@ -139,7 +139,9 @@ def _unused(name: str, objective: Any, objectives: tuple[str, ...]) -> list[Find
 
 def start_date(data: MMMData, start: Any) -> pd.Timestamp:
     """Read the first date of a window, in any form of a date."""
-    return read_date(start, "start", known=data.dates.append(data.future_dates(1)))
+    return read_date(
+        start, "start", known=pd.DatetimeIndex(data.dates.append(data.future_dates(1)))
+    )
 
 
 def _check_window(data: MMMData, periods: Any, start: Any) -> list[Finding]:

@@ -103,6 +103,6 @@ def _from_numbers(numbers: np.ndarray, kind: str) -> Reading:
     origin = (EXCEL_DAY_0 if form == "excel" else _EPOCH).to_datetime64().astype("datetime64[s]")
     # In whole seconds: floats do not hold nanoseconds since 1970.
     seconds = np.round(np.where(sound, numbers * unit, 0.0)).astype("timedelta64[s]")
-    times = pd.DatetimeIndex(origin + seconds).where(sound)
+    times = pd.DatetimeIndex(pd.DatetimeIndex(origin + seconds).where(sound))
     is_day_number = form == "excel" and kind == "int"
     return Reading("int:excel" if is_day_number else "datetime", times, times)

@@ -74,20 +74,18 @@ def read_texts(texts: list[str]) -> list[Reading]:
     dates = pd.Series([date for date, _, _ in parts], dtype="object")
     of_day = pd.to_timedelta([time for _, time, _ in parts], unit="s")
     offset = pd.to_timedelta([zone for _, _, zone in parts], unit="s")
-    tries = {}
+    tries: dict[str, pd.DatetimeIndex] = {}
     for form in FORMATS:
         tries[form] = _parsed(dates, form)
-        if form.startswith("%Y") and tries[form].notna().all():  # no other format begins so
+        if form.startswith("%Y") and not tries[form].hasnans:  # no other format begins so
             break
-    best = max(int(days.notna().sum()) for days in tries.values())
+    fits = {form: int(np.count_nonzero(days.notna())) for form, days in tries.items()}
     readings: list[Reading] = []
     for form, days in tries.items():
-        if not 0 < best == days.notna().sum() or any(
-            days.equals(own.wall.floor("D")) for own in readings
-        ):
-            continue
         wall = days + of_day
-        readings.append(Reading(form, wall, wall - offset))
+        best = 0 < fits[form] == max(fits.values())
+        if best and not any(wall.equals(other.wall) for other in readings):
+            readings.append(Reading(form, wall, wall - offset))
     return readings
 
 

@@ -83,13 +83,14 @@ def parse_dates(
     column = plain_column(_series(column))
     codes, distinct = _factorized(column)
     blank = codes < 0
-    options, findings = _options(readings_of(distinct)), []
+    options = _options(readings_of(distinct))
+    findings: list[Finding] = []
     if len(options) > 1:
         options, findings = _chosen(options, distinct, name, known, regular)
     form, _, days = options[0]
     nothing = pd.DatetimeIndex([pd.NaT] * len(column))
-    index = days.take(np.where(blank, 0, codes)) if len(days) else nothing
-    index = index.where(~blank).as_unit("ns")
+    cells = days.take(np.where(blank, 0, codes)) if len(days) else nothing
+    index = pd.DatetimeIndex(cells.where(~blank)).as_unit("ns")
     if not findings and (bad := np.flatnonzero(index.isna() & ~blank)).size:
         findings = [_unreadable(column, name, bad)]
     if blank.any():
@@ -210,7 +211,7 @@ def _options(readings: list[Reading]) -> list[_Option]:
     found: list[_Option] = []
     for form, wall, utc in readings:
         inside = (wall >= FIRST_DATE) & (wall <= LAST_DATE)
-        wall, utc = wall.where(inside), utc.where(inside)
+        wall, utc = (pd.DatetimeIndex(times.where(inside)) for times in (wall, utc))
         # A form is kept where it writes the same cell again, without a time of day.
         kept = form if bool((wall.dropna() == wall.dropna().floor("D")).all()) else "datetime"
         for words, days in local_days(wall, utc):
@@ -232,7 +233,7 @@ def _chosen(
         fitting = [own for own in options if bool(own[2].dropna().isin(known).all())]
         if len(fitting) == 1:
             return fitting, []
-    elif regular:
+    if regular:
         fitting = [own for own in options if _is_regular(own[2])]
         if len(fitting) == 1:
             return fitting, []

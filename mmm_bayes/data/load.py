@@ -93,13 +93,21 @@ def _marked(step: TimeStep, date_marks: object, table: Table) -> tuple[TimeStep,
 
 
 def load_future(
-    df: pd.DataFrame, roles: Roles, time_step: TimeStep, geos: Sequence[str]
+    df: pd.DataFrame,
+    roles: Roles,
+    time_step: TimeStep,
+    geos: Sequence[str],
+    dates: pd.DatetimeIndex,
 ) -> LoadedTable:
     """Check a table for prediction with the columns and geos of a fit; see `MMMData.with_table`."""
     _require_frame(df)
     if roles.geo is None and isinstance(roles.population, dict):
         roles = replace(roles, population=None)
-    table, findings = read_cells(df, roles, target_optional=True, known_geos=geos)
+    if time_step.unit != "unknown":
+        dates = pd.DatetimeIndex(dates.append(time_step.after(dates[-1], len(df))))
+    table, findings = read_cells(
+        df, roles, target_optional=True, known_geos=geos, known_dates=dates
+    )
     if len(df) == 0:
         findings.append(_empty("the table"))
     known = time_step if time_step.unit != "unknown" else None

@@ -408,7 +408,7 @@ class MMMData:
         (number of rows, constant columns, collinearity) are left out. Geos must be the same; a
         population that was given as numbers is reused.
         """
-        loaded = load_future(df, self.roles, self.time_step, self.geos)
+        loaded = load_future(df, self.roles, self.time_step, self.geos, self.dates)
         data = self._from_loaded(loaded)
         # Keep the order of geos of these data.
         return replace(data, ds=data.ds.sel(geo=self.ds["geo"].values))

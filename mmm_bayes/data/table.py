@@ -83,18 +83,20 @@ def read_cells(
     *,
     target_optional: bool = False,
     known_geos: Sequence[str] = (),
+    known_dates: pd.DatetimeIndex | None = None,
 ) -> tuple[Table, list[Finding]]:
     """Read every column that has a role.
 
     ``target_optional`` lets the target be absent or empty, as in a table of future dates;
-    ``known_geos`` are the geos of a fit, whose names the table may write as numbers.
+    ``known_geos`` are the geos of a fit, whose names the table may write as numbers;
+    ``known_dates`` are dates that it may have, which tell the day from the month.
     """
     frame = _flat(df, roles)
     findings = _column_findings(frame, roles, target_optional)
     usable = [c for c in frame.columns if (frame.columns == c).sum() == 1]
     dates, form, geos, names_periods = None, "datetime", None, False
     if roles.date in usable:
-        parsed = parse_dates(frame[roles.date], roles.date)
+        parsed = parse_dates(frame[roles.date], roles.date, known=known_dates)
         dates, form, names_periods = parsed.values, parsed.form, parsed.names_periods
         findings += parsed.findings
     if roles.geo is None:

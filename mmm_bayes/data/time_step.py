@@ -100,6 +100,10 @@ class TimeStep:
             first.as_unit("ns"), after.as_unit("ns"), closed="left", name="period"
         )
 
+    def first_days(self, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
+        """Return the first day of each row with these dates."""
+        return pd.DatetimeIndex(self.intervals(dates).left)
+
     def marked(self, marks: Literal["start", "end"], source: MarksSource = "given") -> TimeStep:
         """Return the same step for dates that are the first or the last days of their rows."""
         return replace(self, marks=marks, source=source)

@@ -144,8 +144,8 @@ def design_columns(
     shared = [np.ones((num_dates, 1)), _trend(spec, frame, dates)]
     periods = frame.periods(dates)
     # A period is represented by its middle: a week has the phase of its Thursday.
-    first = np.asarray((periods.left - _EPOCH) / pd.Timedelta(days=1), float)
-    middle = first + 0.5 * np.asarray(periods.length / pd.Timedelta(days=1), float)
+    first = np.asarray((pd.DatetimeIndex(periods.left) - _EPOCH) / pd.Timedelta(days=1), float)
+    middle = first + 0.5 * np.asarray(pd.TimedeltaIndex(periods.length) / pd.Timedelta(days=1))
     for season in spec.seasonality:
         shared.append(_fourier(middle, season.days, season.order))
     for event in spec.events:

@@ -290,3 +290,12 @@ def test_lift_tests_of_a_file_are_read_alike() -> None:
         read_lift_tests(file.assign(end=["09/05/2022", "07/08/2022"]))
     assert [own.check for own in caught.value.findings] == ["ambiguous_date"]
     assert mb.LiftTest("tv", "02/05/2022", "29/05/2022", 1.0, 1.0).start == first.start
+
+
+def test_short_tables_of_the_future_follow_the_dates_of_the_fit() -> None:
+    """Two dates are always regular; those that continue the table are meant."""
+    data = mb.simulate.mmm(0, num_dates=60, num_channels=1).data.subset(slice(None, "2022-12-26"))
+    later = data.future_dates(2)
+    assert list(later.strftime("%d/%m/%Y")) == ["02/01/2023", "09/01/2023"]
+    frame = data.to_frame().iloc[:2].assign(date=later.strftime("%d/%m/%Y"))
+    assert list(data.with_table(frame).dates) == list(later)

@@ -220,7 +220,7 @@ class EffectEstimate(Report):
             raise ValueError(f"key should be row, geo, {', '.join(known)} or labels; got {key!r}.")
         if self.dates is None:
             raise ValueError(f"There are no dates to group by {key}: give date= to the estimate.")
-        first_days = self.dates if self.step is None else self.step.intervals(self.dates).left
+        first_days = self.dates if self.step is None else self.step.first_days(self.dates)
         months = np.asarray(first_days.month)
         if key == "season":
             names = np.array(["1 winter", "2 spring", "3 summer", "4 autumn"])

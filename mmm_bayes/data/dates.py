@@ -80,7 +80,7 @@ def parse_dates(
         One reading for the whole column. If several remain possible (day or month first, the time
         zone of the midnights), there is a finding ``"ambiguous_date"`` with all of them.
     """
-    column = plain_column(_series(column))
+    column = plain_column(_without_arrow(_series(column)))
     codes, distinct = _factorized(column)
     blank = codes < 0
     options = _options(readings_of(distinct))
@@ -171,6 +171,7 @@ def _series(values: Any) -> pd.Series:
         return values.reset_index(drop=True)
     if isinstance(values, pd.Index):
         return pd.Series(values)
+    values = getattr(values, "values", values)  # xarray
     if isinstance(values, np.ndarray):
         return pd.Series(values.ravel())
     for method in ("to_pylist", "to_list"):  # Arrow, polars
@@ -184,11 +185,15 @@ def _series(values: Any) -> pd.Series:
     return pd.Series(cells) if periods else pd.Series(cells, dtype="object")
 
 
+def _without_arrow(column: pd.Series) -> pd.Series:
+    """Return Arrow dates and encodings (dictionaries, structs) as plain objects."""
+    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "O":
+        return pd.Series(column.to_list(), dtype="object")
+    return column
+
+
 def _factorized(column: pd.Series) -> tuple[np.ndarray, pd.Series]:
     """Return the code of each cell (-1 where it is empty), and the distinct cells."""
-    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "O":
-        # Arrow dates, and encodings such as dictionaries: their cells are plain objects.
-        column = pd.Series(column.to_list(), dtype="object")
     codes, found = pd.factorize(column)
     distinct = pd.Series(found)
     spaces = [isinstance(cell, str) and not cell.strip() for cell in distinct]

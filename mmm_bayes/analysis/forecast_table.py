@@ -12,6 +12,7 @@ import xarray as xr
 from mmm_bayes.analysis import projection
 from mmm_bayes.analysis.forecast_columns import by_name, checked, given_columns, problem
 from mmm_bayes.analysis.projection import Projection
+from mmm_bayes.data.frames import as_frame, is_frame
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
@@ -57,8 +58,8 @@ def future_table(
         return FutureTable(horizon, {}, _notes([]))
     findings: list[Finding] = []
     given: dict[str, NDArray] = {}
-    if isinstance(horizon, pd.DataFrame):
-        periods, given = given_columns(data, horizon, findings)
+    if is_frame(horizon):
+        periods, given = given_columns(data, as_frame(horizon), findings)
     else:
         periods = _periods(horizon, findings)
     if findings:  # without dates nothing else can be checked
@@ -183,7 +184,7 @@ def _units_per_money(data: MMMData) -> NDArray:
 
 
 def _factors(data: MMMData, plan: SpendPlan, findings: list[Finding]) -> dict[str, float]:
-    if plan is None or isinstance(plan, str | pd.DataFrame | xr.DataArray):
+    if plan is None or isinstance(plan, str | xr.DataArray) or is_frame(plan):
         return {}
     given = plan if isinstance(plan, Mapping) else dict.fromkeys(data.channels, plan)
     found = {}
@@ -205,8 +206,9 @@ def _planned_money(
     data: MMMData, dates: pd.DatetimeIndex, plan: SpendPlan, findings: list[Finding]
 ) -> dict[str, NDArray]:
     """Read a plan in currency: spend (geo, date) by channel."""
-    if isinstance(plan, pd.DataFrame):
-        return by_name(data, dates, plan, data.channels, "channel", findings, positive=True)
+    if is_frame(plan):
+        frame = as_frame(plan)
+        return by_name(data, dates, frame, data.channels, "channel", findings, positive=True)
     if not isinstance(plan, xr.DataArray):
         return {}
     array = plan
@@ -248,8 +250,8 @@ def _controls(
     periods = len(dates)
     supplied: dict[str, NDArray] = {}
     rules: dict[str, Any] = {}
-    if isinstance(controls, pd.DataFrame):
-        supplied = by_name(data, dates, controls, data.controls, "control", findings)
+    if is_frame(controls):
+        supplied = by_name(data, dates, as_frame(controls), data.controls, "control", findings)
     for name, value in controls.items() if isinstance(controls, Mapping) else ():
         if name not in data.controls:
             text = f"{name!r} is not a control.{nearest(str(name), data.controls)}"

@@ -56,7 +56,8 @@ def predict(
     ValueError
         If the dates leave a gap; names the date that was expected.
     """
-    table = fitted.data.with_table(new_data) if isinstance(new_data, pd.DataFrame) else new_data
+    given = new_data is None or isinstance(new_data, MMMData)
+    table = new_data if given else fitted.data.with_table(new_data)
     mean = fitted_mean(fitted, data=table, max_draws=max_draws)
     result = mean.to_dataset(name="mean")
     if rng_key is None:

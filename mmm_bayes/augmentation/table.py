@@ -17,6 +17,7 @@ from mmm_bayes.augmentation.table_checks import (
     unknown_choice,
 )
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.data.frames import as_frame
 from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.warn import warn_user
@@ -246,7 +247,7 @@ def encode(
     DataError
         Listing every column, setting and cell that cannot be used.
     """
-    frame = frame.rename(columns=str)
+    frame = as_frame(frame).rename(columns=str)
     grouped = {name: tuple(columns) for name, columns in (blocks or {}).items()}
     visiting = graph.topological_order() if order is None else graph.check_order(tuple(order))
     findings = check_table(frame, graph, grouped, kernel, bandwidth, bandwidth_scale)

@@ -15,6 +15,7 @@ from mmm_bayes.budget.risk import Kind
 from mmm_bayes.budget.variables import BY
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.data.dates import parse_dates, read_date
+from mmm_bayes.data.frames import as_frame, is_frame
 from mmm_bayes.data.labels import known_labels
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
@@ -216,8 +217,8 @@ def read_plan(
             return None, [finding("plan", message, remedy, "plan")]
         own = plan if "geo" in plan.dims else plan.expand_dims(geo=geos[:1])
         plan = own.to_series().rename("spend").reset_index()
-    if isinstance(plan, pd.DataFrame):
-        return _read_table(plan, result, data, dates, paid, name)
+    if is_frame(plan):
+        return _read_table(as_frame(plan), result, data, dates, paid, name)
     if not isinstance(plan, Mapping):
         message = f"{name} cannot be a {type(plan).__name__}."
         remedy = "Give {channel: total}, {channel: 'x1.2'}, a table or an xarray.DataArray."

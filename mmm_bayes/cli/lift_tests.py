@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
 def read_tests(path: Path, data: MMMData) -> tuple[LiftTest, ...]:
     """Read a CSV file of lift tests, and check it against a table."""
-    import pandas as pd
-
     from mmm_bayes.data.lift_tests import read_lift_tests
+    from mmm_bayes.data.load import read_frame
 
     try:
-        frame = pd.read_csv(path)
+        frame = read_frame(path, "csv", labels=("channel", "geo"))
     except (OSError, ValueError) as error:
         raise CommandError(f"The lift tests in {path} cannot be read: {error}") from error
     return read_lift_tests(frame, channels=data.channels, geos=data.geos, dates=data.dates)

@@ -84,13 +84,11 @@ def _graph(path: Path | None, fitted: Fitted) -> CausalGraph | None:
 def _tests(path: Path | None, fitted: Fitted) -> tuple[LiftTest, ...] | None:
     if path is None:
         return None
-    import pandas as pd
-
     from mmm_bayes.data.lift_tests import read_lift_tests
+    from mmm_bayes.data.load import read_frame
 
     if not path.is_file():
         raise CommandError(f"There is no file {path}.")
     data = fitted.data
-    return read_lift_tests(
-        pd.read_csv(path), channels=data.channels, geos=data.geos, dates=data.dates
-    )
+    frame = read_frame(path, "csv", labels=("channel", "geo"))
+    return read_lift_tests(frame, channels=data.channels, geos=data.geos, dates=data.dates)

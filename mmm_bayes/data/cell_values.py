@@ -32,6 +32,9 @@ def plain_column(column: pd.Series) -> pd.Series:
     """Return a column of plain cells; see `plain_frame`."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("object")
+    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind in "bO":
+        # Arrow's truth values and decimal numbers, which pandas does not turn into floats.
+        column = column.astype("object")
     if column.dtype == np.float16:  # pandas can neither group by these nor sum them
         return column.astype("float64")
     if column.dtype != object:

@@ -291,8 +291,11 @@ def read_lift_tests(
     DataError
         Listing every problem of every row.
     """
+    from mmm_bayes.data.frames import as_frame
+
     names = {name: (columns or {}).get(name, name) for name in _COLUMNS}
-    frame = plain_frame(frame).set_axis([str(c) for c in frame.columns], axis=1)
+    frame = plain_frame(as_frame(frame))
+    frame = frame.set_axis([str(c) for c in frame.columns], axis=1)
     present = list(frame.columns)
     twice = [column for column in names.values() if present.count(column) > 1]
     if twice:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Unpack, final
@@ -14,9 +15,12 @@ import pandas as pd
 from mmm_bayes.data.cell_values import plain_column
 from mmm_bayes.data.checks import check_panel, check_rows, check_values
 from mmm_bayes.data.collinearity import check_collinearity
+from mmm_bayes.data.frames import as_frame
 from mmm_bayes.data.labels import natural_order
 from mmm_bayes.data.roles import Channels, Roles, RoleSettings, Spend, make_roles
 from mmm_bayes.data.table import Table, read_cells
+from mmm_bayes.data.text_format import TextFormat
+from mmm_bayes.data.text_table import read_text_table
 from mmm_bayes.data.time_step import MARKS, TimeStep
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 from mmm_bayes.runtime.warn import warn_user
@@ -65,7 +69,7 @@ def load_table(
         population=population,
         revenue_per_target=revenue_per_target,
     )
-    _require_frame(df)
+    df = as_frame(df)
     if len(df) == 0:
         findings.append(_empty(source))
     table, cell_findings = read_cells(df, named)
@@ -100,7 +104,7 @@ def load_future(
     dates: pd.DatetimeIndex,
 ) -> LoadedTable:
     """Check a table for prediction with the columns and geos of a fit; see `MMMData.with_table`."""
-    _require_frame(df)
+    df = as_frame(df)
     if roles.geo is None and isinstance(roles.population, dict):
         roles = replace(roles, population=None)
     if time_step.unit != "unknown":
@@ -160,7 +164,7 @@ def widen(df: pd.DataFrame, *, keys: Sequence[str], variable: str, value: str) -
     pandas.DataFrame
         One row per key and one column per variable; cells without a row are NaN.
     """
-    _require_frame(df)
+    df = as_frame(df)
     names = [str(c) for c in df.columns]
     roles = (*keys, variable, value)
     findings = [
@@ -223,6 +227,10 @@ def load_file(
     *,
     variable: str | None = None,
     value: str | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    encoding: str | None = None,
     **roles: Unpack[RoleSettings],
 ) -> LoadedTable:
     """Check the table of a CSV or parquet file; see `MMMData.from_file`.
@@ -232,44 +240,58 @@ def load_file(
     TypeError
         If one of ``variable`` and ``value``, the columns of a long table, is given alone.
     """
-    frame = read_frame(path, format)
-    if variable is not None and value is not None:
-        keys = [key for key in (roles.get("date"), roles.get("geo")) if key is not None]
-        frame = widen(frame, keys=keys, variable=variable, value=value)
-    elif variable is not None or value is not None:
+    if (variable is None) != (value is None):
         raise TypeError(
             "A long table needs variable= and value=, its columns of variable names and of "
             f"values, but only {'value' if variable is None else 'variable'}= was given."
         )
+    keys = [key for key in (roles.get("date"), roles.get("geo")) if key is not None]
+    labels = {name for name in (roles.get("geo"), variable) if name is not None}
+    numbers = {value} if value is not None else _numeric_columns(roles)
+    frame = read_frame(
+        path,
+        format,
+        TextFormat(separator, decimal, thousands, encoding),
+        labels=labels,
+        dates=keys[:1],
+        numbers=numbers,
+        guess=False,
+    )
+    if variable is not None and value is not None:
+        frame = widen(frame, keys=keys, variable=variable, value=value)
     return load_table(frame, source=str(path), **roles)
 
 
+def _numeric_columns(roles: RoleSettings) -> set[str]:
+    known = inspect.signature(make_roles).parameters
+    named, _ = make_roles(**{k: v for k, v in roles.items() if k in known})  # type: ignore[arg-type]
+    return {column for _, column in named.numeric_columns()} - {named.date, named.geo}
+
+
 def read_frame(
-    path: str | os.PathLike[str], format: Literal["csv", "parquet"] | None = None
+    path: str | os.PathLike[str],
+    format: Literal["csv", "parquet"] | None = None,
+    text: TextFormat | None = None,
+    *,
+    labels: Collection[str] = (),
+    dates: Collection[str] = (),
+    numbers: Collection[str] = (),
+    guess: bool = True,
 ) -> pd.DataFrame:
-    """Read the table of a CSV or parquet file."""
+    """Read the table of a CSV or parquet file; see `read_text_table` for the other arguments."""
     file = Path(path)
     if not file.is_file():
         siblings = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
         raise FileNotFoundError(f"There is no file {str(file)!r}.{nearest(file.name, siblings)}")
     kind = format or {".parquet": "parquet", ".pq": "parquet"}.get(file.suffix.lower(), "csv")
-    if kind == "parquet":
-        return _read_parquet(file)
-    try:
-        # Before pandas 3 the default parser may miss the last digit; since then the option is
-        # deprecated.
-        exact = {"float_precision": "round_trip"} if pd.__version__.startswith("2.") else {}
-        return pd.read_csv(file, **exact)  # type: ignore[call-overload]
-    except pd.errors.EmptyDataError as error:
-        raise DataError([_empty(str(file))], str(file)) from error
-    except UnicodeDecodeError as error:
-        message = f"The file is not UTF-8 text ({error})."
-        remedy = "Save it as CSV UTF-8, or read it with pd.read_csv(..., encoding='latin-1')."
-        raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
-    except pd.errors.ParserError as error:
-        message = f"The rows of the file have different numbers of columns ({str(error).strip()})."
-        remedy = "Check that line, for example for an open quote or a comma within a cell."
-        raise DataError([Finding("unreadable", "error", message, remedy)], str(file)) from None
+    if kind == "csv":
+        return read_text_table(file, text, labels=labels, dates=dates, numbers=numbers, guess=guess)
+    if text is not None and text != TextFormat():
+        given = [name for name, value in vars(text).items() if value is not None]
+        message = f"A parquet file states its own types, so {listing(given)} cannot be given."
+        remedy = "Leave it out, or give the CSV file."
+        raise DataError([Finding("text_format", "error", message, remedy, given[0])], str(file))
+    return _read_parquet(file)
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:
@@ -332,14 +354,6 @@ def _arrays(table: Table, step: TimeStep) -> dict[str, Any]:
         step=step,
         date_form=table.date_form,
     )
-
-
-def _require_frame(df: object) -> None:
-    if not isinstance(df, pd.DataFrame):
-        raise TypeError(
-            f"The table should be a pandas DataFrame, but is a {type(df).__name__}. For files use "
-            "MMMData.from_csv or MMMData.from_parquet; for polars call .to_pandas()."
-        )
 
 
 def _empty(source: str) -> Finding:

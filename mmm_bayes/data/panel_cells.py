@@ -11,6 +11,7 @@ import pandas as pd
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.labels import read_labels
+from mmm_bayes.data.number_format import number_remedy
 from mmm_bayes.runtime.findings import Finding, listing
 
 
@@ -81,7 +82,8 @@ def read_columns(
             message = (
                 f"Column {name!r} should hold numbers, but {len(rows)} cell(s) do not: {shown}."
             )
-            remedy = "Correct these cells, or read the file with thousands=',' or na_values=[...]."
+            written = number_remedy([str(by_name[name].iloc[row]) for row in rows])
+            remedy = written or "Correct these cells, or leave them empty."
             found.append(Finding("not_a_number", "error", message, remedy, name, rows))
         if rows := cells.rows(infinite):
             message = (

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.frames import as_frame, is_frame
 from mmm_bayes.data.load import read_frame
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.panel_cells import Cells, read_columns
@@ -92,8 +93,10 @@ def load_shops(
     >>> panel.nodes, panel.series[:, :, -1].tolist()
     (('x0', 'pv', 'gmv'), [[5.0, 4.0], [nan, 6.0]])
     """
-    frame = source if isinstance(source, pd.DataFrame) else read_frame(source, format)
-    named = "the table" if isinstance(source, pd.DataFrame) else str(source)
+    if is_frame(source):
+        frame, named = as_frame(source), "the table"
+    else:
+        frame, named = read_frame(source, format, labels=[shop], dates=[date]), str(source)
     columns = [str(name) for name in frame.columns]
     roles = shop_roles(
         columns,

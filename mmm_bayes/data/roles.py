@@ -11,6 +11,7 @@ import pandas as pd
 
 from mmm_bayes.data.cell_values import to_float
 from mmm_bayes.data.labels import label_text
+from mmm_bayes.data.text_format import TextSettings
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Channels = Sequence[str] | Mapping[str, str]
@@ -94,8 +95,8 @@ class RoleSettings(TypedDict, total=False):
     min_rows: int | None
 
 
-class FileRoleSettings(RoleSettings, total=False):
-    """Arguments of a file, which may be long."""
+class FileRoleSettings(RoleSettings, TextSettings, total=False):
+    """Arguments of a file, which may be long, and written in several ways."""
 
     variable: str | None
     value: str | None

@@ -12,6 +12,7 @@ import pandas as pd
 from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_floats
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.labels import Labels, known_label, read_labels
+from mmm_bayes.data.number_format import number_remedy
 from mmm_bayes.data.roles import Roles
 from mmm_bayes.runtime.findings import Finding, Severity, listing, nearest
 
@@ -257,10 +258,8 @@ def _text_finding(
     )
     cells = [str(series.iloc[int(r)]) for r in rows]
     remedy = "Correct these cells, or mark them as empty with pd.read_csv(..., na_values=[...])."
-    if all(re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?", c.strip()) for c in cells):
-        remedy = "Read the file with pd.read_csv(..., thousands=',')."
-    elif all(re.fullmatch(r"[-+]?\d+,\d+", c.strip()) for c in cells):
-        remedy = "Read the file with pd.read_csv(..., decimal=',')."
+    if written := number_remedy(cells):
+        remedy = written
     elif all(re.search(r"[$€£¥%]", c) for c in cells):
         remedy = (
             f"Remove the signs: df[{column!r}].str.replace(r'[$€£¥%,]', '', regex=True)"

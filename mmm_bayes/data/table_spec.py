@@ -9,6 +9,7 @@ from typing import Literal, Self, final
 from pydantic import Field, model_validator
 
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.data.text_format import TextFormat
 from mmm_bayes.runtime.findings import listing
 from mmm_bayes.runtime.settings import Frozen
 
@@ -30,6 +31,8 @@ class TableSpec(Frozen):
         As in `MMMData.from_dataframe`. In ``spend``, ``""`` marks unpaid media.
     variable, value : str, optional
         Columns of names and values, for a long table (one row per date and variable).
+    separator, decimal, thousands, encoding : str, optional
+        How a CSV file is written, where the file itself does not show it; see `TextFormat`.
     """
 
     dataset: str | None = None
@@ -47,6 +50,10 @@ class TableSpec(Frozen):
     min_rows: int | None = Field(default=None, ge=1)
     variable: str | None = None
     value: str | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -64,6 +71,7 @@ class TableSpec(Frozen):
         absent = [role for role in _ROLES if not getattr(self, role)]
         if self.file is not None and absent:
             raise ValueError(f"the data section lacks {listing(absent)}, which a file needs.")
+        TextFormat(self.separator, self.decimal, self.thousands, self.encoding)
         if (self.variable is None) != (self.value is None):
             raise ValueError("a long table needs both variable and value, a wide table neither.")
         return self

@@ -14,6 +14,7 @@ import jax
 import pandas as pd
 
 from mmm_bayes._typing import RngKey
+from mmm_bayes.data.frames import is_frame
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.inference.settings import FitSettings, given
@@ -289,7 +290,7 @@ def _read(table: Table, roles: Mapping[str, Any] | None) -> MMMData:
             "it is no MMMData, and roles= do not say what its columns are. Give the keywords of "
             "MMMData.from_dataframe as roles=."
         )
-    if isinstance(table, pd.DataFrame):
+    if is_frame(table):
         return MMMData.from_dataframe(table, **roles)
     if isinstance(table, str | os.PathLike):
         return MMMData.from_file(table, **roles)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from mmm_bayes.data.dates import parse_dates
+from mmm_bayes.data.frames import as_frame
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.data.time_step import TimeStep, infer_step
 from mmm_bayes.runtime.deprecation import old_name
@@ -126,7 +127,7 @@ def node_table(
     if isinstance(data, MMMData):
         frame, date, geo = _frame_of(data)
     else:
-        frame = data
+        frame = as_frame(data)
     season = tuple(season)
     findings: list[Finding] = []
     dates = _dates(frame, date, findings)

@@ -11,6 +11,7 @@ from typing import Any
 
 import fuzz_binary
 import fuzz_inputs as inputs
+import fuzz_saved
 import fuzz_tables as tables
 import numpy as np
 import tomli_w
@@ -313,6 +314,30 @@ TARGETS: dict[str, Target] = {
         fuzz_binary.sound_causal_mmm,
         (FitFileError,),
         0.5,
+    ),
+    "altered fit": Target(
+        "fits with parts that disagree",
+        lambda rng: Filed(fuzz_saved.changed_fit(rng), ".nc"),
+        _reader("fit"),
+        fuzz_saved.sound_fit,
+        (FitFileError,),
+        3,
+    ),
+    "altered structural": Target(
+        "structural fits with parts that disagree",
+        lambda rng: Filed(fuzz_saved.changed_zip(rng, "structural"), ".zip"),
+        _reader("structural"),
+        fuzz_binary.sound_structural,
+        (FitFileError,),
+        1,
+    ),
+    "altered causal mmm": Target(
+        "CausalMMMs with parts that disagree",
+        lambda rng: Filed(fuzz_saved.changed_zip(rng, "causal mmm"), ".zip"),
+        _reader("causal mmm"),
+        fuzz_binary.sound_causal_mmm,
+        (FitFileError,),
+        1,
     ),
     "run folder": Target(
         "arrays of a run (npz)",

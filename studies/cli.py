@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mmm_bayes.cli.outputs import Outputs
 from mmm_bayes.cli.terminal import CommandError, problems_in_words
 
 app = typer.Typer(
@@ -142,7 +143,7 @@ def causalmmm(
         )
 
 
-def _problems() -> AbstractContextManager[None]:
+def _problems() -> AbstractContextManager[Outputs]:
     return problems_in_words("mmm_bayes", "studies")
 
 

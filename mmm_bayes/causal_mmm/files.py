@@ -19,7 +19,8 @@ from mmm_bayes.causal_mmm.networks.training import History
 from mmm_bayes.causal_mmm.spec import CausalMMMSpec
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.runtime.artifact import Artifact, read_artifact, write_artifact
-from mmm_bayes.runtime.artifact_errors import FitFileError, damaged
+from mmm_bayes.runtime.artifact_errors import FitFileError, damaged, inconsistent
+from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.text_file import parse_json
 
 # Formats 1 and 2 hold other networks (2 did not say how series were normalised). In 3 the functions
@@ -77,6 +78,8 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
         remedy=_REMEDY,
     )  # fmt: skip
     about, arrays = found.about, dict(found.arrays)
+    if findings := _array_findings(arrays):
+        raise inconsistent(Path(path), KIND, findings, FitFileError, _REMEDY)
     try:
         alike = found.format == _FORMAT_OF_ONE_FUNCTION and tuple(about["spec"]["basis"]) in _ALIKE
         if found.format < _FORMAT and not alike:
@@ -87,7 +90,10 @@ def read(path: Path | str) -> tuple[CausalMMMSpec, Fitted]:
         return _model(about, arrays)
     except FitFileError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except DataError as error:  # of the panel
+        raise inconsistent(Path(path), KIND, error.findings, FitFileError, _REMEDY) from error
+    # Metadata of a damaged file may be anything, and so may be what reads them.
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise damaged(Path(path), KIND, reason, FitFileError, _REMEDY) from error
 
@@ -100,6 +106,23 @@ def _without_record(arrays: dict[str, Any], files: dict[str, bytes]) -> Artifact
     """Return the artifact of a file written before there were checksums."""
     about = parse_json(arrays.pop("about").tobytes().decode())
     return Artifact(KIND, int(about["format"]), arrays, about, version=str(about["version"]))
+
+
+def _array_findings(arrays: Mapping[str, Any]) -> list[Finding]:
+    """Return findings about networks and histories that no training can have left."""
+    found = []
+    for name, values in arrays.items():
+        # Series may have gaps, and without validation shops its losses are NaN.
+        checked = name.startswith("weight_") or name in ("loss", "rounds")
+        if checked and values.dtype.kind == "f" and not np.isfinite(values).all():
+            wrong = int((~np.isfinite(values)).sum())
+            message = f"{name} has {wrong} of {values.size} values that are not finite."
+            found.append(Finding("not_finite", "error", message, where=name))
+    lengths = {name: np.shape(arrays[name]) for name in ("loss", "validation") if name in arrays}
+    if len(set(lengths.values())) > 1:
+        message = f"The histories of training have different lengths: {lengths}."
+        found.append(Finding("history", "error", message, where="loss"))
+    return found
 
 
 def _model(about: Mapping[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMSpec, Fitted]:
@@ -125,6 +148,8 @@ def _model(about: Mapping[str, Any], arrays: dict[str, Any]) -> tuple[CausalMMMS
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=about["key"])
     interrupted = about.get("interrupted", "")  # absent in files of earlier versions
     best = about["best_epoch"]
+    if not isinstance(best, int) or not -1 <= best <= len(history.loss):
+        raise ValueError(f"its best epoch is {best!r} of {len(history.loss)}")
     return spec, Fitted(trained, networks, panel, prepared, history, best, key, interrupted)
 
 

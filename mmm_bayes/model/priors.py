@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpyro.distributions as dist
-from pydantic import field_validator, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 from scipy import special
 
 from mmm_bayes.runtime.settings import Frozen
@@ -112,6 +112,9 @@ class PriorSpec(Frozen):
     >>> PriorSpec(dist="log_normal", loc=0.0, scale=0.5).median
     1.0
     """
+
+    # Checked below, in words that name the prior.
+    model_config = ConfigDict(allow_inf_nan=True)
 
     dist: Family
     loc: float | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.table_spec import TableSpec
@@ -19,10 +20,20 @@ from mmm_bayes.runtime.settings import Frozen, nearest
 from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 
-AdstockName = Literal["geometric", "delayed", "binomial", "weibull_pdf", "weibull_cdf", "none"]
-SaturationName = Literal[
-    "hill", "logistic", "michaelis_menten", "tanh", "root", "exponential", "none"
-]
+
+def _in_table(kind: str, known: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return a validator of names in a table of transforms, to which users may add their own."""
+
+    def check(name: str) -> str:
+        if name not in (*known, "none"):
+            raise ValueError(f"unknown {kind} {name!r}: {nearest(name, [*known, 'none'])}")
+        return name
+
+    return check
+
+
+AdstockName = Annotated[str, AfterValidator(_in_table("adstock", ADSTOCKS))]
+SaturationName = Annotated[str, AfterValidator(_in_table("saturation", SATURATIONS))]
 EffectPrior = Literal["coefficient", "roas", "marginal_roas", "contribution_share"]
 Family = Literal["normal", "student_t", "log_normal", "poisson", "negative_binomial"]
 
@@ -145,6 +156,13 @@ class SeasonalitySpec(Frozen):
     period: float | Literal["year", "quarter", "month", "week"] = "year"
     order: int = Field(2, ge=1, le=50)
     scale: float = Field(0.5, gt=0)
+
+    @field_validator("period", mode="before")
+    @classmethod
+    def _length(cls, period: Any) -> Any:
+        if isinstance(period, int | float) and not 0 < period < float("inf"):
+            raise ValueError("a period should be a positive number of days, such as 30.5")
+        return period
 
     @property
     def days(self) -> float:

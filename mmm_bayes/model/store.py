@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import xarray as xr
-
 from mmm_bayes._version import __version__
-from mmm_bayes.data.schema import MMMData
+from mmm_bayes.model.consistency import fit_findings, missing_transforms, table_findings
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.tree import data_from
-from mmm_bayes.runtime.artifact_errors import FitFileError, damaged, not_found, other_kind, too_new
+from mmm_bayes.runtime.artifact_errors import (
+    FitFileError,
+    damaged,
+    inconsistent,
+    not_found,
+    other_kind,
+    too_new,
+)
 from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree, write_tree
 
 FORMAT = 1
@@ -48,8 +52,8 @@ def load(path: str | os.PathLike[str]) -> Fitted:
     FileNotFoundError
         If there is no such file.
     FitFileError
-        If the file is damaged (it names the variable that has changed), is not a fit, or was
-        written by a newer version.
+        If the file is damaged (it names the variable that has changed), is not a fit, was written
+        by a newer version, or disagrees with itself: ``findings`` lists every way in which it does.
     """
     path = Path(path)
     if path.is_dir() and (path / "fit.nc").exists():
@@ -72,13 +76,21 @@ def load(path: str | os.PathLike[str]) -> Fitted:
             f"{path} is a NetCDF file but not a fit of mmm_bayes: it lacks the model's "
             "specification. Write fits with fit.save(...)."
         )
+    text = str(attrs.get("mmm_bayes_spec")) + "\n"
+    if findings := missing_transforms(text):
+        raise inconsistent(path, KIND, findings, FitFileError)
     try:
-        spec = ModelSpec.from_toml(str(attrs["mmm_bayes_spec"]) + "\n")
-        data = data_from(tree)
-        _check(data, tree)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        spec = ModelSpec.from_toml(text)
+        findings = table_findings(tree)
+        data = None if findings else data_from(tree)
+        if data is not None:
+            findings = fit_findings(spec, data, tree)
+    # Attributes of a damaged file may be anything, and so may be what reads them.
+    except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise damaged(path, KIND, reason, FitFileError, _REMEDY) from error
+    if data is None or findings:
+        raise inconsistent(path, KIND, findings, FitFileError, _REMEDY)
     return Fitted(spec, data, tree)
 
 
@@ -87,17 +99,3 @@ def _format(attrs: Mapping[Any, Any]) -> int:
         return int(attrs.get("mmm_bayes_format", 0))
     except (TypeError, ValueError):
         return 0
-
-
-def _check(data: MMMData, tree: xr.DataTree) -> None:
-    """Raise ``ValueError`` for tables and draws that no fit can have."""
-    if data.roles.to_json() is None or data.time_step is None:  # pragma: no cover - both raise
-        raise ValueError("it has no roles")
-    for name in ("spend", "exposure", "controls", "population", "revenue_per_target"):
-        if not np.isfinite(data.ds[name].values).all():
-            raise ValueError(f"{name} is not finite")
-    if not data.dates.is_monotonic_increasing or not data.dates.is_unique:
-        raise ValueError("the dates are not in order")
-    sizes = tree["posterior"].sizes
-    if not sizes.get("chain") or not sizes.get("draw"):
-        raise ValueError("there are no draws")

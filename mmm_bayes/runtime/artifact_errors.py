@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmm_bayes._version import __version__
+from mmm_bayes.runtime.findings import Finding, numbered
 
 
 class ArtifactError(ValueError):
-    """A saved file cannot be read: it is damaged, of another kind, or from a newer version."""
+    """A saved file cannot be read: it is damaged, of another kind, or from a newer version.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+        Every way in which the parts of the file disagree; empty if it cannot be read at all.
+    """
+
+    findings: tuple[Finding, ...] = ()
 
 
 class FitFileError(ArtifactError):
@@ -32,6 +42,23 @@ def damaged(
         f"{path} cannot be read: it is damaged, or of another kind than {kind!r} ({reason}). "
         f"{remedy}"
     )
+
+
+def inconsistent(
+    path: Path,
+    kind: str,
+    findings: Sequence[Finding],
+    error: type[ArtifactError] = ArtifactError,
+    remedy: str = "",
+) -> ArtifactError:
+    """Return the error for a file whose parts do not belong together, with every finding."""
+    count = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+    made = error(
+        f"{path} is not a sound {kind}: its parts do not belong together. {remedy}".rstrip()
+        + f"\n{count}:\n{numbered(findings)}"
+    )
+    made.findings = tuple(findings)
+    return made
 
 
 def other_kind(

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 class Frozen(BaseModel):
     """A settings object: checked when made, immutable, hashable by its content."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -16,9 +17,10 @@ from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult, load_fit
 from mmm_bayes.model import tree
 from mmm_bayes.runtime.artifact import Artifact, read_artifact, write_artifact
-from mmm_bayes.runtime.artifact_errors import FitFileError, damaged
+from mmm_bayes.runtime.artifact_errors import FitFileError, damaged, inconsistent
 from mmm_bayes.runtime.netcdf_file import read_tree, write_tree
 from mmm_bayes.runtime.text_file import parse_json
+from mmm_bayes.structural.consistency import system_findings
 
 _FORMAT = 1
 KIND = "structural fit"
@@ -79,10 +81,17 @@ def read(path: str | os.PathLike[str]) -> FitParts:
 
             reading = "table"
             data = tree.data_from(read_tree(place("table.nc"))[0])
-            equations = {}
+            equations, problems = {}, []
             for number, node in enumerate(about["equations"]):
                 reading = f"equation of {node!r}"
-                equations[str(node)] = load_fit(place(f"equation{number}.nc"))
+                try:
+                    equations[str(node)] = load_fit(place(f"equation{number}.nc"))
+                except FitFileError as error:
+                    if not error.findings:
+                        raise
+                    problems += [
+                        replace(f, message=f"{reading}: {f.message}") for f in error.findings
+                    ]
             correlations = {}
             for number, nodes in enumerate(about["districts"]):
                 reading = f"error correlations of {nodes!r}"
@@ -93,10 +102,15 @@ def read(path: str | os.PathLike[str]) -> FitParts:
         graph = CausalGraph(
             about["nodes"], about["edges"], about["bidirected"], roles=about["roles"]
         )
-        return FitParts(data, graph, frozenset(map(str, about["media"])), equations, correlations)
+        parts = FitParts(data, graph, frozenset(map(str, about["media"])), equations, correlations)
+        reading = "its parts"
+        problems = problems or system_findings(*parts)
     # A damaged file may raise anything: its members go through three decoders.
     except Exception as error:
-        raise damaged(path, KIND, f"{reading}: {error}", FitFileError, _REMEDY) from error
+        raise damaged(path, KIND, f"{reading}: {error!r}", FitFileError, _REMEDY) from error
+    if problems:
+        raise inconsistent(path, KIND, problems, FitFileError, _REMEDY)
+    return parts
 
 
 def _without_record(arrays: dict[str, Any], files: dict[str, bytes]) -> Artifact:

@@ -21,8 +21,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["COLUMNS"] = "100"  # printed tables are the same in every terminal
 
+# Compiling is most of the time of these tests, and their programs run in no time either way.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 # A program that one worker, notebook kernel or subprocess has compiled is there for all others of
-# the run: most of the time of these tests is compiling. Workers inherit the folder.
+# the run. Workers inherit the folder.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _programs = tempfile.TemporaryDirectory(prefix="mmm_bayes_", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _programs.name

@@ -19,6 +19,6 @@ def load_causal_mmm(path: Path | str) -> CausalMMM:
         If the file is not such a model, damaged, or in a later format.
     """
     spec, fitted = files.read(path)
-    cm = CausalMMM(**spec.model_dump())
+    cm = CausalMMM.from_spec(spec)
     cm._fitted = fitted
     return cm

@@ -51,10 +51,9 @@ class CausalMMM:
     ----------
     decoder : {"additive", "recurrent"}
         ``"recurrent"`` is the decoder of the paper: messages along edges, one gated recurrent unit
-        per node, and a Hill curve for the target
-        (:mod:`mmm_bayes.causal_mmm.networks.recurrent`). ``"additive"`` has lag profiles shared by
-        shops, with shop-specific deviations integrated out
-        (:mod:`mmm_bayes.causal_mmm.networks.additive`); edge probabilities then come from Gibbs
+        per node, Hill for the target (:mod:`mmm_bayes.causal_mmm.networks.recurrent`).
+        ``"additive"`` has lag profiles shared by shops, with shop-specific deviations integrated
+        out (:mod:`mmm_bayes.causal_mmm.networks.additive`); edge probabilities then come from Gibbs
         sampling that starts from the encoder's.
     encoder : {"evidence", "series"}
         ``"series"`` is the encoder of the paper; ``"evidence"`` also sees, for every pair, a
@@ -103,9 +102,8 @@ class CausalMMM:
     logarithm : bool or sequence of str
         Nodes that are transformed by ``log1p`` of their value over their mean: all, none, or those
         named. The target then is not replaced by its normal scores, and if all nodes are
-        transformed, there is no other saturation: effects are elasticities. Useful for spend and
-        sales over orders of magnitude: on simulated platforms the error of contributions was a
-        quarter smaller.
+        transformed, there is no other saturation: effects are elasticities. Useful where spend and
+        sales range over orders of magnitude.
     scores : bool
         Whether the additive decoder sees the normal scores of the target, which undo any saturation
         of a shop's response as a whole.
@@ -116,10 +114,9 @@ class CausalMMM:
     rounds : "auto" or int
         Number of rounds of Monte Carlo EM after the epochs, for the additive decoder: edges are
         drawn from their posterior, and everything is learned given the drawn edges
-        (:mod:`mmm_bayes.causal_mmm.networks.monte_carlo_em`). They about double the time of
-        training. The default is 20 for short series, if the regression of a shop has more columns
-        (nodes times lags) than rows, and otherwise none, which finds the graphs of new shops
-        slightly better.
+        (:mod:`mmm_bayes.causal_mmm.networks.monte_carlo_em`), in about as much time as all epochs.
+        The default is 20 if the regression of a shop has more columns (nodes times lags) than rows,
+        and otherwise none, which finds the graphs of new shops slightly better.
     sweeps : (int, int)
         Number of Gibbs sweeps discarded and kept.
 
@@ -141,6 +138,12 @@ class CausalMMM:
     def __init__(self, **settings: Unpack[CausalMMMSettings]) -> None:
         self.spec = CausalMMMSpec.of(settings)
         self._fitted: Fitted | None = None
+
+    @classmethod
+    def from_spec(cls, spec: CausalMMMSpec) -> CausalMMM:
+        """Return an untrained model with these settings."""
+        (cm := cls()).spec = spec
+        return cm
 
     def __repr__(self) -> str:
         return results.in_one_line(self.spec, self._fitted)

@@ -41,7 +41,7 @@ class CausalForecaster:
 
     def fit(self, rng_key: RngKey, panel: ShopPanel) -> FittedCausalForecaster:
         """Train on all days of a panel."""
-        model = CausalMMM(**self.spec.model_dump())
+        model = CausalMMM.from_spec(self.spec)
         return FittedCausalForecaster(model.fit(rng_key, panel), self.num_draws)
 
 

@@ -26,8 +26,6 @@ from .small import CHAIN, LAGS, LAYOUT, LENGTH, NODES, SHOPS, additive, prepared
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 class Dense(NamedTuple):
     """A regression, and the prior of its coefficients and noise."""

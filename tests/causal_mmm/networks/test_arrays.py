@@ -16,7 +16,6 @@ from .small import LAYOUT, LENGTH, NODES, SHOPS, series
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 LINEAR = np.zeros(NODES, bool)
 LOGARITHM = np.array([True, False, True])

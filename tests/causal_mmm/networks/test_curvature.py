@@ -16,7 +16,6 @@ from .test_lagged import rows_of
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 LAYOUT = Layout(3, 2, ("saturating",), 1)
 

@@ -16,7 +16,6 @@ from .small import HIDDEN, NODES, random_parameters, series
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 WINDOW, EVIDENCE, LENGTH = 4, 3, 9
 VALUES = np.asarray(series(seed=30, shops=1, length=LENGTH)[0], np.float32)

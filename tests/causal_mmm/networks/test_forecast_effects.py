@@ -28,7 +28,6 @@ from .test_lagged import BENT, rows_of
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 RICH = Layout(NODES, LAGS, ("linear", "saturating"), 1)
 

@@ -18,7 +18,6 @@ from .small import NODES, additive, graphs, prepared, series
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 CHAINS, DRAWS = 16, 300
 FREE = np.where(np.eye(NODES), 0.0, np.nan)

@@ -10,8 +10,6 @@ from scipy.special import expit
 
 from mmm_bayes.causal_mmm.networks.gumbel import GumbelSoftmaxEdges
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2)) * 1.5, jnp.float32)
 KEY = jax.random.key(1)
 

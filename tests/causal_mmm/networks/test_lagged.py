@@ -26,7 +26,6 @@ from .small import series
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SHAPES = {
     "linear": lambda x: x,

@@ -36,7 +36,6 @@ from .small import LENGTH, NODES, SHOPS, additive, networks, objective, prepared
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 STEPS = Steps(1, False, False)
 TEMPERATURE, SHARE = 0.7, 0.25

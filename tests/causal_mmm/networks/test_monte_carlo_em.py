@@ -121,7 +121,6 @@ def test_a_component_that_no_shop_has_goes_to_the_shop_that_fits_worst() -> None
     np.testing.assert_array_equal(same, components)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> None:
     """One coefficient a block, known noise: the posterior without a shop in closed form."""
     random = np.random.default_rng(3)
@@ -178,7 +177,6 @@ def test_mechanisms_without_a_shop_are_those_that_the_others_would_have() -> Non
     np.testing.assert_allclose(found.unknown[:, 1, 0, 0], 1.0 / prior, rtol=1e-4)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_fixed_edges_are_never_drawn_otherwise(shops: Shops) -> None:
     told = objective(required=((0, 2),), forbidden=((1, 0), (2, 1)))
     nets = networks(additive(), shops.evidence.shape[-1])
@@ -199,7 +197,6 @@ def test_fixed_edges_are_never_drawn_otherwise(shops: Shops) -> None:
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_a_prior_without_learned_components_stays_sparse(shops: Shops) -> None:
     nets = networks(additive(), shops.evidence.shape[-1], components=0)
     state = first_state(nets, objective(), shops, ROUNDS)
@@ -209,7 +206,6 @@ def test_a_prior_without_learned_components_stays_sparse(shops: Shops) -> None:
     np.testing.assert_allclose(jax.nn.softmax(state.networks.weights), [1.0])
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_the_pull_of_a_shop_is_the_gradient_of_its_likelihood(shops: Shops) -> None:
     told = objective(required=((0, 1), (1, 2)), forbidden=((0, 2), (1, 0), (2, 0), (2, 1)))
     nets = networks(additive(), shops.evidence.shape[-1])
@@ -237,7 +233,6 @@ def trained(
     )  # fmt: skip
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_rounds_that_are_stopped_go_on_to_the_same(shops: Shops, tmp_path: Path) -> None:
     whole = trained(shops)
     assert len(whole.history.rounds) == 3

@@ -21,7 +21,6 @@ from .small import NODES, graphs
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FREE = np.where(np.eye(NODES), 0.0, np.nan)
 FIXED = FREE.copy()

@@ -17,7 +17,6 @@ from .small import CHAIN, HIDDEN, NODES, recurrent, series
 
 NDArray = np.ndarray[Any, Any]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 LENGTH = 9
 VALUES = np.asarray(series(seed=20, shops=1, length=LENGTH)[0], np.float32)

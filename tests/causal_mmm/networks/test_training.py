@@ -37,7 +37,6 @@ from .small import additive, networks, objective, prepared, series
 NDArray = np.ndarray[Any, Any]
 Fit = Callable[..., Trained]
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SPEC = TrainingSpec(epochs=12, batch_size=3, learning_rate=0.02, patience=5)
 

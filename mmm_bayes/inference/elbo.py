@@ -6,8 +6,8 @@ normal and ``T`` lower triangular or diagonal. Gradients follow the path of the 
 
 .. math:: r = A' \nabla \log p(x) + T^{-T} \varepsilon
 
-they are the means of ``r`` for ``m`` and of ``r eps'`` for ``T``, and vanish for every single draw
-where guide and posterior agree.
+the gradients are the mean of ``r`` for ``m`` and of ``r eps'`` for ``T``. They vanish for every
+single draw if guide and posterior agree.
 
 References
 ----------

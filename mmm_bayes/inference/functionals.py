@@ -1,6 +1,7 @@
 r"""Noisy observations of linear functionals of group coefficients, joined to a linear block.
 
-Beside the observations of a :class:`~mmm_bayes.inference.marginal.GroupedBlock` there are ``m`` of
+In addition to the observations of a :class:`~mmm_bayes.inference.marginal.GroupedBlock`, there are
+``m`` of the form
 
 .. math:: f_k = o_k + \sum_g a_{kg}'u_g + \varepsilon_k, \quad \varepsilon_k \sim N(0, 1),
 
@@ -16,8 +17,9 @@ Gaussian with
 .. math:: E f_k = o_k + \sum_g v_{kg}'w_g + c_k'P^{-1}h, \qquad
           \mathrm{Cov}(f_k, f_l) = \sum_g v_{kg}'v_{lg} + c_k'P^{-1}c_l + \delta_{kl}.
 
-So :math:`\log p(r, f) = \log p(r) + \log p(f \mid r)` costs a factor of order ``m`` more, and a
-draw given ``r`` becomes one given both by the residual of its own simulated ``f``.
+So :math:`\log p(r, f) = \log p(r) + \log p(f \mid r)` costs one more Cholesky factor, of order
+``m``. A draw given ``r`` becomes a draw given both by a correction with the residual of its own
+simulated ``f``.
 
 References
 ----------
@@ -42,8 +44,8 @@ _LOG_2PI = 1.8378770664093453
 class Functionals(NamedTuple):
     """Observed functionals, over their standard errors.
 
-    ``rows`` (m, G, q) act on the last group coefficients, ``offset`` (m,) is what else is expected,
-    ``observed`` (m,) was seen.
+    ``rows`` (m, G, q) act on the last group coefficients, ``offset`` (m,) is the expected rest,
+    ``observed`` (m,) holds the observations.
     """
 
     rows: Any

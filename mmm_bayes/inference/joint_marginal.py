@@ -5,7 +5,7 @@ For equations ``j = 1..m`` of ``T`` observations each (seemingly unrelated regre
 .. math:: r_j = A_j b_j + e_j, \quad b_j \sim N(0, \mathrm{diag}(s_j^2)), \quad
           (e_{1t}, .., e_{mt}) \sim N(0, \Sigma),
 
-where ``r`` is what the nonlinear parts leave. With :math:`b_j = s_j \odot \omega_j` and
+where ``r`` holds the residuals of the nonlinear parts. With :math:`b_j = s_j \odot \omega_j` and
 :math:`S = \Sigma^{-1}`,
 
 .. math:: \log p(r) = -\tfrac12 \Big[ mT \log 2\pi + T \log|\Sigma| + \log|M|
@@ -73,16 +73,16 @@ def _solve(
 def joint_log_density(
     block: JointBlock, residuals: Array, covariance: Array, scales: Sequence[Array]
 ) -> Array:
-    """Log marginal density of the residuals.
+    """Return the log marginal density of the residuals.
 
     Parameters
     ----------
     block
-        Of the equations.
+        Linear blocks of the equations.
     residuals
-        What the nonlinear parts leave (m, T).
+        Residuals of the nonlinear parts (m, T).
     covariance
-        Of the errors (m, m).
+        Covariance of the errors (m, m).
     scales
         Prior standard deviations (K_j,) of each equation's coefficients.
     """

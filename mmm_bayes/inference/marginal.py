@@ -5,15 +5,15 @@ For one group ``g`` of ``T`` observations
 .. math:: r_g = A_g b + B_g u_g + e_g, \quad b \sim N(0, \mathrm{diag}(s^2)), \quad
           u_g \sim N(0, \mathrm{diag}(\tau^2)), \quad e_g \sim N(0, \sigma^2 I),
 
-where ``r`` is what the nonlinear part leaves (target less media). A sampler then moves in the
-nonlinear parameters alone. Two forms, chosen by what the scales depend on:
+where ``r`` is the residual of the nonlinear part (target less media). A sampler then moves in the
+nonlinear parameters alone. There are two forms, depending on the scales:
 
 * :class:`RotatedBlock`: no group columns and a fixed ``s``. With ``A diag(s) = U D V'`` the
-  marginal covariance is diagonal in the rotated basis: ``O(NK)`` a gradient and no factorisation.
+  marginal covariance is diagonal in the rotated basis: ``O(NK)`` per gradient, no factorisation.
 * :class:`GroupedBlock`: group columns, or scales that are parameters themselves. All cross products
   are formed once; a gradient costs ``O(NK)`` plus Cholesky factors of order ``p`` and ``K``.
 
-Observations may carry powers :math:`w_i \ge 0` of their likelihood. Then
+Observations may have weights :math:`w_i \ge 0`, powers of their likelihood. Then
 
 .. math:: \prod_i N(r_i \mid \mu_i, \sigma^2)^{w_i} = (2\pi\sigma^2)^{-W/2}
           \exp\Big(-\frac{1}{2\sigma^2} \sum_i (\sqrt{w_i}\, r_i - \sqrt{w_i}\, \mu_i)^2\Big),
@@ -22,7 +22,7 @@ Observations may carry powers :math:`w_i \ge 0` of their likelihood. Then
 the same problem with every column and the residual multiplied by :math:`\sqrt{w_i}`, and ``W`` in
 place of the number of observations in the terms of :math:`\log\sigma` and :math:`\log 2\pi`. A
 block keeps :math:`\sqrt{w}` and all functions below apply it; residuals and further columns are
-given as they are. A whole power stands for so many copies of a row.
+passed unweighted. An integer weight stands for that many copies of a row.
 
 References
 ----------
@@ -58,48 +58,52 @@ class RotatedBlock(NamedTuple):
     """A block with fixed prior scales: ``left`` (N, K), ``singular`` (K,), ``back`` (K, K).
 
     Columns of ``left`` are the left singular vectors of the prior-scaled design, and
-    ``b = back @ omega`` with ``omega`` standard normal a priori. ``root_power`` (N,) holds the
-    square roots of the powers, ``None`` where all are one.
+    ``b = back @ omega`` with ``omega`` standard normal a priori. ``root_weight`` (N,) holds the
+    square roots of the weights; ``None`` if all are one.
     """
 
     left: Leaf
     singular: Leaf
     back: Leaf
-    root_power: Leaf | None = None
+    root_weight: Leaf | None = None
 
 
 class GroupedBlock(NamedTuple):
     """Columns (G, K + p, T), shared then group ones, time innermost, and their cross products.
 
-    Columns and products are those of the rows times ``root_power`` (G, T), the square roots of
-    the powers; ``None`` where all are one.
+    Columns and products are those of the rows times ``root_weight`` (G, T), the square roots of
+    the weights; ``None`` if all are one.
     """
 
     columns: Leaf
     shared_shared: Leaf
     shared_group: Leaf
     group_group: Leaf
-    root_power: Leaf | None = None
+    root_weight: Leaf | None = None
 
 
-def rotate(design: NDArray, scale: NDArray, power: NDArray | None = None) -> RotatedBlock:
+def rotate(
+    design: NDArray, scale: NDArray, likelihood_weight: NDArray | None = None
+) -> RotatedBlock:
     """Build the rotated form from a design (N, K) and the prior scales (K,) of its coefficients.
 
-    ``power`` (N,) are the powers of the observations; ones by default.
+    ``likelihood_weight`` (N,) holds the weights of the observations; ones by default.
     """
-    root = None if power is None else np.sqrt(power)
+    root = None if likelihood_weight is None else np.sqrt(likelihood_weight)
     if root is not None:
         design = root[:, None] * design
     left, singular, right = np.linalg.svd(design * scale, full_matrices=False)
     return RotatedBlock(left, singular, scale[:, None] * right.T, root)
 
 
-def group(shared: NDArray, group: NDArray, power: NDArray | None = None) -> GroupedBlock:
+def group(
+    shared: NDArray, group: NDArray, likelihood_weight: NDArray | None = None
+) -> GroupedBlock:
     """Build the grouped form from the designs (G, T, K) and (G, T, p).
 
-    ``power`` (G, T) are the powers of the observations; ones by default.
+    ``likelihood_weight`` (G, T) holds the weights of the observations; ones by default.
     """
-    root = None if power is None else np.sqrt(power)
+    root = None if likelihood_weight is None else np.sqrt(likelihood_weight)
     if root is not None:
         shared, group = root[..., None] * shared, root[..., None] * group
     return GroupedBlock(
@@ -112,24 +116,24 @@ def group(shared: NDArray, group: NDArray, power: NDArray | None = None) -> Grou
 
 
 def _weighed(block: RotatedBlock | GroupedBlock, values: Array) -> Array:
-    """Values times the square roots of the powers of their rows."""
-    return values if block.root_power is None else block.root_power * values
+    """Return values times the square roots of the weights of their rows."""
+    return values if block.root_weight is None else block.root_weight * values
 
 
 def _count(block: RotatedBlock | GroupedBlock, residual: Array) -> Any:
     """Return the number of observations, or the sum of their likelihood weights."""
-    root = block.root_power
+    root = block.root_weight
     return residual.size if root is None else jnp.sum(root * root)
 
 
 def rotated_log_density(block: RotatedBlock, residual: Array, sigma: Array) -> Array:
-    r"""Log marginal density of the residual (N,).
+    r"""Return the log marginal density of the residual (N,).
 
     .. math:: \log p = -\tfrac12 \sum_k \Big[\log(\sigma^2 + d_k^2) + \frac{p_k^2}{\sigma^2 + d_k^2}
               \Big] - (W-K) \log\sigma - \frac{\|r\|^2 - \|p\|^2}{2\sigma^2} - \tfrac W2 \log 2\pi,
               \quad p = U'r,
 
-    with ``r`` already times the square roots of the powers, and ``W`` their sum (``N`` without).
+    with ``r`` already times the square roots of the weights, and ``W`` their sum (``N`` without).
     """
     n, k = _count(block, residual), block.left.shape[1]
     residual = _weighed(block, residual)
@@ -168,8 +172,8 @@ def _solve(
     # All products that depend on parameters come from one contraction over time.
     new = residual[:, None, :]
     if extra is not None:
-        if block.root_power is not None:
-            extra = block.root_power[:, None] * extra
+        if block.root_weight is not None:
+            extra = block.root_weight[:, None] * extra
         new = jnp.concatenate([extra, new], 1)
     q = new.shape[1] - 1
     cross = jnp.einsum("gat,gbt->gab", new, block.columns)
@@ -213,7 +217,7 @@ def grouped_log_density(
     extra: Array | None = None,
     functionals: Functionals | None = None,
 ) -> Array:
-    r"""Log marginal density of the residual (G, T), by Woodbury within and across groups.
+    r"""Return the log marginal density of the residual (G, T), by Woodbury in and across groups.
 
     With ``V_g`` the covariance of group ``g`` given ``b`` and ``P`` the posterior precision of the
     standardised ``b``,
@@ -221,19 +225,19 @@ def grouped_log_density(
     .. math:: \log p = -\tfrac12 \Big[\sum_g (r_g' V_g^{-1} r_g + \log|V_g|) - h' P^{-1} h + \log|P|
               \Big] - \tfrac N2 \log 2\pi.
 
-    With powers, ``r`` and all columns are times their square roots, and
-    :math:`(N - W)(\log\sigma + \tfrac12 \log 2\pi)` is added (``W`` the sum of the powers).
+    With weights, ``r`` and all columns are multiplied by their square roots, and
+    :math:`(N - W)(\log\sigma + \tfrac12 \log 2\pi)` is added (``W`` is the sum of the weights).
 
     Parameters
     ----------
     block, residual, sigma
-        The designs, what the nonlinear part leaves (G, T), and the noise scale.
+        The designs, the residual of the nonlinear part (G, T), and the noise scale.
     scale, group_scale
         Prior scales (K,) of the shared and (p + q,) of the group coefficients.
     extra
         Further group columns (G, q, T) that depend on parameters themselves.
     functionals
-        Observed functionals of the coefficients of these: their density is joined.
+        Observed functionals of their coefficients, whose density is included.
     """
     solved = _solve(block, residual, sigma, scale, group_scale, extra)
     half = solve_triangular(solved.factor, solved.moment, lower=True)

@@ -196,7 +196,7 @@ def _as_tuple(labels: Labels, known: Sequence[str]) -> tuple[str, ...]:
 def _dates(date: Any, dates: pd.DatetimeIndex) -> NDArray:
     """Return which dates of the window a limit selects."""
     chosen = np.zeros(len(dates), bool)
-    chosen[date_positions(dates, date, "date")] = True
+    chosen[date_positions(dates, date, "date of a limit")] = True
     return chosen
 
 
@@ -295,10 +295,7 @@ def _date_problems(limit: Limit, dates: pd.DatetimeIndex) -> list[Finding]:
         if _dates(limit.date, dates).any():
             return []
     except DataError as error:
-        return [
-            _problem("unknown_date", f"date= of a limit: {own.message}", own.remedy)
-            for own in error.findings
-        ]
+        return [_problem("unknown_date", own.message, own.remedy) for own in error.findings]
     message = f"No date of the window matches the limit's date={limit.date!r}."
     remedy = f"The window runs from {dates[0]:%Y-%m-%d} to {dates[-1]:%Y-%m-%d}."
     return [_problem("unknown_date", message, remedy)]

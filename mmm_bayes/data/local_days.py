@@ -41,20 +41,27 @@ def local_days(wall: pd.DatetimeIndex, utc: pd.DatetimeIndex) -> list[tuple[str,
         return [(AS_WRITTEN, written)]
     if _all_midnight(utc):
         return [("the day in UTC", utc)]
-    known = utc.dropna()
-    seconds = np.unique(((known - known.floor("D")) // pd.Timedelta(seconds=1)).to_numpy())
-    if seconds[-1] >= _DAY - 2 * _HOUR:  # midnight in UTC itself follows 23:00
-        seconds = np.unique(np.where(seconds <= _HOUR, seconds + _DAY, seconds))
-    gaps = np.diff(seconds)
-    if len(seconds) in (2, 3) and bool((gaps == _HOUR).all()) and bool((seconds % 900 == 0).all()):
-        if seconds[0] >= 11 * _HOUR:
-            return [
-                (NEXT_MIDNIGHT, (utc - pd.Timedelta(hours=2)).floor("D") + pd.Timedelta(days=1))
-            ]
+    for times in (wall, utc):
+        hours = _times_of_day(times)
+        if len(hours) == 1:
+            if hours[0] > _DAY // 2 and hours[0] % 900 == 0:
+                return [(AS_WRITTEN, written), (NEXT_MIDNIGHT, times.ceil("D"))]
+            return [(AS_WRITTEN, written)]
+    # Midnight in UTC itself follows 23:00.
+    if hours[-1] >= _DAY - 2 * _HOUR:
+        hours = np.unique(np.where(hours <= _HOUR, hours + _DAY, hours))
+    one_apart = len(hours) in (2, 3) and bool((np.diff(hours) == _HOUR).all())
+    if not one_apart or bool((hours % 900).any()):
+        return [(AS_WRITTEN, written)]
+    if hours[0] < 11 * _HOUR:
         return [(AS_WRITTEN, utc.floor("D"))]
-    if len(seconds) == 1 and seconds[0] > _DAY // 2 and seconds[0] % 900 == 0:
-        return [(AS_WRITTEN, written), (NEXT_MIDNIGHT, utc.ceil("D"))]
-    return [(AS_WRITTEN, written)]
+    return [(NEXT_MIDNIGHT, (utc - pd.Timedelta(hours=2)).floor("D") + pd.Timedelta(days=1))]
+
+
+def _times_of_day(times: pd.DatetimeIndex) -> np.ndarray:
+    """Return the distinct times of day, in seconds after midnight."""
+    known = times.dropna()
+    return np.unique(((known - known.floor("D")) // pd.Timedelta(seconds=1)).to_numpy())
 
 
 def _all_midnight(times: pd.DatetimeIndex) -> bool:

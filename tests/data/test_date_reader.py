@@ -187,6 +187,17 @@ def test_times_of_one_day_are_that_day() -> None:
     assert list(read_dates(days + pd.Timedelta("23:59:59"), "when")) == list(days)
 
 
+def test_one_time_of_day_in_a_zone_with_summer_time() -> None:
+    """18:00 in Berlin is 16:00 or 17:00 in UTC, and still no midnight further east."""
+    evenings = pd.date_range("2023-01-02 18:00", periods=60, freq="W-MON", tz="Europe/Berlin")
+    (finding,) = parse_dates(evenings, "when").findings
+    assert finding.check == "ambiguous_date"
+    mornings = evenings - pd.Timedelta(hours=9)
+    assert list(parse_dates(mornings, "when").values) == list(
+        mornings.tz_localize(None).normalize()
+    )
+
+
 def test_known_dates_decide() -> None:
     weeks = pd.date_range("2024-01-01", periods=30, freq="W-MON")
     assert date_positions(weeks, "04/03/2024").tolist() == [9]  # 3 April is a Wednesday

@@ -95,7 +95,7 @@ def _from_numbers(numbers: np.ndarray, kind: str) -> Reading:
     form = max(inside, key=lambda form: int(inside[form].sum()))
     unit, sound = _NUMBER_FORMS[form].seconds, inside[form]
     if not unit:
-        sound &= numbers % 1 == 0
+        sound &= np.mod(np.where(sound, numbers, 0.5), 1) == 0
         digits = [f"{n:.0f}" if ok else None for n, ok in zip(numbers, sound, strict=True)]
         parsed = pd.to_datetime(pd.Series(digits, dtype="object"), format=form, errors="coerce")
         days = pd.DatetimeIndex(parsed).as_unit("s")

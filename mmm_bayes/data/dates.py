@@ -243,10 +243,14 @@ def _chosen(
         if len(fitting) == 1:
             return fitting, []
     zone = options[0][0] == "datetime"
-    # The first cell on which they differ shows what the choice is about.
-    differs = np.flatnonzero(options[0][2] != options[1][2])
-    at = int(differs[0]) if differs.size else 0
-    shown = " or ".join(f"{days[at]:%Y-%m-%d} ({words})" for _, words, days in options)
+    first, second = options[0][2], options[1][2]
+    # The first cell that has two readings shows what the choice is about.
+    differs = np.flatnonzero((first != second) & first.notna() & second.notna())
+    if not differs.size:  # a mixture of forms: each reads other cells
+        return options[:1], []
+    at = int(differs[0])
+    read = [(words, days[at]) for _, words, days in options if not pd.isna(days[at])]
+    shown = " or ".join(f"{day:%Y-%m-%d} ({words})" for words, day in read)
     remedy = (
         "Give local dates without a time of day, for example with "
         "column.dt.tz_convert('Europe/Berlin').dt.date (after .dt.tz_localize('UTC') if the times "

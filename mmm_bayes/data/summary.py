@@ -32,10 +32,15 @@ def summary(ds: xr.Dataset, step: TimeStep) -> pd.DataFrame:
             "correlation": np.divide(centred.T @ y, norms, out=undefined, where=norms > 0),
             "vif": variance_inflation(centred),
             "paid": ds["paid"].values,
-            "date_marks": step.marks + (" (assumed)" if step.source == "assumed" else ""),
+            "date_marks": _marks(step),
         },
         index=pd.Index([str(c) for c in ds["channel"].values], name="channel"),
     )
+
+
+def _marks(step: TimeStep) -> str:
+    marks = "end" if step.marks == "end" else "start"
+    return marks + (" (assumed)" if step.source == "assumed" else "")
 
 
 def as_text(ds: xr.Dataset, step: TimeStep, findings: Sequence[Finding]) -> str:

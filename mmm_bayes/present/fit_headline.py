@@ -17,6 +17,7 @@ def fit_headline(fitted: Fitted, verdict: Verdict | None) -> list[tuple[str, str
         ("FitResult", fitted.spec.name),
         ("data", f"{where}, {data.num_dates} dates, {data.dates[0]:%Y-%m-%d} to "
                  f"{data.dates[-1]:%Y-%m-%d}"),
+        ("rows", data.time_step.description),
         ("channels", ", ".join(data.channels)),
         ("posterior", f"{sizes['chain']} x {sizes['draw']} draws, "
                       f"{attrs.get('inference', 'unknown inference')}"),

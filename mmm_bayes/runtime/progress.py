@@ -158,14 +158,14 @@ class Lines:
         self._done: list[int] = []
         self._notes: list[str] = []
         self._began = 0.0
-        self._printed = False
+        self._shown = ""
 
     def start(self, names: Sequence[str], total: int, unit: str, done: int = 0) -> None:
         """Begin to print."""
         self.close()
         self._names, self._total, self._unit = tuple(names), total * len(names), unit
         self._done, self._notes = [done] * len(names), [""] * len(names)
-        self._before, self._began, self._printed = done * len(names), time.monotonic(), False
+        self._before, self._began, self._shown = done * len(names), time.monotonic(), ""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._print_on, daemon=True)
         self._thread.start()
@@ -186,13 +186,18 @@ class Lines:
         self._over.set()
         self._thread.join()
         self._thread = None
-        if self._printed:
-            _print(self._line())
+        if self._shown:
+            self._show()
 
     def _print_on(self) -> None:
         while not self._over.wait(self._every):
-            _print(self._line())
-            self._printed = True
+            self._show()
+
+    def _show(self) -> None:
+        line = self._line()
+        if line != self._shown or sum(self._done) < self._total:  # the end is printed once
+            _print(line)
+        self._shown = line
 
     def _line(self) -> str:
         with self._lock:

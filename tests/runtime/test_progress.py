@@ -52,6 +52,15 @@ def test_lines_are_printed_also_while_nothing_finishes(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "mmm_bayes: compiling\n"
 
 
+def test_the_end_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(every=0.05)
+    lines.start(["chain 0"], 100, "iterations")
+    lines.update(0, 100, "draws")
+    time.sleep(0.3)
+    lines.close()
+    assert capsys.readouterr().err == "mmm_bayes: chain 0: 100 of 100 iterations, draws\n"
+
+
 def test_lines_count_all_chains(capsys: pytest.CaptureFixture[str]) -> None:
     lines = Lines(every=0.05)
     lines.start(["chain 0", "chain 1"], 100, "iterations")

@@ -13,6 +13,7 @@ import fuzz_binary
 import fuzz_inputs as inputs
 import fuzz_saved
 import fuzz_tables as tables
+import fuzz_words as words
 import numpy as np
 import tomli_w
 from fuzz_inputs import Rng, pick
@@ -346,5 +347,32 @@ TARGETS: dict[str, Target] = {
         lambda arrays: None,
         (RunFolderError,),
         0.5,
+    ),
+    "graph text": Target(
+        "texts of graphs, DAGitty's among them",
+        words.graph_text,
+        words.read_graph_text,
+        words.sound_graph,
+        (GraphError,),
+        4,
+    ),
+    "names": Target(
+        "names with signs in them", words.named, words.read_named, words.sound_names, _TABLE, 3
+    ),
+    "arguments": Target(
+        "arguments of functions",
+        words.call,
+        words.read_call,
+        lambda found: None,
+        (words.Refusal,),
+        4,
+    ),
+    "command": Target(
+        "numbers on the command line",
+        words.command,
+        words.read_command,
+        lambda found: None,
+        (words.Refusal,),
+        3,
     ),
 }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mmm_bayes.runtime.jobs.store import ResultsError
     from mmm_bayes.runtime.jobs.tasks import RunError, WorkerError
     from mmm_bayes.runtime.run_folder import RunFolderError
+    from mmm_bayes.runtime.settings import SettingsError
 
 __all__ = [
     "AugmentationWarning",
@@ -54,6 +55,7 @@ __all__ = [
     "RunError",
     "RunFolderError",
     "SamplingWarning",
+    "SettingsError",
     "TrainingWarning",
     "WorkerError",
     "WriteError",
@@ -82,6 +84,7 @@ __getattr__, __dir__ = lazy_names(
         "RunError": "runtime.jobs.tasks",
         "RunFolderError": "runtime.run_folder",
         "SamplingWarning": "inference.checkpoint",
+        "SettingsError": "runtime.settings",
         "TrainingWarning": "causal_mmm.networks.training_checkpoint",
         "WorkerError": "runtime.jobs.tasks",
         "WriteError": "runtime.atomic_write",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -41,6 +40,7 @@ from mmm_bayes.runtime.choices import choose, refuse_ignored
 from mmm_bayes.runtime.deprecation import named_arguments, renamed, spelled_out
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key, seed_in_words
+from mmm_bayes.runtime.visible import shown_safely, visible_html
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
@@ -82,16 +82,18 @@ class MMM:
     >>> fit = mmm.fit(jax.random.key(0), num_samples=500)  # doctest: +SKIP
     """
 
+    @named_arguments
     def __init__(
         self,
         data: MMMData,
         spec: ModelSpec | None = None,
         *,
-        lift_tests: Sequence[LiftTest] = (),
+        lift_tests: LiftTest | Sequence[LiftTest] | None = (),
     ) -> None:
         self.data = data
-        self.spec = spec or ModelSpec()
-        self.lift_tests = tuple(lift_tests)
+        self.spec = ModelSpec() if spec is None else spec
+        tests = (lift_tests,) if isinstance(lift_tests, LiftTest) else lift_tests
+        self.lift_tests = () if tests is None else tuple(tests)
         checks.check_model(self.spec, data)
         place_tests(data, self.lift_tests)
         self.structure = structure_of(
@@ -104,12 +106,13 @@ class MMM:
             self.structure, data, self._scaling, self._log_rate, self.spec.sampler.real
         )
 
+    @shown_safely
     def __repr__(self) -> str:
         return f"MMM\n{self.spec!r}\n{self.data!r}{self._tests()}"
 
     def _repr_html_(self) -> str:
         parts = self.spec._repr_html_() + self.data._repr_html_()
-        return f"<p><b>MMM</b></p>{parts}<p>{html.escape(self._tests())}</p>"
+        return f"<p><b>MMM</b></p>{parts}<p>{visible_html(self._tests())}</p>"
 
     def _tests(self) -> str:
         """Name the lift tests in a line of their own."""
@@ -139,6 +142,7 @@ class MMM:
             groups = prior_groups(self._table_model, key, self.arrays(), num_draws)
         return xr.DataTree.from_dict(groups | tree.data_groups(self.data))
 
+    @named_arguments
     def augment(self, rng_key: RngKey, augmentation: CausalDA) -> MMMAugmentation:
         """Draw the rows that :meth:`fit` adds to the table with the same key.
 
@@ -356,6 +360,8 @@ def _refuse_settings_of_another_method(method: str, settings: Mapping[str, Any])
     of_svi = SVISettings.__annotations__
     methods = {
         name: ("svi",) if name in of_svi else _METHODS if name == "precision" else ("nuts",)
-        for name in settings
+        for name in {**FitSettings.__annotations__, **settings}
     }
-    refuse_ignored("method", method, {name: (settings[name], methods[name]) for name in settings})
+    refuse_ignored(
+        "method", method, {name: (settings.get(name), own) for name, own in methods.items()}
+    )

@@ -31,6 +31,7 @@ from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.present.fit_headline import fit_headline
 from mmm_bayes.runtime.deprecation import named_arguments, renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +66,7 @@ class FitResult:
         self._fitted = fitted
         self._report: DiagnosticsReport | None = None
 
+    @shown_safely
     def __repr__(self) -> str:
         return rows_as_text(self._headline())
 
@@ -116,6 +118,7 @@ class FitResult:
             self._report = diagnose(self._fitted)
         return self._report
 
+    @named_arguments
     def summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> SummaryTable:
         """Summarise the spend, the contribution and the returns of each channel.
 
@@ -134,6 +137,7 @@ class FitResult:
         """
         return summary.channel_summary(self._fitted, ci_prob, ci_kind)
 
+    @named_arguments
     def parameter_summary(self, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> pd.DataFrame:
         """Summarise the posterior of every parameter with ArviZ, in the units of the table.
 
@@ -220,6 +224,7 @@ class FitResult:
         """
         return response.response_curves(self._fitted, channels, **settings)
 
+    @named_arguments
     def adstock_curves(
         self, *, group: str = "posterior", max_draws: int | None = None
     ) -> xr.DataArray:
@@ -368,6 +373,7 @@ target_value, spend, objective, level, risk_aversion, by, bounds, change, limits
 
         return write_report(self._fitted, path, diagnostics=self.diagnose(), **settings)
 
+    @named_arguments
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = 1000) -> NDArray:
         """Draws (draw,) of what a lift test measures, by this fit.
 
@@ -386,6 +392,7 @@ target_value, spend, objective, level, risk_aversion, by, bounds, change, limits
 
         return compare_lift_tests_of(self._fitted, tests, ci_prob)
 
+    @named_arguments
     def calibration_effect(self, before: FitResult, ci_prob: float = 0.9) -> CalibrationEffect:
         """Compare tests and channels before and after the lift tests of this fit.
 
@@ -414,6 +421,7 @@ target_value, spend, objective, level, risk_aversion, by, bounds, change, limits
 
         return rank_experiments(rng_key, self._fitted, candidates, **settings)
 
+    @named_arguments
     def posterior_predictive_check(self, ci_prob: float = 0.9) -> pd.DataFrame:
         """Compare statistics of the target and of its replications, one row per statistic."""
         return predictive.posterior_predictive_check(self._fitted, ci_prob)
@@ -426,11 +434,13 @@ target_value, spend, objective, level, risk_aversion, by, bounds, change, limits
         """Leave-one-out predictive density (``arviz.ELPDData``), to compare models."""
         return predictive.loo(self._fitted)
 
+    @named_arguments
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one NetCDF file with draws, table and specification, atomically."""
         return store.save(self._fitted, path)
 
 
+@named_arguments
 def load_fit(path: str | os.PathLike[str]) -> FitResult:
     """Read a fit written by :meth:`FitResult.save`.
 

@@ -11,6 +11,7 @@ import numpy as np
 from mmm_bayes.augmentation.kernels import BANDWIDTH_RULES
 from mmm_bayes.augmentation.table_checks import Bandwidth
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 
 Method = Literal["sample", "resample", "enumerate"]
@@ -152,6 +153,7 @@ class CausalDA:
         order = None if self.order is None else (self.season, *self.order)
         return replace(self, graph=graph, order=order)
 
+    @named_arguments
     def estimator_of(self, name: str, target: str) -> str:
         """Return the name of a variable's estimator."""
         own = self.estimator

@@ -18,6 +18,7 @@ from mmm_bayes.augmentation.settings_checks import Method
 from mmm_bayes.augmentation.table import AugmentationWarning, AugmentedData
 from mmm_bayes.augmentation.table_checks import Bandwidth, unknown_choice
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.streams import as_key, generator
 
@@ -28,6 +29,7 @@ _PARTS = ("split", "augment", "folds", "directions")
 _LEAST_TRAINING = 10
 
 
+@named_arguments
 def evaluate_augmentation(
     rng_key: Any,
     table: pd.DataFrame,

@@ -18,8 +18,9 @@ from mmm_bayes.augmentation.table_checks import (
 )
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.frames import as_frame
-from mmm_bayes.runtime.deprecation import old_name
+from mmm_bayes.runtime.deprecation import named_arguments, old_name
 from mmm_bayes.runtime.findings import DataError
+from mmm_bayes.runtime.visible import shown_safely
 from mmm_bayes.runtime.warn import warn_user
 
 NDArray = np.ndarray[Any, Any]
@@ -155,6 +156,7 @@ class AugmentedData:
     def __len__(self) -> int:
         return len(self.frame)
 
+    @shown_safely
     def __repr__(self) -> str:
         return (
             f"AugmentedData({self.method}: {len(self)} rows from {self.num_observed} observed, "
@@ -170,6 +172,7 @@ class AugmentedData:
         same = (self.row_index == self.row_index[:, :1]).all(1) & (self.row_index[:, 0] >= 0)
         return float(self.weights[same].sum() / self.weights.sum())
 
+    @named_arguments
     def combined(
         self, observed: pd.DataFrame, mixture: float = 0.5
     ) -> tuple[pd.DataFrame, NDArray]:
@@ -207,6 +210,7 @@ class AugmentedData:
         extra = mixture * len(observed) * self.weights / self.weights.sum()
         return frame, np.concatenate([own, extra])
 
+    @named_arguments
     def training_set(
         self, observed: pd.DataFrame, target: str, mixture: float = 0.5
     ) -> tuple[pd.DataFrame, pd.Series[Any], NDArray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import pandas as pd
 
 from mmm_bayes.augmentation import kernels
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.checks import if_hidden
+from mmm_bayes.data.collinearity import is_same_series, same_series
 from mmm_bayes.data.dates import holds_dates
 from mmm_bayes.runtime.findings import Finding, listing, nearest
 
 Bandwidth = str | float | Mapping[str, float]
 
 _SHOW_ROWS = 5
+_LEAST_VALUES = 10  # columns of fewer values may agree by chance
 
 
 def check_table(
@@ -57,7 +61,7 @@ def check_table(
             report(
                 "missing_column",
                 f"The graph's variable {name!r}{where} is not a column of the table.",
-                f"The columns are {listing(names, 12)}.{nearest(name, names)}",
+                f"The columns are {listing(names, 12)}.{nearest(name, names)} {if_hidden(node)}",
                 name,
             )
     for name in names:
@@ -70,6 +74,7 @@ def check_table(
             )
     for name in sorted({name for name in names if names.count(name) > 1}):
         report("repeated_column", f"Column {name!r} is duplicated.", "Keep one of them.", name)
+    findings += _same_series(frame, [name for name in wanted if names.count(name) == 1])
     if len(frame) < 2:
         message = f"The table has too few rows: {len(frame)}."
         report("too_few_rows", message, "Give at least two rows.")
@@ -225,3 +230,19 @@ def unknown_choice(
         f"Choose from {listing(options, 12)}.{nearest(given, options)}",
         column,
     )
+
+
+def _same_series(frame: pd.DataFrame, names: list[str]) -> list[Finding]:
+    """Compare the columns of continuous values."""
+    series = {
+        name: frame[name].to_numpy(float)
+        for name in names
+        if pd.api.types.is_float_dtype(frame[name].dtype) and not frame[name].isna().any()
+    }
+    series = {name: v for name, v in series.items() if len(np.unique(v)) >= _LEAST_VALUES}
+    remedy = "Leave one of them out of the table and the graph."
+    return [
+        same_series(f"column {one!r}", f"column {other!r}", remedy, other)
+        for (one, a), (other, b) in combinations(series.items(), 2)
+        if is_same_series(a, b)
+    ]

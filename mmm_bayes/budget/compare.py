@@ -17,6 +17,7 @@ from mmm_bayes.budget.plan import BudgetPlan
 from mmm_bayes.budget.scenario import scenario_of, window_asked_for
 from mmm_bayes.budget.window import After, Unit
 from mmm_bayes.model.fitted import Fitted
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.report import Report, table_as_html
 from mmm_bayes.runtime.summary_table import Shown, SummaryTable
@@ -74,6 +75,7 @@ class PlanComparison(Report):
         return table_as_html(self.summary())
 
 
+@named_arguments
 def compare_plans(
     fitted: Fitted,
     plans: Mapping[str, Any],

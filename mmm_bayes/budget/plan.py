@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -11,10 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.budget.evaluation import Evaluator, Summary
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.numbers import compact, in_full
 from mmm_bayes.runtime.report import Report, table_as_html
 from mmm_bayes.runtime.summary_table import Shown, SummaryTable
+from mmm_bayes.runtime.visible import visible_html
 
 NDArray = np.ndarray[Any, Any]
 
@@ -105,6 +106,7 @@ class BudgetPlan(Report):
         frame = both.to_dataframe().reset_index()
         return frame[["channel", "geo", "date", "today", "planned"]]
 
+    @named_arguments
     def response_curves(
         self, multipliers: NDArray | None = None, *, around: str = "plan"
     ) -> xr.DataArray:
@@ -188,11 +190,11 @@ class BudgetPlan(Report):
         return tuple(Finding("plan", "warning", text) for text in self.warnings)
 
     def _repr_html_(self) -> str:
-        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.explanation)
-        cautions = "".join(f"<li>{html.escape(line)}</li>" for line in self.warnings)
+        lines = "".join(f"<li>{visible_html(line)}</li>" for line in self.explanation)
+        cautions = "".join(f"<li>{visible_html(line)}</li>" for line in self.warnings)
         warned = f"<p><strong>Warnings</strong></p><ul>{cautions}</ul>" if cautions else ""
         return (
-            f"<p>{html.escape(self.headline)}</p>"
+            f"<p>{visible_html(self.headline)}</p>"
             f"{table_as_html(self.summary())}<ul>{lines}</ul>{warned}"
         )
 

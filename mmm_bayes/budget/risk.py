@@ -23,6 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mmm_bayes.runtime.visible import shown_safely
+
 Array = jax.Array
 NDArray = np.ndarray[Any, Any]
 Kind = Literal["mean", "quantile", "cvar", "mean_sd", "sharpe"]
@@ -52,6 +54,7 @@ class Objective:
         """Whether the solver sees a smooth approximation."""
         return self.kind in ("quantile", "cvar")
 
+    @shown_safely
     def __str__(self) -> str:
         names = {
             "mean": "the mean",

@@ -12,15 +12,22 @@ from mmm_bayes.causal.check import falsification
 from mmm_bayes.causal.graph import describe, implied, projection, table_roles
 from mmm_bayes.causal.graph import districts as node_districts
 from mmm_bayes.causal.graph.checks import GraphError, examine
-from mmm_bayes.causal.graph.files import read_graph, write_graph
+from mmm_bayes.causal.graph.files import read_graph, read_text_graph, write_graph
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.networkx_graph import networkx_parts, read_networkx
-from mmm_bayes.causal.graph.raw_graph import RawGraph
+from mmm_bayes.causal.graph.raw_graph import RawGraph, hidden_nodes
 from mmm_bayes.causal.graph.roles import Role, examine_roles
 from mmm_bayes.causal.identify import adjustment, adjustment_report, front_door, identification
 from mmm_bayes.causal.identify import instruments as instrument_search
 from mmm_bayes.causal.identify.criteria import IdentificationError
-from mmm_bayes.runtime.deprecation import grouped, renamed, rng_key_first, spelled_out
+from mmm_bayes.runtime.deprecation import (
+    grouped,
+    named_arguments,
+    renamed,
+    rng_key_first,
+    spelled_out,
+)
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -144,6 +151,7 @@ class CausalGraph(MixedGraph):
         return networkx_parts(self.nodes, self.edges, self.bidirected, self.roles)
 
     @classmethod
+    @named_arguments
     def from_networkx(
         cls, directed: nx.DiGraph, bidirected: nx.Graph | Iterable[Sequence[str]] = ()
     ) -> Self:
@@ -152,29 +160,36 @@ class CausalGraph(MixedGraph):
         Parameters
         ----------
         directed : networkx.DiGraph or MultiDiGraph
-            Edges from causes to effects. The attribute ``role`` of a node is its role; an edge with
-            the attribute ``dir="both"`` is bidirected, as in GML and DOT files.
+            Edges from causes to effects. The attribute ``role`` of a node is its role, and
+            ``latent`` (or ``observed="no"``) marks a hidden node, which is projected out; an edge
+            with the attribute ``dir="both"`` is bidirected, as in GML and DOT files.
         bidirected : networkx.Graph or iterable of pairs
             Further bidirected edges.
 
         Raises
         ------
         GraphError
-            If ``directed`` is undirected, marks nodes as hidden, or the graph has other problems.
+            If ``directed`` is undirected, or the graph has other problems.
         """
         return cls._from_raw(read_networkx(directed, bidirected), "the networkx graph")
 
     @classmethod
+    @named_arguments
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a graph from a ``.toml``, ``.json``, ``.dot`` or ``.gml`` file.
+        """Read a graph from a ``.toml``, ``.json``, ``.dot``, ``.gv``, ``.gml`` or DAGitty file.
 
         TOML and JSON hold ``nodes = ["tv", ..]`` (optional), ``edges = [["tv", "sales"], ..]`` (or
-        ``{tv = ["sales"]}``), ``bidirected`` likewise, and ``roles = {tv = "channel"}``. Of
-        Graphviz's language, ``digraph { .. }`` with chains (``a -> b -> c``), groups (``a -> {b
-        c}``), single nodes, quoted names and comments is read; an edge written ``a <-> b`` or with
-        ``[dir=both]`` is bidirected, ``[role=channel]`` is the role of a node, other attributes are
-        passed over. GML is read by networkx, with the attributes ``role`` of nodes and ``dir
-        "both"`` of bidirected edges.
+        ``{tv = ["sales"]}``), ``bidirected`` likewise, ``latent = ["demand"]``, and ``roles = {tv =
+        "channel"}``. Of Graphviz's language, ``digraph { .. }`` with chains (``a -> b -> c``),
+        groups (``a -> {b c}``), single nodes, quoted names and comments is read; an edge written
+        ``a <-> b`` or with ``[dir=both]`` is bidirected, ``[role=channel]`` is the role of a node,
+        other attributes are passed over. DAGitty's ``dag { .. }`` (also in ``.dagitty`` and
+        ``.txt`` files) is read in the same way: ``[exposure]`` is a channel, ``[outcome]`` the
+        target. GML is read by networkx, with the attributes ``role`` of nodes and ``dir "both"`` of
+        bidirected edges.
+
+        Nodes marked as hidden (``[latent]``, ``observed "no"``) are projected out: what they cause
+        in common is joined by bidirected edges (see :meth:`project_out`).
 
         Raises
         ------
@@ -183,30 +198,61 @@ class CausalGraph(MixedGraph):
         GraphError
             Listing every problem in the file, with the line where it is known.
         """
-        raw = read_graph(path)
-        if not (raw.nodes or raw.edges or raw.bidirected or raw.problems or raw.roles):
-            raw.problems.append("The file names no nodes and no edges.")
-        return cls._from_raw(raw, str(path))
+        return cls._from_raw(read_graph(path), str(path))
+
+    @classmethod
+    @named_arguments
+    def from_text(cls, text: str) -> Self:
+        """Read a graph from text: DAGitty, DOT, GML, JSON or TOML, told apart by its first word.
+
+        See :meth:`from_file` for what each language says.
+
+        Raises
+        ------
+        GraphError
+            Listing every problem of the text, with the line where it is known.
+
+        Examples
+        --------
+        >>> graph = CausalGraph.from_text(
+        ...     "dag { tv [exposure]; sales [outcome]; demand [latent]; tv -> sales <- price"
+        ...     "      demand -> {tv sales} }"
+        ... )
+        >>> print(graph)
+        tv -> sales
+        price -> sales
+        tv <-> sales
+        >>> graph.nodes_of("channel")
+        ('tv',)
+        """
+        return cls._from_raw(read_text_graph(text), "the text of the graph")
 
     @classmethod
     def _from_raw(cls, raw: RawGraph, source: str) -> Self:
-        parts, problems = examine(raw.nodes, raw.edges, raw.bidirected, raw.place)
+        if not (raw.nodes or raw.edges or raw.bidirected or raw.problems or raw.roles):
+            raw.problems.append("The graph has no nodes and no edges.")
+        nodes, latent, hidden = hidden_nodes(raw)
+        parts, problems = examine(nodes, raw.edges, raw.bidirected, raw.place)
         roles, wrong = examine_roles(raw.roles, parts.nodes, raw.place)
-        if found := [*raw.problems, *problems, *wrong]:
+        if found := [*raw.problems, *hidden, *problems, *wrong]:
             raise GraphError(found, source)
-        return cls(parts.nodes, parts.edges, parts.bidirected, roles)
+        graph = cls(parts.nodes, parts.edges, parts.bidirected, roles)
+        return projection.project_out(graph, latent) if latent else graph
 
+    @named_arguments
     def to_file(self, path: str | os.PathLike[str]) -> Path:
         """Write a file that :meth:`from_file` reads; it replaces an old one only once complete."""
         return write_graph(path, self.nodes, self.edges, self.bidirected, self.roles)
 
     # --- Showing ---------------------------------------------------------------------------------
 
+    @shown_safely
     def __repr__(self) -> str:
         return describe.as_text(self)
 
     def _repr_html_(self) -> str:
         return describe.as_html(self)
 
+    @shown_safely
     def __str__(self) -> str:
         return describe.as_lines(self)

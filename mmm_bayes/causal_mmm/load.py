@@ -6,8 +6,10 @@ from pathlib import Path
 
 from mmm_bayes.causal_mmm import files
 from mmm_bayes.causal_mmm.model import CausalMMM
+from mmm_bayes.runtime.deprecation import named_arguments
 
 
+@named_arguments
 def load_causal_mmm(path: Path | str) -> CausalMMM:
     """Read a model that :meth:`CausalMMM.save` has written.
 

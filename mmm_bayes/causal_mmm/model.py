@@ -23,6 +23,7 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.inference.sharding import Devices
 from mmm_bayes.runtime.deprecation import named_arguments, rng_key_first, spelled_out
 from mmm_bayes.runtime.progress import Progress
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,11 +146,13 @@ class CausalMMM:
         (cm := cls()).spec = spec
         return cm
 
+    @shown_safely
     def __repr__(self) -> str:
         return results.in_one_line(self.spec, self._fitted)
 
     # --- Training --------------------------------------------------------------------------------
 
+    @named_arguments
     def fit(
         self,
         rng_key: RngKey,
@@ -256,6 +259,7 @@ class CausalMMM:
         """
         return diagnose_training(self.history)
 
+    @named_arguments
     def summary(self, *, threshold: float = 0.5, refine: bool = True) -> pd.DataFrame:
         """Summarise the edges over the shops, the most common first.
 
@@ -284,6 +288,7 @@ class CausalMMM:
 
     # --- Graphs ----------------------------------------------------------------------------------
 
+    @named_arguments
     def edge_probabilities(
         self, panel: ShopPanel | None = None, *, refine: bool = True
     ) -> xr.DataArray:
@@ -319,6 +324,7 @@ class CausalMMM:
         """
         return results.lag_profiles_of(self._trained())
 
+    @named_arguments
     def graph(
         self, shop: str, panel: ShopPanel | None = None, *, threshold: float = 0.5
     ) -> tuple[CausalGraph, dict[Edge, float]]:
@@ -397,6 +403,7 @@ class CausalMMM:
 
     # --- Effects ---------------------------------------------------------------------------------
 
+    @named_arguments
     def contributions(self, shop: str, *, ci_prob: float = 0.9) -> xr.Dataset:
         """Compute each channel's contribution to a shop's target: observed minus do(channel = 0).
 
@@ -415,6 +422,7 @@ class CausalMMM:
         draws = results.contribution_draws_of(self._trained(), shop)
         return results.effect_intervals(draws, ci_prob)
 
+    @named_arguments
     def response_curves(
         self,
         shop: str,
@@ -441,6 +449,7 @@ class CausalMMM:
 
     # --- Files -----------------------------------------------------------------------------------
 
+    @named_arguments
     def save(self, path: Path | str) -> None:
         """Write the trained model to a file (a zip of arrays and JSON, without any code).
 

@@ -17,6 +17,7 @@ from mmm_bayes.cli.lift_tests import next_test, print_comparison, read_tests
 from mmm_bayes.cli.map_fits import map_fits
 from mmm_bayes.cli.models import bundled_models, inputs_of, load_data, read_model
 from mmm_bayes.cli.old_options import CommandsWithOldOptions
+from mmm_bayes.cli.options import Chains, Draws, Seed, Warmup
 from mmm_bayes.cli.report import report as write_report
 from mmm_bayes.cli.terminal import (
     INTERRUPTED,
@@ -61,10 +62,6 @@ _DEMO_FOLDER = Path("demo_output")
 _UNFINISHED = "unfinished"
 _FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
 
-Draws = Annotated[int | None, typer.Option(help="Number of draws to keep per chain.", min=4)]
-Warmup = Annotated[int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)]
-Chains = Annotated[int | None, typer.Option(help="Number of chains.", min=1)]
-Seed = Annotated[int, typer.Option(help="Random seed: the same seed gives the same draws.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier fit in the folder.")]
 
@@ -300,7 +297,8 @@ def _run(
 def _devices(text: str | None) -> Literal["all"] | int | None:
     if text is None or text == "all":
         return text  # type: ignore[return-value]
-    if not text.isdigit() or int(text) < 1:
+    # "²" is a digit to Python, and no number.
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
         raise typer.BadParameter(
             f"{text!r} should be all or a positive number.", param_hint="--devices"
         )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words
+from mmm_bayes.cli.options import Seed
+from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ def augment(
     drop: Annotated[
         list[str] | None, typer.Option(help="Column to leave out, such as a date; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
     """Add weighted rows to a table as implied by a causal graph.
@@ -95,7 +96,7 @@ def augment(
                 smoothing=smoothing,
             )
         for note in caught:
-            typer.echo(f"note: {note.message}", err=True)
+            say(f"note: {note.message}")
         if not len(result):
             raise CommandError("No rows are left, so nothing was written.")
         written, weights = result.frame, result.weights

@@ -11,6 +11,7 @@ import typer
 
 from mmm_bayes.cli.models import inputs_of, load_data, read_model
 from mmm_bayes.cli.old_options import CommandsWithOldOptions
+from mmm_bayes.cli.options import Chains, Draws, Seed, Warmup
 from mmm_bayes.cli.terminal import (
     STRICT,
     CommandError,
@@ -52,7 +53,6 @@ Table = Annotated[
     Path | None, typer.Option("--data", help="CSV or Parquet file to use instead of the model's.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier run in the folder.")]
 
 
@@ -171,13 +171,9 @@ def effects(
     graph: GraphFile,
     out: Out,
     data: Table = None,
-    num_samples: Annotated[
-        int | None, typer.Option(help="Number of draws to keep per chain.", min=4)
-    ] = None,
-    num_warmup: Annotated[
-        int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)
-    ] = None,
-    num_chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
+    num_samples: Draws = None,
+    num_warmup: Warmup = None,
+    num_chains: Chains = None,
     estimator: Annotated[
         str, typer.Option(help="Estimator of the regression: linear, splines, double_ml, ...")
     ] = "linear",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmm_bayes.cli.options import Seed
 from mmm_bayes.cli.terminal import CommandError, open_console, problems_in_words, write_text
 from mmm_bayes.runtime.numbers import compact
 
@@ -70,7 +71,7 @@ def next_test(
             help="Largest relative change of a channel in the next budget.", min=0.01, max=1.0
         ),
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Random seed for the simulated results.")] = 0,
+    seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="CSV file for the ranking.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV file.")] = False,
 ) -> None:

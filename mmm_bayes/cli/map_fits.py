@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmm_bayes.cli.models import inputs_of, read_model
+from mmm_bayes.cli.options import Chains, Draws, Seed, Warmup
 from mmm_bayes.cli.terminal import (
     PROBLEM,
     STRICT,
@@ -50,14 +51,10 @@ def map_fits(
     keep_fits: Annotated[
         bool, typer.Option("--keep-fits/--no-fits", help="Save every complete fit.")
     ] = True,
-    num_samples: Annotated[
-        int | None, typer.Option(help="Number of draws to keep per chain.", min=4)
-    ] = None,
-    num_warmup: Annotated[
-        int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)
-    ] = None,
-    num_chains: Annotated[int | None, typer.Option(help="Number of chains.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="Random seed: the same seed gives the same draws.")] = 0,
+    num_samples: Draws = None,
+    num_warmup: Warmup = None,
+    num_chains: Chains = None,
+    seed: Seed = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with code 3 if any verdict is FAIL.")
     ] = False,

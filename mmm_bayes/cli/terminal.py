@@ -13,9 +13,11 @@ import typer
 
 from mmm_bayes.cli.errors import CLOSED_PIPE, INTERRUPTED, PROBLEM, STRICT, CommandError
 from mmm_bayes.cli.outputs import Outputs
+from mmm_bayes.runtime.visible import visible_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 __all__ = [
     "INTERRUPTED",
@@ -44,19 +46,19 @@ def problems_in_words(*packages: str) -> Iterator[Outputs]:
             yield outputs
         complete = True
     except KeyboardInterrupt as stopped:
-        typer.echo(f"{f'{stopped}' or 'Stopped.'} {outputs.go_on}", err=True)
+        say(f"{f'{stopped}' or 'Stopped.'} {outputs.go_on}")
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit as end:
         complete = end.exit_code in (0, STRICT)
         raise
     except (OSError, FloatingPointError, MemoryError) as error:
-        typer.echo(f"{error}", err=True)
+        say(f"{error}")
         raise typer.Exit(PROBLEM) from None
     except (ImportError, RuntimeError, ValueError) as error:
         own = type(error).__module__.partition(".")[0] in (packages or ("mmm_bayes",))
         own |= isinstance(error, ImportError) and "pip install" in str(error)
         if own or isinstance(error, CommandError):
-            typer.echo(f"{error}", err=True)
+            say(f"{error}")
             raise typer.Exit(PROBLEM) from None
         raise
     finally:
@@ -93,6 +95,11 @@ class _Outliving:
         os.close(sink)
 
 
+def say(text: str) -> None:
+    """Print a text on standard error, with every character visible."""
+    typer.echo(visible_text(text), err=True)
+
+
 @contextmanager
 def outlive_closed_pipes() -> Iterator[None]:
     """Let a command finish its work after the reader of its output has gone (``| head -1``).
@@ -124,16 +131,21 @@ def outlive_closed_pipes() -> Iterator[None]:
 def open_console(out: Path | None = None) -> Console:
     """Open a console as wide as the terminal, or with a fixed width in a pipe.
 
-    Text is printed without markup, because names come from the user and may look like markup.
-    It goes to the standard error if ``out``, where results are written, is the standard output.
+    Text is printed without markup, because names come from the user and may look like markup, and
+    characters that cannot be seen are escaped, in tables as well. It goes to the standard error if
+    ``out``, where results are written, is the standard output.
     """
     from rich.console import Console
 
     from mmm_bayes.runtime.outputs import is_standard_output
 
+    class SafeConsole(Console):
+        def render_str(self, text: str, **settings: Any) -> Text:
+            return super().render_str(visible_text(text), **settings)
+
     aside = out is not None and is_standard_output(out)
     width = None if sys.stdout.isatty() else 110
-    return Console(width=width, soft_wrap=False, markup=False, stderr=aside)
+    return SafeConsole(width=width, soft_wrap=False, markup=False, stderr=aside)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mmm_bayes.cli.models import inputs_of, load_data, read_model
+from mmm_bayes.cli.options import Chains, Draws, Seed, Warmup
 from mmm_bayes.cli.terminal import (
     CommandError,
     open_console,
@@ -32,10 +33,6 @@ Table = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
-Draws = Annotated[int | None, typer.Option(help="Number of draws to keep per chain.", min=4)]
-Warmup = Annotated[int | None, typer.Option(help="Number of warm-up iterations per chain.", min=20)]
-Chains = Annotated[int | None, typer.Option(help="Number of chains.", min=1)]
-Seed = Annotated[int, typer.Option(help="Random seed: the same seed gives the same numbers.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace earlier results in the folder.")]
 Errors = Annotated[
     str, typer.Option(help="Errors of forecasts: auto, independent, or ar1 (autocorrelated).")
@@ -125,19 +122,15 @@ def compare(
     """Compare adstock and saturation functions by prediction, and by the ROAS they imply."""
     with problems_in_words() as outputs:
         import jax
-        from pydantic import ValidationError
 
         from mmm_bayes.present.plots import save_figures
         from mmm_bayes.validation.comparison import compare_models, model_grid
 
         outputs.folder(out, _COMPARED, (*inputs_of(model), data), force)
         console, spec = open_console(), read_model(model)
-        try:
-            grid = model_grid(
-                spec, adstock=_names(adstock) or None, saturation=_names(saturation) or None
-            )
-        except ValidationError as error:
-            raise CommandError(f"Unknown transform:\n{error}") from error
+        grid = model_grid(
+            spec, adstock=_names(adstock) or None, saturation=_names(saturation) or None
+        )
         table = load_data(spec, data, Path(model).parent if Path(model).is_file() else Path())
 
         def on_model(done: int, total: int, name: str) -> None:

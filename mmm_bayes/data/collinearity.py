@@ -13,6 +13,9 @@ from mmm_bayes.runtime.findings import Finding
 # Belsley, Kuh & Welsch (1980) and most textbooks on regression take 10 as the point of concern.
 VIF_LIMIT = 10.0
 FEW_ROWS = 3
+# One less the correlation of a column with a copy of it that is rounded to about a thousandth of
+# its standard deviation.
+ROUNDING = 1e-7
 
 
 def variance_inflation(columns: np.ndarray) -> np.ndarray:
@@ -77,19 +80,25 @@ def check_collinearity(table: Table) -> list[Finding]:
             )
     identical = []
     for (j, first), (k, second) in combinations(enumerate(series), 2):
-        if columns[first] != columns[second] and likenesses[j, k] > 1 - 1e-9:
+        if columns[first] != columns[second] and likenesses[j, k] > 1 - ROUNDING:
             identical.append({first, second})
-            findings.append(
-                Finding(
-                    "same_series",
-                    "error",
-                    f"{_sentence(first)} and {second} are the same series up to location and "
-                    "scale, so their effects cannot be separated.",
-                    "Keep one of them, or sum two channels.",
-                    where=columns[second],
-                )
-            )
+            remedy = "Keep one of them, or sum two channels."
+            findings.append(same_series(first, second, remedy, columns[second]))
     return findings + _check_collinear(table, series, identical)
+
+
+def is_same_series(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two columns are equal up to location and scale, and the rounding of their cells."""
+    return abs(_correlation(a, b)) > 1 - ROUNDING
+
+
+def same_series(first: str, second: str, remedy: str, where: str) -> Finding:
+    """Make the finding on two columns that are the same series."""
+    message = (
+        f"{_sentence(first)} and {second} are the same series up to location and scale, so their "
+        "effects cannot be separated."
+    )
+    return Finding("same_series", "error", message, remedy, where=where)
 
 
 def _check_constant(table: Table) -> list[Finding]:

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import listing, nearest
 
 _HERE = Path(__file__).resolve()
@@ -82,6 +83,7 @@ DATASETS: dict[str, DatasetInfo] = {
 }
 
 
+@named_arguments
 def load_dataset(
     name: str,
     *,
@@ -107,6 +109,7 @@ def dataset_roles(name: str) -> dict[str, Any]:
     return dict(_info(name).roles)
 
 
+@named_arguments
 def load_truth(name: str) -> xr.Dataset | None:
     """Load the truth that a bundled set was simulated from; None for real data.
 

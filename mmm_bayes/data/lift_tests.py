@@ -13,7 +13,8 @@ from mmm_bayes.data.cell_values import LARGEST, cell_text, plain_frame, to_float
 from mmm_bayes.data.dates import FIRST_DATE, LAST_DATE, parse_dates
 from mmm_bayes.data.labels import known_label, label_text
 from mmm_bayes.data.time_step import MARKS, infer_step, share_within
-from mmm_bayes.runtime.deprecation import spelled_out
+from mmm_bayes.runtime.arguments import ArgumentError, wrong_fields
+from mmm_bayes.runtime.deprecation import named_arguments, spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing, nearest
 from mmm_bayes.runtime.text_file import parse_json
 
@@ -93,10 +94,12 @@ class LiftTest:
     recorded: bool = True
 
     def __post_init__(self) -> None:
+        if wrong := wrong_fields(self, ("channel", "spend_change", "name", "measure")):
+            raise ArgumentError(wrong, "the lift test")
         unread = self._read_dates()
         for field in ("channel", "geos", "spend_change"):
             value = getattr(self, field)
-            if isinstance(value, list):
+            if not isinstance(value, str) and isinstance(value, Iterable):
                 object.__setattr__(self, field, tuple(value))
         geos = self.geos if isinstance(self.geos, tuple) else (self.geos,)
         object.__setattr__(self, "geos", tuple(map(label_text, geos)))
@@ -262,6 +265,7 @@ def from_json(text: str) -> tuple[LiftTest, ...]:
 # --- Tables of tests -----------------------------------------------------------------------------
 
 
+@named_arguments
 def read_lift_tests(
     frame: pd.DataFrame,
     columns: Mapping[str, str] | None = None,

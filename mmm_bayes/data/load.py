@@ -50,7 +50,7 @@ def load_table(
     target: str | None,
     channels: Channels,
     spend: Spend = None,
-    controls: Channels = (),
+    controls: Channels | None = (),
     geo: str | None = None,
     population: str | Mapping[str, float] | pd.Series | None = None,
     revenue_per_target: str | float | None = None,

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from mmm_bayes.runtime.deprecation import old_name
+from mmm_bayes.runtime.deprecation import named_arguments, old_name
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 
 NDArray = np.ndarray[Any, Any]
@@ -125,6 +125,7 @@ class ShopPanel:
         """Whether each value is observed (shop, time, node)."""
         return np.isfinite(self.series)
 
+    @named_arguments
     def select(self, shops: Sequence[int] | NDArray | slice) -> ShopPanel:
         """Return a panel of some shops, by position."""
         at = np.arange(self.num_shops)[shops]
@@ -137,6 +138,7 @@ class ShopPanel:
             structure=None if self.structure is None else self.structure[at],
         )
 
+    @named_arguments
     def window(self, start: int | None = None, stop: int | None = None) -> ShopPanel:
         """Return a panel of the times from ``start`` up to, but not including, ``stop``."""
         span = slice(start, stop)

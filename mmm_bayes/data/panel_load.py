@@ -15,10 +15,12 @@ from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.data.panel_cells import Cells, read_columns
 from mmm_bayes.data.panel_roles import ShopRoles, group_findings, role_findings, shop_roles
 from mmm_bayes.data.time_step import check_regular
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, numbered
 from mmm_bayes.runtime.warn import warn_user
 
 
+@named_arguments
 def load_shops(
     source: str | os.PathLike[str] | pd.DataFrame,
     *,
@@ -129,6 +131,7 @@ def load_shops(
     return panel
 
 
+@named_arguments
 def panel_to_frame(panel: ShopPanel, *, shop: str = "shop_id", date: str = "ds") -> pd.DataFrame:
     """Return a panel as a table with one row per shop and date, as `load_shops` reads it.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypedDict
 
+import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.cell_values import to_float
@@ -87,7 +88,7 @@ class RoleSettings(TypedDict, total=False):
     target: str | None
     channels: Channels
     spend: Spend
-    controls: Channels
+    controls: Channels | None
     geo: str | None
     population: str | Mapping[str, float] | pd.Series | None
     revenue_per_target: str | float | None
@@ -108,7 +109,7 @@ def make_roles(
     target: str | None,
     channels: Channels,
     spend: Spend = None,
-    controls: Channels = (),
+    controls: Channels | None = (),
     geo: str | None = None,
     population: str | Mapping[str, float] | pd.Series | None = None,
     revenue_per_target: str | float | None = None,
@@ -129,17 +130,21 @@ def make_roles(
     people: str | dict[str, float] | None = None
     if isinstance(population, str):
         people = population
-    elif population is not None:
+    elif isinstance(population, Mapping | pd.Series):
         people = {label_text(k): to_float(v) for k, v in population.items()}
+    elif population is not None:
+        findings.append(
+            _wrong_type("population", population, "a column, or a dict or Series of numbers by geo")
+        )
     if revenue_per_target is not None and not isinstance(revenue_per_target, str):
         revenue_per_target = to_float(revenue_per_target)
     roles = Roles(
-        date=date,
-        target=target,
+        date=_column(date, "date", findings) or "",
+        target=_column(target, "target", findings),
         exposure=exposure,
         spend=_spend(spend, exposure, findings),
         controls=_named(controls, "controls", findings),
-        geo=geo,
+        geo=_column(geo, "geo", findings),
         population=people,
         revenue_per_target=revenue_per_target,
     )
@@ -169,10 +174,44 @@ def make_roles(
     return roles, findings
 
 
-def _named(columns: Channels, argument: str, findings: list[Finding]) -> dict[str, str]:
+def _wrong_type(argument: str, value: object, expected: str, remedy: str = "") -> Finding:
+    message = f"{argument} should be {expected}, but is {value!r:.80}."
+    return Finding("argument_type", "error", message, remedy, argument)
+
+
+def _column(value: Any, argument: str, findings: list[Finding]) -> str | None:
+    """Return the name of one column; a label that is a number is read as text."""
+    if value is None and argument != "date":
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return str(value)
+    remedy = ""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        remedy = f"Write {argument}={value[0]!r}."
+    elif isinstance(value, list | tuple) and all(isinstance(own, str) for own in value):
+        joined = " + ' ' + ".join(f"df[{own!r}].astype(str)" for own in value)
+        remedy = f"Join them in one column first: df[{argument!r}] = {joined}."
+    findings.append(_wrong_type(argument, value, "the name of one column", remedy))
+    return None
+
+
+def _named(columns: Any, argument: str, findings: list[Finding]) -> dict[str, str]:
+    if columns is None:
+        return {}
     if isinstance(columns, str):
         # A single string would otherwise be read letter by letter.
         columns = [columns]
+    expected = "a list of columns, or a dict {name: column}"
+    if not isinstance(columns, Iterable) or isinstance(columns, bytes | pd.DataFrame):
+        findings.append(_wrong_type(argument, columns, expected))
+        return {}
+    columns = columns if isinstance(columns, Mapping) else list(columns)
+    own = list(columns.values()) if isinstance(columns, Mapping) else columns
+    if odd := [column for column in own if not isinstance(column, str | int | float | np.number)]:
+        findings.append(_wrong_type(argument, odd[0], f"{expected}; one of its entries"))
+        return {}
     if isinstance(columns, Mapping):
         return {str(name): str(column) for name, column in columns.items()}
     names = [str(column) for column in columns]
@@ -199,6 +238,10 @@ def _spend(
         spend = [spend]
     if isinstance(spend, Mapping):
         return _spend_by_name(spend, exposure, findings)
+    if not isinstance(spend, Iterable):
+        expected = "a list of columns, or a dict {channel: column}"
+        findings.append(_wrong_type("spend", spend, expected))
+        return dict(exposure)
     columns = list(spend)
     if len(columns) != len(exposure):
         findings.append(

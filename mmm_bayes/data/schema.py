@@ -18,8 +18,9 @@ from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table,
 from mmm_bayes.data.roles import Channels, FileRoleSettings, Roles, RoleSettings, Spend
 from mmm_bayes.data.spend_change import change_spend
 from mmm_bayes.data.time_step import TimeStep
-from mmm_bayes.runtime.deprecation import old_name, spelled_out
+from mmm_bayes.runtime.deprecation import named_arguments, old_name, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding
+from mmm_bayes.runtime.visible import shown_safely
 
 __all__ = ["DataError", "DataWarning", "Finding", "MMMData"]
 
@@ -64,6 +65,7 @@ class MMMData:
     # ------------------------------------------------------------------ construction
 
     @classmethod
+    @named_arguments
     def from_dataframe(
         cls,
         df: pd.DataFrame,
@@ -72,7 +74,7 @@ class MMMData:
         target: str | None,
         channels: Channels,
         spend: Spend = None,
-        controls: Channels = (),
+        controls: Channels | None = (),
         geo: str | None = None,
         population: str | Mapping[str, float] | pd.Series | None = None,
         revenue_per_target: str | float | None = None,
@@ -340,9 +342,17 @@ class MMMData:
         """
         return self.time_step.intervals(self.dates)
 
+    @named_arguments
     def future_dates(self, periods: int) -> pd.DatetimeIndex:
         """Return the ``periods`` dates after the last one."""
-        return self.time_step.after(self.dates[-1], periods)
+        last, step = self.dates[-1], self.time_step
+        if step.unit != "unknown" and periods > (pd.Timestamp.max - last).days / step.days - 1:
+            message = (
+                f"{periods:,} periods after {last:%Y-%m-%d} end after "
+                f"{pd.Timestamp.max:%Y-%m-%d}, the last date there is."
+            )
+            raise DataError([Finding("periods", "error", message, "Give fewer periods.")])
+        return step.after(last, periods)
 
     def equals(self, other: MMMData) -> bool:
         """Return whether both hold the same values, labels and column names."""
@@ -350,6 +360,7 @@ class MMMData:
 
     # ------------------------------------------------------------------ derived data
 
+    @named_arguments
     def subset(self, dates: slice | Sequence[Any]) -> MMMData:
         """Keep some dates: a slice of labels, e.g. ``slice("2021", "2022-06")``, or a list.
 
@@ -370,6 +381,7 @@ class MMMData:
             )
         return replace(self, ds=ds)
 
+    @named_arguments
     def with_spend(
         self,
         channel: str,
@@ -401,6 +413,7 @@ class MMMData:
         ds = change_spend(self.ds, channel, rows, scale=scale, value=value)
         return replace(self, ds=ds)
 
+    @named_arguments
     def with_table(self, df: pd.DataFrame) -> MMMData:
         """Read another table with the same columns, for prediction.
 
@@ -434,6 +447,7 @@ class MMMData:
 
     # ------------------------------------------------------------------ showing
 
+    @shown_safely
     def __repr__(self) -> str:
         return summary.as_text(self.ds, self.time_step, self.findings)
 

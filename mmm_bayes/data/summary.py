@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,9 +11,11 @@ import xarray as xr
 from mmm_bayes.data.collinearity import variance_inflation
 from mmm_bayes.data.time_step import TimeStep
 from mmm_bayes.runtime.findings import Finding, numbered
+from mmm_bayes.runtime.summary_table import SummaryTable
+from mmm_bayes.runtime.visible import visible, visible_html
 
 
-def summary(ds: xr.Dataset, step: TimeStep) -> pd.DataFrame:
+def summary(ds: xr.Dataset, step: TimeStep) -> SummaryTable:
     """Return one row per channel; see `MMMData.summary`."""
     spend = ds["spend"].sum(("geo", "date")).values
     exposure, target = ds["exposure"].values, ds["target"].values
@@ -23,7 +24,7 @@ def summary(ds: xr.Dataset, step: TimeStep) -> pd.DataFrame:
     norms = np.sqrt((centred**2).sum(0) * (y**2).sum())
     undefined = np.full(len(norms), np.nan)
     total = spend.sum()
-    return pd.DataFrame(
+    return SummaryTable(
         {
             "spend": spend,
             "spend_share": spend / total if total > 0 else spend,
@@ -52,11 +53,11 @@ def as_html(ds: xr.Dataset, step: TimeStep, findings: Sequence[Finding]) -> str:
     """Return the notebook representation, with one row per channel."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{name}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+        f"<td style='text-align:left'>{visible_html(text)}</td></tr>"
         for name, text in _lines(ds, step, findings)
     )
-    table = summary(ds, step).to_html(float_format=lambda v: f"{v:,.3g}")
-    notes = f"<pre>{html.escape(numbered(findings))}</pre>" if findings else ""
+    table = summary(ds, step).to_formatted_html()
+    notes = f"<pre>{visible_html(numbered(findings))}</pre>" if findings else ""
     return f"<b>MMMData</b><table>{rows}</table>{table}{notes}"
 
 
@@ -67,9 +68,9 @@ def _lines(ds: xr.Dataset, step: TimeStep, findings: Sequence[Finding]) -> list[
     lines = [
         ("data", f"{place}, {len(dates)} dates, {span} ({step.alias or 'one date'})"),
         ("rows", step.description),
-        ("target", ds.attrs["target"] or "(none)"),
-        ("channels", ", ".join(map(str, ds["channel"].values))),
-        ("controls", ", ".join(map(str, ds["control"].values)) or "(none)"),
+        ("target", visible(ds.attrs["target"] or "(none)")),
+        ("channels", ", ".join(map(visible, ds["channel"].values))),
+        ("controls", ", ".join(map(visible, ds["control"].values)) or "(none)"),
     ]
     if findings:
         lines.append(("warnings", f"{len(findings)}, see .findings"))

@@ -48,8 +48,8 @@ class Checkpoint(Frozen):
 
     Raises
     ------
-    pydantic.ValidationError
-        If an interval is not positive.
+    SettingsError
+        If the folder is not a path, or an interval is not positive.
     """
 
     folder: Path
@@ -62,7 +62,7 @@ class Checkpoint(Frozen):
         draws: int | None = None,
         minutes: float | None = None,
     ) -> None:
-        given: dict[str, Any] = {"folder": Path(folder), "draws": draws, "minutes": minutes}
+        given: dict[str, Any] = {"folder": folder, "draws": draws, "minutes": minutes}
         super().__init__(**given)
 
     def open(self, settings: Mapping[str, Any]) -> OpenCheckpoint:

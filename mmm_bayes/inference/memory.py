@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import final
 
 from mmm_bayes.runtime.numbers import byte_size
+from mmm_bayes.runtime.visible import shown_safely
 
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -64,6 +65,7 @@ class MemoryEstimate:
             enough = enough and self.device_bytes <= self.available_device
         return enough
 
+    @shown_safely
     def __str__(self) -> str:
         places = [("machine", self.host, self.available_host)]
         if self.available_device is None:
@@ -78,6 +80,7 @@ class MemoryEstimate:
             lines += [f"  {name:<42}{byte_size(size):>10}" for name, size in shown if size]
         return "\n".join(lines)
 
+    @shown_safely
     def __repr__(self) -> str:
         return str(self)
 

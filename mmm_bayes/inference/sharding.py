@@ -9,8 +9,9 @@ one mesh: each runs the chains on its own devices.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import jax
@@ -58,7 +59,7 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
         if devices != "all":
             raise DevicesError(f"devices should be 'all', a number or devices; got {devices!r}.")
         return tuple(there)
-    if isinstance(devices, int):
+    if isinstance(devices, Integral):
         if not 1 <= devices <= len(there):
             kinds = ", ".join(str(device) for device in there[:8])
             raise DevicesError(
@@ -67,7 +68,11 @@ def chosen_devices(devices: Devices) -> tuple[jax.Device, ...]:
                 "XLA_FLAGS=--xla_force_host_platform_device_count=N before JAX is imported."
             )
         return tuple(there[:devices])
-    chosen = tuple(devices)
+    chosen = tuple(devices) if isinstance(devices, Iterable) else (devices,)
+    if not all(hasattr(device, "process_index") for device in chosen):
+        raise DevicesError(
+            f"devices should be 'all', a number, or devices of JAX; got {devices!r:.60}."
+        )
     if not chosen or len(set(chosen)) < len(chosen):
         raise DevicesError(f"devices should name each device once; got {list(chosen)}.")
     return chosen

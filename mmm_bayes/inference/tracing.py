@@ -16,6 +16,7 @@ from typing import Any
 import jax
 
 from mmm_bayes.inference.sharding import runs_on_cpu
+from mmm_bayes.runtime.deprecation import named_arguments
 
 _LOCK = threading.RLock()
 
@@ -24,6 +25,7 @@ _LOCK = threading.RLock()
 _CPU_OPTIONS = {"xla_backend_optimization_level": 1}
 
 
+@named_arguments
 def use_compilation_cache(folder: str | os.PathLike[str] | None = None) -> Path:
     """Store compiled programs in a folder, for this process and later ones.
 

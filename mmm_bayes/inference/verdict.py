@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ import xarray as xr
 
 from mmm_bayes.runtime.findings import Finding, by_severity
 from mmm_bayes.runtime.report import Report
+from mmm_bayes.runtime.visible import visible_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,17 +92,17 @@ class DiagnosticsReport(Report):
     def _repr_html_(self) -> str:
         """Render for a notebook."""
         rows = "".join(
-            f"<tr><td><b>{_LABEL[f.severity]}</b></td><td>{html.escape(f.where or '')}"
-            f"</td><td style='text-align:left'>{html.escape(f.message)}<br>"
-            f"<i>{html.escape(f.remedy)}</i></td></tr>"
+            f"<tr><td><b>{_LABEL[f.severity]}</b></td><td>{visible_html(f.where or '')}"
+            f"</td><td style='text-align:left'>{visible_html(f.message)}<br>"
+            f"<i>{visible_html(f.remedy)}</i></td></tr>"
             for f in self.findings
         )
         skipped = "; ".join(self.stats.get("skipped", ()))
         return (
             f"<div><p><b style='color:{_COLOUR[self.verdict]}'>Diagnostics: {self.verdict}</b><br>"
-            f"{html.escape(self._headline())}</p>"
+            f"{visible_html(self._headline())}</p>"
             + (f"<table>{rows}</table>" if rows else "")
-            + (f"<p>Not checked: {html.escape(skipped)}</p>" if skipped else "")
+            + (f"<p>Not checked: {visible_html(skipped)}</p>" if skipped else "")
             + "</div>"
         )
 

@@ -18,6 +18,7 @@ from mmm_bayes.runtime.jobs.records import Row
 from mmm_bayes.runtime.jobs.tasks import digest
 from mmm_bayes.runtime.run_folder import remove_run
 from mmm_bayes.runtime.streams import as_key
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import jax
@@ -82,6 +83,7 @@ class FitCell:
     folder_id: str = ""
     summarise: Summarise | None = field(default=None)
 
+    @shown_safely
     def __str__(self) -> str:
         return f"{self.table!r} with {self.spec_name!r}"
 

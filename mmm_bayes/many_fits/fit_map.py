@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, final
 
 from mmm_bayes.many_fits.fit_cells import OF_A_CELL
 from mmm_bayes.runtime.atomic_write import atomic_write
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import listing, nearest
 from mmm_bayes.runtime.jobs.store import ResultsError, ResultStore
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,6 +195,7 @@ class FitMap:
             raise FitMapError(f"{asked}. Models are {known}.")
         return own[0]
 
+    @shown_safely
     def __repr__(self) -> str:
         return rows_as_text(self._headline())
 
@@ -232,6 +235,7 @@ def write_index(folder: Path, entries: Sequence[Entry]) -> None:
         place.write_text(json.dumps(about, indent=0), "utf-8")
 
 
+@named_arguments
 def load_fit_map(folder: str | os.PathLike[str]) -> FitMap:
     """Read the fits in a folder, finished or not.
 

@@ -29,6 +29,7 @@ from mmm_bayes.runtime.jobs.records import plain
 from mmm_bayes.runtime.jobs.store import ResultStore
 from mmm_bayes.runtime.jobs.tasks import Failure
 from mmm_bayes.runtime.progress import Progress, choose_progress
+from mmm_bayes.runtime.settings import SettingsError
 from mmm_bayes.runtime.streams import as_key
 from mmm_bayes.runtime.warn import warn_user
 
@@ -336,8 +337,6 @@ def _settings(
     summarise: Summarise | None,
 ) -> list[Finding]:
     """List the settings that every fit would refuse."""
-    from pydantic import ValidationError
-
     found = []
     if method not in ("nuts", "svi"):
         found.append(_finding("method", f'method should be "nuts" or "svi", but is {method!r}.'))
@@ -355,9 +354,11 @@ def _settings(
             continue
         try:
             _sampler(method, changes, spec)
-        except ValidationError as error:
-            texts = [f"{e['loc'][0] if e['loc'] else ''}: {e['msg']}" for e in error.errors()]
-            found += [_finding("settings", f"With model {name!r}: {text}.") for text in texts]
+        except SettingsError as error:
+            found += [
+                _finding("settings", f"With model {name!r}: {own.message}")
+                for own in error.findings
+            ]
     return found
 
 

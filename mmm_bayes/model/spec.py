@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.model.priors import PriorSpec
 from mmm_bayes.runtime.atomic_write import atomic_write
-from mmm_bayes.runtime.deprecation import spelled_out
+from mmm_bayes.runtime.deprecation import named_arguments, spelled_out
+from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
-from mmm_bayes.runtime.settings import Frozen, nearest
-from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
+from mmm_bayes.runtime.settings import Frozen, SettingsError, nearest
+from mmm_bayes.runtime.text_file import TextError, is_file, parse_toml, read_text
+from mmm_bayes.runtime.visible import shown_safely
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 
 
@@ -324,9 +326,11 @@ class ModelSpec(Frozen):
                 raise ValueError(f"The {what} is given more than once: {sorted(twice)}.")
         return self
 
+    @shown_safely
     def __repr__(self) -> str:
         return rows_as_text(self._lines())
 
+    @shown_safely
     def __str__(self) -> str:
         return repr(self)
 
@@ -355,6 +359,7 @@ class ModelSpec(Frozen):
         return lines
 
     @classmethod
+    @named_arguments
     def from_toml(cls, source: str | os.PathLike[str]) -> Self:
         """Read a model file, or the text of one.
 
@@ -365,16 +370,13 @@ class ModelSpec(Frozen):
         """
         text, where = _read(source)
         try:
-            values = parse_toml(text)
+            return cls.model_validate(parse_toml(text))
         except TextError as error:
-            raise ModelSpecError(
-                str(error).replace("The file is not TOML", f"{where} is not valid TOML")
-            ) from None
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise ModelSpecError(_explain(error, where)) from None
+            raise _unreadable(error, where) from None
+        except SettingsError as error:
+            raise ModelSpecError(error.findings, where) from None
 
+    @named_arguments
     def to_toml(self, path: str | os.PathLike[str] | None = None) -> str:
         """Return settings that differ from the defaults as TOML; with ``path``, write them too."""
         import tomli_w
@@ -419,8 +421,8 @@ class ModelSpec(Frozen):
         return self.controls.priors.get(control, self.controls.prior)
 
 
-class ModelSpecError(ValueError):
-    """A model file that cannot be used; the message lists every problem with its remedy."""
+class ModelSpecError(SettingsError):
+    """A model file that cannot be used; ``findings`` lists every problem with its remedy."""
 
 
 def transform_parameters(adstock: str, saturation: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -446,32 +448,20 @@ def _known_names(
 
 def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
     if isinstance(source, str) and ("\n" in source or "=" in source or source == ""):
-        return source, "The model text"
+        return source, "the model text"
+    if not isinstance(source, str | os.PathLike):
+        message = f"A model should be a path or TOML text, but is {source!r:.60}."
+        raise ModelSpecError([Finding("source", "error", message)], "the model")
     path = Path(source)
-    if not _is_file(path):
+    if not is_file(path):
         others = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         hint = f" Model files in {path.parent}: {', '.join(others)}." if others else ""
         raise FileNotFoundError(f"There is no model file {path}.{hint}")
     try:
         return read_text(path), str(path)
     except TextError as error:
-        raise ModelSpecError(f"{path}: {error}") from None
+        raise _unreadable(error, str(path)) from None
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long for a file name, or with a NUL
-        return False
-
-
-def _explain(error: ValidationError, where: str) -> str:
-    lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"]) or "top level"
-        text = problem["msg"].removeprefix("Value error, ")
-        given = problem.get("input")
-        shown = "" if isinstance(given, dict) else f" (got {given!r})"
-        lines.append(f"  [{place}] {text}{shown}")
-    plural = "s" if len(lines) > 1 else ""
-    return f"{where} has {len(lines)} problem{plural}:\n" + "\n".join(lines)
+def _unreadable(error: TextError, where: str) -> ModelSpecError:
+    return ModelSpecError([Finding("text", "error", str(error))], where)

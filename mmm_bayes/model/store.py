@@ -21,6 +21,7 @@ from mmm_bayes.runtime.artifact_errors import (
     too_new,
 )
 from mmm_bayes.runtime.netcdf_file import NetCDFError, read_tree, write_tree
+from mmm_bayes.runtime.text_file import is_file
 
 FORMAT = 1
 """Version of the file's layout; a reader refuses a higher one."""
@@ -56,9 +57,9 @@ def load(path: str | os.PathLike[str]) -> Fitted:
         by a newer version, or disagrees with itself: ``findings`` lists every way in which it does.
     """
     path = Path(path)
-    if path.is_dir() and (path / "fit.nc").exists():
+    if is_file(path / "fit.nc"):
         path = path / "fit.nc"
-    if not path.is_file():
+    if not is_file(path):
         raise not_found(path, KIND)
     try:
         tree, record = read_tree(path)

@@ -12,8 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import matplotlib
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
+
+from mmm_bayes.present.plots.style import PLAIN
+from mmm_bayes.runtime.visible import visible_text
 
 Edge = tuple[int, int]
 Point = tuple[float, float]
@@ -154,7 +158,8 @@ def _ends(edge: Edge, columns: Sequence[int]) -> tuple[_End, _End]:
 
 
 def _text_width(text: str) -> float:
-    lines = [TextPath((0, 0), line, size=_FONT_SIZE) for line in text.split("\n")]
+    with matplotlib.rc_context(PLAIN):
+        lines = [TextPath((0, 0), line, size=_FONT_SIZE) for line in visible_text(text).split("\n")]
     return max(float(line.get_extents().width) for line in lines) / 72.0
 
 

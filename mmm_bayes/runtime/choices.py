@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mmm_bayes.runtime.findings import listing, nearest
+from mmm_bayes.runtime.keywords import namesake
 
 
 def choose(name: str, value: str, options: Iterable[str]) -> str:
@@ -41,8 +42,9 @@ def refuse_ignored(
     ValueError
         Naming all of them, and what they require.
     """
+    usable = [own for own, (_, methods) in settings.items() if value in methods]
     wrong = [
-        f"`{setting}` requires {name}={' or '.join(map(repr, methods))}"
+        f"`{setting}` requires {name}={' or '.join(map(repr, methods))}{_instead(setting, usable)}"
         for setting, (given, methods) in settings.items()
         if given is not None and value not in methods
     ]
@@ -50,3 +52,8 @@ def refuse_ignored(
         raise ValueError(
             f"With {name}={value!r}, settings would have no effect: {'; '.join(wrong)}."
         )
+
+
+def _instead(setting: str, usable: list[str]) -> str:
+    other = namesake(setting, usable)
+    return f" (did you mean {other!r}?)" if other else ""

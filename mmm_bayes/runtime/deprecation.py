@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-from mmm_bayes.runtime.findings import nearest
+from mmm_bayes.runtime.arguments import explained
+from mmm_bayes.runtime.keywords import nearest_argument
 from mmm_bayes.runtime.warn import warn_user
 
 
@@ -33,7 +36,10 @@ def warn_deprecated(old: str, new: str) -> None:
 
 
 def named_arguments[F: Callable[..., Any]](function: F) -> F:
-    """Let a misspelt keyword argument raise a ``TypeError`` that suggests the nearest name."""
+    """Let a misspelt keyword argument raise a ``TypeError`` that suggests the nearest name.
+
+    A bare error that an argument of the wrong type explains becomes an `ArgumentError`.
+    """
     return renamed()(function)
 
 
@@ -64,12 +70,16 @@ def spelled_out[F: Callable[..., Any]](options: type) -> Callable[[F], F]:
         ]
         checked = signature.replace(parameters=[*own, *more])
 
+        where, names = _written(function), _names_of(function, options)
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            _refuse_unknown(kwargs, list(checked.parameters), _written(function))
-            return function(*args, **kwargs)
+            _refuse_unknown(kwargs, list(checked.parameters), where)
+            with explained(checked, names, where, args, kwargs):
+                return function(*args, **kwargs)
 
         call.__signature__ = checked  # type: ignore[attr-defined]
+        call.explains_types = True  # type: ignore[attr-defined]  # a test asks every public name
         return call  # type: ignore[return-value]
 
     return decorate
@@ -79,16 +89,18 @@ def renamed[F: Callable[..., Any]](**names: str) -> Callable[[F], F]:
     """Accept old names of keyword arguments, as ``renamed(old="new")``, with a warning."""
 
     def decorate(function: F) -> F:
-        known = list(inspect.signature(function).parameters)
-        where = _written(function)
+        signature = inspect.signature(function)
+        known, where, own = list(signature.parameters), _written(function), _names_of(function)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             if kwargs.keys() & names.keys():
                 kwargs = renamed_keys(kwargs, names, where)
             _refuse_unknown(kwargs, known, where)
-            return function(*args, **kwargs)
+            with explained(signature, own, where, args, kwargs):
+                return function(*args, **kwargs)
 
+        call.explains_types = True  # type: ignore[attr-defined]  # a test asks every public name
         return call  # type: ignore[return-value]
 
     return decorate
@@ -216,6 +228,12 @@ def is_key(value: Any) -> bool:
     return dtype is not None and (str(dtype).startswith("key<") or str(dtype) == "uint32")
 
 
+def _names_of(function: Callable[..., Any], *more: type) -> Mapping[str, Any]:
+    """Return the names that the annotations of a function may use."""
+    modules = (vars(sys.modules[own.__module__]) for own in more)
+    return ChainMap(getattr(inspect.unwrap(function), "__globals__", {}), *modules)
+
+
 def _written(function: Callable[..., Any]) -> str:
     """Return how a call is written: ``MMM.fit()``, ``CausalMMM()``."""
     name = function.__qualname__.rpartition("<locals>.")[2]
@@ -226,5 +244,5 @@ def _refuse_unknown(kwargs: Mapping[str, Any], known: Sequence[str], where: str)
     for key in kwargs:
         if key not in known:
             raise TypeError(
-                f"{where} got an unexpected keyword argument {key!r}.{nearest(key, known)}"
+                f"{where} got an unexpected keyword argument {key!r}.{nearest_argument(key, known)}"
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from mmm_bayes.runtime.visible import shown_safely, visible, visible_text
 from mmm_bayes.runtime.warn import warn_user
 
 Severity = Literal["error", "warning", "note"]
@@ -66,6 +67,7 @@ class Finding:
             )
         object.__setattr__(self, "severity", _SeverityName(self.severity))
 
+    @shown_safely
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".rstrip()
 
@@ -129,7 +131,7 @@ class DataError(ValueError):
         text = f"{count} in {source}:\n" + numbered(errors)
         if warnings:
             text += "\nAlso worth a look:\n" + numbered(warnings)
-        super().__init__(text)
+        super().__init__(visible_text(text))
 
     def __reduce__(self) -> tuple[type[DataError], tuple[tuple[Finding, ...], str]]:
         # The default would rebuild the exception from its text, which breaks pickling to workers.
@@ -147,14 +149,14 @@ def numbered(findings: Sequence[Finding]) -> str:
 
 def listing(items: Iterable[object], limit: int = 5) -> str:
     """Join items with commas; beyond ``limit`` of them, say only how many more there are."""
-    texts = [str(item) for item in items]
+    texts = [visible(item) for item in items]
     more = len(texts) - limit
     return ", ".join(texts[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
-def nearest(name: str, candidates: Iterable[str]) -> str:
+def nearest(name: object, candidates: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest candidate, or an empty string."""
     options = [str(c) for c in candidates]
     lowered = {c.lower(): c for c in reversed(options)}
-    close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name).lower(), list(lowered), n=1, cutoff=0.6)
     return f" Did you mean {lowered[close[0]]!r}?" if close else ""

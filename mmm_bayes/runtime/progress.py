@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, final
 
 from mmm_bayes.runtime.deprecation import warn_deprecated
+from mmm_bayes.runtime.visible import visible, visible_text
 
 _EVERY = 15.0  # seconds between lines where nobody watches
 
@@ -85,18 +86,18 @@ class Bars:
         bars = self._shown()
         state = f"({done} done before)" if done else ""
         self._tasks = [
-            bars.add_task(name, total=total, completed=done, unit=unit, state=state)
+            bars.add_task(visible(name), total=total, completed=done, unit=unit, state=state)
             for name in names
         ]
 
     def update(self, index: int, done: int, note: str = "") -> None:
         """Move a bar."""
-        changed = {"state": note} if note else {}
+        changed = {"state": visible(note)} if note else {}
         self._shown().update(self._tasks[index], completed=done, **changed)
 
     def message(self, text: str) -> None:
         """Show the text on a line of its own, in place of the last one."""
-        bars = self._shown()
+        bars, text = self._shown(), visible_text(text)
         if self._note is None:
             self._note = bars.add_task(text, total=None, unit="", state="")
         else:
@@ -230,7 +231,7 @@ def _in_notebook() -> bool:
 
 
 def _print(text: str) -> None:
-    print(f"mmm_bayes: {text}", file=sys.stderr, flush=True)
+    print(f"mmm_bayes: {visible_text(text)}", file=sys.stderr, flush=True)
 
 
 def _duration(seconds: float) -> str:

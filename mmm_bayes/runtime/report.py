@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mmm_bayes.runtime.visible import shown_safely, visible, visible_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,12 @@ class Report(ABC):
     else:  # a property here would make fields of this name unsettable
         findings = ()
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Let the text of every report show names safely."""
+        super().__init_subclass__(**settings)
+        if "__str__" in vars(cls):
+            cls.__str__ = shown_safely(cls.__str__)  # type: ignore[method-assign]
+
     @abstractmethod
     def __str__(self) -> str: ...
 
@@ -51,6 +58,7 @@ class Report(ABC):
 
         return SummaryTable(self.to_frame())
 
+    @shown_safely
     def __repr__(self) -> str:
         return str(self)
 
@@ -61,8 +69,8 @@ class Report(ABC):
 def text_as_html(text: str) -> str:
     """Write the text of a report as HTML: its first line bold, the others as a list."""
     head, *rest = text.splitlines() or [""]
-    items = "".join(f"<li>{html.escape(line.strip())}</li>" for line in rest if line.strip())
-    return f"<p><b>{html.escape(head)}</b></p>" + (f"<ul>{items}</ul>" if items else "")
+    items = "".join(f"<li>{visible_html(line.strip())}</li>" for line in rest if line.strip())
+    return f"<p><b>{visible_html(head)}</b></p>" + (f"<ul>{items}</ul>" if items else "")
 
 
 def table_as_html(frame: pd.DataFrame) -> str:
@@ -76,8 +84,8 @@ def table_as_html(frame: pd.DataFrame) -> str:
 def rows_as_html(rows: list[tuple[str, str]]) -> str:
     """Write pairs of a name and a text as a small table."""
     cells = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+        f"<tr><th style='text-align:left'>{visible_html(name)}</th>"
+        f"<td style='text-align:left'>{visible_html(text)}</td></tr>"
         for name, text in rows
     )
     return f"<table>{cells}</table>"
@@ -86,4 +94,4 @@ def rows_as_html(rows: list[tuple[str, str]]) -> str:
 def rows_as_text(rows: list[tuple[str, str]]) -> str:
     """Write pairs of a name and a text as lines, the texts below each other."""
     width = max((len(name) for name, _ in rows), default=0) + 2
-    return "\n".join(f"{name:<{width}}{text}" for name, text in rows)
+    return "\n".join(f"{name:<{width}}{visible(text)}" for name, text in rows)

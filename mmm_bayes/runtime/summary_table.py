@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import numbers
 import shutil
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from mmm_bayes.runtime.numbers import (
     ratio,
     typographic,
 )
+from mmm_bayes.runtime.visible import visible, visible_html, visible_text
 
 NumberStyle = Literal["compact", "full", "percent", "probability", "ratio", "p", "change", "text"]
 
@@ -125,7 +125,8 @@ class SummaryTable(pd.DataFrame):
             shown = tuple(Shown(str(name), name, "compact") for name in self.columns)
         texts = [own.texts(self) for own in shown]
         cells = np.array(texts, dtype=object).reshape(len(shown), len(self)).T
-        return pd.DataFrame(cells, index=self.index, columns=[own.heading for own in shown])
+        headings = [visible(own.heading) for own in shown]
+        return pd.DataFrame(cells, index=_visible_index(self.index), columns=headings)
 
     def to_formatted_html(self) -> str:
         """Return the printed columns as an HTML table, with the caption."""
@@ -133,7 +134,7 @@ class SummaryTable(pd.DataFrame):
         named = any(name is not None for name in self.index.names)
         with pd.option_context("display.max_colwidth", None):
             body = frame.to_html(index=named or not isinstance(self.index, pd.RangeIndex), border=0)
-        return body + (f"<p>{html.escape(self._caption)}</p>" if self._caption else "")
+        return body + (f"<p>{visible_html(self._caption)}</p>" if self._caption else "")
 
     def __repr__(self) -> str:
         if not self._is_whole():
@@ -143,7 +144,7 @@ class SummaryTable(pd.DataFrame):
         most = pd.get_option("display.max_rows") or None
         width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
         text = frame.to_string(index=index, line_width=width, max_rows=most)
-        return f"{text}\n{self._caption}" if self._caption else text
+        return f"{text}\n{visible_text(self._caption)}" if self._caption else text
 
     def _repr_html_(self) -> str:
         return self.to_formatted_html() if self._is_whole() else pd.DataFrame(self).to_html()
@@ -164,7 +165,16 @@ def _text(value: Any, style: NumberStyle) -> str:
         return _WRITE[style](float(value))
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}"
-    return MISSING if value is None or value is pd.NaT else str(value)
+    return MISSING if value is None or value is pd.NaT else visible(value)
+
+
+def _visible_index(index: pd.Index) -> pd.Index:
+    """Escape the names in an index that holds text."""
+    if isinstance(index, pd.MultiIndex):
+        levels: Any = [_visible_index(level) for level in index.levels]
+        return index.set_levels(levels, verify_integrity=False)
+    texts = pd.api.types.is_object_dtype(index.dtype) or pd.api.types.is_string_dtype(index.dtype)
+    return index.map(lambda v: visible(v) if isinstance(v, str) else v) if texts else index
 
 
 def _cut(text: str) -> str:

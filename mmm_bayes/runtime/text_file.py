@@ -70,3 +70,11 @@ def _finite(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"the number {text:.40} is too large")
     return value
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; no path that cannot be one is an error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a file name, or with a NUL
+        return False

@@ -14,6 +14,7 @@ from mmm_bayes.data.dates import read_dates
 from mmm_bayes.data.lift_exposure import tested_days
 from mmm_bayes.data.lift_tests import LiftTest
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.streams import generator
 from mmm_bayes.simulate.media_mix import SimulatedMMM
@@ -46,6 +47,7 @@ class SimulatedLift:
     true_lift: float
 
 
+@named_arguments
 def lift_test(
     rng_key: jax.Array,
     simulated: SimulatedMMM,

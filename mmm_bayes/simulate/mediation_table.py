@@ -34,7 +34,7 @@ import pandas as pd
 
 from mmm_bayes.data.dates import read_date
 from mmm_bayes.data.schema import MMMData
-from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.deprecation import named_arguments, renamed
 from mmm_bayes.runtime.findings import DataError
 from mmm_bayes.runtime.streams import streams
 from mmm_bayes.simulate.media_mix_parts import ar1
@@ -181,6 +181,7 @@ class SimulatedMediation:
     effects: pd.DataFrame
     _world: _World = field(repr=False)
 
+    @named_arguments
     def sales_without(
         self, channel: str, start: str | None = None, end: str | None = None
     ) -> NDArray:

@@ -16,8 +16,10 @@ from mmm_bayes.analysis.summary import interval, interval_name
 from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 from mmm_bayes.runtime.summary_table import Shown, SummaryTable
+from mmm_bayes.runtime.visible import shown_safely
 from mmm_bayes.structural.diagnosis import SystemReport
 from mmm_bayes.structural.interventions import (
     Change,
@@ -68,6 +70,7 @@ class StructuralFit:
         self.error_correlations = dict(error_correlations)
         self.target = data.target_name
 
+    @shown_safely
     def __repr__(self) -> str:
         return rows_as_text(self._headline())
 
@@ -104,12 +107,14 @@ class StructuralFit:
         fitted = {node: fit.fitted for node, fit in self.equations.items()}
         return do_engine.System(fitted, self.data.columns(), self.media, max_draws)
 
+    @named_arguments
     def paths(self, channel: str) -> list[tuple[str, ...]]:
         """List the directed paths from a channel to the target, shortest first."""
         check_nodes(self.graph, [channel])
         parents = {node: self.graph.parents(node) for node in self.graph.nodes}
         return do_engine.directed_paths(parents, channel, self.target)
 
+    @named_arguments
     def do(
         self,
         interventions: Mapping[str, Change],
@@ -149,6 +154,7 @@ class StructuralFit:
         found = do_engine.under(system, changes, edges)
         return xr.Dataset({node: self._labelled(system, own) for node, own in found.items()})
 
+    @named_arguments
     def effects(
         self,
         channels: Sequence[str] | str | None = None,
@@ -194,6 +200,7 @@ class StructuralFit:
             system, values, {"channel": names, "effect": ["total", "direct", "indirect"]}, cells
         )
 
+    @named_arguments
     def path_effects(
         self,
         channel: str,
@@ -225,6 +232,7 @@ class StructuralFit:
         values = np.stack([cells.of(part) for part in parts], axis=1)
         return self._draws_of(system, values, {"path": labels}, cells)
 
+    @named_arguments
     def summary(self, ci_prob: float = 0.9, *, max_draws: int | None = _MAX_DRAWS) -> pd.DataFrame:
         """Summarise total, direct and indirect effects and the ROAS of every channel.
 
@@ -270,6 +278,7 @@ class StructuralFit:
             "spend.",
         )
 
+    @named_arguments
     def reconcile(self, plain: FitResult, ci_prob: float = 0.9) -> pd.DataFrame:
         """Compare with a plain media-mix model, and say why the results differ.
 
@@ -288,6 +297,7 @@ class StructuralFit:
         """
         return reconciled(self.summary(ci_prob), plain, self.graph, self.target, ci_prob)
 
+    @named_arguments
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = _MAX_DRAWS) -> NDArray:
         """Predict the lift of a test, as draws (draw,); see :func:`.lift.predicted_lift`.
 
@@ -331,6 +341,7 @@ class StructuralFit:
 
     # --- Files -----------------------------------------------------------------------------------
 
+    @named_arguments
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one zip file with all equations, the table and the graph, atomically."""
         from mmm_bayes.structural.files import FitParts, write

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.structural import files
 from mmm_bayes.structural.fit import StructuralFit
 
 
+@named_arguments
 def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
     """Load a fit that :meth:`StructuralFit.save` has written.
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from mmm_bayes._typing import RngKey
 from mmm_bayes.causal.causal_graph import CausalGraph
+from mmm_bayes.causal.graph.checks import if_hidden
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit import MMM
 from mmm_bayes.fit_result import FitResult
@@ -21,19 +22,16 @@ from mmm_bayes.inference.settings import SamplerSettings, given
 from mmm_bayes.model import structural, tree
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec, SeasonalitySpec
-from mmm_bayes.runtime.deprecation import renamed, spelled_out
+from mmm_bayes.runtime.deprecation import named_arguments, renamed, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key
+from mmm_bayes.runtime.visible import shown_safely
 from mmm_bayes.runtime.warn import warn_user
 from mmm_bayes.structural.equations import equation_data
 from mmm_bayes.structural.fit import StructuralFit
 
 _DRAWS = ("chain", "draw")
-_HIDDEN = (
-    "Give a hidden common cause as a bidirected edge between its effects, and a season the role "
-    '"seasonality".'
-)
 
 
 @final
@@ -78,6 +76,7 @@ class StructuralMMM:
     >>> fit.summary()  # doctest: +SKIP
     """
 
+    @named_arguments
     def __init__(
         self,
         data: MMMData,
@@ -95,6 +94,7 @@ class StructuralMMM:
         self.districts = self._districts()
         self.models = {node: self._model(node) for district in self.districts for node in district}
 
+    @shown_safely
     def __repr__(self) -> str:
         return "\n".join(self.equations())
 
@@ -130,7 +130,7 @@ class StructuralMMM:
             if node not in columns and node not in seasons:
                 hint = nearest(node, columns)
                 remedy = f"{hint.strip()} " if hint else ""
-                remedy += _HIDDEN
+                remedy += if_hidden(node)
                 wrong("unknown_node", f"Node {node!r} has no column in the table.", remedy, node)
         if self.target not in graph.nodes:
             remedy = "Add it to the graph, with edges from its causes."

@@ -19,7 +19,7 @@ from mmm_bayes.model.checks import ModelDataError
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.choices import refuse_ignored
-from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
+from mmm_bayes.runtime.deprecation import named_arguments, renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.streams import as_key
@@ -136,6 +136,7 @@ class ModelComparison(Report):
         return table_as_html(self.table) + text_as_html("\n".join(self.notes))
 
 
+@named_arguments
 def model_grid(
     spec: ModelSpec,
     *,
@@ -159,8 +160,10 @@ def model_grid(
         Specifications by name, such as ``"geometric, hill"``.
     """
     found = {}
-    for kernel in adstock or [spec.media.adstock]:
-        for curve in saturation or [spec.media.saturation]:
+    kernels = [spec.media.adstock] if adstock is None else list(adstock)
+    curves = [spec.media.saturation] if saturation is None else list(saturation)
+    for kernel in kernels:
+        for curve in curves:
             values = spec.media.model_dump() | {"adstock": kernel, "saturation": curve}
             name = f"{kernel}, {curve}"
             found[name] = spec.evolve(media=values, name=name)

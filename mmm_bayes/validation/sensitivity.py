@@ -31,6 +31,7 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.model.priors import PriorSpec, distribution
 from mmm_bayes.model.program import site_priors
 from mmm_bayes.model.structure import Structure
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report
 from mmm_bayes.validation.refit import log_densities
@@ -115,6 +116,7 @@ class PriorSensitivity(Report):
         )  # fmt: skip
 
 
+@named_arguments
 def prior_sensitivity(
     fit: FitResult | Fitted, *, threshold: float = THRESHOLD, parameters: bool = True
 ) -> PriorSensitivity:

@@ -255,7 +255,7 @@ def test_weights_at_the_threshold_are_kept(n: int, precision: Any) -> None:
     chain = np.sort(rng.normal(size=n))
     frame = pd.DataFrame({name: rng.permutation(chain) for name in "ab"})
     for name in "cdef":
-        frame[name] = chain
+        frame[name] = np.sort(rng.normal(size=n))
     found = admgda(
         frame, CausalGraph(NAMES, edges), threshold=float(n) ** -2,
         bandwidth=1e-6, precision=precision,

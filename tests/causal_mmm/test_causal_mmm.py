@@ -15,7 +15,6 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 from mmm_bayes import CausalMMM, CausalMMMSpec, ShopPanel, load_causal_mmm, simulate
 from mmm_bayes.causal_mmm import TrainingWarning, files
@@ -24,7 +23,7 @@ from mmm_bayes.causal_mmm.inputs import bases_of, layout_of, prepare_panel, roun
 from mmm_bayes.causal_mmm.networks import shop_blocks
 from mmm_bayes.causal_mmm.networks.additive import AdditiveDecoder
 from mmm_bayes.causal_mmm.networks.metrics import auroc
-from mmm_bayes.errors import DataError
+from mmm_bayes.errors import DataError, SettingsError
 from mmm_bayes.runtime.artifact import RECORD, read_artifact
 from mmm_bayes.runtime.artifact_errors import FitFileError
 from mmm_bayes.runtime.run_folder import RunFolderError
@@ -140,7 +139,7 @@ def test_validation_shops_may_not_be_trained_on(panel: ShopPanel) -> None:
     ],
 )  # fmt: skip
 def test_settings_are_checked_when_made(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(wrong))):
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
         CausalMMM(**wrong)
     with pytest.raises(TypeError, match="layers"):
         CausalMMM(layers=3)
@@ -188,7 +187,7 @@ def test_rounds_are_for_short_series(panel: ShopPanel) -> None:
         found[lags, rounds] = rounds_of(spec, panel, prepare_panel(spec, panel))
     # 48 rows for 6 columns of lags and those of the week; 38 rows for 36 and these.
     assert found == {(2, "auto"): 0, (12, "auto"): 20, (12, 3): 3, (2, 0): 0}
-    with pytest.raises(ValidationError, match="rounds"):
+    with pytest.raises(SettingsError, match="rounds"):
         CausalMMMSpec(rounds=-1)
 
 

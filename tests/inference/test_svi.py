@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from scipy import optimize, special
 from scipy.stats import multivariate_normal
 
+from mmm_bayes.errors import SettingsError
 from mmm_bayes.inference import mode, nuts, svi
 from mmm_bayes.inference.elbo import Gaussian, elbo_step
 from mmm_bayes.runtime.progress import Silent
@@ -286,7 +286,7 @@ def test_draws_without_a_density_do_not_move_the_guide() -> None:
 
 def test_settings_are_checked() -> None:
     for wrong in ({"num_steps": 0}, {"guide": "dense"}, {"seed": 1}, {"learning_rate": -1.0}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SettingsError):
             svi.SVISpec(**wrong)
-    with pytest.raises(ValidationError):
+    with pytest.raises(SettingsError):
         SPEC.num_steps = 5

@@ -13,6 +13,7 @@ from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,7 @@ class IndependenceCheck:
     p_adjusted: float
     objects: bool
 
+    @shown_safely
     def __str__(self) -> str:
         low, high = self.result.interval
         span = f" ({low:.2f} to {high:.2f})" if low == low else ""  # not all tests give an interval
@@ -100,6 +102,7 @@ class EdgeCheck:
     direction: Literal["settled", "not settled"]
     hint: str = ""
 
+    @shown_safely
     def __str__(self) -> str:
         edge = f"{self.cause} -> {self.effect}"
         if self.result is None:
@@ -136,6 +139,7 @@ class Suggestion[G: MixedGraph]:
     removed: int
     left: int
 
+    @shown_safely
     def __str__(self) -> str:
         return f"{self.change}: removes {self.removed}, leaves {self.left}"
 

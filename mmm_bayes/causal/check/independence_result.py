@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from mmm_bayes.runtime.deprecation import old_name
+from mmm_bayes.runtime.visible import shown_safely
 
 NDArray = np.ndarray[Any, Any]
 
@@ -72,6 +73,7 @@ class IndependenceResult:
         """Name of the part with the strongest evidence against independence."""
         return min(self.parts, key=lambda part: part.p_value).name if self.parts else ""
 
+    @shown_safely
     def __str__(self) -> str:
         low, high = self.interval
         span = f" ({low:.2f} to {high:.2f})" if np.isfinite(low) else ""

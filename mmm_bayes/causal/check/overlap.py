@@ -13,9 +13,10 @@ from mmm_bayes.causal.check.graph_table import enough_rows, graph_table
 from mmm_bayes.causal.check.overlap_report import OverlapReport
 from mmm_bayes.causal.check.variables import NodeTable, node_table
 from mmm_bayes.causal.graph.checks import GraphError
-from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.causal.graph.mixed_graph import MixedGraph, as_names
 from mmm_bayes.causal.identify.adjustment import adjustment_set
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.deprecation import named_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +27,11 @@ NDArray = np.ndarray[Any, Any]
 __all__ = ["OverlapReport", "overlap", "treatment_overlap"]
 
 
+@named_arguments
 def overlap(
     data: MMMData | pd.DataFrame | NodeTable,
     adjustment: MixedGraph | Mapping[str, Iterable[str]] | Iterable[str],
-    treatments: Sequence[str] | None = None,
+    treatments: str | Sequence[str] | None = None,
     *,
     outcome: str | None = None,
     doses: Mapping[str, NDArray] | None = None,
@@ -53,7 +55,7 @@ def overlap(
     adjustment : MixedGraph or CausalGraph, mapping or iterable of str
         A graph, whose smallest valid set for each treatment is taken; sets by treatment; or one set
         for all.
-    treatments : sequence of str, optional
+    treatments : str or sequence of str, optional
         Default: nodes of the role ``"channel"`` of a graph, or the keys of a mapping.
     outcome : str, optional
         With a graph. Default: its node of the role ``"target"``.
@@ -75,6 +77,9 @@ def overlap(
     DataError
         For columns that are missing, or are not numbers.
     """
+    if lags != "auto" and (not isinstance(lags, int | np.integer) or lags < 0):
+        raise ValueError(f"lags should be 'auto' or a whole number from 0, but is {lags!r}.")
+    treatments = None if treatments is None else as_names(treatments)
     sets, names, graph, refused = _adjustment_sets(adjustment, treatments, outcome, tuple(latent))
     wanted = list(dict.fromkeys([*names, *(v for name in names for v in sets.get(name, ()))]))
     if graph is None:
@@ -121,7 +126,13 @@ def _adjustment_sets(
                 refused[name] = str(error)
         return sets, [name for name in names if name in sets], adjustment, refused
     if isinstance(adjustment, Mapping):
-        sets = {name: tuple(given) for name, given in adjustment.items()}
+        wrong = [own for own in adjustment.values() if not isinstance(own, str | Iterable)]
+        if wrong:
+            raise ValueError(
+                f"adjustment should hold a list of names by treatment, but one of them is "
+                f"{wrong[0]!r}."
+            )
+        sets = {name: as_names(given) for name, given in adjustment.items()}
         names = list(sets if treatments is None else treatments)
     else:
         names = list(treatments or ())

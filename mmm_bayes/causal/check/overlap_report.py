@@ -10,6 +10,7 @@ import numpy as np
 
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,6 +190,7 @@ class TreatmentOverlap:
             return f"{self.name}: {span}."
         return f"{self.name}: {span}; {'; '.join(self.concerns)}."
 
+    @shown_safely
     def __str__(self) -> str:
         lines = [self.verdict]
         lines += [

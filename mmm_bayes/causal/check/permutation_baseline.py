@@ -17,6 +17,7 @@ from mmm_bayes.causal.graph.equivalence import implied_claims
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.runtime.deprecation import old_name, renamed
 from mmm_bayes.runtime.streams import generator
+from mmm_bayes.runtime.visible import shown_safely
 
 NDArray = np.ndarray[Any, Any]
 
@@ -63,6 +64,7 @@ class PermutationBaseline:
         """Proportion of shuffled graphs with more rejections."""
         return float((self.permuted > self.objections).mean())
 
+    @shown_safely
     def __str__(self) -> str:
         kind = "all" if self.exhaustive else "random"
         return (

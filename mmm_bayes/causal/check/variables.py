@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from mmm_bayes.causal.graph.checks import if_hidden
+from mmm_bayes.data.collinearity import is_same_series, same_series
 from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.frames import as_frame
 from mmm_bayes.data.schema import MMMData
@@ -58,6 +61,8 @@ class NodeTable:
     @property
     def num_rows(self) -> int:
         """Number of rows."""
+        if not self.columns:
+            return 0 if self.dates is None else len(self.dates)
         return len(next(iter(self.columns.values())))
 
     n_rows = old_name("num_rows")
@@ -120,7 +125,8 @@ def node_table(
     ------
     DataError
         Listing every node without a column, every column with cells that are not finite numbers,
-        and seasons where there are no dates.
+        nodes that are the same series up to location and scale, and seasons where there are no
+        dates.
     """
     if isinstance(data, NodeTable):
         return _selected(data, nodes)
@@ -142,7 +148,8 @@ def node_table(
                 findings.append(Finding("season", "error", message, remedy, name))
         elif name not in frame.columns:
             hint = nearest(name, map(str, frame.columns))
-            remedy = hint.strip() or f"Columns are {listing(frame.columns, 12)}."
+            columns_are = hint.strip() or f"Columns are {listing(frame.columns, 12)}."
+            remedy = f"{columns_are} {if_hidden(name)}"
             message = f"Node {name!r} has no column in the table."
             findings.append(Finding("unknown_node", "error", message, remedy, name))
         else:
@@ -150,6 +157,7 @@ def node_table(
             if values is not None:
                 columns[name] = values[:, None]
     groups = None if geo is None else _groups(frame, geo, findings)
+    findings += _same_series(columns)
     if findings:
         raise DataError(findings, "the table of the graph's nodes")
     keys = [key for key in (dates, groups) if key is not None]
@@ -169,13 +177,30 @@ def _step(data: MMMData | pd.DataFrame, dates: pd.DatetimeIndex | None) -> TimeS
     return infer_step(pd.DatetimeIndex(dates.unique()).sort_values())
 
 
+def refuse_same_series(table: NodeTable) -> None:
+    """Raise a `DataError` that lists the nodes whose columns are equal up to location and scale."""
+    if findings := _same_series(table.columns):
+        raise DataError(findings, "the table of the graph's nodes")
+
+
+def _same_series(columns: Mapping[str, NDArray]) -> list[Finding]:
+    series = {name: own[:, 0] for name, own in columns.items() if own.shape[1] == 1}
+    remedy = "Leave one of them out of the table and the graph, or replace both by their sum."
+    return [
+        same_series(repr(one), repr(other), remedy, other)
+        for (one, a), (other, b) in combinations(series.items(), 2)
+        if is_same_series(a, b)
+    ]
+
+
 def _selected(table: NodeTable, nodes: Sequence[str]) -> NodeTable:
+    known = f"Columns are {listing(table.nodes)}."
     if missing := [name for name in nodes if name not in table.columns]:
         raise DataError(
             [
                 Finding(
                     "unknown_node", "error", f"Node {name!r} has no column in the table.",
-                    nearest(name, table.nodes).strip() or f"Columns are {listing(table.nodes)}.",
+                    f"{nearest(name, table.nodes).strip() or known} {if_hidden(name)}",
                     name,
                 )
                 for name in missing

@@ -17,6 +17,7 @@ from mmm_bayes.causal.graph.checks import Pair
 from mmm_bayes.runtime.deprecation import warn_deprecated
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +86,7 @@ class Conflict:
         """Kind of question: ``"human bias?"``, ``"direction?"``, ``"data issue?"``."""
         return _TITLES[self.kind]
 
+    @shown_safely
     def __str__(self) -> str:
         a, b = self.edge
         says = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from mmm_bayes.causal.causal_graph import CausalGraph
-from mmm_bayes.causal.check.variables import NodeTable, node_table
+from mmm_bayes.causal.check.variables import NodeTable, node_table, refuse_same_series
 from mmm_bayes.causal.discovery.conflicts import Seen, find_conflicts
 from mmm_bayes.causal.discovery.evidence import evidence_of
 from mmm_bayes.causal.discovery.knowledge import Knowledge
@@ -177,6 +177,8 @@ def discover(
     _check(table, knowledge, method, num_bootstrap, num_draws, block, edge_odds, max_parents, alpha)
     digest = hash_of(table)
     table = within_geos(table)
+    if table.geos is not None:
+        refuse_same_series(table)  # equal within each geo, with another scale in each
     rng = streams(rng_key, ("rows", "graphs"))
     block = default_block(table) if block is None else block
     tables = resampled(rng["rows"], table, num_bootstrap, block)

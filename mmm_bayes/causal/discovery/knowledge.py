@@ -18,6 +18,7 @@ from mmm_bayes.causal.discovery.knowledge_checks import (
 )
 from mmm_bayes.causal.graph.checks import GraphError, Pair
 from mmm_bayes.runtime.atomic_write import atomic_write
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import nearest
 from mmm_bayes.runtime.text_file import TextError, parse_toml, read_text
 
@@ -98,6 +99,7 @@ class Knowledge:
             object.__setattr__(self, name, value)
 
     @classmethod
+    @named_arguments
     def from_graph(
         cls, graph: CausalGraph, *, confidence: float = 0.8, absent: float | None = None
     ) -> Knowledge:
@@ -215,6 +217,7 @@ class Knowledge:
         return {key: value for key, value in found.items() if value not in ([],)}
 
     @classmethod
+    @named_arguments
     def from_dict(cls, found: Mapping[str, Any]) -> Knowledge:
         """Make knowledge from the result of :meth:`to_dict`; unknown keys are errors."""
         if not isinstance(found, Mapping):
@@ -238,6 +241,7 @@ class Knowledge:
             raise GraphError(problems, "the knowledge")
         return cls(**parts)
 
+    @named_arguments
     def to_toml(self, path: str | os.PathLike[str]) -> Path:
         """Write the knowledge to a TOML file; an old file is replaced only at the end."""
         import tomli_w
@@ -248,6 +252,7 @@ class Knowledge:
         return path
 
     @classmethod
+    @named_arguments
     def from_toml(cls, path: str | os.PathLike[str]) -> Knowledge:
         """Read knowledge from a TOML file.
 

@@ -14,6 +14,7 @@ from mmm_bayes.causal.discovery.conflicts import Conflicts
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
+from mmm_bayes.runtime.visible import shown_safely
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +88,7 @@ class Discovery(Report):
         shown = self.summary() if len(self.edges) else "No edges."
         return f"{head}\n\n{shown}\n\n{self.conflicts}"
 
+    @shown_safely
     def __repr__(self) -> str:
         return (
             f"Discovery({len(self.graph.nodes)} nodes, {len(self.graph.edges)} edges, "

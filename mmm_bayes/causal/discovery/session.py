@@ -17,9 +17,10 @@ from mmm_bayes.causal.discovery.result import Discovery
 from mmm_bayes.causal.discovery.score import LocalScores
 from mmm_bayes.causal.discovery.session_files import Run, read_session, write_session
 from mmm_bayes.causal.graph.checks import GraphError, Pair
-from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
+from mmm_bayes.runtime.deprecation import named_arguments, renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import listing, nearest
 from mmm_bayes.runtime.streams import as_key
+from mmm_bayes.runtime.visible import shown_safely
 
 Action = Literal["keep", "drop", "reverse", "open"]
 Table = Any
@@ -73,6 +74,7 @@ class Replay:
     discovery: Discovery
     differences: tuple[str, ...]
 
+    @shown_safely
     def __str__(self) -> str:
         table = "the same table" if self.same_data else "another table: it has changed since"
         gone = listing(self.differences, 20)
@@ -166,6 +168,7 @@ class DiscoverySession:
         disputes = self._runs[-1].conflicts
         return tuple(c for c in disputes if frozenset(c["edge"]) not in settled)
 
+    @named_arguments
     def decide(self, edge: Sequence[str], action: Action, *, reason: str, by: str = "") -> Decision:
         """Settle an edge for the next run.
 
@@ -231,6 +234,7 @@ date, geo
         self._save_if_kept()
         return found
 
+    @named_arguments
     def replay(self, data: Table, run: int = -1) -> Replay:
         """Repeat a recorded run, and compare table and graph.
 
@@ -251,6 +255,7 @@ date, geo
         differences += [f"{a} -> {b} is gone" for a, b in sorted(old - new)]
         return Replay(found.data_hash == recorded.data_hash, new == old, found, tuple(differences))
 
+    @named_arguments
     def save(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the session to a ``.json`` file, and keep that file up to date from then on.
 
@@ -273,6 +278,7 @@ date, geo
         )
 
     @classmethod
+    @named_arguments
     def load(cls, path: str | os.PathLike[str]) -> DiscoverySession:
         """Read a session; further changes go to the same file.
 
@@ -291,6 +297,7 @@ date, geo
         session._decisions = [Decision(**one) for one in found["decisions"]]
         return session
 
+    @shown_safely
     def __str__(self) -> str:
         lines = []
         for position in range(len(self._runs) + 1):

@@ -15,6 +15,7 @@ from mmm_bayes.causal.discovery.result import Discovery
 from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.text_file import TextError, parse_json, read_text
+from mmm_bayes.runtime.visible import shown_safely
 
 _FORMAT = 1
 ACTIONS = ("keep", "drop", "reverse", "open")
@@ -72,6 +73,7 @@ class Run:
             conflicts=tuple(_plain(asdict(conflict)) for conflict in found.conflicts),
         )
 
+    @shown_safely
     def __str__(self) -> str:
         changed = ", on a table that has changed" if self.data_changed else ""
         edges = ", ".join(f"{a} -> {b}" for a, b in self.graph.edges) or "no edges"

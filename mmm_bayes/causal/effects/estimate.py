@@ -11,7 +11,7 @@ import numpy as np
 from mmm_bayes.causal.effects.estimators import Design, Fitted
 from mmm_bayes.causal.effects.media import MediaTransform
 from mmm_bayes.data.time_step import TimeStep
-from mmm_bayes.runtime.deprecation import renamed, warn_deprecated
+from mmm_bayes.runtime.deprecation import named_arguments, renamed, warn_deprecated
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 
@@ -161,6 +161,7 @@ class EffectEstimate(Report):
         theta = self.fitted.parameters if which is None else self.parameter_draws
         return self.fitted.change(theta, self.design.off, self.design.dose, self.design)
 
+    @named_arguments
     def by(self, key: str | Sequence[Any] | NDArray) -> pd.DataFrame:
         """Return the effect as spent compared with zero within groups of rows (CATE).
 
@@ -229,10 +230,12 @@ class EffectEstimate(Report):
             return np.asarray(self.dates.strftime("%Y-%m-%d"))
         return np.asarray(getattr(first_days, key))
 
+    @named_arguments
     def with_ci_prob(self, ci_prob: float) -> EffectEstimate:
         """Return the same estimate with intervals of another probability."""
         return replace(self, settings=replace(self.settings, ci_prob=ci_prob))
 
+    @named_arguments
     def with_level(self, level: float) -> EffectEstimate:
         """Return :meth:`with_ci_prob`, under its old name."""
         warn_deprecated("with_level()", "with_ci_prob()")
@@ -315,6 +318,7 @@ class EffectsTable(Report):
         """Treatments with estimates."""
         return tuple(dict.fromkeys(own.treatment for own in self.estimates))
 
+    @named_arguments
     def estimate(self, treatment: str, effect: Effect = "total") -> EffectEstimate:
         """Return one of the estimates.
 

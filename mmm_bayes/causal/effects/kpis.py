@@ -11,6 +11,7 @@ import numpy as np
 from mmm_bayes.causal.effects.estimate import EffectEstimate, EffectsTable
 from mmm_bayes.causal.effects.estimation import robust_error, value_of
 from mmm_bayes.causal.effects.regression import least_squares
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def variance_inflation(x: NDArray, position: int) -> float:
     return spread / left if left > 1e-12 * spread else float("inf")
 
 
+@named_arguments
 def business_kpis(
     estimates: EffectsTable | Iterable[EffectEstimate],
     *,

@@ -16,6 +16,7 @@ import numpy as np
 
 from mmm_bayes.causal.effects.regression import held_out_errors, time_folds
 from mmm_bayes.runtime.findings import DataError, Finding, nearest
+from mmm_bayes.runtime.visible import shown_safely
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 
 NDArray = np.ndarray[Any, Any]
@@ -117,6 +118,7 @@ class MediaTransform:
         # Media are not negative; a filled gap may be slightly negative by rounding.
         return _float64(family.function, np.maximum(carried, 0.0), **own)
 
+    @shown_safely
     def __str__(self) -> str:
         values = ", ".join(f"{name}={value:.3g}" for name, value in self.parameters.items())
         return f"{self.adstock} + {self.saturation}({values})"

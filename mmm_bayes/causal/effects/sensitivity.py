@@ -10,6 +10,7 @@ import numpy as np
 
 from mmm_bayes.causal.effects.estimate import EffectEstimate
 from mmm_bayes.causal.effects.regression import least_squares
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import DataError, Finding, listing
 from mmm_bayes.runtime.report import Report
 
@@ -134,6 +135,7 @@ class Sensitivity(Report):
         return (Finding("hidden_confounder", "warning", text, remedy, self.estimate.treatment),)
 
 
+@named_arguments
 def sensitivity(
     estimate: EffectEstimate,
     *,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmm_bayes.runtime.findings import listing, nearest
+from mmm_bayes.runtime.visible import visible_text
 
 Pair = tuple[str, str]
 Place = Callable[[str, int], str]
@@ -22,7 +23,7 @@ class GraphError(ValueError):
         self.source = source
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"  {number}. {text}" for number, text in enumerate(self.problems, 1)]
-        super().__init__("\n".join([f"{count} in {source}:", *lines]))
+        super().__init__(visible_text("\n".join([f"{count} in {source}:", *lines])))
 
     def __reduce__(self) -> tuple[type[GraphError], tuple[tuple[str, ...], str]]:
         # The default would rebuild the exception from its text, which breaks pickling to workers.
@@ -95,6 +96,15 @@ def unknown_node(name: object, nodes: Sequence[str]) -> str:
     """Say that a graph has no such node, with the nearest name or a list of all nodes."""
     hint = nearest(str(name), nodes) or f" Nodes are {listing(nodes)}."
     return f"{name!r} is not a node of the graph.{hint if nodes else ' It has none.'}"
+
+
+def if_hidden(name: str) -> str:
+    """Say what to do about a node that no column of a table measures."""
+    return (
+        f"If it is not measured, mark it as latent ({name} [latent] in a file, "
+        f"graph.project_out({name!r}) in Python), or leave it out and write a <-> b for each pair "
+        "of nodes that it causes."
+    )
 
 
 def find_cycles(nodes: Sequence[str], edges: Sequence[Pair]) -> list[tuple[str, ...]]:

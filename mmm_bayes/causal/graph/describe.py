@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from html import escape
 
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.runtime.visible import visible, visible_html
 
 _WIDTH = 88
 _MOST = 60  # nodes, or edges of a kind, that are shown
@@ -18,10 +18,10 @@ def as_lines(graph: MixedGraph) -> str:
     lines = []
     for name in graph.nodes:
         if effects := graph.links.children[name]:
-            lines.append(f"{name} -> {', '.join(effects)}")
+            lines.append(f"{visible(name)} -> {', '.join(map(visible, effects))}")
         elif name not in joined:
-            lines.append(name)
-    lines += [f"{one} <-> {other}" for one, other in graph.bidirected]
+            lines.append(visible(name))
+    lines += [f"{visible(one)} <-> {visible(other)}" for one, other in graph.bidirected]
     return "\n".join(lines) or "(no nodes)"
 
 
@@ -32,9 +32,9 @@ def as_text(graph: MixedGraph) -> str:
     if graph.bidirected:
         counts.append(f"{len(graph.bidirected)} bidirected")
     sections = {
-        "nodes": [f"{v} ({roles[v]})" if v in roles else v for v in graph.nodes],
-        "edges": [f"{cause} -> {effect}" for cause, effect in graph.edges],
-        "bidirected": [f"{one} <-> {other}" for one, other in graph.bidirected],
+        "nodes": [visible(v) + (f" ({roles[v]})" if v in roles else "") for v in graph.nodes],
+        "edges": [f"{visible(a)} -> {visible(b)}" for a, b in graph.edges],
+        "bidirected": [f"{visible(a)} <-> {visible(b)}" for a, b in graph.bidirected],
     }
     lines = [f"{type(graph).__name__} with {', '.join(counts)}"]
     for name, items in sections.items():
@@ -57,7 +57,7 @@ def as_html(graph: MixedGraph) -> str:
     left = "style='text-align:left'"
     titles = "".join(f"<th {left}>{head[k]}</th>" for k in kept)
     body = "".join(
-        "<tr>" + "".join(f"<td {left}>{escape(row[k])}</td>" for k in kept) + "</tr>"
+        "<tr>" + "".join(f"<td {left}>{visible_html(row[k])}</td>" for k in kept) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,4 +1,7 @@
-"""Read and write the part of Graphviz's DOT language that tells causes from effects.
+"""Read and write graphs in Graphviz's DOT language, and read those of DAGitty.
+
+DAGitty's language is DOT with another first word (``dag { x -> y; u [latent] }``), arrows in both
+directions, and marks for exposure, outcome and hidden nodes. One parser reads both.
 
 The parser is our own. pydot 4.0, the usual library, keeps no line numbers, stops at the first
 syntax error and prints it instead of raising it, ignores text after the closing brace, and reads
@@ -11,20 +14,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from mmm_bayes.causal.graph.checks import Pair
+from mmm_bayes.causal.graph.raw_graph import is_marked_hidden
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*|/\*.*?\*/|^\#[^\n]*)
-      | (?P<arrow><->|->|--)
+      | (?P<arrow><->|->|<-|--|@->|<-@|@-@|@--|--@)
       | (?P<mark>[{}\[\];,=:])
       | "(?P<quoted>(?:[^"\\]|\\.)*)"
-      | (?P<plain>[^\W\d]\w*|-?(?:\.\d+|\d+(?:\.\d*)?))""",
+      | (?P<plain>\w(?:[\w.]|%[0-9A-Fa-f]{2})*|-?(?:\.\d+|\d+(?:\.\d*)?))""",
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
 _PLAIN = re.compile(r"[^\W\d]\w*")
 _DEEPEST = 100  # groups within groups; Python's own limit of recursion is not reached
 _WORDS = ("strict", "graph", "digraph", "node", "edge", "subgraph")
+_CLASSES = ("pdag", "mag", "pag")
+# Marks of nodes in DAGitty, with the roles that they mean in a media-mix model.
+_ROLE_MARKS = {"exposure": "channel", "e": "channel", "outcome": "target", "o": "target"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class ParsedDot:
     edges: list[tuple[Pair, int]] = field(default_factory=list)
     bidirected: list[tuple[Pair, int]] = field(default_factory=list)
     roles: dict[str, tuple[str, int]] = field(default_factory=dict)
+    latent: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -64,15 +73,20 @@ class _TooDeep(Exception):
 
 
 def parse_dot(text: str) -> ParsedDot:
-    """Read ``digraph { .. }``: chains, groups, single nodes, quoted names, comments, subgraphs.
+    """Read ``digraph { .. }`` or ``dag { .. }``: chains, groups, nodes, quoted names, comments.
 
-    ``a <-> b`` (not part of Graphviz, but common) and ``a -> b [dir=both]`` are bidirected. Other
-    attributes are ignored, except that those which would change the meaning of an edge are refused.
+    ``a <-> b`` (not part of Graphviz, but common) and ``a -> b [dir=both]`` are bidirected, and
+    ``b <- a`` is ``a -> b``. A node marked ``[latent]`` (or ``[unobserved]``, ``[observed=no]``) is
+    hidden, ``[exposure]`` is a channel and ``[outcome]`` the target. Other attributes are ignored,
+    except that those which would change the meaning of an edge are refused. Words next to each
+    other on a line are refused, because ``TV spend -> sales`` is two statements to Graphviz and one
+    edge to whoever wrote it; only a group of single names, ``{a b}``, separates them by spaces.
     A statement that cannot be read becomes a problem with its line, and the rest is still read.
     """
     parser = _Parser(text)
     parser.graph()
     parser.found.nodes = list(dict.fromkeys(parser.found.nodes))
+    parser.found.latent = list(dict.fromkeys(parser.found.latent))
     parser.found.problems = list(dict.fromkeys(parser.found.problems))
     return parser.found
 
@@ -119,6 +133,9 @@ def _tokens(text: str, problems: list[str]) -> Iterator[Token]:
         kind = str(found.lastgroup)
         if kind == "quoted":
             yield Token(re.sub(r'\\(["\\])', r"\1", found["quoted"]), line, kind)
+        elif kind == "plain":
+            # DAGitty writes a space in a name as %20.
+            yield Token(unquote(found[kind]), line, kind)
         elif kind != "space":
             yield Token(found[kind], line, kind)
         line += found[0].count("\n")
@@ -159,7 +176,14 @@ class _Parser:
         try:
             if self.token.is_word("strict"):
                 self.step()
-            if not self.token.is_word("digraph"):
+            if self.token.is_word(*_CLASSES):
+                self.found.problems.append(
+                    f"line {self.token.line}: {self.token.text!r} is a class of graphs, which does "
+                    "not say of every edge which node is the cause: choose one graph of it, and "
+                    "write dag { .. }."
+                )
+                return
+            if not self.token.is_word("digraph", "dag"):
                 self.fail("'digraph { tv -> sales }'")
             self.step()
             if self.token.kind in ("plain", "quoted"):
@@ -210,34 +234,55 @@ class _Parser:
         if self.token.is_word("graph", "node", "edge"):
             self.defaults()
             return []
+        if self.depth > 1 and (names := self.listed()):
+            return names
         ends = [self.endpoint()]
         if self.token.is_sign("="):  # a setting of the graph, e.g. rankdir=LR
+            self.found.nodes.pop()
             self.step()
             self.step()
             return []
         arrows: list[Token] = []
-        while self.token.is_sign("->", "<->", "--"):
+        while self.token.kind == "arrow":
             arrows.append(self.step())
             ends.append(self.endpoint())
         attributes = self.attributes()
         names = [name for end in ends for name in end]
-        self.found.nodes += names
         if arrows:
             self.chain(ends, arrows, attributes)
         else:
-            self.hidden(names, attributes)
-            if "role" in attributes:
-                line = self.tokens[self.at - 1].line
-                self.found.roles |= {name: (attributes["role"], line) for name in names}
+            self.mark(names, attributes)
         return names
+
+    def listed(self) -> list[str]:
+        """Read the rest of a group if it is a list of names separated by spaces, ``{a b}``."""
+        end = self.at
+        while self.tokens[end].kind in ("plain", "quoted"):
+            end += 1
+        names = self.tokens[self.at : end]
+        if not self.tokens[end].is_sign("}") or any(name.is_word(*_WORDS) for name in names):
+            return []
+        if self.tokens[self.at - 1].is_sign(";", ",") and self.tokens[self.at - 1].line == (
+            self.token.line
+        ):
+            return []  # {price, TV spend} separates names by commas
+        self.at = end
+        self.found.nodes += [name.text for name in names]
+        return [name.text for name in names]
 
     def defaults(self) -> None:
         """Read attributes of all later statements; they may not change directions of edges."""
         word = self.step()
-        if self.attributes().get("dir", "forward") != "forward" and word.is_word("edge"):
+        attributes = self.attributes()
+        if attributes.get("dir", "forward") != "forward" and word.is_word("edge"):
             self.found.problems.append(
                 f"line {word.line}: edge [dir=..] for all edges is not read: write [dir=both] on "
                 "each bidirected edge."
+            )
+        if word.is_word("node") and is_marked_hidden(attributes):
+            self.found.problems.append(
+                f"line {word.line}: node [latent] for all nodes is not read: write [latent] after "
+                "each hidden node."
             )
 
     def endpoint(self) -> list[str]:
@@ -250,11 +295,39 @@ class _Parser:
             return self.group()
         if self.token.kind not in ("plain", "quoted") or self.token.is_word(*_WORDS):
             self.fail("a node's name or a group '{a b}'")
-        name = self.step().text
+        first = self.at
+        name = self.step()
         while self.token.is_sign(":"):  # where an edge is drawn to, e.g. sales:n
             self.step()
             self.step()
-        return [name]
+        if self.is_word_after(name):
+            self.spaced(first)
+        self.found.nodes.append(name.text)
+        return [name.text]
+
+    def is_word_after(self, name: Token) -> bool:
+        """Whether a further name follows on the same line, with nothing in between."""
+        after = self.token
+        if after.kind not in ("plain", "quoted") or after.is_word(*_WORDS):
+            return False
+        return after.line == name.line and "plain" in (name.kind, after.kind)
+
+    def spaced(self, first: int) -> None:
+        """Refuse words next to each other, and go on after them."""
+        last = first + 1
+        while self.tokens[last].kind in ("plain", "quoted"):
+            if self.tokens[last].line != self.tokens[first].line:
+                break
+            last += 1
+        words = [token.text for token in self.tokens[first:last]]
+        name = " ".join(words)
+        self.at = last
+        self.found.problems.append(
+            f"line {self.tokens[first].line}: {name!r} without quotes could be one node or "
+            f"{len(words)} nodes: write {_quoted(name)} for one name, or put a semicolon between "
+            "nodes."
+        )
+        raise _Unreadable
 
     def attributes(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -276,27 +349,25 @@ class _Parser:
 
     def chain(self, ends: list[list[str]], arrows: list[Token], attributes: dict[str, str]) -> None:
         direction = attributes.get("dir", "forward").lower()
-        for causes, arrow, effects in zip(ends[:-1], arrows, ends[1:], strict=True):
-            if arrow.text == "--" or direction not in ("forward", "both"):
-                found = "'--'" if arrow.text == "--" else f"[dir={direction}]"
+        for left, arrow, right in zip(ends[:-1], arrows, ends[1:], strict=True):
+            known = arrow.text in ("->", "<-", "<->")
+            if not known or direction not in ("forward", "both"):
+                found = f"[dir={direction}]" if known else repr(arrow.text)
                 self.found.problems.append(
                     f"line {arrow.line}: {found} does not say which node is the cause: write "
-                    "a -> b, or a -> b [dir=both] for a hidden common cause."
+                    "a -> b, or a <-> b for a hidden common cause."
                 )
                 continue
             both = arrow.text == "<->" or direction == "both"
             pairs = self.found.bidirected if both else self.found.edges
+            causes, effects = (right, left) if arrow.text == "<-" else (left, right)
             pairs += [((a, b), arrow.line) for a in causes for b in effects]
 
-    def hidden(self, names: list[str], attributes: dict[str, str]) -> None:
-        """Refuse nodes declared hidden: read as observed, they would change the graph."""
-        if (
-            "latent" in attributes
-            or "unobserved" in attributes
-            or attributes.get("observed") == "no"
-        ):
+    def mark(self, names: list[str], attributes: dict[str, str]) -> None:
+        """Keep what the attributes of nodes say: that they are hidden, or their role."""
+        if is_marked_hidden(attributes):
+            self.found.latent += names
+        roles = [_ROLE_MARKS[mark] for mark in attributes if mark in _ROLE_MARKS]
+        if role := attributes.get("role", roles[0] if roles else None):
             line = self.tokens[self.at - 1].line
-            self.found.problems.append(
-                f"line {line}: {', '.join(names)} is marked as hidden, but nodes are observed "
-                "variables: leave it out and join its effects by bidirected edges (a <-> b)."
-            )
+            self.found.roles |= {name: (role, line) for name in names}

@@ -8,6 +8,7 @@ from typing import final
 
 from mmm_bayes.causal.graph.implied import Independence, implied_independences
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
+from mmm_bayes.runtime.visible import shown_safely
 
 Pair = tuple[str, str]
 
@@ -54,6 +55,7 @@ class TimeOrder:
     y: str
     given: tuple[str, ...] = ()
 
+    @shown_safely
     def __str__(self) -> str:
         return f"past of {self.y} ⊥ {self.x} | {', '.join((f'past of {self.x}', *self.given))}"
 

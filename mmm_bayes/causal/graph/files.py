@@ -1,10 +1,11 @@
-"""Read and write graphs in files: TOML and JSON here, DOT and GML in their own modules."""
+"""Read and write graphs as text: TOML and JSON here, DOT, DAGitty and GML in their own modules."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.findings import nearest
 from mmm_bayes.runtime.text_file import TextError, parse_json, parse_toml, read_text
 
-_KEYS = ("nodes", "edges", "bidirected", "roles")
+_KEYS = ("nodes", "edges", "bidirected", "latent", "roles")
 
 
 def read_graph(path: str | os.PathLike[str]) -> RawGraph:
-    """Read the parts of a graph from a ``.toml``, ``.json``, ``.dot`` or ``.gml`` file.
+    """Read the parts of a graph from a file; the suffix says which language it is written in.
 
     Raises
     ------
@@ -29,14 +30,34 @@ def read_graph(path: str | os.PathLike[str]) -> RawGraph:
     GraphError
         If the file is of another kind, or its text cannot be read at all.
     """
-    path = Path(path)
-    kind = _kind(path)
+    if isinstance(path, str) and ("{" in path or "\n" in path):
+        raise GraphError(["This is the text of a graph, not a file: use CausalGraph.from_text."])
+    path = _path(path)
+    kind = _kind(path, _READERS)
     if not path.is_file():
         raise FileNotFoundError(f"No graph at {path}.")
     try:
         return _READERS[kind](read_text(path))
     except TextError as error:
         raise GraphError([str(error)], str(path)) from None
+
+
+def read_text_graph(text: str) -> RawGraph:
+    """Read the parts of a graph from text in any of the languages of files.
+
+    Raises
+    ------
+    GraphError
+        If it is not text, or cannot be read at all.
+    """
+    if not isinstance(text, str):
+        raise GraphError([f"The text of a graph should be a string, but is {text!r:.60}."])
+    kind = next((kind for start, kind in _STARTS if re.match(start, text)), ".toml")
+    try:
+        return _READERS[kind](text)
+    except TextError as error:
+        expected = "Expected dag { .. }, digraph { .. }, GML, JSON or TOML"
+        raise GraphError([f"{error} {expected}, e.g. 'dag {{ tv -> sales }}'."]) from None
 
 
 def write_graph(
@@ -47,17 +68,23 @@ def write_graph(
     roles: Sequence[Pair] = (),
 ) -> Path:
     """Write a graph in the format of the suffix; an old file is replaced only at the end."""
-    path = Path(path)
-    text = _WRITERS[_kind(path)](nodes, edges, bidirected, roles)
+    path = _path(path)
+    text = _WRITERS[_kind(path, _WRITERS)](nodes, edges, bidirected, roles)
     with atomic_write(path) as place:
         place.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
-def _kind(path: Path) -> str:
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise GraphError([f"The file of a graph should be a path, but is {path!r:.60}."])
+    return Path(path)
+
+
+def _kind(path: Path, languages: Iterable[str]) -> str:
     kind = path.suffix.lower()
-    if kind not in _READERS:
-        known = ", ".join(sorted(_READERS))
+    if kind not in languages:
+        known = ", ".join(sorted(languages))
         raise GraphError([f"The file's name should end in one of {known}, but is {path.name!r}."])
     return kind
 
@@ -74,7 +101,9 @@ def _from_mapping(found: Any) -> RawGraph:
         if key not in _KEYS
     ]
     pairs = found.get("edges", ()), found.get("bidirected", ())
-    return RawGraph(found.get("nodes"), *pairs, nowhere, problems, found.get("roles"))
+    return RawGraph(
+        found.get("nodes"), *pairs, nowhere, problems, found.get("roles"), found.get("latent", ())
+    )
 
 
 def _from_dot(text: str) -> RawGraph:
@@ -95,6 +124,7 @@ def _from_dot(text: str) -> RawGraph:
         place,
         parsed.problems,
         {name: role for name, (role, _) in parsed.roles.items()},
+        parsed.latent,
     )
 
 
@@ -152,14 +182,23 @@ def _to_json(
 _READERS: dict[str, Callable[[str], RawGraph]] = {
     ".toml": lambda text: _from_mapping(parse_toml(text)),
     ".json": lambda text: _from_mapping(parse_json(text)),
-    ".dot": _from_dot,
+    **dict.fromkeys((".dot", ".gv", ".dagitty", ".txt"), _from_dot),
     ".gml": parse_gml,
 }
+# How texts begin that are not TOML.
+_SPACE = r"(?:\s|//[^\n]*|/\*.*?\*/|(?m:^\#[^\n]*))*"
+_STARTS = (
+    (r"\s*\{", ".json"),
+    (rf"(?is){_SPACE}(strict|digraph|dag|pdag|mag|pag)\b", ".dot"),
+    (rf"(?is){_SPACE}graph\b[^=\[]*\{{", ".dot"),
+    (rf"(?s){_SPACE}(Creator\b.*|Version\b.*)?graph\s*\[", ".gml"),
+)
 _WRITERS: dict[
     str, Callable[[Sequence[str], Sequence[Pair], Sequence[Pair], Sequence[Pair]], str]
 ] = {
     ".toml": _to_toml,
     ".json": _to_json,
     ".dot": dot_text,
+    ".gv": dot_text,
     ".gml": gml_text,
 }

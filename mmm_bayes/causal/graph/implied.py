@@ -9,6 +9,8 @@ from typing import final
 from mmm_bayes.causal.graph import separators
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separators import Question
+from mmm_bayes.runtime.deprecation import named_arguments
+from mmm_bayes.runtime.visible import shown_safely
 
 
 @final
@@ -27,11 +29,13 @@ class Independence:
     y: str
     given: tuple[str, ...] = ()
 
+    @shown_safely
     def __str__(self) -> str:
         known = f" | {', '.join(self.given)}" if self.given else ""
         return f"{self.x} ⊥ {self.y}{known}"
 
 
+@named_arguments
 def implied_independences(
     graph: MixedGraph, *, latent: Names = (), max_given: int | None = None
 ) -> tuple[Independence, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from mmm_bayes.causal.graph.checks import GraphError, Pair, examine, reach, unknown_node
 from mmm_bayes.causal.graph.roles import ROLES, Role, examine_roles
 from mmm_bayes.causal.graph.separation import Links, connected
+from mmm_bayes.runtime.deprecation import named_arguments
 
 Edges = Iterable[Sequence[str]] | Mapping[str, str | Iterable[str]]
 Names = str | Iterable[str]
@@ -254,6 +255,7 @@ class MixedGraph:
         return matrix
 
     @classmethod
+    @named_arguments
     def from_adjacency(
         cls, matrix: Any, nodes: Iterable[str], bidirected: Iterable[Sequence[str]] = ()
     ) -> Self:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmm_bayes.causal.graph.checks import Pair
-from mmm_bayes.causal.graph.raw_graph import RawGraph
+from mmm_bayes.causal.graph.raw_graph import RawGraph, is_called_hidden, is_marked_hidden
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -21,10 +21,14 @@ def read_networkx(
     ----------
     directed : networkx.DiGraph
         Edges with the attribute ``dir="both"`` are bidirected; the attribute ``role`` of a node is
-        its role.
+        its role, and ``latent`` (or ``observed="no"``) marks a hidden node.
     bidirected : networkx.Graph or iterable of pairs
         Further bidirected edges.
     """
+    if not hasattr(directed, "is_directed"):
+        return RawGraph(
+            problems=[f"The graph should be a networkx.DiGraph, but is {directed!r:.60}."]
+        )
     if not directed.is_directed():
         return RawGraph(
             problems=[
@@ -37,19 +41,18 @@ def read_networkx(
     for cause, effect, attributes in directed.edges(data=True):
         (both if attributes.get("dir") == "both" else edges).append((cause, effect))
     more: Any = getattr(bidirected, "edges", bidirected)
-    problems = [
-        f"{name} is marked as hidden, but nodes are observed variables: leave it out and "
-        'join its effects by edges with dir "both".'
+    latent = [
+        name
         for name, attributes in directed.nodes(data=True)
-        if attributes.get("observed") == "no" or "latent" in attributes
+        if is_marked_hidden(attributes) or is_called_hidden(name)
     ]
     roles = {name: role for name, role in directed.nodes(data="role") if role is not None}
     return RawGraph(
         nodes=list(directed.nodes),
         edges=edges,
         bidirected=[*both, *(tuple(pair)[:2] for pair in more)],
-        problems=problems,
         roles=roles,
+        latent=latent,
     )
 
 

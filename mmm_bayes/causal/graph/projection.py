@@ -6,8 +6,10 @@ import itertools
 
 from mmm_bayes.causal.graph.checks import reach
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
+from mmm_bayes.runtime.deprecation import named_arguments
 
 
+@named_arguments
 def project_out[G: MixedGraph](graph: G, latent: Names) -> G:
     """Return the graph of the joint distribution of the other nodes.
 

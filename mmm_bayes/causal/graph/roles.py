@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from mmm_bayes.causal.graph.checks import Place, nowhere, unknown_node
 from mmm_bayes.runtime.findings import nearest
@@ -36,9 +36,9 @@ def examine_roles(
         before = place("roles", i)
         if name not in names:
             problems.append(f"{before}Role of {name!r}: {unknown_node(name, names)}")
-        if role not in ROLES:
+        if not isinstance(role, str) or role not in ROLES:
             hint = nearest(str(role), ROLES) or f" Roles are {', '.join(ROLES)}."
             problems.append(f"{before}Role of {name!r}: {role!r} is not a role.{hint}")
         elif name in names:
-            kept[name] = cast(Role, role)
+            kept[name] = role
     return tuple((name, kept[name]) for name in names if name in kept), problems

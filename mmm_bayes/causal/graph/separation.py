@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, final
 
 from mmm_bayes.causal.graph.checks import Pair, reach
+from mmm_bayes.runtime.visible import shown_safely
 
 Arrow = Literal["->", "<-", "<->"]
 
@@ -47,6 +48,7 @@ class CausalPath:
         steps = zip(self.nodes[:-1], self.nodes[1:], self.arrows, strict=True)
         return tuple((one, other) for one, other, arrow in steps if arrow == "<->")
 
+    @shown_safely
     def __str__(self) -> str:
         steps = zip(self.arrows, self.nodes[1:], strict=True)
         return " ".join([self.nodes[0], *(f"{arrow} {name}" for arrow, name in steps)])

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mmm_bayes.causal.graph.checks import GraphError, unknown_node
+from mmm_bayes.causal.graph.checks import GraphError, if_hidden, unknown_node
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph
 from mmm_bayes.causal.graph.roles import Role
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import nearest
 
 if TYPE_CHECKING:
     from mmm_bayes.data.schema import MMMData
 
 
+@named_arguments
 def with_roles_of[G: MixedGraph](
     graph: G, data: MMMData, *, seasonality: str | Iterable[str] = ()
 ) -> G:
@@ -53,8 +55,7 @@ def with_roles_of[G: MixedGraph](
             hint = nearest(name, known)
             problems.append(
                 f"Node {name!r} has no column in the table and no role.{hint} Give it a role "
-                "(roles=, or seasonality= for the season), or, if it is not measured, leave it out "
-                "and join its effects by bidirected edges."
+                f"(roles=, or seasonality= for the season). {if_hidden(name)}"
             )
     if problems:
         raise GraphError(problems, "the roles of the graph")

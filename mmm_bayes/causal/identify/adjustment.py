@@ -18,6 +18,7 @@ from mmm_bayes.causal.identify.criteria import (
 )
 from mmm_bayes.causal.identify.front_door import front_door_set
 from mmm_bayes.causal.identify.instruments import instruments
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import listing
 
 Sets = tuple[tuple[str, ...], ...]
@@ -27,6 +28,7 @@ _RANK = {"control": 0, "seasonality": 0, "channel": 1, "mediator": 2, None: 3, "
 _MOST_PATHS = 4
 
 
+@named_arguments
 def is_adjustment_set(
     graph: MixedGraph,
     treatment: Names,
@@ -68,6 +70,7 @@ def is_adjustment_set(
     return goal.is_met(check_given(graph, given, goal))
 
 
+@named_arguments
 def adjustment_set(
     graph: MixedGraph,
     treatment: Names,
@@ -126,6 +129,7 @@ def adjustment_set(
     return graph.in_order(found)
 
 
+@named_arguments
 def adjustment_sets(
     graph: MixedGraph,
     treatment: Names,

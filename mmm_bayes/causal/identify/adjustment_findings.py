@@ -18,6 +18,7 @@ from mmm_bayes.causal.graph.separation import (
 from mmm_bayes.causal.identify.criteria import Criterion
 from mmm_bayes.runtime.deprecation import warn_deprecated
 from mmm_bayes.runtime.findings import Finding
+from mmm_bayes.runtime.visible import shown_safely
 
 _MOST_PATHS = 5  # reported one by one
 _MOST_LOOKED_AT = 2_000
@@ -47,6 +48,7 @@ class AdjustmentFinding(Finding):
 
     path: CausalPath | None = None
 
+    @shown_safely
     def __str__(self) -> str:
         return f"{self.severity}: {self.message}"
 

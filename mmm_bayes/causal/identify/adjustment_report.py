@@ -15,7 +15,7 @@ from mmm_bayes.causal.identify.adjustment_findings import (
     paths_that_bias,
 )
 from mmm_bayes.causal.identify.criteria import Effect, IdentificationError, check_given, criterion
-from mmm_bayes.runtime.deprecation import warn_deprecated
+from mmm_bayes.runtime.deprecation import named_arguments, warn_deprecated
 from mmm_bayes.runtime.report import Report, text_as_html
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class AdjustmentReport(Report):
         return text_as_html(str(self))
 
 
+@named_arguments
 def explain_adjustment(
     graph: MixedGraph,
     treatment: str,

@@ -6,8 +6,10 @@ from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separation import Links
 from mmm_bayes.causal.identify.criteria import causal_nodes, criterion
+from mmm_bayes.runtime.deprecation import named_arguments
 
 
+@named_arguments
 def is_front_door_set(graph: MixedGraph, treatment: str, outcome: str, through: Names) -> bool:
     r"""Return whether a set of nodes meets Pearl's front-door criterion.
 
@@ -40,6 +42,7 @@ def is_front_door_set(graph: MixedGraph, treatment: str, outcome: str, through: 
     )
 
 
+@named_arguments
 def front_door_set(
     graph: MixedGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
 ) -> tuple[str, ...] | None:

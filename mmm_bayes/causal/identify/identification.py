@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Literal, final
 
 from mmm_bayes.causal.graph.checks import GraphError
@@ -13,6 +12,8 @@ from mmm_bayes.causal.identify.criteria import Effect, IdentificationError, crit
 from mmm_bayes.causal.identify.front_door import front_door_set
 from mmm_bayes.causal.identify.id_algorithm import id_formula
 from mmm_bayes.causal.identify.instruments import Instrument, instruments
+from mmm_bayes.runtime.deprecation import named_arguments
+from mmm_bayes.runtime.visible import shown_safely, visible_html
 
 Strategy = Literal[
     "no effect", "back door", "front door", "instrument", "general formula", "not identified"
@@ -64,6 +65,7 @@ class Identification:
         """Whether the graph alone, without linearity, identifies the effect."""
         return self.strategy not in ("instrument", "not identified")
 
+    @shown_safely
     def __str__(self) -> str:
         x, y = self.treatment, self.outcome
         lines = [f"The {self.effect} effect of {x} on {y}: {self.strategy}."]
@@ -86,10 +88,11 @@ class Identification:
 
     def _repr_html_(self) -> str:
         head, *rest = str(self).splitlines()
-        items = "".join(f"<li>{escape(line.strip())}</li>" for line in rest)
-        return f"<p>{escape(head)}</p><ul>{items}</ul>"
+        items = "".join(f"<li>{visible_html(line.strip())}</li>" for line in rest)
+        return f"<p>{visible_html(head)}</p><ul>{items}</ul>"
 
 
+@named_arguments
 def identify(
     graph: MixedGraph,
     treatment: str,

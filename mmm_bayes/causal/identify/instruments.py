@@ -9,6 +9,8 @@ from mmm_bayes.causal.graph.checks import GraphError
 from mmm_bayes.causal.graph.mixed_graph import MixedGraph, Names, as_names
 from mmm_bayes.causal.graph.separators import Question, nearest
 from mmm_bayes.causal.identify.criteria import Criterion, check_given, criterion
+from mmm_bayes.runtime.deprecation import named_arguments
+from mmm_bayes.runtime.visible import shown_safely
 
 
 @final
@@ -26,10 +28,12 @@ class Instrument:
     node: str
     given: tuple[str, ...] = ()
 
+    @shown_safely
     def __str__(self) -> str:
         return f"{self.node} given {', '.join(self.given)}" if self.given else self.node
 
 
+@named_arguments
 def is_instrument(
     graph: MixedGraph, node: str, treatment: str, outcome: str, given: Names = ()
 ) -> bool:
@@ -54,6 +58,7 @@ def is_instrument(
     return _serves(graph, goal, node, known)
 
 
+@named_arguments
 def instruments(
     graph: MixedGraph, treatment: str, outcome: str, *, latent: Names = (), forbidden: Names = ()
 ) -> tuple[Instrument, ...]:

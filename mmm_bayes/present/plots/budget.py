@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from mmm_bayes.budget.plan import BudgetPlan
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK
-from mmm_bayes.runtime.deprecation import renamed
+from mmm_bayes.runtime.deprecation import named_arguments, renamed
 from mmm_bayes.runtime.numbers import compact
 
 NDArray = np.ndarray[Any, Any]
@@ -23,6 +23,7 @@ NDArray = np.ndarray[Any, Any]
 _GREY = "#555a61"
 
 
+@named_arguments
 def plot_plan(plan: BudgetPlan, *, colours: Mapping[str, str] | None = None) -> Figure:
     """Draw each channel's money and outcome, today's and planned, outcomes with intervals.
 
@@ -127,6 +128,7 @@ def plot_plan_curves(
     return figure
 
 
+@named_arguments
 def plot_flighting(plan: BudgetPlan, *, colours: Mapping[str, str] | None = None) -> Figure:
     """Draw the money of every channel over the dates of the window, today's and planned."""
     planned, today = plan.plan.sum("geo"), plan.today.sum("geo")

@@ -28,6 +28,7 @@ from mmm_bayes.present.plots.causal_graph_style import (
     question_colours,
 )
 from mmm_bayes.present.plots.style import INK, MODEL
+from mmm_bayes.runtime.deprecation import named_arguments
 
 _MARGIN = 0.3
 _FRAME = 0.045
@@ -35,6 +36,7 @@ _WRAP = 20  # characters in a line of a label
 _GREY, _HIGHLIGHT, _HIDDEN = "#7d838c", "#e69f00", "#7a5195"
 
 
+@named_arguments
 def plot_causal_graph(
     graph: CausalGraph,
     *,
@@ -83,7 +85,8 @@ def plot_causal_graph(
     strokes = _strokes(graph, plan, marked, question_colours(graph, treatment, outcome, asked))
     handles = _handles(kinds, strokes, adjusted)
     if ax is not None:
-        _draw(ax, plan, kinds, strokes, adjusted, handles, title)
+        with style.plain_texts(ax):
+            _draw(ax, plan, kinds, strokes, adjusted, handles, title)
         return ax.figure.figure
     width, height = _frame(plan, handles, title)
     with style.canvas(width[1] - width[0], height[1] - height[0]) as figure:

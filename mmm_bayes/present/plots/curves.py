@@ -11,8 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, IntervalKind
+from mmm_bayes.runtime.deprecation import named_arguments
 
 
+@named_arguments
 def plot_response_curves(
     curves: xr.DataArray,
     *,
@@ -90,6 +92,7 @@ def plot_response_curves(
     return figure
 
 
+@named_arguments
 def plot_adstock_curves(
     posterior: xr.DataArray,
     prior: xr.DataArray | None = None,

@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmm_bayes.present.plots import style
-from mmm_bayes.present.plots.style import BASELINE, FAINT, INK, OBSERVED, IntervalKind
+from mmm_bayes.present.plots.style import BASELINE, FAINT, INK, OBSERVED, IntervalKind, legend_name
+from mmm_bayes.runtime.deprecation import named_arguments
 
 
+@named_arguments
 def plot_contributions(
     contributions: xr.DataArray,
     *,
@@ -96,10 +98,11 @@ def _stack(
     lower = ground
     for name, part in zip(names, parts, strict=True):
         upper = lower + part
-        ax.fill_between(dates, lower, upper, color=palette[name], lw=0, label=name)
+        ax.fill_between(dates, lower, upper, color=palette[name], lw=0, label=legend_name(name))
         lower = upper
 
 
+@named_arguments
 def plot_contribution_bars(
     contributions: xr.DataArray,
     *,

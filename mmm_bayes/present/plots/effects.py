@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from mmm_bayes.causal.effects.estimate import EffectsTable
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.numbers import compact
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _LOOK = {"total": ("#0072b2", "o"), "direct": ("#e69f00", "s"), "indirect": ("#0
 _WRONG = "#d55e00"
 
 
+@named_arguments
 def plot_effects(
     effects: EffectsTable | Iterable[EffectEstimate],
     *,
@@ -85,6 +87,7 @@ class StructuralEffects(Protocol):
         ...
 
 
+@named_arguments
 def plot_structural_effects(
     fit: StructuralEffects,
     *,
@@ -202,6 +205,7 @@ def _quantity_name(estimate: EffectEstimate, quantity: str) -> str:
     return "revenue per unit of spend, as spent against zero; dashed: break-even"
 
 
+@named_arguments
 def plot_sensitivity(sensitivity: Sensitivity, *, labels: int = 6) -> Figure:
     """Draw what an estimate would be with a hidden confounder, by its strength.
 
@@ -306,6 +310,7 @@ def _benchmark_points(ax: Axes, sensitivity: Sensitivity, reach: float, labels: 
             named.append((float(r_d), float(r_y)))
 
 
+@named_arguments
 def plot_refutation(report: RefutationReport) -> Figure:
     """Draw the estimates of every attempt to refute an effect, next to the estimate itself.
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL
+from mmm_bayes.runtime.deprecation import named_arguments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ _MEASURES = {
 }
 
 
+@named_arguments
 def plot_lift_tests(comparison: LiftComparison) -> Figure:
     """Draw every lift test's observed and predicted value, both with intervals.
 
@@ -94,6 +96,7 @@ def _rows(ax: Axes, names: list[str]) -> None:
     ax.grid(axis="y", visible=False)
 
 
+@named_arguments
 def plot_calibration_effect(effect: CalibrationEffect, truth: Any | None = None) -> Figure:
     """Draw each channel's ROAS before and after its experiments, with intervals.
 
@@ -137,6 +140,7 @@ def plot_calibration_effect(effect: CalibrationEffect, truth: Any | None = None)
     return figure
 
 
+@named_arguments
 def plot_experiment_ranking(ranking: ExperimentRanking) -> Figure:
     """Draw what each candidate test is worth to the next budget, with its Monte Carlo error.
 

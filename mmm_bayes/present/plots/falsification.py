@@ -15,12 +15,14 @@ from mmm_bayes.causal.check.independence_result import IndependenceResult
 from mmm_bayes.causal.check.overlap_report import OverlapReport, TreatmentOverlap
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import BASELINE, FAINT, INK, MODEL
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import listing
 
 _OBJECTS, _UNSEEN, _SUPPORTED = "#d55e00", "#8a8f98", "#dcefe7"
 _ROW = 0.27  # inches
 
 
+@named_arguments
 def plot_falsification(report: FalsificationReport, *, edges: bool = True) -> Figure:
     """Draw every implied independence, and every edge, as an effect with its interval.
 
@@ -130,6 +132,7 @@ def _key(independences: bool, edges: bool) -> list[Line2D]:
     return found
 
 
+@named_arguments
 def plot_overlap(report: OverlapReport | TreatmentOverlap, *, columns: int = 2) -> Figure:
     """Draw every treatment against what is expected of it, with the doses that are supported.
 

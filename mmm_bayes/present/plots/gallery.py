@@ -17,6 +17,8 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.present.plots import curves, decomposition, outcome, parameters, returns
 from mmm_bayes.present.plots.save import save_figures
 from mmm_bayes.present.plots.style import IntervalKind, channel_colours, period_name
+from mmm_bayes.runtime.deprecation import named_arguments
+from mmm_bayes.runtime.visible import shown_safely
 
 _BAND_DRAWS = 1000  # the Monte Carlo error of a band's edge is then a tenth of its width at most
 
@@ -44,6 +46,7 @@ class FitPlots:
         self._period = period_name(data.time_step)
         self._colours = channel_colours(data.channels)
 
+    @shown_safely
     def __repr__(self) -> str:
         return f"FitPlots: {', '.join(self._names())}"
 
@@ -51,6 +54,7 @@ class FitPlots:
     def _names(cls) -> list[str]:
         return [name for name in vars(cls) if not name.startswith("_") and name != "save_all"]
 
+    @named_arguments
     def fit(self, *, ci_prob: float = 0.9, ci_kind: IntervalKind = "eti") -> Figure:
         """Observed target on its posterior predictive distribution; see :func:`plot_fit`."""
         return outcome.plot_fit(
@@ -62,6 +66,7 @@ class FitPlots:
             period=self._period,
         )
 
+    @named_arguments
     def prior_predictive(self, *, ci_prob: float = 0.9, ci_kind: IntervalKind = "eti") -> Figure:
         """Observed target on what the priors expect; see :func:`plot_prior_predictive`."""
         return outcome.plot_prior_predictive(
@@ -94,6 +99,7 @@ class FitPlots:
             period=self._period,
         )
 
+    @named_arguments
     def contribution_bars(self, *, ci_prob: float = 0.9, ci_kind: IntervalKind = "eti") -> Figure:
         """Total contribution and share of each channel; see :func:`plot_contribution_bars`."""
         return decomposition.plot_contribution_bars(
@@ -104,6 +110,7 @@ class FitPlots:
             target=self._target,
         )
 
+    @named_arguments
     def roas(
         self,
         *,
@@ -121,6 +128,7 @@ class FitPlots:
             ci_kind=ci_kind,
         )
 
+    @named_arguments
     def response_curves(
         self,
         channels: Sequence[str] | None = None,
@@ -138,6 +146,7 @@ class FitPlots:
             share_y=share_y,
         )
 
+    @named_arguments
     def adstock_curves(self, *, ci_prob: float = 0.9, ci_kind: IntervalKind = "eti") -> Figure:
         """Carry-over before and after the data; see :func:`plot_adstock_curves`."""
         prior = None
@@ -152,6 +161,7 @@ class FitPlots:
             period=self._period,
         )
 
+    @named_arguments
     def prior_posterior(
         self,
         var_names: Sequence[str] | None = None,
@@ -170,14 +180,17 @@ class FitPlots:
             colours=self._colours,
         )
 
+    @named_arguments
     def trace(self, var_names: Sequence[str] | None = None) -> Figure:
         """Draws in their order; see :func:`plot_trace`."""
         return parameters.plot_trace(self._group("posterior"), self._shared(var_names))
 
+    @named_arguments
     def ranks(self, var_names: Sequence[str] | None = None) -> Figure:
         """Ranks of the draws by chain; see :func:`plot_ranks`."""
         return parameters.plot_ranks(self._group("posterior"), self._shared(var_names))
 
+    @named_arguments
     def save_all(
         self,
         directory: str | os.PathLike[str],
@@ -249,6 +262,7 @@ def _varies(draws: xr.DataArray) -> bool:
     return bool(np.ptp(draws.values) > 0)
 
 
+@named_arguments
 def save_all(
     fitted: Fitted,
     directory: str | os.PathLike[str],

@@ -10,10 +10,12 @@ from matplotlib.ticker import MaxNLocator
 
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL, OBSERVED, IntervalKind
+from mmm_bayes.runtime.deprecation import named_arguments
 
 _MOST_GEOS = 12
 
 
+@named_arguments
 def plot_fit(
     observed: xr.DataArray,
     predictive: xr.DataArray,
@@ -53,6 +55,7 @@ def plot_fit(
     )
 
 
+@named_arguments
 def plot_prior_predictive(
     observed: xr.DataArray,
     predictive: xr.DataArray,
@@ -155,6 +158,7 @@ def _band(
     style.date_ticks(ax)
 
 
+@named_arguments
 def plot_residuals(
     observed: xr.DataArray,
     mean: xr.DataArray,

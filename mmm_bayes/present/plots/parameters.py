@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mmm_bayes.present.parameter_names import parameter_label
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL
+from mmm_bayes.runtime.deprecation import named_arguments
 
 _MOST_PANELS = 40
 _SAMPLE_DIMS = ("chain", "draw")
@@ -57,6 +58,7 @@ def _chosen(
     return found[:most], left_out
 
 
+@named_arguments
 def plot_prior_posterior(
     posterior: xr.Dataset,
     prior: xr.Dataset,
@@ -117,6 +119,7 @@ def plot_prior_posterior(
     return figure
 
 
+@named_arguments
 def plot_trace(
     posterior: xr.Dataset,
     var_names: Sequence[str] | None = None,
@@ -155,6 +158,7 @@ def plot_trace(
     return figure
 
 
+@named_arguments
 def plot_ranks(
     posterior: xr.Dataset,
     var_names: Sequence[str] | None = None,

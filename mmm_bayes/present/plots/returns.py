@@ -12,8 +12,10 @@ from matplotlib.lines import Line2D
 
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, IntervalKind
+from mmm_bayes.runtime.deprecation import named_arguments
 
 
+@named_arguments
 def plot_roas(
     roas: xr.DataArray,
     marginal_roas: xr.DataArray | None = None,

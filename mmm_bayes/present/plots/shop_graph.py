@@ -17,6 +17,7 @@ from mmm_bayes.present.graph_arrows import Box
 from mmm_bayes.present.graph_layout import lay_out
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL
+from mmm_bayes.runtime.deprecation import named_arguments
 
 NDArray = np.ndarray[Any, Any]
 Groups = Sequence[str] | Mapping[str, str] | None
@@ -36,6 +37,7 @@ _ABOVE, _BELOW = 0.78, 0.95  # for the title and the legend
 _NUMBERS_UP_TO = 16
 
 
+@named_arguments
 def plot_shop_graph(
     probabilities: xr.DataArray,
     groups: Groups = None,
@@ -144,6 +146,7 @@ def plot_shop_graph(
     return figure
 
 
+@named_arguments
 def plot_edge_probabilities(
     probabilities: xr.DataArray,
     *,

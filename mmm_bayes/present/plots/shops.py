@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from mmm_bayes.data.panel import ShopPanel
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL, OBSERVED
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import listing, nearest
 from mmm_bayes.runtime.numbers import compact
 
@@ -23,6 +24,7 @@ _MOST_SHOPS = 6
 _HISTORY = 60
 
 
+@named_arguments
 def plot_reliability(
     probabilities: xr.DataArray | NDArray,
     adjacency: xr.DataArray | NDArray,
@@ -74,6 +76,7 @@ def plot_reliability(
     return figure
 
 
+@named_arguments
 def plot_lag_profiles(
     profiles: xr.DataArray,
     pairs: int | Sequence[tuple[str, str]] = 9,
@@ -156,6 +159,7 @@ def _strongest(
     return [(names[i], names[j]) for i, j in places if i != j]
 
 
+@named_arguments
 def plot_shop_forecast(
     panel: ShopPanel,
     forecast: xr.Dataset,

@@ -14,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from mmm_bayes.runtime.numbers import compact, typographic
+from mmm_bayes.runtime.visible import visible, visible_text
 
 NDArray = np.ndarray[Any, Any]
 IntervalKind = Literal["eti", "hdi"]
@@ -50,8 +52,52 @@ _RC: dict[Any, Any] = {
     "legend.fontsize": 9.0,
     "lines.linewidth": 1.4,
     "lines.solid_capstyle": "butt",
-    "text.parse_math": False,  # a column may be called "us$_spend"
 }
+# A column may be called "us$_spend", whatever the user's settings say.
+PLAIN: dict[Any, Any] = {"text.parse_math": False, "text.usetex": False}
+
+
+class PlainFigure(Figure):
+    """A figure in which a dollar sign is a dollar sign, also in the ticks made when it is drawn."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure with names as they are, not as mathematical text."""
+        with plt.rc_context(PLAIN):
+            super().draw(renderer)
+
+    def get_tightbbox(self, renderer: Any = None, **settings: Any) -> Any:
+        """Measure the figure with names as they are, not as mathematical text."""
+        with plt.rc_context(PLAIN):
+            return super().get_tightbbox(renderer, **settings)
+
+
+def legend_name(name: object) -> str:
+    """Return a name as matplotlib's legends show it: they leave out those that begin with ``_``."""
+    text = visible(name)
+    return f" {text}" if text.startswith("_") else text
+
+
+@contextmanager
+def plain_texts(ax: Axes) -> Iterator[None]:
+    """Draw in axes of a user's own figure with names as they are."""
+    with plt.rc_context(PLAIN):
+        yield
+    show_names(ax)
+
+
+def show_names(artist: Figure | Axes) -> None:
+    """Escape the characters in all texts of a figure that no font can show."""
+    for ax in artist.findobj(Axes):
+        for axis in (ax.xaxis, ax.yaxis):
+            ticks = axis.get_major_formatter()
+            if isinstance(ticks, FixedFormatter):
+                ticks.seq = [visible_text(text) for text in ticks.seq]
+            elif isinstance(ticks, FuncFormatter):
+                ticks.func = lambda *at, own=ticks.func: visible_text(own(*at))
+    for text in artist.findobj(Text):
+        own = text.get_text()
+        if (shown := visible_text(own)) != own:
+            text.set_text(shown)
 
 
 @contextmanager
@@ -63,13 +109,14 @@ def canvas(width: float, height: float) -> Iterator[Figure]:
     width, height
         Size in inches.
     """
-    with plt.rc_context(_RC):
-        figure = plt.figure(figsize=(width, height))
+    with plt.rc_context(_RC | PLAIN):
+        figure = plt.figure(figsize=(width, height), FigureClass=PlainFigure)
         try:
             yield figure
         except BaseException:
             plt.close(figure)
             raise
+        show_names(figure)
         # Without a window pyplot would only hold on to the figure, and a notebook show it twice.
         if figure.canvas.required_interactive_framework is None:
             plt.close(figure)

@@ -13,6 +13,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mmm_bayes.present.plots import style
 from mmm_bayes.present.plots.style import FAINT, INK, MODEL, OBSERVED
+from mmm_bayes.runtime.deprecation import named_arguments
+from mmm_bayes.runtime.visible import shown_safely
 
 _MOST_GEOS = 6
 _SHADE = {"50": 0.34, "90": 0.18}
@@ -50,6 +52,7 @@ class RollingPlots:
         self._target = data.target_name
         self._period = style.period_name(data.time_step)
 
+    @shown_safely
     def __repr__(self) -> str:
         return "RollingPlots: forecasts, scores, roas, calibration"
 
@@ -82,6 +85,7 @@ class RollingPlots:
         return plot_calibration(self._found.table)
 
 
+@named_arguments
 def plot_rolling_forecasts(
     table: pd.DataFrame,
     observed: xr.DataArray,
@@ -132,6 +136,7 @@ def plot_rolling_forecasts(
     return figure
 
 
+@named_arguments
 def plot_scores_by_step(
     summary: pd.DataFrame, *, target: str = "target", period: str = "period"
 ) -> Figure:
@@ -173,6 +178,7 @@ def plot_scores_by_step(
     return figure
 
 
+@named_arguments
 def plot_roas_over_folds(
     roas: pd.DataFrame, *, colours: dict[str, str] | None = None, ci_prob: float = 0.9
 ) -> Figure:
@@ -209,6 +215,7 @@ def plot_roas_over_folds(
     return figure
 
 
+@named_arguments
 def plot_calibration(table: pd.DataFrame) -> Figure:
     """Draw where observations fall within their forecasts: histogram and distribution.
 
@@ -246,6 +253,7 @@ def plot_calibration(table: pd.DataFrame) -> Figure:
     return figure
 
 
+@named_arguments
 def plot_forecast(
     summary: pd.DataFrame,
     observed: xr.DataArray,
@@ -292,6 +300,7 @@ def plot_forecast(
     return figure
 
 
+@named_arguments
 def plot_comparison(
     table: pd.DataFrame, roas: pd.DataFrame, *, criterion: str = "lfo", max_channels: int = 8
 ) -> Figure:
@@ -329,7 +338,7 @@ def plot_comparison(
             gaps = [own["median"] - own["lower"], own["upper"] - own["median"]]
             right.errorbar(
                 own["median"], y, xerr=gaps, fmt="o", ms=3.5, lw=1.2, color=colours[channel],
-                label=channel,
+                label=style.legend_name(channel),
             )  # fmt: skip
         right.set_yticks(places, [""] * len(names))
         right.set_title("ROAS by model, with intervals")

@@ -17,6 +17,7 @@ from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.present.plots.style import channel_colours
 from mmm_bayes.present.report.blocks import Chart, Panels, Planner, Section
 from mmm_bayes.present.report.colours import palette
+from mmm_bayes.runtime.visible import visible_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _INSTALL = 'The report needs {name}: pip install "mmm-bayes[report]".'
@@ -73,6 +74,7 @@ def _environment() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: visible_text(value) if type(value) is str else value,
     )
 
 

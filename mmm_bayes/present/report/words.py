@@ -13,6 +13,7 @@ import xarray as xr
 from mmm_bayes.analysis.summary import interval as interval_of
 from mmm_bayes.runtime import numbers
 from mmm_bayes.runtime.numbers import MINUS, between, plural, probability, typographic
+from mmm_bayes.runtime.visible import visible
 
 __all__ = [
     "DRAWS", "MINUS", "NDArray", "between", "full", "identifier", "label", "listing", "middle",
@@ -54,7 +55,7 @@ def listing(names: Iterable[object], last: str = "and") -> str:
 
 def label(name: str) -> str:
     """Escape a name for plotly, which reads its texts as a kind of HTML."""
-    return html.escape(str(name), quote=False)
+    return html.escape(visible(name), quote=False)
 
 
 def identifier(name: str, position: int) -> str:

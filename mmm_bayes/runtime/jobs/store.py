@@ -21,6 +21,7 @@ from mmm_bayes.runtime.atomic_write import WriteError, atomic_write
 from mmm_bayes.runtime.jobs.records import Record, from_table, is_results, plain_rows, to_table
 from mmm_bayes.runtime.jobs.tasks import check_key
 from mmm_bayes.runtime.manifest import read_manifest, refuse_other_files
+from mmm_bayes.runtime.visible import shown_safely
 
 _MANIFEST = "store.json"
 _CELLS, _FOLDED, _LOCK = "cells", "folded", ".folding"
@@ -85,6 +86,7 @@ class ResultStore:
             self._claim(manifest, {*_OWN, *beside})
         self._unfolded = sum(1 for _ in self._parts())
 
+    @shown_safely
     def __repr__(self) -> str:
         return f"ResultStore({str(self.folder)!r}, {self.kind!r})"
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, final
 
 from mmm_bayes._version import __version__
+from mmm_bayes.runtime.visible import shown_safely
 
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _LISTED = 10  # failures that an error names
@@ -63,6 +64,7 @@ class Failure:
     traceback: str = ""
     attempts: int = 1
 
+    @shown_safely
     def __str__(self) -> str:
         times = "" if self.attempts == 1 else f" ({self.attempts} attempts)"
         return f"{self.message}{times}"

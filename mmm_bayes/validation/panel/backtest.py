@@ -17,6 +17,7 @@ import pandas as pd
 
 from mmm_bayes._typing import RngKey
 from mmm_bayes.data.panel import ShopPanel
+from mmm_bayes.runtime.deprecation import named_arguments
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.streams import as_key
 from mmm_bayes.validation.panel.forecast import (
@@ -60,6 +61,7 @@ class OriginForecast:
     forecast_seconds: float
 
 
+@named_arguments
 def backtest(
     rng_key: RngKey,
     panel: ShopPanel,

@@ -52,7 +52,7 @@ def test_variance_inflation_and_coefficients_are_those_of_statsmodels(frame):
 
 
 def test_a_column_that_others_determine_has_infinite_inflation(frame):
-    twice = frame.assign(price=2.0 * frame["season"] + 1.0)
+    twice = frame.assign(price=2.0 * frame["season"] + frame["tv"])
     estimate = average_treatment_effect(KEY, twice, GRAPH, "tv")
     assert regression_statistics(estimate).loc["price", "vif"] == np.inf
 

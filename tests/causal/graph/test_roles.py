@@ -80,7 +80,7 @@ def test_files_say_where_a_role_is_wrong(tmp_path: Path) -> None:
         ('graph [ node [ id 0 label "a" ] ]', "undirected.*directed 1"),
         (
             'graph [ directed 1 node [ id 0 label "u" observed "no" ] ]',
-            "u is marked as hidden",
+            "Every node is marked as hidden",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_binary
+import fuzz_dates
 import fuzz_inputs as inputs
 import fuzz_saved
 import fuzz_tables as tables
@@ -270,6 +271,14 @@ TARGETS: dict[str, Target] = {
     ),
     "lift": Target(
         "tables of lift tests", tables.lift, tables.read_lift, tables.sound_tests, _TABLE, 3
+    ),
+    "dates": Target(
+        "columns of dates",
+        fuzz_dates.dates,
+        fuzz_dates.read_dates,
+        fuzz_dates.sound_dates,
+        _TABLE,
+        3,
     ),
     "shops": Target(
         "tables of shops", tables.shops, tables.read_shops, tables.sound_panel, _TABLE, 4

@@ -143,7 +143,8 @@ PAGES: dict[str, Page] = {
         "report", "mmm_bayes/present/report", options="--folder $keep", needs=_TABLES
     ),
     "robustness": _page(
-        "fuzz", "benchmarks/fuzz_binary.py", "benchmarks/fuzz_inputs.py",
+        "fuzz", "benchmarks/fuzz_binary.py", "benchmarks/fuzz_dates.py",
+        "benchmarks/fuzz_inputs.py",
         "benchmarks/fuzz_tables.py", "benchmarks/fuzz_targets.py", "mmm_bayes/data",
         "mmm_bayes/model/spec.py",
     ),

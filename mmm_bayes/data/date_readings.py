@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def readings_of(cells: pd.Series) -> list[Reading]:
         return [Reading(f"period:{cells.dtype.name[7:-1]}", days, days)]
     kind = getattr(cells.dtype, "kind", "O")
     if kind == "M":
-        return [_from_datetimes(pd.DatetimeIndex(cells.astype(_plain_datetime(cells.dtype))))]
+        return [_from_datetimes(pd.DatetimeIndex(cells))]
     if kind in "iuf":
         return [_from_numbers(cells.to_numpy("float64", na_value=np.nan), "int")]
     if kind not in "OU" or not len(cells):
@@ -58,14 +58,6 @@ def readings_of(cells: pd.Series) -> list[Reading]:
         numbers = [float(t) if d else np.nan for t, d in zip(texts, digits, strict=True)]
         return [_from_numbers(np.array(numbers), "text")]
     return [own._replace(form=f"text:{own.form}") for own in read_texts(texts)]
-
-
-def _plain_datetime(dtype: Any) -> Any:
-    """Return the NumPy-backed equivalent of a datetime type of pandas or Arrow."""
-    if isinstance(dtype, pd.ArrowDtype):
-        zone = getattr(dtype.pyarrow_dtype, "tz", None)
-        return "datetime64[us]" if zone is None else pd.DatetimeTZDtype("us", zone)
-    return dtype
 
 
 def _from_datetimes(times: pd.DatetimeIndex) -> Reading:

@@ -174,10 +174,10 @@ def _series(values: Any) -> pd.Series:
     values = getattr(values, "values", values)  # xarray
     if isinstance(values, np.ndarray):
         return pd.Series(values.ravel())
-    for method in ("to_pylist", "to_list"):  # Arrow, polars
-        if hasattr(values, method):
-            values = getattr(values, method)()
-            break
+    if hasattr(values, "to_pylist"):  # Arrow
+        return pd.Series(pd.arrays.ArrowExtensionArray(values))
+    if hasattr(values, "to_list"):  # polars
+        values = values.to_list()
     if isinstance(values, str | bytes) or not np.iterable(values):
         values = [values]
     cells = list(values)
@@ -186,17 +186,32 @@ def _series(values: Any) -> pd.Series:
 
 
 def _without_arrow(column: pd.Series) -> pd.Series:
-    """Return Arrow dates and encodings (dictionaries, structs) as plain objects."""
-    if isinstance(column.dtype, pd.ArrowDtype) and column.dtype.kind == "O":
-        return pd.Series(column.to_list(), dtype="object")
-    return column
+    """Return Arrow dates and timestamps as those of NumPy, and other encodings as plain objects.
+
+    They do not pass through Python dates, which end with the year 9999.
+    """
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    import pyarrow as pa
+
+    kind = column.dtype.pyarrow_dtype
+    if pa.types.is_date(kind):
+        kind = pa.timestamp("s" if pa.types.is_date32(kind) else "ms")
+        column = column.astype(pd.ArrowDtype(kind))
+    if pa.types.is_timestamp(kind):
+        zoned = kind.tz is not None
+        return column.astype(
+            pd.DatetimeTZDtype(kind.unit, kind.tz) if zoned else f"datetime64[{kind.unit}]"
+        )
+    return pd.Series(column.to_list(), dtype="object") if column.dtype.kind == "O" else column
 
 
 def _factorized(column: pd.Series) -> tuple[np.ndarray, pd.Series]:
     """Return the code of each cell (-1 where it is empty), and the distinct cells."""
     codes, found = pd.factorize(column)
     distinct = pd.Series(found)
-    spaces = [isinstance(cell, str) and not cell.strip() for cell in distinct]
+    text = distinct.dtype == object or pd.api.types.is_string_dtype(distinct.dtype)
+    spaces = [isinstance(cell, str) and not cell.strip() for cell in distinct] if text else []
     if any(spaces):
         kept = ~np.array(spaces)
         renumbered = np.where(kept, np.cumsum(kept) - 1, -1)

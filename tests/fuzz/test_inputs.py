@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 NAMES = (
-    "table", "long", "csv", "parquet", "lift", "shops", "spec text", "spec", "model", "graph",
-    "knowledge", "session", "graph text", "names", "arguments", "command", "altered fit",
+    "table", "long", "csv", "parquet", "lift", "dates", "shops", "spec text", "spec", "model",
+    "graph", "knowledge", "session", "graph text", "names", "arguments", "command", "altered fit",
     "altered structural", "altered causal mmm", "fit", "structural", "causal mmm", "run folder",
 )  # fmt: skip
 # Enough for a few hundred inputs; those of the last ones open files of a megabyte.
-COUNTS = {"table": 60, "shops": 40, "spec": 60, "model": 40, "lift": 40, "graph": 40}
+COUNTS = {"table": 60, "dates": 200, "shops": 40, "spec": 60, "model": 40, "lift": 40, "graph": 40}
 BINARY = NAMES[-4:]
 
 

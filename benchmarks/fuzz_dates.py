@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,9 @@ def _typed(rng: Rng, cells: list[Any]) -> Any:
             return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(cells)))
         if kind < 0.6:
             return pa.array(cells)
-        return pd.Series(cells, dtype=pick(rng, _DTYPES))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pandas, about text that it reads as dates
+            return pd.Series(cells, dtype=pick(rng, _DTYPES))
     except (ValueError, TypeError, OverflowError, pa.ArrowException):
         return pd.Series(cells, dtype="object")
 

@@ -1,8 +1,8 @@
-"""Effects on adjustment sets: estimation, refutation, sensitivity, experiments."""
+"""Effect estimation by adjustment, with refutation, sensitivity analysis and experiments."""
 
 from mmm_bayes.runtime.lazy_import import lazy_names
 
-# Names of the module that this package was.
+# Names that were importable when this package was a single module.
 __getattr__, __dir__ = lazy_names(
     __name__,
     {},

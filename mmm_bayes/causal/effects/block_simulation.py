@@ -1,4 +1,4 @@
-"""Simulated data that keep autocorrelation: permuted blocks of dates, persistent random series."""
+"""Simulated data that preserve autocorrelation: permuted blocks of dates, persistent series."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
-    """Permute rows (row,) in blocks of dates; rows stay in their geo, and dates move together."""
+    """Permute rows (row,) in blocks of dates, within each geo and in one order for all geos."""
     num_dates = int(design.dates.max()) + 1
     length = block_length(num_dates)
     shifted = np.roll(np.arange(num_dates), int(rng.integers(num_dates)))
@@ -29,7 +29,7 @@ def permuted_blocks(rng: np.random.Generator, design: Design) -> NDArray:
 
 
 def persistent_series(rng: np.random.Generator, design: Design) -> NDArray:
-    """Draw an AR(1) series (row,) per geo, standardised and as persistent as the dose."""
+    """Draw a standardised series (row,): one AR(1) process per geo, as persistent as the dose."""
     x = np.column_stack([np.ones(design.num_rows), design.covariates])
     rest = least_squares(design.dose, x).residuals
     geos = np.zeros(design.num_rows, int) if design.geos is None else design.geos

@@ -1,4 +1,4 @@
-"""From a table and a graph to the arrays of an estimation: adjustment set and doses."""
+"""Prepare the arrays of an estimation from a table and a graph: doses and adjustment set."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 
 TRANSFORM_SEARCH = "search"
-_STEP = 0.01  # "one more unit" is measured over a rise of a hundredth: the slope where spend is
+_STEP = 0.01  # relative increase of spend over which the effect of one more unit is measured
 
 
 @final
 @dataclass(frozen=True)
 class Source:
-    """A table as nodes, with spend and revenue.
+    """The data of an estimation: columns by graph node, spend by channel, and revenue.
 
     Attributes
     ----------
     table : NodeTable
         Columns of the graph's nodes.
     spend : mapping of str to ndarray
-        Money (row,) by channel, where it is known.
+        Spend (row,) in money for each channel whose spend is known.
     revenue : ndarray
-        Money (row,) that a unit of the outcome is worth.
+        Monetary value (row,) of one unit of the outcome.
     channels : tuple of str
-        Nodes that are media.
+        Nodes that are media channels.
     """
 
     table: NodeTable
@@ -58,7 +58,7 @@ class Source:
 
     @property
     def date_numbers(self) -> NDArray:
-        """Date (row,) of every row as an integer from 0."""
+        """Date (row,) of each row, numbered from 0."""
         return date_numbers(self.table.num_rows, self.table.dates, self.table.geos)
 
 
@@ -71,9 +71,10 @@ def read_source(
     geo: str | None = None,
     spend: Mapping[str, str] | None = None,
 ) -> Source:
-    """Take some nodes, spend and revenue out of a table.
+    """Read the given nodes, spend and revenue from a table.
 
-    ``spend`` names columns of a data frame by channel; a channel without is its own spend.
+    ``spend`` maps a channel to the data-frame column with its spend. For a channel without an
+    entry, the channel's own column is its spend.
     """
     if isinstance(data, Source):
         return data
@@ -101,12 +102,12 @@ def read_source(
 
 
 def outcome_of(data: Any, graph: CausalGraph, outcome: str | None) -> str:
-    """Return the outcome: as given, or the target of the graph or of the table.
+    """Return the given outcome, or else the target of the graph or the table.
 
     Raises
     ------
     DataError
-        If it is not clear which node it is.
+        If the outcome is not given and cannot be determined.
     """
     if outcome is not None:
         return outcome
@@ -117,8 +118,8 @@ def outcome_of(data: Any, graph: CausalGraph, outcome: str | None) -> str:
         name = data.roles.target or "target"
         if name in graph.nodes:
             return name
-    message = "The outcome is not given, and neither graph nor table names one target."
-    remedy = 'Give outcome=, or one node of the graph the role "target".'
+    message = "No outcome is given, and neither the graph nor the table names a single target."
+    remedy = 'Pass outcome=, or give one node of the graph the role "target".'
     raise DataError([Finding("outcome", "error", message, remedy, "outcome")], "the question")
 
 
@@ -131,18 +132,18 @@ def chosen_adjustment(
     latent: Iterable[str] = (),
     precise: bool = True,
 ) -> tuple[str, ...]:
-    r"""Return a valid adjustment set, with the least variance where the graph determines it.
+    r"""Return a valid adjustment set, with the smallest variance if the graph determines it.
 
-    In a DAG the parents of the nodes on causal paths (without these nodes and their descendants)
-    have the least asymptotic variance of all valid sets, for linear and for nonparametric
-    estimators: causes of sales that touch no spend are worth adjusting for. With hidden causes that
-    set may not be valid; then the smallest valid one is taken, with as many of its members as keep
-    it valid.
+    In a DAG, the optimal set consists of the parents of the nodes on causal paths, without these
+    nodes and their descendants. Of all valid sets it has the smallest asymptotic variance, for
+    linear and for nonparametric estimators. It therefore includes causes of sales that do not
+    influence spend. With hidden causes the optimal set may be invalid. The result is then a
+    smallest valid set, extended by each node of the optimal set that keeps it valid.
 
     Raises
     ------
     IdentificationError
-        If there is no valid set; with the open paths and what would help.
+        If there is no valid set. The message lists the open paths and possible remedies.
 
     References
     ----------
@@ -173,17 +174,17 @@ def examine_adjustment(
     effect: Literal["total", "direct"],
     given: Iterable[str],
 ) -> tuple[str, ...]:
-    """Check a set given by the user: warn about every mediator, collider and open path.
+    """Check the user's adjustment set for mediators, colliders and open paths.
 
     Returns
     -------
     tuple of str
-        What was found, in words; a valid set without remarks has none.
+        The findings as text; empty if the set is valid and there is nothing to report.
 
     Warns
     -----
     DataWarning
-        Once, if the set is not valid.
+        A single warning with all findings, if the set is not valid.
     """
     report = graph.explain_adjustment(treatment, outcome, tuple(given), effect)
     if not report.valid:
@@ -198,12 +199,13 @@ def transforms_for(
     others: Iterable[str],
     transform: Transforms | str | None,
 ) -> dict[str, MediaTransform]:
-    """Return the transforms by channel: as given, or from a search (``"search"``).
+    """Return the transform of each channel, as given or chosen by a search (``"search"``).
 
     Raises
     ------
     DataError
-        Listing channels that are no nodes of the graph's media, and words other than "search".
+        If a transform is given for a node that is not a channel, or ``transform`` is a string
+        other than "search".
     """
     if transform is None:
         return {}
@@ -211,7 +213,7 @@ def transforms_for(
     if isinstance(transform, str):
         if transform != TRANSFORM_SEARCH:
             message = f"transform should be 'search' or a dictionary; got {transform!r}."
-            remedy = 'Give {"tv": {"alpha": 0.5, "ec": 1.0, "slope": 1.0}}.'
+            remedy = 'For example, pass {"tv": {"alpha": 0.5, "ec": 1.0, "slope": 1.0}}.'
             raise DataError([Finding("transform", "error", message, remedy)], "the question")
         table = source.table
         covariates = np.column_stack(
@@ -224,9 +226,10 @@ def transforms_for(
         raise DataError(
             [
                 Finding(
-                    "transform", "error", f"The transform of {name!r} is for no channel.",
+                    "transform", "error", f"A transform is given for {name!r}, not a channel.",
                     nearest(name, source.channels).strip()
-                    or f"Channels are {listing(source.channels)}: give nodes the role 'channel'.",
+                    or f"Channels are {listing(source.channels)}. Give other channels the role "
+                    "'channel' in the graph.",
                     name,
                 )
                 for name in unknown
@@ -244,7 +247,7 @@ def make_design(
     transforms: Mapping[str, MediaTransform],
     modifiers: Sequence[str] = (),
 ) -> Design:
-    """Make the arrays: doses of the treatment, and the transformed adjustment set."""
+    """Build the arrays of an estimation: treatment doses and transformed adjustment set."""
     table = source.table
     own = transforms.get(treatment)
     x = table.vector(treatment)
@@ -282,12 +285,12 @@ def make_design(
 def _modifiers(
     table: NodeTable, adjustment: Sequence[str], modifiers: Sequence[str]
 ) -> tuple[NDArray, list[NDArray]]:
-    """Return centred effect modifiers, and those that must be added to the covariates."""
+    """Return the centred effect modifiers, and the columns to be added to the covariates."""
     parts: list[NDArray] = []
     joining: list[NDArray] = []
     for name in modifiers:
         if name == "geo":
-            parts += _geo_levels(table.geos, table.num_rows)  # levels are covariates already
+            parts += _geo_levels(table.geos, table.num_rows)  # these are already covariates
             continue
         own = _season(table) if name == "season" else list(table.columns[name].T)
         parts += own
@@ -301,15 +304,15 @@ def _modifiers(
 
 def _season(table: NodeTable) -> list[NDArray]:
     if table.dates is None:
-        message = "The effect should differ by season, but the rows have no dates."
-        found = Finding("season", "error", message, "Give date=.", "modifiers")
+        message = "The effect modifier 'season' requires dates, but the rows have none."
+        found = Finding("season", "error", message, "Pass date=.", "modifiers")
         raise DataError([found], "the question")
     angle = 2.0 * np.pi * np.asarray(table.dates.day_of_year, float) / 365.25
     return [np.sin(angle), np.cos(angle)]
 
 
 def _geo_levels(geos: NDArray | None, num_rows: int) -> list[NDArray]:
-    """Return indicator columns (row,) of every geo except the first."""
+    """Return one indicator column (row,) for each geo except the first."""
     if geos is None:
         return []
     return [(geos == geo).astype(float) for geo in np.unique(geos)[1:]]

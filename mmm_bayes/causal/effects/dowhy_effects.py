@@ -1,8 +1,8 @@
-"""Effects estimated by DoWhy, on the same columns and adjustment set as our own.
+"""Effect estimates by DoWhy, on the same columns and adjustment set as the built-in estimators.
 
-The graph has been asked before: DoWhy gets the transformed dose, the outcome and the adjustment
-set, no effect modifiers but those wanted (it would otherwise take every other cause of the outcome
-for one), and its errors, made for independent rows, are left aside.
+Identification is done beforehand. DoWhy receives the transformed dose, the outcome, the adjustment
+set, and only the requested effect modifiers (by default it would treat every other cause of the
+outcome as a modifier). Its standard errors assume independent rows and are not used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NDArray = np.ndarray[Any, Any]
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence DoWhy's log, and its warnings about its own source and pandas's copy."""
+    """Silence DoWhy's log, and its warnings about escape sequences and pandas' copy keyword."""
     logger = logging.getLogger("dowhy")
     level = logger.level
     with warnings.catch_warnings():
@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
 
 
 def dowhy() -> Any:
-    """Return the package ``dowhy``.
+    """Import and return the package ``dowhy``.
 
     Raises
     ------
@@ -53,15 +53,15 @@ def dowhy() -> Any:
 
 
 class DoWhyEffect:
-    """DoWhy's model of one design, for one or more contrasts.
+    """A DoWhy model of one design, used for one or more contrasts.
 
     Parameters
     ----------
     design : Design
-        Arrays.
+        Arrays of the estimation.
     method : str
-        ``"backdoor.linear_regression"`` or ``"backdoor.generalized_linear_model"``; the latter with
-        Poisson's family and its log link.
+        ``"backdoor.linear_regression"``, or ``"backdoor.generalized_linear_model"`` with the
+        Poisson family and the log link.
 
     Raises
     ------
@@ -88,11 +88,11 @@ class DoWhyEffect:
             self._estimand = self._model.identify_effect(proceed_when_unidentifiable=True)
 
     def mean_change(self, one: NDArray, other: NDArray) -> float:
-        """Return the mean difference of the outcome between two doses (row,)."""
+        """Return the mean difference in the outcome between two doses (row,)."""
         return float(self._estimate(one[:, None], other[:, None]).value)
 
     def refute(self, test: str, simulations: int, seed: int) -> tuple[float, float, float]:
-        """Run DoWhy's refuter: effect of a unit of the dose before, after, and its p-value."""
+        """Run a DoWhy refuter; return the effect of a unit dose before and after, and p-value."""
         method = {
             "placebo_treatment": "placebo_treatment_refuter",
             "random_common_cause": "random_common_cause",

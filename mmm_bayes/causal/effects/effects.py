@@ -1,4 +1,4 @@
-"""Effects of media on an outcome: identified by a graph, estimated with robust errors."""
+"""Effects of media on an outcome, identified by a causal graph, with robust standard errors."""
 
 from __future__ import annotations
 
@@ -71,74 +71,81 @@ def average_treatment_effect(
 ) -> EffectEstimate:
     r"""Estimate the effect of a treatment on an outcome under a causal graph.
 
-    With :math:`f(d, z)` the outcome's mean at dose :math:`d` given the adjustment set :math:`z`,
+    Let :math:`f(d, z)` be the mean outcome at dose :math:`d` given the adjustment set :math:`z`.
+    The effect is
 
     .. math:: \text{as spent against zero: } \sum_t f(d_t, z_t) - f(0, z_t), \qquad
               \text{per unit: } \frac{\sum_t f(d_t^+, z_t) - f(d_t, z_t)}{\sum_t x_t^+ - x_t}
 
-    where :math:`x^+` is spend raised by a hundredth throughout and :math:`d^+` its dose; without a
-    transform the latter is the slope, of a linear estimator the coefficient.
+    where :math:`x^+` is the treatment increased by 1% in every row and :math:`d^+` is the
+    corresponding dose. Without a transform, the effect per unit is the slope of :math:`f` in the
+    dose, which is the coefficient if the estimator is linear.
 
     Parameters
     ----------
     rng_key : jax.Array or int
         Random key of the bootstrap, or a seed.
     data : MMMData or pandas.DataFrame
-        The table.
+        Table with one row per date, or per date and geo.
     graph : CausalGraph
-        What causes what.
+        Causal graph of the treatment, the outcome and their common causes.
     treatment, outcome : str
-        Nodes. The outcome defaults to the graph's node of role "target", or the table's target.
+        Nodes of the graph. By default the outcome is the node with the role "target", or the
+        target of the table.
     contrast : {"as_spent_vs_zero", "per_unit"}
-        Which of the two.
+        The treatment as spent compared with zero, or one more unit of the treatment.
     effect : {"total", "direct", "indirect"}
-        Through all paths, through the one edge (mediators are adjusted for), or total less direct.
-        In linear models without interactions these are the natural direct and indirect effect.
+        The effect along all causal paths, the effect along the edge from treatment to outcome alone
+        (mediators are adjusted for), or the difference of the two. In linear models without
+        interactions these are the natural direct and indirect effects.
     estimator : str
-        ``"linear"``; ``"splines"``, g-computation with smooth functions; ``"double_ml"``,
-        cross-fitted in blocks of time; ``"log_linear"``, effects that multiply; or by DoWhy
-        ``"backdoor.linear_regression"`` and ``"backdoor.generalized_linear_model"``, the first and
-        the last of these.
+        ``"linear"``: linear regression. ``"splines"``: g-computation with smooth functions.
+        ``"double_ml"``: double machine learning, cross-fitted on blocks of dates.
+        ``"log_linear"``: Poisson regression with multiplicative effects.
+        ``"backdoor.linear_regression"`` and ``"backdoor.generalized_linear_model"``: DoWhy's
+        versions of the linear and the log-linear estimator.
     transform : mapping or "search", optional
         Carry-over and saturation by channel, see
-        :func:`mmm_bayes.causal.effects.media.media_transforms`; channels in the adjustment set are
-        transformed as well. ``"search"`` chooses them, see
-        :func:`mmm_bayes.causal.effects.media.choose_transforms`; errors are then those given the
-        choice.
+        :func:`mmm_bayes.causal.effects.media.media_transforms`. Channels in the adjustment set are
+        transformed as well. ``"search"`` chooses the transforms, see
+        :func:`mmm_bayes.causal.effects.media.choose_transforms`; the standard errors are then
+        conditional on this choice.
     adjustment : iterable of str, optional
-        A set of your own. It is used as it is; what is wrong with it is said in a warning and in
-        ``notes``.
+        Adjustment set to use instead of one derived from the graph. It is used unchanged; problems
+        are reported in a warning and in ``notes``.
     precise : bool
-        Whether to adjust for causes of the outcome that make the estimate more precise, too; else
-        for the smallest valid set.
+        If true, also adjust for causes of the outcome that make the estimate more precise. If
+        false, use the smallest valid adjustment set.
     modifiers : sequence of str
-        What the effect may depend on: nodes, ``"season"`` or ``"geo"``.
+        Effect modifiers: nodes, ``"season"`` or ``"geo"``.
     latent : iterable of str
         Nodes of the graph that are not measured.
     bootstrap : {"wild", "blocks"}
-        Dependent wild bootstrap of the influence, scaled to the robust error (draws of Student's
-        t); or refits to resampled blocks of dates, whose intervals are a little short at a
-        hundred weeks.
+        ``"wild"``: dependent wild bootstrap of the influence function, scaled to the robust
+        standard error, with draws from Student's t. ``"blocks"``: refits to resampled blocks of
+        dates, whose intervals are slightly too narrow with about a hundred weeks.
     num_draws : int
         Number of bootstrap draws.
     ci_prob : float
-        Probability of intervals.
+        Probability mass of the intervals.
     date, geo, spend
-        Columns of a data frame: of dates, geos, and of money by channel.
+        Columns of a data frame: the date column, the geo column, and a mapping from channels to
+        spend columns.
 
     Raises
     ------
     IdentificationError
-        If the graph has no valid adjustment set; with the open paths and what would help.
+        If the graph has no valid adjustment set. The message lists the open paths and possible
+        remedies.
     DataError
-        Listing what is wrong with the table or the question.
+        If the table or the question is invalid. The message lists every problem.
     ImportError
-        If an estimator's package is not installed.
+        If the package that an estimator requires is not installed.
 
     Warns
     -----
     DataWarning
-        If an adjustment set given by hand is not valid.
+        If the given adjustment set is not valid.
 
     References
     ----------
@@ -222,21 +229,21 @@ def effects_table(
     ----------
     rng_key, data, graph, outcome, contrast, estimator, transform, precise, modifiers, latent,
     bootstrap, num_draws, ci_prob, date, geo, spend
-        As in :func:`average_treatment_effect`. Transforms to search for are chosen once, for all
-        channels together.
+        As in :func:`average_treatment_effect`. With ``transform="search"``, transforms are chosen
+        once, jointly for all channels.
     treatments : iterable of str, optional
-        Default: the graph's nodes of role "channel", or the channels of the table.
+        Default: the graph's nodes with the role "channel", or the channels of the table.
 
     Returns
     -------
     EffectsTable
-        Direct and indirect effects only where a path runs through a mediator. Treatments that the
-        graph does not identify are listed with the reason.
+        The total effect of each treatment, and its direct and indirect effects if a causal path
+        runs through a mediator. Treatments with unidentified effects are listed with the reason.
 
     Raises
     ------
     DataError
-        Listing what is wrong with the table or the question.
+        If the table or the question is invalid. The message lists every problem.
     """
     target = outcome_of(data, graph, outcome)
     names = treatments_of(data, graph, treatments)
@@ -322,7 +329,7 @@ def _estimate(
 
 
 def _difference(total: EffectEstimate, direct: EffectEstimate) -> EffectEstimate:
-    """Return total minus direct effect, with a joint error, as both come from the same rows."""
+    """Return the total minus the direct effect, with the joint error of both on the same rows."""
     if total.influence is None or direct.influence is None or total.design is None:
         raise ValueError("Both estimates need their arrays.")
     influence = total.influence - direct.influence
@@ -346,12 +353,12 @@ def _difference(total: EffectEstimate, direct: EffectEstimate) -> EffectEstimate
 
 
 def _support(design: Design, treatment: str, settings: EffectSettings) -> tuple[str, ...]:
-    """Note where zero is far from every observed dose."""
+    """Return a note if zero is far from every observed dose."""
     least, mean = float(design.dose.min()), float(design.dose.mean())
     if settings.contrast == "as_spent_vs_zero" and mean > 0 and least > 0.25 * mean:
         return (
             f"{treatment} is never near zero (its smallest dose is {least / mean:.0%} of the "
-            "mean): the answer at zero depends on the shape of the curve.",
+            "mean), so the result relies on extrapolating the response curve to zero.",
         )
     return ()
 

@@ -1,4 +1,4 @@
-"""The estimate of an effect: value, errors, draws, and the effect of every row."""
+"""An effect estimate: value, standard error, bootstrap draws, and the effect in each row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Bootstrap = Literal["wild", "blocks"]
 @final
 @dataclass(frozen=True)
 class EffectSettings:
-    """Settings of an estimate; the same settings estimate it again from other arrays."""
+    """Settings of an estimate, which can be reused to estimate again from other arrays."""
 
     estimator: str
     contrast: Contrast
@@ -45,28 +45,30 @@ class EffectEstimate(Report):
     Attributes
     ----------
     treatment, outcome, effect : str
-        What on what, and through which paths: ``"total"``, ``"direct"`` or ``"indirect"``.
+        Treatment node, outcome node, and type of effect: ``"total"``, ``"direct"`` or
+        ``"indirect"``.
     adjustment : tuple of str
-        Nodes adjusted for; of an indirect effect those of the direct one.
+        Adjustment set; for an indirect effect, the adjustment set of the direct effect.
     value : float
-        Per unit: outcome for one more unit of the treatment. As spent against zero: outcome brought
-        over all rows together.
+        Per unit: additional outcome for one more unit of the treatment. As spent compared with
+        zero: contribution of the treatment to the outcome, summed over all rows.
     standard_error, dof : float
-        Error that holds under autocorrelation, and degrees of freedom of Student's t.
+        Standard error that is valid under autocorrelation, and degrees of freedom of Student's t.
     draws : ndarray
         Bootstrap draws (draw,) of the value.
     settings : EffectSettings
         Estimator, contrast, bootstrap, number of draws and interval probability.
     amount : ndarray
-        Treatment (row,) in its units, money where it is a channel with spend.
+        Spend (row,) in money if the treatment is a channel with known spend, else the treatment in
+        its own units.
     exposure : ndarray
-        Treatment (row,) as the table has it; the amount itself where that is no spend.
+        Treatment (row,) in the units of its column in the table.
     revenue : ndarray
-        Money (row,) that a unit of the outcome is worth.
+        Monetary value (row,) of one unit of the outcome.
     transform : MediaTransform or None
-        Of the treatment.
+        Transform of the treatment.
     notes : tuple of str
-        What a reader should know: doses extrapolated to zero, findings on a set given by hand.
+        Remarks on the estimate: extrapolation to zero, problems of a given adjustment set.
     """
 
     treatment: str
@@ -93,12 +95,12 @@ class EffectEstimate(Report):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of probability ``ci_prob``: Student's t, or percentiles of a block bootstrap."""
+        """Interval with mass ``ci_prob``, by Student's t or percentiles of the block bootstrap."""
         return self.interval_at(self.settings.ci_prob)
 
     @renamed(level="ci_prob")
     def interval_at(self, ci_prob: float) -> tuple[float, float]:
-        """Return the interval of another probability."""
+        """Return the interval with the given probability mass."""
         tail = 0.5 * (1.0 - ci_prob)
         if self.settings.bootstrap == "blocks" and self.draws.size:
             low, high = np.quantile(self.draws, [tail, 1.0 - tail])
@@ -115,14 +117,14 @@ class EffectEstimate(Report):
 
     @property
     def p_value(self) -> float:
-        """Two-sided p-value of no effect."""
+        """Two-sided p-value of the null hypothesis of no effect."""
         from scipy.stats import t
 
         return float(2.0 * t.sf(abs(self.t_value), self.dof))
 
     @property
     def roas(self) -> float:
-        """Revenue per unit of spend: average as spent, or marginal per unit."""
+        """Revenue per unit of spend: the average as spent, or the marginal return per unit."""
         return self.value * self.money_factor
 
     @property
@@ -133,7 +135,7 @@ class EffectEstimate(Report):
 
     @property
     def money_factor(self) -> float:
-        """Revenue per unit of spend that corresponds to one unit of the value."""
+        """Factor that converts the value into revenue per unit of spend."""
         total = float(self.amount.sum())
         worth = float(self.revenue.mean())
         if self.settings.contrast == "per_unit":
@@ -146,7 +148,7 @@ class EffectEstimate(Report):
         return self.value / len(self.amount)
 
     def rows(self) -> NDArray:
-        """Return the effect (row,) of every row's dose compared with zero (ITE)."""
+        """Return the effect (row,) of each row's dose compared with zero (ITE)."""
         return self._rows(None)
 
     def row_draws(self) -> NDArray:
@@ -157,7 +159,7 @@ class EffectEstimate(Report):
         if self.parts is not None:
             return self.parts[0]._rows(which) - self.parts[1]._rows(which)
         if self.fitted is None or self.design is None or self.parameter_draws is None:
-            raise ValueError("The estimate does not keep its arrays, so it has no effects of rows.")
+            raise ValueError("The estimate was made without its arrays and has no row effects.")
         theta = self.fitted.parameters if which is None else self.parameter_draws
         return self.fitted.change(theta, self.design.off, self.design.dose, self.design)
 
@@ -168,18 +170,21 @@ class EffectEstimate(Report):
         Parameters
         ----------
         key : str or sequence
-            ``"row"``, ``"geo"``, ``"week"``, ``"month"`` (of the year), ``"quarter"``, ``"season"``
-            or ``"year"`` of its first day, or a label for every row (a campaign).
+            ``"row"``, ``"geo"``, ``"week"``, or the ``"month"`` (of the year), ``"quarter"``,
+            ``"season"`` or ``"year"`` that contains the first day of the row; or a sequence with
+            one label per row, such as the campaign.
 
         Returns
         -------
         pandas.DataFrame
-            By group: ``amount``, ``effect``, ``low``, ``high``, and ``roas`` with its bounds.
+            One row per group, with the columns ``rows`` (their number), ``amount``, ``effect`` and
+            ``roas``, and the interval bounds of the last two.
 
         Raises
         ------
         ValueError
-            If the key is unknown, has another length, or there are no dates or geos.
+            If the key is unknown, the number of labels differs from the number of rows, or the
+            table has no dates or geos to group by.
         """
         import pandas as pd
 
@@ -220,7 +225,7 @@ class EffectEstimate(Report):
         if key not in known:
             raise ValueError(f"key should be row, geo, {', '.join(known)} or labels; got {key!r}.")
         if self.dates is None:
-            raise ValueError(f"There are no dates to group by {key}: give date= to the estimate.")
+            raise ValueError(f"There are no dates to group by {key}: pass date= to the estimation.")
         first_days = self.dates if self.step is None else self.step.first_days(self.dates)
         months = np.asarray(first_days.month)
         if key == "season":
@@ -232,7 +237,7 @@ class EffectEstimate(Report):
 
     @named_arguments
     def with_ci_prob(self, ci_prob: float) -> EffectEstimate:
-        """Return the same estimate with intervals of another probability."""
+        """Return the same estimate with intervals of the given probability mass."""
         return replace(self, settings=replace(self.settings, ci_prob=ci_prob))
 
     @named_arguments
@@ -268,7 +273,7 @@ class EffectEstimate(Report):
     def __str__(self) -> str:
         low, high = self.interval
         unit = (
-            "a unit more"
+            "per additional unit"
             if self.settings.contrast == "per_unit"
             else "as spent, compared with zero"
         )
@@ -289,11 +294,11 @@ class EffectEstimate(Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """The notes."""
+        """The notes, one finding each."""
         return tuple(Finding("note", "note", note, where=self.treatment) for note in self.notes)
 
     def summary(self) -> pd.DataFrame:
-        """Return the row of :meth:`to_frame`, which prints value, interval and ROAS."""
+        """Return the row of :meth:`to_frame` in a short form for printing."""
         return effects_summary([self])
 
 
@@ -305,9 +310,9 @@ class EffectsTable(Report):
     Attributes
     ----------
     estimates : tuple of EffectEstimate
-        Total, direct and indirect effects, treatment by treatment.
+        Total, direct and indirect effects, grouped by treatment.
     refused : mapping of str to str
-        Treatments whose effect the graph does not identify, with the reason.
+        Reason for each treatment whose effect the graph does not identify.
     """
 
     estimates: tuple[EffectEstimate, ...]
@@ -325,13 +330,14 @@ class EffectsTable(Report):
         Raises
         ------
         KeyError
-            If there is none; with the reason, where the graph does not identify it.
+            If there is no such estimate. If the graph does not identify the effect, the message
+            states the reason.
         """
         for own in self.estimates:
             if (own.treatment, own.effect) == (treatment, effect):
                 return own
-        reason = self.refused.get(treatment, f"There are {', '.join(self.treatments)}.")
-        raise KeyError(f"No {effect} effect of {treatment!r}. {reason}")
+        reason = self.refused.get(treatment, f"Treatments are {', '.join(self.treatments)}.")
+        raise KeyError(f"There is no {effect} effect of {treatment!r}. {reason}")
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table with one row per estimate; see :meth:`EffectEstimate.to_frame`."""
@@ -346,14 +352,14 @@ class EffectsTable(Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning for every treatment whose effect the graph does not identify."""
+        """One warning for each treatment whose effect the graph does not identify."""
         return tuple(
             Finding("not_identified", "warning", f"{name}: {reason}", where=name)
             for name, reason in self.refused.items()
         )
 
     def summary(self) -> pd.DataFrame:
-        """Return the table of :meth:`to_frame`, with values, intervals and ROAS in print."""
+        """Return the table of :meth:`to_frame` in a short form for printing."""
         return effects_summary(self.estimates)
 
     def _repr_html_(self) -> str:
@@ -364,7 +370,7 @@ class EffectsTable(Report):
 
 
 def effects_summary(estimates: Sequence[EffectEstimate]) -> pd.DataFrame:
-    """Return one row per estimate, which prints within 100 columns."""
+    """Return a table with one row per estimate that prints within 100 characters."""
     import pandas as pd
 
     from mmm_bayes.runtime.summary_table import Shown, SummaryTable

@@ -1,4 +1,4 @@
-"""Value, influence and bootstrap draws of one design."""
+"""Value, influence function and bootstrap draws of one design."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def estimate_design(design: Design, settings: EffectSettings) -> tuple[float, NDArray, Fitted]:
-    """Return value, influence (row,) and fit of a design, without draws."""
+    """Return the value, its influence function (row,) and the fit of a design, without draws."""
     fitted = ESTIMATORS[settings.estimator](design)
     slope = _gradient(fitted, design, settings)
     value = float(_change(fitted, fitted.parameters, design, settings))
@@ -28,14 +28,14 @@ def estimate_design(design: Design, settings: EffectSettings) -> tuple[float, ND
 
 
 def value_of(estimate: EffectEstimate, parameters: NDArray) -> float:
-    """Return the value of an estimate for other parameters (p,) of its fit, on the same rows."""
+    """Return the value of an estimate at the given parameters (p,) of its fit, on its own rows."""
     if estimate.fitted is None or estimate.design is None:
-        raise ValueError("The estimate does not keep its arrays.")
+        raise ValueError("The estimate was made without its arrays.")
     return float(_change(estimate.fitted, parameters, estimate.design, estimate.settings))
 
 
 def robust_error(influence: NDArray, design: Design, dof: float) -> tuple[float, float]:
-    """Return the standard error from the influence (row,), and its degrees of freedom."""
+    """Return the standard error and its degrees of freedom from the influence function (row,)."""
     count = design.num_rows
     found = mean_error(count * influence, design.dates, spent=count - dof)
     return found.error, found.dof
@@ -50,9 +50,10 @@ def bootstrap_draws(
     dof: float,
     settings: EffectSettings,
 ) -> tuple[NDArray, NDArray]:
-    """Return draws (draw, p) of the parameters and (draw,) of the value.
+    """Return bootstrap draws of the parameters (draw, p) and of the value (draw,).
 
-    ``influence`` (row,), ``error`` and ``dof`` are those of the value.
+    ``influence`` (row,), ``error`` and ``dof`` are the influence function, standard error and
+    degrees of freedom of the value.
     """
     if settings.bootstrap == "blocks":
         steps = _block_steps(rng, design, fitted, settings.num_draws)
@@ -65,7 +66,7 @@ def bootstrap_draws(
 
 
 def _block_steps(rng: np.random.Generator, design: Design, fitted: Fitted, count: int) -> NDArray:
-    """Return deviations (draw, p) of refits to resampled blocks of dates."""
+    """Return the deviations (draw, p) of refits to resampled blocks of dates."""
     from scipy.stats import norm, t
 
     num_dates = int(design.dates.max()) + 1
@@ -73,7 +74,8 @@ def _block_steps(rng: np.random.Generator, design: Design, fitted: Fitted, count
     refits = [
         fitted.refit(design.select(block_rows(rng, design.dates, length))) for _ in range(count)
     ]
-    # A variance from few blocks is too small by one block, and uncertain itself.
+    # With few blocks, the variance is too small by the factor (blocks - 1) / blocks, and its own
+    # uncertainty calls for quantiles of Student's t.
     blocks = max(num_dates / length, 2.0)
     wide = np.sqrt(blocks / (blocks - 1.0)) * t.ppf(0.95, blocks - 1.0) / norm.ppf(0.95)
     return wide * (np.stack(refits) - fitted.parameters)
@@ -87,11 +89,11 @@ def _wild_steps(
     influence: NDArray,
     error: float,
 ) -> NDArray:
-    """Return deviations (draw, p) by multipliers of the influence, scaled to the robust error."""
+    """Return wild-bootstrap deviations (draw, p), scaled to the robust standard error."""
     num_dates = int(design.dates.max()) + 1
     length = block_length(num_dates)
     multipliers = wild_multipliers(rng, count, num_dates, length)[:, design.dates]
-    # The exact error of the value under the window of the multipliers.
+    # Exact standard deviation of the value under the covariance of the multipliers.
     window = np.maximum(0.0, 1.0 - np.arange(num_dates) / length)
     series = np.bincount(design.dates, weights=influence)
     own = np.correlate(series, series, "full")[num_dates - 1 :]

@@ -1,8 +1,8 @@
-"""Estimators of the outcome at another dose, with one common interface.
+"""Estimators of the outcome at a different dose, with one common interface.
 
-Each fits the outcome on the dose of a treatment and its adjustment set, and says how its parameters
-hang on every row (influence), so that errors, bootstraps and differences of estimates need no
-estimator's own formula.
+Each estimator regresses the outcome on the dose of a treatment and its adjustment set, and returns
+the influence function of its parameters. Standard errors, bootstraps and differences of estimates
+use this influence function and need no formula specific to an estimator.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ class Design:
     Attributes
     ----------
     outcome : ndarray
-        (row,).
+        Outcome (row,).
     dose : ndarray
-        Treatment (row,) as it acts: for a channel carried over and saturated.
+        Dose (row,): the treatment after its transform; for media, after carry-over and saturation.
     off : ndarray
-        Dose (row,) had the treatment been zero throughout.
+        Dose (row,) if the treatment were zero in every row.
     more : ndarray
-        Dose (row,) had it been a little more throughout.
+        Dose (row,) if the treatment were slightly higher in every row.
     extra : ndarray
-        How much more (row,), in units of the treatment.
+        The corresponding increase (row,) of the treatment, in its units.
     covariates : ndarray
-        Adjustment set, modifiers and levels of geos (row, k), without an intercept.
+        Adjustment set, modifiers and geo indicators (row, k), without an intercept.
     modifiers : ndarray
-        Columns (row, m), of mean zero, that the effect may depend on; often none.
+        Effect modifiers (row, m) with mean zero; often there are none.
     dates : ndarray
-        Date (row,) of every row as an integer from 0.
+        Date (row,) of each row, numbered from 0.
     geos : ndarray or None
-        Geo (row,) as an integer.
+        Geo (row,) of each row as an integer.
     names : tuple of str
         Names of the covariates.
     """
@@ -74,7 +74,7 @@ class Design:
         return len(self.outcome)
 
     def select(self, rows: NDArray) -> Design:
-        """Take some rows, in any order and number, with their dates."""
+        """Return the design of the given rows, in any order and with repetitions."""
         arrays = {
             name: getattr(self, name)[rows]
             for name in ("outcome", "dose", "off", "more", "extra", "covariates", "modifiers")
@@ -89,16 +89,17 @@ class Fitted(NamedTuple):
     Attributes
     ----------
     parameters : ndarray
-        (p,).
+        Parameters (p,).
     influence : ndarray
-        (row, p): how the parameters hang on each row, summing to their error to first order.
+        Influence function (row, p): the contribution of each row to the estimation error of the
+        parameters, to first order.
     change : callable
-        ``change(parameters, from_dose, to_dose, modifiers)``: difference of the outcome (..., row)
+        ``change(parameters, from_dose, to_dose, design)``: difference in the outcome (..., row)
         between two doses (row,), for parameters (..., p).
     dof : float
-        Rows less parameters.
+        Number of rows minus number of parameters.
     refit : callable
-        ``refit(design)``: the same parameters of other rows, with knots and penalty kept.
+        ``refit(design)``: parameters refitted to another design, with the same knots and penalty.
     linear : bool
         Whether the change is linear in the parameters.
     """
@@ -124,14 +125,14 @@ def fit_linear(design: Design) -> Fitted:
 
 
 def fit_splines(design: Design) -> Fitted:
-    r"""Fit smooth functions of the dose and of every covariate, and compare doses (g-computation).
+    r"""Fit smooth functions of the dose and of each covariate, and compare doses (g-computation).
 
     .. math:: y = \alpha + h(d) + \sum_j g_j(z_j), \qquad
               \hat\tau = \sum_t \hat h(d_t) - \hat h(d_t')
 
-    :math:`h` and :math:`g_j` are restricted cubic splines, linear beyond their outermost knots;
-    columns of few values enter linearly. A ridge penalty draws them towards straight lines; its
-    weight has the least squared error on held-out blocks of dates.
+    :math:`h` and :math:`g_j` are restricted cubic splines, which are linear beyond their outermost
+    knots; columns with few distinct values enter linearly. A ridge penalty shrinks the splines
+    towards straight lines. Its weight minimises the squared error on held-out blocks of dates.
 
     References
     ----------
@@ -164,9 +165,9 @@ def fit_double_ml(design: Design, *, folds: int = 5) -> Fitted:
 
     .. math:: y - \hat E[y \mid z] = \beta\, (d - \hat E[d \mid z]) + e
 
-    Both expectations are of gradient-boosted trees trained on the other blocks of dates
-    (cross-fitting); the slope is a regression of one rest on the other. With modifiers
-    :math:`w`, the slope is :math:`\beta + \gamma' w` (the R-learner).
+    Both expectations are predicted by gradient-boosted trees trained on the other blocks of dates
+    (cross-fitting). The slope is the regression coefficient of the outcome residuals on the dose
+    residuals. With modifiers :math:`w`, the slope is :math:`\beta + \gamma' w` (the R-learner).
 
     Raises
     ------
@@ -195,13 +196,13 @@ def fit_double_ml(design: Design, *, folds: int = 5) -> Fitted:
 
 
 def fit_log_linear(design: Design) -> Fitted:
-    r"""Fit an outcome whose mean is log-linear, by Poisson's likelihood.
+    r"""Fit a log-linear mean by Poisson regression.
 
     .. math:: E[y] = \exp(\alpha + \beta d + d\,\gamma' w + \delta' z)
 
-    Consistent for any outcome at least zero whose mean has this form (Gourieroux, Monfort and
-    Trognon 1984): the errors do not rest on the likelihood. Effects multiply, and therefore differ
-    between rows.
+    The estimator is consistent for any non-negative outcome whose mean has this form (Gourieroux,
+    Monfort and Trognon 1984); its standard errors do not assume a Poisson distribution. Effects are
+    multiplicative and therefore differ between rows.
     """
     dose = _with_modifiers(design.dose[:, None], design)
     x = np.column_stack([dose, _baseline(design)])
@@ -234,7 +235,7 @@ ESTIMATORS: dict[str, Callable[[Design], Fitted]] = {
     "backdoor.linear_regression": fit_linear,
     "backdoor.generalized_linear_model": fit_log_linear,
 }
-"""Estimators by name. DoWhy's two have the same parameters as ours, which give their errors."""
+"""Estimators by name. DoWhy computes the ``backdoor`` estimates; ours give their errors."""
 
 
 def _linear_in_features(
@@ -243,7 +244,7 @@ def _linear_in_features(
     penalty: NDArray | None,
     basis: Callable[[NDArray], NDArray],
 ) -> Fitted:
-    """Fit least squares on features whose first columns are the basis of the dose."""
+    """Fit by least squares on features whose first columns are the basis of the dose."""
     fit = least_squares(design.outcome, features(design), penalty)
 
     def change(parameters: NDArray, one: NDArray, other: NDArray, at: Design) -> NDArray:
@@ -270,7 +271,7 @@ def _baseline(design: Design) -> NDArray:
 
 
 def _boosted(design: Design, target: NDArray, train: NDArray, held: NDArray) -> NDArray:
-    """Predict held-out rows by trees on the residuals of a line: trees alone fit no trend."""
+    """Predict held-out rows by a linear fit plus trees, as trees alone do not fit a trend."""
     try:
         from sklearn.ensemble import GradientBoostingRegressor
     except ImportError as error:
@@ -291,8 +292,8 @@ def _poisson(y: NDArray, x: NDArray, steps: int = 100) -> NDArray:
     """Fit Poisson regression with a log link by weighted least squares."""
     if (y < 0).any():
         raise ValueError(
-            f"The outcome is below zero in {int((y < 0).sum())} rows; a log-linear model needs at "
-            "least zero: take estimator='linear' or 'splines'."
+            f"The outcome is negative in {int((y < 0).sum())} rows, but a log-linear model "
+            "requires values of zero or more. Use estimator='linear' or 'splines'."
         )
     mean = 0.5 * (y + y.mean())
     theta = np.zeros(x.shape[1])

@@ -1,4 +1,4 @@
-"""Effects under other graphs: each uncertain edge removed, reversed or added."""
+"""Sensitivity of an effect to the graph, with uncertain edges removed, reversed or added."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_ENUMERATED = 4096
 
 
 class _Answer(NamedTuple):
-    """Effect under one graph; without an estimate if it is not identified."""
+    """Effect under one graph; the estimate is None if the effect is not identified."""
 
     estimate: EffectEstimate | None
     reason: str
@@ -43,23 +43,24 @@ class _Answer(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class GraphSensitivity(Report):
-    """An effect under the graph, under its neighbours, and on average.
+    """An effect under the given graph, under graphs with one changed edge, and on average.
 
     Attributes
     ----------
     base : EffectEstimate or None
-        Under the graph as given; None where that does not identify it.
+        Estimate under the given graph; None if that graph does not identify the effect.
     table : pandas.DataFrame
-        One row per changed graph: ``change``, ``probability`` of it (of the edge being so),
-        ``value`` with its interval, ``shift`` in standard errors, ``adjusted_for``, ``note``.
+        One row per changed graph: ``change``, ``probability`` of the changed edge, ``value`` with
+        its interval, ``shift`` in standard errors, ``adjusted_for``, ``note``.
     mean, low, high : float
-        Average over graphs by their probability, and the interval of the mixture of their draws.
+        Average over graphs weighted by their probability, and interval of the mixture of their
+        bootstrap draws.
     within, between : float
-        Standard deviation from the data given the graph, and from the graph.
+        Standard deviation within graphs (from the data) and between graphs.
     unidentified : float
-        Probability of the graphs under which no adjustment set exists (left out of the average).
+        Probability of graphs that do not identify the effect; the average excludes them.
     no_effect : float
-        Probability of the graphs in which the treatment does not cause the outcome.
+        Probability of graphs in which the treatment does not cause the outcome.
     """
 
     base: EffectEstimate | None
@@ -111,11 +112,12 @@ class GraphSensitivity(Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning where the effect is not identified under some of the graphs."""
+        """A warning if the effect is not identified under some of the graphs."""
         if self.unidentified <= 0:
             return ()
         text = f"The effect is not identified in {self.unidentified:.0%} of the graphs."
-        return (Finding("unidentified", "warning", text, "Settle the edges concerned."),)
+        remedy = "Decide on the edges that the table notes as not identified, or measure more."
+        return (Finding("unidentified", "warning", text, remedy),)
 
 
 @rng_key_first()
@@ -145,11 +147,11 @@ def graph_sensitivity(
 ) -> GraphSensitivity:
     r"""Estimate an effect under every graph that differs in one uncertain edge, and on average.
 
-    Edges exist independently with the probabilities given, those without one are as they are in the
-    graph; an edge and its reverse exclude one another. Graphs with cycles have no probability. The
-    average is :math:`\sum_G p(G)\, \hat\tau_G` over the graphs that identify the effect; all are
-    listed where they are few, and sampled otherwise. Where no causal path is left the effect is
-    zero, without an error.
+    Each edge with a given probability is present or absent independently of the others, except that
+    an edge and its reverse exclude each other. All other edges stay as they are in the graph.
+    Graphs with cycles are excluded. The average is :math:`\sum_G p(G)\, \hat\tau_G` over the graphs
+    that identify the effect. If there are few graphs, all are enumerated; otherwise they are
+    sampled. In a graph without a causal path the effect is exactly zero.
 
     Parameters
     ----------
@@ -157,14 +159,14 @@ def graph_sensitivity(
     modifiers, latent, bootstrap, num_draws, ci_prob, date, geo, spend
         As in :func:`mmm_bayes.causal.effects.effects.average_treatment_effect`.
     edge_probabilities : mapping of (cause, effect) to float
-        Of the uncertain edges, in the graph or not.
+        Probability of each uncertain edge, whether or not it is in the graph.
     num_graphs : int
-        Number of graphs drawn, where there are too many to list.
+        Number of sampled graphs, used if there are too many to enumerate.
 
     Raises
     ------
     DataError
-        Listing edges of unknown nodes and probabilities outside of 0 to 1.
+        If edges have unknown nodes or probabilities are invalid. The message lists them all.
     """
     _check(graph, edge_probabilities)
     target = outcome_of(data, graph, outcome)
@@ -262,7 +264,7 @@ def _changed(
 
 
 def _graph(graph: CausalGraph, edges: Iterable[Edge]) -> CausalGraph | None:
-    """Return the graph with other edges, or None if they make a cycle."""
+    """Return the graph with the given edges instead, or None if they form a cycle."""
     try:
         return CausalGraph(graph.nodes, edges, graph.bidirected, roles=graph.roles)
     except GraphError:
@@ -279,7 +281,7 @@ def _average(
     num_graphs: int,
     ci_prob: float,
 ) -> tuple[float, float, float, float, float, float, float]:
-    """Return mean, interval, deviations within and between, and probabilities of no answer."""
+    """Return mean, low, high, within, between, unidentified and no_effect, in this order."""
     rng = generator(rng_key)
     values, errors, weights, draws = [], [], [], []
     total = unidentified = nothing = 0.0
@@ -320,7 +322,7 @@ def _average(
 def _graphs(
     graph: CausalGraph, probabilities: Mapping[Edge, float], rng: np.random.Generator, samples: int
 ) -> dict[tuple[Edge, ...], float]:
-    """Return sets of edges with their weights: all of them, or a sample."""
+    """Return the possible sets of edges with their weights: all, or a sample if there are many."""
     certain = [edge for edge in graph.edges
                if edge not in probabilities and edge[::-1] not in probabilities]  # fmt: skip
     states = []
@@ -331,7 +333,7 @@ def _graphs(
             and edge[::-1] in list(probabilities)[: list(probabilities).index(edge)]
         ):
             continue
-        # An edge that is certain stays, even if its reverse is uncertain.
+        # If only the reverse of a graph's edge has a probability, one of the two is present.
         against = edge[::-1] in graph.edges and back is None
         none: tuple[Edge, ...] = (edge[::-1],) if against else ()
         options = [((edge,), p), (none, 1.0 - p - (back or 0.0))]
@@ -368,12 +370,12 @@ def _check(graph: CausalGraph, probabilities: Mapping[Edge, float]) -> None:
     for edge, probability in probabilities.items():
         for name in edge:
             if name not in graph.nodes:
-                message = f"Edge {edge} has the unknown node {name!r}."
-                hint = nearest(name, graph.nodes).strip() or "Name nodes of the graph."
+                message = f"The edge {edge} contains {name!r}, which is not a node of the graph."
+                hint = nearest(name, graph.nodes).strip() or "Use nodes of the graph."
                 findings.append(Finding("edge", "error", message, hint, name))
         if not 0.0 <= probability <= 1.0:
             message = f"The probability of {edge} is {probability}."
-            findings.append(Finding("probability", "error", message, "Give one from 0 to 1."))
+            findings.append(Finding("probability", "error", message, "Use a value from 0 to 1."))
         back = probabilities.get(edge[::-1], 0.0)
         if edge[0] < edge[1] and probability + back > 1.0 + 1e-9:
             message = (

@@ -1,4 +1,4 @@
-"""Business figures, together with the statistics of the regression behind them."""
+"""Business KPIs of channels, and statistics of the underlying regression."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ NDArray = np.ndarray[Any, Any]
 @final
 @dataclass(frozen=True)
 class KpiColumns:
-    """Columns of one channel in a data frame; figures of columns not named are left out.
+    """Columns of one channel in a data frame; KPIs that require an unnamed column are omitted.
 
     Attributes
     ----------
     impressions, clicks, conversions, customers : str or None
-        Columns of counts.
+        Names of the columns with these counts.
     """
 
     impressions: str | None = None
@@ -38,16 +38,17 @@ class KpiColumns:
 
 
 def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
-    r"""Return coefficient, robust error, t, p and variance inflation of every column.
+    r"""Return coefficient, robust standard error, t, p and variance inflation of each column.
 
-    The variance inflation factor of column :math:`j` is :math:`1 / (1 - R_j^2)` of its regression
-    on the others; beyond ten the data hardly tell the column from the others.
+    The variance inflation factor of column :math:`j` is :math:`1 / (1 - R_j^2)`, with the
+    :math:`R^2` of its regression on the other columns. Above ten, the data can hardly separate the
+    column from the others.
 
     Returns
     -------
     pandas.DataFrame
-        By column: ``coefficient`` (per unit of the dose as it acts), ``std_error``, ``t``, ``p``,
-        ``vif``.
+        One row per column: ``coefficient`` (for the treatment, per unit of the transformed dose),
+        ``std_error``, ``t``, ``p``, ``vif``.
 
     Raises
     ------
@@ -59,8 +60,8 @@ def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
 
     design = estimate.design
     if design is None:
-        message = "The estimate is a difference of two and has no arrays of its own."
-        found = Finding("estimate", "error", message, "Use the total and the direct estimate.")
+        message = "The estimate has no arrays; an indirect effect is a difference of two estimates."
+        found = Finding("estimate", "error", message, "Use the total and the direct effect.")
         raise DataError([found], "the statistics")
     x = np.column_stack([design.dose, design.covariates, np.ones(design.num_rows)])
     fit = least_squares(design.outcome, x)
@@ -78,7 +79,7 @@ def regression_statistics(estimate: EffectEstimate) -> pd.DataFrame:
 
 
 def variance_inflation(x: NDArray, position: int) -> float:
-    """Return the variance inflation factor of one column (of (row, p), without the intercept)."""
+    """Return the variance inflation factor of one column of x (row, p); x has no intercept."""
     own = x[:, position]
     others = np.column_stack([np.ones(len(x)), np.delete(x, position, axis=1)])
     rest = least_squares(own, others).residuals
@@ -95,34 +96,35 @@ def business_kpis(
     columns: Mapping[str, KpiColumns | Mapping[str, str]] | None = None,
     margin: float = 1.0,
 ) -> pd.DataFrame:
-    r"""Return the figures of every channel over the whole table.
+    r"""Return the KPIs of each channel over the whole table.
 
     Parameters
     ----------
     estimates : EffectsTable or iterable of EffectEstimate
-        Total effects as spent against zero are used; others are passed over.
+        Total effects as spent compared with zero are used; other estimates are ignored.
     data : pandas.DataFrame, optional
         Table with the columns named in ``columns``.
     columns : mapping of str to KpiColumns or dict, optional
-        By channel.
+        Names of the columns of each channel.
     margin : float
-        Profit in a unit of revenue, for the ROI.
+        Profit per unit of revenue, for the ROI.
 
     Returns
     -------
     pandas.DataFrame
-        By channel: ``spend``; ``incremental_outcome``; ``roas`` with its interval;
-        ``marginal_roas`` of the next hundredth; ``roi``, margin times ROAS less one;
-        ``cost_per_outcome``, spend for one more unit of the outcome (cost of acquisition where the
-        outcome counts customers); ``elasticity``, percent of outcome for a percent of spend; ``t``
-        and ``p``. Where columns are named: ``click_through_rate``, ``conversion_rate`` (per click),
-        ``cost_per_thousand``, ``cost_per_click``, ``cost_per_conversion`` and
-        ``cost_per_customer``; these are the platforms' counts, not incremental ones.
+        One row per channel: ``spend``; ``incremental_outcome``; ``roas`` with its interval;
+        ``marginal_roas``, the ROAS of the next 1% of spend; ``roi``, margin times ROAS minus one;
+        ``cost_per_outcome``, spend per incremental unit of the outcome (the acquisition cost if the
+        outcome counts customers); ``elasticity``, percentage change of the outcome per percent of
+        spend; ``t`` and ``p``. If the columns are named: ``click_through_rate``,
+        ``conversion_rate`` (per click), ``cost_per_thousand``, ``cost_per_click``,
+        ``cost_per_conversion`` and ``cost_per_customer``. These use the counts in the table, which
+        are not incremental.
 
     Raises
     ------
     DataError
-        Listing columns that are missing and channels without an estimate.
+        If columns or estimates of channels are missing. The message lists them all.
     """
     import pandas as pd
 
@@ -162,7 +164,7 @@ def _returns(estimate: EffectEstimate, margin: float) -> dict[str, float]:
 
 
 def marginal_value(estimate: EffectEstimate) -> float:
-    """Return the marginal outcome of one more unit of the treatment (of money, where known)."""
+    """Return the outcome of one more unit of the treatment, or of money if spend is known."""
     if estimate.fitted is None:
         return float("nan")
     settings = replace(estimate.settings, contrast="per_unit")
@@ -198,12 +200,12 @@ def _columns(
     findings = []
     if columns and data is None:
         findings.append(
-            Finding("data", "error", "Columns are named, but no table is given.", "Give data=.")
+            Finding("data", "error", "Columns are named, but no table is given.", "Pass data=.")
         )
     found = {}
     for channel, own in columns.items():
         if channel not in totals:
-            hint = nearest(channel, totals).strip() or f"There are {', '.join(totals)}."
+            hint = nearest(channel, totals).strip() or f"Channels are {', '.join(totals)}."
             message = f"There is no total effect of {channel!r} as spent compared with zero."
             findings.append(Finding("channel", "error", message, hint, channel))
         names = own if isinstance(own, KpiColumns) else None
@@ -212,7 +214,7 @@ def _columns(
             wrong = [part for part in own if part not in known]  # type: ignore[union-attr]
             findings += [
                 Finding("kpi", "error", f"{part!r} is not a KPI column.",
-                        f"There are {', '.join(known)}.", channel)
+                        f"KPI columns are {', '.join(known)}.", channel)
                 for part in wrong
             ]  # fmt: skip
             if wrong:
@@ -221,8 +223,8 @@ def _columns(
         for part in ("impressions", "clicks", "conversions", "customers"):
             column = getattr(names, part)
             if column is not None and data is not None and column not in data.columns:
-                hint = nearest(column, map(str, data.columns)).strip() or "Name a column."
-                message = f"{channel}: there is no column {column!r} of {part}."
+                hint = nearest(column, map(str, data.columns)).strip() or "Use a column of data."
+                message = f"{channel}: the table has no column {column!r} for {part}."
                 findings.append(Finding("column", "error", message, hint, column))
         found[channel] = names
     if findings:

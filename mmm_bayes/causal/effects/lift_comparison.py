@@ -1,4 +1,4 @@
-"""Compare experiments with predictions: observed lifts and those of a model."""
+"""Compare the observed lifts of experiments with the lifts that a model predicts."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class LiftComparison(Report):
     tests : tuple of LiftTest
         The experiments.
     draws : tuple of ndarray
-        Predicted draws (draw,) of each.
+        Draws (draw,) of the predicted lift, one array per test.
     table : pandas.DataFrame
-        By test: its measure, observed value with its interval, predicted median with its interval,
-        ``z``, ``p``, ``share_beyond`` (of predicted draws above the observed value), ``overlap`` of
-        the intervals, ``agreement``.
+        One row per test: its measure, the observed value and the predicted median with their
+        intervals, ``z``, ``p``, ``share_beyond`` (the proportion of predicted draws above the
+        observed value), ``overlap`` of the intervals, ``agreement``.
     ci_prob : float
-        Probability of the intervals.
+        Probability mass of the intervals.
     chi_squared_p : float
-        That all tests together deviate as much by chance.
+        Probability that the tests together deviate at least this much by chance.
     """
 
     tests: tuple[LiftTest, ...]
@@ -57,7 +57,7 @@ class LiftComparison(Report):
 
     @property
     def verdict(self) -> str:
-        """The joint result of the tests in words."""
+        """A sentence with the joint result of the tests."""
         count, agreeing = len(self.tests), int((self.table["agreement"] == "agrees").sum())
         words = f"{agreeing} of {count} tests agree with the model"
         off = self.table[self.table["agreement"] != "agrees"]
@@ -78,7 +78,7 @@ class LiftComparison(Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning for every test that disagrees with the model."""
+        """One warning for each test that disagrees with the model."""
         off = self.table[self.table["agreement"] != "agrees"]
         return tuple(
             Finding("lift_test", "warning", f"{name}: {own}.", where=str(name))
@@ -92,31 +92,32 @@ def compare_lift_tests(
 ) -> LiftComparison:
     r"""Compare lift tests with predictions for the same dates, geos and channel.
 
-    With the draws' mean :math:`m` and deviation :math:`s`, and the test's lift :math:`l` and error
-    :math:`e`, :math:`z = (l - m) / \sqrt{s^2 + e^2}`. A test agrees if :math:`|z|` stays below the
-    normal quantile of ``ci_prob``. Costs per target are compared by their inverses, as
-    :func:`mmm_bayes.data.lift_exposure.as_weighted_sum` says.
+    Let the draws have mean :math:`m` and standard deviation :math:`s`, and let the test have lift
+    :math:`l` and standard error :math:`e`. Then :math:`z = (l - m) / \sqrt{s^2 + e^2}`. A test
+    agrees with the model if :math:`|z|` does not exceed the two-sided normal quantile for
+    ``ci_prob``. Costs per target are compared by their inverses, see
+    :func:`mmm_bayes.data.lift_exposure.as_weighted_sum`.
 
     Parameters
     ----------
     predict : callable
-        Takes a :class:`LiftTest` and returns draws (draw,) of the lift.
+        Function that takes a :class:`LiftTest` and returns draws (draw,) of the lift.
     tests : iterable of LiftTest
         The experiments.
     ci_prob : float
-        Probability of intervals and of agreement.
+        Probability mass of the intervals, also used to judge agreement.
 
     Raises
     ------
     DataError
-        If there are no tests, or a prediction is no finite numbers.
+        If there are no tests, or a prediction is empty or not finite.
     """
     import pandas as pd
     from scipy.stats import chi2, norm
 
     own = tuple(tests)
     if not own:
-        found = Finding("tests", "error", "There are no lift tests.", "Give at least one.")
+        found = Finding("tests", "error", "There are no lift tests.", "Pass at least one.")
         raise DataError([found], "the comparison")
     draws = tuple(np.asarray(predict(test), float).ravel() for test in own)
     bad = [
@@ -125,7 +126,7 @@ def compare_lift_tests(
         if not d.size or not np.isfinite(_gaussian(t, d)).all()
     ]
     if bad:
-        message = f"The prediction of {listing(bad)} contains values that are not finite numbers."
+        message = f"The prediction for {listing(bad)} is empty or has values that are not finite."
         remedy = "predict should return draws (draw,) of the lift."
         raise DataError([Finding("predict", "error", message, remedy)], "the comparison")
     reach = float(norm.ppf(0.5 + 0.5 * ci_prob))
@@ -136,7 +137,7 @@ def compare_lift_tests(
 
 
 def _gaussian(test: LiftTest, values: Any) -> Any:
-    """Transform values to the scale on which the error is Gaussian: the inverse for costs."""
+    """Return the values on the scale with a Gaussian error: the inverse of a cost."""
     return 1.0 / values if test.measure == "cost_per_target" else values
 
 

@@ -1,4 +1,4 @@
-"""Predictions of lift tests by estimated effects."""
+"""Predictions of lift-test results from estimated effects."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ NDArray = np.ndarray[Any, Any]
 def effect_predictions(
     table: EffectsTable, geos: Sequence[str] = ()
 ) -> Callable[[LiftTest], NDArray]:
-    """Return a prediction of lift tests by the total effects of a table.
+    """Return a function that predicts the result of a lift test from estimated total effects.
 
-    A change of spend scales the channel by the same factor over the test's rows; what is carried
-    over beyond its last measured day is not counted, as the test does not see it.
+    A change in spend multiplies the channel by one factor in all rows of the test. Effects carried
+    over beyond the last measured day are not counted, because the test does not measure them.
 
     Parameters
     ----------
     table : EffectsTable
-        Total effects, made with ``date``.
+        Total effects, estimated with ``date``.
     geos : sequence of str
-        Names of the geos in alphabetical order, where tests name any.
+        Names of all geos in alphabetical order; required if a test names geos.
     """
 
     def predict(test: LiftTest) -> NDArray:
@@ -42,25 +42,26 @@ def effect_predictions(
 
 
 def predicted_lift(estimate: EffectEstimate, test: LiftTest, geos: Sequence[str] = ()) -> NDArray:
-    """Return draws (draw,) of one test's lift by an estimated effect.
+    """Return draws (draw,) of one test's lift from an estimated effect.
 
     Raises
     ------
     DataError
-        If the estimate has no dates or arrays, or no row falls into the test.
+        If the estimate has no dates or arrays, if the test is not the lift of a single channel, or
+        if the channel has too little spend in the rows of the test.
     """
     design, fitted = estimate.design, estimate.fitted
     draws = estimate.parameter_draws
     if estimate.dates is None or design is None or fitted is None or draws is None:
-        message = "The estimate has no dates."
-        raise DataError(
-            [Finding("dates", "error", message, "Give date= to the estimate.")], "the test"
-        )
+        message = "The estimate has no dates, or was made without its arrays."
+        remedy = "Pass date= to the estimation, and use a total or direct effect."
+        raise DataError([Finding("dates", "error", message, remedy)], "the test")
     if len(test.channels) > 1 or test.measure != "lift":
         message = (
-            f"{test.name!r} is not the lift of one channel, and effects predict one channel only."
+            f"{test.name!r} does not measure the lift of a single channel, which is all that "
+            "effect estimates can predict."
         )
-        remedy = "Compare it with a fitted model: fit.predict_lift."
+        remedy = "Compare the test with a fitted model by fit.predict_lift."
         raise DataError([Finding("lift_test", "error", message, remedy)], "the test")
     step = estimate.step or infer_step(estimate.dates.unique().sort_values())
     rows, measured = tested_days(estimate.dates, step, test.start, test.end, test.until)
@@ -72,9 +73,13 @@ def predicted_lift(estimate: EffectEstimate, test: LiftTest, geos: Sequence[str]
     spent = float((rows * estimate.amount).sum())
     taken = 0.0 if change is None else change if test.recorded else -change
     if not rows.any() or (change is not None and spent <= 0) or taken > spent:
-        message = f"{test.name!r}: the channel has no spend (or less than the change) in the test."
-        raise DataError([Finding("rows", "error", message, "Check dates and geos.")], "the test")
-    # As spent compared with off, with and without the change, or with less than was spent.
+        message = (
+            f"{test.name!r}: the channel has no spend during the test, or less than the change "
+            "in spend."
+        )
+        remedy = "Check the dates, geos and change of the test."
+        raise DataError([Finding("rows", "error", message, remedy)], "the test")
+    # Compare spend as recorded with the channel off, or with spend multiplied by this factor.
     factor = 0.0 if change is None else 1.0 - taken / spent
     x = (1.0 - rows * (1.0 - factor)) * estimate.exposure
     other = x

@@ -1,8 +1,8 @@
 """Carry-over and saturation of media, given or chosen from a grid.
 
-An effect of spend is carried over and saturates; a regression on raw spend misses both. Parameters
-are those of :mod:`mmm_bayes.transforms`, given by hand, taken from a fitted model, or chosen from a
-grid.
+Spend acts with carry-over and saturation, and a regression on raw spend misses both. The parameters
+are those of :mod:`mmm_bayes.transforms`. They are given by hand, taken from a fitted model, or
+chosen from a grid.
 """
 
 from __future__ import annotations
@@ -38,18 +38,19 @@ class MediaTransform:
     adstock, saturation : str
         Names in ``mmm_bayes.transforms.ADSTOCKS`` and ``SATURATIONS``, or ``"none"``.
     parameters : mapping of str to float
-        Parameters of both, by name.
+        Parameters of adstock and saturation, by name.
     max_lag : int
-        Periods that one period's spend is followed for, its own among them.
+        Number :math:`L` of periods over which spend acts, including the period of the spend.
     normalise : bool
         Whether the weights :math:`w` sum to one.
     unit : float, optional
-        :math:`u`. Default: the channel's mean where positive, as in the package's own model.
+        Unit :math:`u` of the input. Default: the mean of the channel's positive values, as in
+        the package's marketing-mix model.
 
     Raises
     ------
     ValueError
-        Listing unknown names, and parameters that are missing or not of these functions.
+        If names are unknown, or parameters are missing or not used. The message lists them all.
     """
 
     adstock: str = "geometric"
@@ -69,10 +70,12 @@ class MediaTransform:
             if name in family:
                 wanted += family[name].parameters
             elif name != "none":
-                hint = nearest(name, family) or f" There are {', '.join(family)} and none."
+                hint = nearest(name, family) or f" Choose one of {', '.join(family)} or none."
                 problems.append(f"There is no {kind} {name!r}.{hint}")
         if not problems:
-            problems += [f"{name!r} is missing." for name in wanted if name not in self.parameters]
+            problems += [
+                f"Parameter {name!r} is missing." for name in wanted if name not in self.parameters
+            ]
             problems += [
                 f"{name!r} is not a parameter of {self.adstock} adstock and {self.saturation} "
                 f"saturation.{nearest(name, wanted)}"
@@ -88,7 +91,7 @@ class MediaTransform:
 
     @property
     def weights(self) -> NDArray:
-        """Return the weights (lag,) of the carry-over; ``[1.0]`` without adstock."""
+        """Carry-over weights (lag,); ``[1.0]`` without adstock."""
         if self.adstock == "none":
             return np.ones(1)
         own = {name: self.parameters[name] for name in ADSTOCKS[self.adstock].parameters}
@@ -102,12 +105,12 @@ class MediaTransform:
         Parameters
         ----------
         x : ndarray
-            Media (row,), rows of a geo following each other in order of time.
+            Media (row,), with the rows of each geo in order of time.
         geos : ndarray, optional
-            Geo (row,) of every row: nothing is carried over from one geo to another.
+            Geo (row,) of each row; there is no carry-over from one geo to another.
         unit : float, optional
-            Takes the place of the default of ``unit``: what a changed spend is measured in has to
-            stay that of the spend as it was.
+            Replaces the default of the attribute ``unit``. For changed spend, pass the unit of the
+            original spend.
         """
         own_unit = self.unit or unit or mean_positive(x)
         carried = convolve(x / own_unit, self.weights, geos)
@@ -128,11 +131,12 @@ Transforms = Mapping[str, MediaTransform | Mapping[str, Any]]
 
 
 def media_transforms(given: Transforms | None) -> dict[str, MediaTransform]:
-    """Read transforms by channel, each a :class:`MediaTransform` or a plain dictionary.
+    """Convert transforms by channel, each a :class:`MediaTransform` or a plain dictionary.
 
-    A dictionary holds parameters by name, ``{"alpha": 0.5, "ec": 1.2, "slope": 1.0}`` such as the
-    posterior medians of a fit, and where they are not geometric adstock and Hill curve, the names
-    ``adstock`` and ``saturation`` (also ``max_lag``, ``normalise``, ``unit``).
+    A dictionary holds parameter values, for example the posterior medians of a fit:
+    ``{"alpha": 0.5, "ec": 1.2, "slope": 1.0}``. The entries ``adstock`` and ``saturation`` name the
+    functions unless they are geometric adstock and the Hill curve; ``max_lag``, ``normalise`` and
+    ``unit`` are optional entries.
     """
     found = {}
     for channel, own in (given or {}).items():
@@ -149,13 +153,13 @@ def media_transforms(given: Transforms | None) -> dict[str, MediaTransform]:
 
 
 def mean_positive(x: NDArray) -> float:
-    """Return the mean of the positive values, or 1 if there are none."""
+    """Return the mean of the positive values, or 1 if no value is positive."""
     positive = x[x > 0]
     return float(positive.mean()) if positive.size else 1.0
 
 
 def convolve(x: NDArray, weights: NDArray, geos: NDArray | None = None) -> NDArray:
-    r"""Return :math:`\sum_l w_l x_{t-l}` (row,), within each geo; before the first row is zero."""
+    r"""Return :math:`\sum_l w_l x_{t-l}` (row,) within each geo, with zeros before its start."""
     if geos is None:
         return np.convolve(x, weights)[: len(x)]
     carried = np.empty(len(x))
@@ -179,8 +183,8 @@ GRID: dict[str, tuple[float, ...]] = {
 }
 """Default grid of :func:`choose_transforms`."""
 
-# Centre and deviation of plausible values, close to the priors of the package's own model. alpha is
-# a proportion; the others are positive and on the log scale.
+# Mean and standard deviation of plausible values, close to the priors of the package's
+# marketing-mix model. alpha is a proportion; the others are positive and given on the log scale.
 _PLAUSIBLE: dict[str, tuple[float, float]] = {
     "alpha": (0.45, 0.25),
     "ec": (0.0, 0.6),
@@ -207,46 +211,48 @@ def choose_transforms(
 ) -> dict[str, MediaTransform]:
     r"""Choose each channel's transform from a grid.
 
-    Channels take turns: with the others' transforms held, the one with the least
+    The search visits the channels in turn, holding the transforms of the others fixed, and takes
+    the transform that minimises
 
-    .. math:: \tfrac n2 \log \mathrm{SSE} + \tfrac12 \sum_p \Bigl(\frac{p - m_p}{s_p}\Bigr)^2
+    .. math:: \tfrac n2 \log \mathrm{SSE} + \tfrac12 \sum_p \Bigl(\frac{p - m_p}{s_p}\Bigr)^2.
 
-    is taken, until nothing changes or after ``sweeps`` rounds. SSE is of the regression on all
-    transformed channels and covariates, the sum is over parameters (all but ``alpha`` by their
-    logarithm) and draws towards plausible ones: a hundred weeks say little of a curve. Candidates
-    that would give the channel a negative coefficient are taken only where all are such.
+    It stops when nothing changes, or after ``sweeps`` rounds. SSE is the squared error of the
+    regression on all transformed channels and covariates. The sum runs over the parameters (all
+    except ``alpha`` on the log scale) and favours plausible values, because a hundred weeks contain
+    little information about a curve. Candidates with a negative coefficient of the channel are
+    allowed only if every candidate has one.
 
     Parameters
     ----------
     outcome : ndarray
-        (row,).
+        Outcome (row,).
     media : mapping of str to ndarray
         Spend or exposure (row,) by channel.
     covariates : ndarray
-        (row, k), without the intercept.
+        Covariates (row, k), without the intercept.
     geos : ndarray, optional
-        Geo (row,).
+        Geo (row,) of each row.
     adstock, saturation, max_lag
-        The family.
+        As in :class:`MediaTransform`.
     grid : mapping of str to sequence of float, optional
-        Values of each parameter. Default: those of ``GRID``.
+        Candidate values of each parameter. Default: those of ``GRID``.
     criterion : {"profile", "held_out"}
-        Whether SSE is of all rows, or of held-out blocks of dates.
+        Whether SSE is computed on all rows, or on held-out blocks of dates.
     folds : int
         Number of blocks, each held out once, with a gap of ``max_lag`` dates around it.
     sweeps : int
-        Rounds at most.
+        Largest number of rounds.
 
     Raises
     ------
     DataError
-        If the grid lacks a parameter.
+        If the grid lacks values of a parameter.
     """
     names = _parameters(adstock, saturation)
     values = {**GRID, **(grid or {})}
     if missing := [name for name in names if name not in values]:
-        message = f"The grid has no values of {', '.join(missing)}."
-        remedy = f'Give grid={{"{missing[0]}": (...)}}.'
+        message = f"The grid has no values for {', '.join(missing)}."
+        remedy = f'Pass grid={{"{missing[0]}": (...)}}.'
         raise DataError([Finding("grid", "error", message, remedy, "grid")], "the search")
     options = [
         MediaTransform(adstock, saturation, dict(zip(names, combination, strict=True)), max_lag)
@@ -274,7 +280,7 @@ def choose_transforms(
 
 
 def _under_all(options: Sequence[MediaTransform], x: NDArray, geos: NDArray | None) -> NDArray:
-    """Return media (row, option) under transforms of one family, by one call of the curve."""
+    """Return media (row, option) under transforms of one family, in one call of the curve."""
     first, unit = options[0], mean_positive(x)
     carried: dict[tuple[float, ...], NDArray] = {}
     parts = []

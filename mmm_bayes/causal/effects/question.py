@@ -25,7 +25,7 @@ def nodes_needed(
     Raises
     ------
     DataError
-        If a modifier is no node, and not ``"season"`` or ``"geo"``.
+        If a modifier is neither a node nor ``"season"`` or ``"geo"``.
     """
     named = {treatment, outcome, *(v for own in sets.values() for v in own)}
     named |= {v for v in modifiers if v in graph.nodes}
@@ -35,7 +35,7 @@ def nodes_needed(
             [
                 Finding(
                     "modifiers", "error", f"{v!r} is neither a node nor 'season' or 'geo'.",
-                    nearest(v, (*graph.nodes, "season", "geo")).strip() or "Name a node.", v,
+                    nearest(v, (*graph.nodes, "season", "geo")).strip() or "Use a node.", v,
                 )
                 for v in wrong
             ],
@@ -47,12 +47,12 @@ def nodes_needed(
 def treatments_of(
     data: Any, graph: CausalGraph, treatments: Iterable[str] | None
 ) -> tuple[str, ...]:
-    """Return the treatments: as given, or the channels of the graph or of the table.
+    """Return the given treatments, or else the channels of the graph or the table.
 
     Raises
     ------
     DataError
-        If there are none.
+        If no treatments are given and there are no channels.
     """
     if treatments is not None:
         return tuple(treatments)
@@ -60,8 +60,8 @@ def treatments_of(
     if not names and hasattr(data, "channels"):
         names = tuple(v for v in graph.nodes if v in set(map(str, data.channels)))
     if not names:
-        message = "Treatments are not given, and neither graph nor table names channels."
-        remedy = 'Give treatments=, or nodes of the graph the role "channel".'
+        message = "No treatments are given, and neither the graph nor the table names channels."
+        remedy = 'Pass treatments=, or give nodes of the graph the role "channel".'
         raise DataError([Finding("treatments", "error", message, remedy)], "the question")
     return names
 
@@ -75,7 +75,7 @@ def check_question(
     ci_prob: float,
     adjustment: Iterable[str] | None,
 ) -> None:
-    """Raise an error that lists every problem of a question, if there are any."""
+    """Raise a DataError that lists every problem of the question, if there are any."""
     findings = [
         Finding(
             name, "error", f"{name} should be one of {', '.join(known)}; got {value!r}.",
@@ -91,20 +91,22 @@ def check_question(
     ]  # fmt: skip
     if estimator == "double_ml" and bootstrap == "blocks":
         message = (
-            "Cross-fitting cannot use a block bootstrap: copies of a row would be on both sides."
+            "Cross-fitting cannot be combined with a block bootstrap, because copies of a row "
+            "could be in the training part and in the held-out part."
         )
         findings.append(Finding("bootstrap", "error", message, "Use bootstrap='wild'."))
     if effect == "indirect" and adjustment is not None:
         message = (
-            "An indirect effect requires two sets, one for the total and one for the direct effect."
+            "An indirect effect requires two adjustment sets, one for the total and one for the "
+            "direct effect."
         )
-        remedy = "Estimate the two effects with adjustment=, or leave it out."
+        remedy = "Leave out adjustment=, or estimate the total and the direct effect separately."
         findings.append(Finding("adjustment", "error", message, remedy, "adjustment"))
     if num_draws < 1:
         message = f"num_draws should be 1 or more; got {num_draws}."
-        findings.append(Finding("num_draws", "error", message, "Take 500.", "num_draws"))
+        findings.append(Finding("num_draws", "error", message, "Use 500.", "num_draws"))
     if not 0.0 < ci_prob < 1.0:
         message = f"ci_prob should be between 0 and 1; got {ci_prob}."
-        findings.append(Finding("ci_prob", "error", message, "Take 0.9.", "ci_prob"))
+        findings.append(Finding("ci_prob", "error", message, "Use 0.9.", "ci_prob"))
     if findings:
         raise DataError(findings, "the question")

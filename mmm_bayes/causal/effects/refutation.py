@@ -1,8 +1,8 @@
-"""Attempts to refute an effect, by changes after which the right answer is known.
+"""Attempts to refute an effect, by changing the data so that the correct answer is known.
 
-The tests are those of DoWhy (Sharma and Kiciman 2020), in versions that keep weeks together:
-placebos and dummy outcomes are permuted in blocks of dates, subsets leave out blocks, simulated
-causes are as persistent as the dose. DoWhy's own, which take rows for independent, run on request.
+The tests follow DoWhy (Sharma and Kiciman 2020), adapted to autocorrelated rows: placebos and dummy
+outcomes are permuted in blocks of dates, subsets leave out blocks of dates, and simulated causes
+are as persistent as the dose. DoWhy's own tests assume independent rows and run on request.
 """
 
 from __future__ import annotations
@@ -49,22 +49,24 @@ def refute(
     rng_key : jax.Array or int
         Random key, or a seed.
     estimate : EffectEstimate
-        A total or direct effect (an indirect one stands and falls with both).
+        A total or direct effect. For an indirect effect, refute its total and its direct effect.
     tests : sequence of str, optional
-        Of ``"placebo_treatment"``, ``"random_common_cause"``, ``"data_subset"``,
-        ``"dummy_outcome"``, ``"unobserved_confounder"`` (default: these), and DoWhy's own as
-        ``"dowhy.placebo_treatment"``, ``"dowhy.random_common_cause"``, ``"dowhy.data_subset"``.
+        Names of the tests. Default: ``"placebo_treatment"``, ``"random_common_cause"``,
+        ``"data_subset"``, ``"dummy_outcome"`` and ``"unobserved_confounder"``. DoWhy's own tests
+        are ``"dowhy.placebo_treatment"``, ``"dowhy.random_common_cause"`` and
+        ``"dowhy.data_subset"``.
     num_simulations : int
-        Number of changed tables per test.
+        Number of simulated tables per test.
     strengths : sequence of float
-        Of the simulated hidden confounder, from 0 to below 1: its correlation with the dose, and
-        its effect on the outcome in standard deviations of what the adjustment set leaves. A log-
-        linear outcome is kept at zero or above.
+        Strengths of the simulated hidden confounder, from 0 to below 1. A strength is the
+        correlation of the confounder with the dose, or its effect on the outcome in standard
+        deviations, both after adjustment. An outcome without negative values stays non-negative.
 
     Raises
     ------
     DataError
-        Listing unknown tests, too few simulations, and estimates without arrays.
+        If a test is unknown, there are too few simulations, or the estimate has no arrays. The
+        message lists every problem.
 
     References
     ----------
@@ -106,11 +108,11 @@ def _placebo_treatment(
     centre = abs(values.mean()) / (values.std() / np.sqrt(count) + 1e-300)
     good = p < 0.1 and (centre < 4 or abs(values.mean()) < 0.25 * abs(estimate.value))
     words = (
-        f"with the treatment's blocks of dates permuted the effect is {values.mean():.3g} on "
-        f"average (should be 0), and as far from 0 as the estimate in {100 * p:.0f}% of "
+        f"with the treatment permuted in blocks of dates, the effect is {values.mean():.3g} on "
+        f"average (expected 0) and at least as large as the estimate in {100 * p:.0f}% of "
         f"{count} placebos: "
-        + ("the estimate is not a product of chance." if good else
-           "an effect of this size also occurs without the treatment.")
+        + ("the estimate is unlikely to arise by chance." if good else
+           "an effect of this size can arise by chance.")
     )  # fmt: skip
     return Refutation("placebo_treatment", values, 0.0, p, "holds" if good else "doubtful", words)
 
@@ -127,7 +129,7 @@ def _random_common_cause(
         )
     return _unchanged(
         "random_common_cause", estimate, values, 0.5,
-        "with a random series (as persistent as the dose) adjusted for as well",
+        "with an additional random covariate, as persistent as the dose,",
     )  # fmt: skip
 
 
@@ -144,7 +146,7 @@ def _data_subset(estimate: EffectEstimate, rng: np.random.Generator, count: int)
         rows = np.flatnonzero(~out[design.dates])
         values[i] = value_of(estimate, _fitted(estimate).refit(design.select(rows)))
     return _unchanged(
-        "data_subset", estimate, values, 1.0, "with a fifth of the dates left out, in blocks"
+        "data_subset", estimate, values, 1.0, "with a fifth of the dates left out in blocks,"
     )
 
 
@@ -166,12 +168,12 @@ def _dummy_outcome(estimate: EffectEstimate, rng: np.random.Generator, count: in
         error, dof = robust_error(influence, own, fit.dof)
         said[i] = abs(values[i]) > t.ppf(0.95, dof) * error
     p, rate = _tail(values, estimate.value, 0.0), float(said.mean())
-    # A level of 10%, and two Monte Carlo errors of this many simulations.
+    # The nominal rate is 10%. Allow five points, and two Monte Carlo standard errors.
     good = rate <= 0.15 + 2.0 * np.sqrt(0.1 * 0.9 / count)
     words = (
         f"on outcomes that the treatment does not affect, the effect is {values.mean():.3g} on "
-        f"average (should be 0), and 90% intervals miss 0 in {100 * rate:.0f}% of {count}: "
-        + ("the errors are realistic." if good else "the errors are too small for these data.")
+        f"average (expected 0), and the 90% interval excludes 0 in {100 * rate:.0f}% of {count}: "
+        + ("standard errors are realistic." if good else "standard errors are too small.")
     )
     return Refutation("dummy_outcome", values, 0.0, p, "holds" if good else "doubtful", words)
 
@@ -179,10 +181,10 @@ def _dummy_outcome(estimate: EffectEstimate, rng: np.random.Generator, count: in
 def _confounding(
     estimate: EffectEstimate, rng: np.random.Generator, count: int, strengths: Sequence[float]
 ) -> pd.DataFrame:
-    """Return the mean estimate with a hidden confounder of these strengths removed.
+    """Return the mean estimate after removing a hidden confounder of each pair of strengths.
 
-    The confounder is made to correlate with what the adjustment set leaves of the dose; the dose
-    itself stays, so that no noise is added to it, which would shrink the effect by itself.
+    The confounder is constructed to correlate with the residuals of the dose given the adjustment
+    set. The dose itself stays unchanged, because added noise would by itself attenuate the effect.
     """
     import pandas as pd
 
@@ -218,7 +220,7 @@ def _confounding(
 
 
 def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refutation:
-    """Find the equal strengths that change the sign, and that move the interval to zero."""
+    """Find the smallest strength on both sides that flips the sign, or moves the interval to 0."""
     strengths = np.asarray(table.index, float)
     own = np.diag(table.to_numpy()) * np.sign(estimate.value)
     low = min(abs(bound) for bound in estimate.interval)
@@ -227,10 +229,14 @@ def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refuta
     doubtful = strengths[own <= margin]
     good = not doubtful.size or doubtful[0] >= 0.3
     if turned.size:
-        words = f"a hidden confounder of strength {turned[0]:g} on both changes the sign"
+        words = (
+            f"a hidden confounder of strength {turned[0]:g} on both dose and outcome changes the "
+            "sign of the effect"
+        )
     else:
         words = (
-            f"no hidden confounder of up to strength {strengths.max():g} on both changes the sign"
+            f"no hidden confounder of strength up to {strengths.max():g} on both dose and outcome "
+            "changes the sign of the effect"
         )
     if doubtful.size:
         words += f"; strength {doubtful[0]:g} moves the interval to zero."
@@ -245,7 +251,7 @@ def _confounder_verdict(estimate: EffectEstimate, table: pd.DataFrame) -> Refuta
 def _by_dowhy(
     estimate: EffectEstimate, name: str, rng: np.random.Generator, count: int
 ) -> Refutation:
-    """Run DoWhy's own refuter of the effect of a unit of the dose."""
+    """Run DoWhy's own refuter on the effect of one unit of the dose."""
     method = _own_name(estimate, dowhy=True)
     model = DoWhyEffect(_design(estimate), method)
     kind = name.removeprefix("dowhy.")
@@ -253,8 +259,8 @@ def _by_dowhy(
     expected = 0.0 if kind == "placebo_treatment" else before
     good = p >= 0.05
     words = (
-        f"DoWhy (assuming independent rows): {before:.3g} per unit becomes {after:.3g}; "
-        f"p = {p:.2g} that it should be {expected:.3g}."
+        f"in DoWhy's test, which assumes independent rows, the effect per unit changes from "
+        f"{before:.3g} to {after:.3g} (p = {p:.2g} under the expectation {expected:.3g})."
     )
     return Refutation(name, np.array([after]), expected, p, "holds" if good else "doubtful", words)
 
@@ -271,7 +277,7 @@ _TESTS: dict[str, Callable[[EffectEstimate, np.random.Generator, int], Refutatio
 def _unchanged(
     test: str, estimate: EffectEstimate, values: NDArray, limit: float, what: str
 ) -> Refutation:
-    """Return the verdict of a test after which the estimate should not change."""
+    """Return the verdict of a test that should leave the estimate unchanged."""
     error = estimate.standard_error
     shift = abs(values.mean() - estimate.value) / error if error > 0 else 0.0
     spread = values.std() / error if error > 0 else 0.0
@@ -280,26 +286,26 @@ def _unchanged(
     p = float(np.clip(2.0 * min(tails), 1.0 / len(values), 1.0))
     good = shift <= 0.5 * limit and spread <= 1.5 * limit
     words = (
-        f"{what} the estimate is {middle:.4g} in the middle and moves by {spread:.2f} standard "
-        f"errors (the estimate is {estimate.value:.4g}): "
-        + ("it stays." if good else "it depends on changes that should not matter.")
+        f"{what} the median estimate is {middle:.4g} instead of {estimate.value:.4g}, with a "
+        f"standard deviation of {spread:.2f} standard errors: "
+        + ("the estimate is stable." if good else "a change that should not matter has an effect.")
     )
     return Refutation(test, values, estimate.value, p, "holds" if good else "doubtful", words)
 
 
 def _tail(values: NDArray, value: float, centre: float) -> float:
-    """Return the proportion of values as far from the centre as the estimate; never zero."""
+    """Return the proportion (above zero) of values at least as far from the centre as ``value``."""
     return float((1 + (np.abs(values - centre) >= abs(value - centre)).sum()) / (len(values) + 1))
 
 
 def _again(estimate: EffectEstimate, design: Design) -> float:
-    """Return the value of changed arrays, by our own estimator of the same name."""
+    """Return the estimate on changed arrays by the equivalent built-in estimator."""
     settings = replace(estimate.settings, estimator=_own_name(estimate))
     return estimate_design(design, settings)[0]
 
 
 def _own_name(estimate: EffectEstimate, dowhy: bool = False) -> str:
-    """Return the name of the equivalent estimator that needs no DoWhy (or of DoWhy's)."""
+    """Return the name of the equivalent built-in estimator, or of DoWhy's if ``dowhy``."""
     name = estimate.settings.estimator
     if dowhy:
         log = name in ("log_linear", "backdoor.generalized_linear_model")
@@ -321,7 +327,7 @@ def _fitted(estimate: EffectEstimate) -> Any:
 
 
 def _floor(design: Design) -> float:
-    """Return the smallest outcome allowed: zero if it was never below."""
+    """Return the smallest allowed outcome: zero if no observed outcome is negative."""
     return 0.0 if (design.outcome >= 0).all() else -np.inf
 
 
@@ -334,16 +340,16 @@ def _check(estimate: EffectEstimate, names: Sequence[str], num_simulations: int)
     known = (*_TESTS, *(f"dowhy.{name}" for name in _DOWHY))
     for name in names:
         if name not in known:
-            remedy = nearest(name, known).strip() or f"There are {', '.join(known)}."
+            remedy = nearest(name, known).strip() or f"Tests are {', '.join(known)}."
             findings.append(Finding("tests", "error", f"There is no test {name!r}.", remedy, name))
     if num_simulations < 10:
         message = f"num_simulations should be at least 10; got {num_simulations}."
-        remedy = "Take 100."
+        remedy = "Use 100."
         findings.append(Finding("num_simulations", "error", message, remedy, "num_simulations"))
     if estimate.design is None or estimate.fitted is None:
-        message = "The estimate is a difference of two and has no arrays of its own."
+        message = "The estimate has no arrays; an indirect effect is a difference of two estimates."
         findings.append(
-            Finding("estimate", "error", message, "Refute the total and the direct estimate.")
+            Finding("estimate", "error", message, "Refute the total and the direct effect.")
         )
     elif estimate.settings.estimator not in ESTIMATORS:
         message = f"There is no estimator {estimate.settings.estimator!r}."

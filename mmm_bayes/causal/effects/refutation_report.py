@@ -1,4 +1,4 @@
-"""Report of the attempts to refute an effect, in numbers and words."""
+"""Report on the attempts to refute an effect, in numbers and words."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ class Refutation:
     Attributes
     ----------
     test : str
-        Name.
+        Name of the test.
     values : ndarray
-        Estimates (simulation,) of the changed data.
+        Estimates (simulation,) on the changed data.
     expected : float
-        What they should be: the estimate itself, or zero.
+        Expected value of these estimates: the original estimate, or zero.
     p_value : float
-        Two-sided. For placebos and dummies, the share that lies as far from zero as the estimate
-        does; otherwise from how far the estimate lies from the middle of the values.
+        Two-sided p-value. For placebo treatments and dummy outcomes, the proportion of values at
+        least as far from zero as the estimate; for other tests, from the position of the estimate
+        among the values.
     verdict : {"holds", "doubtful"}
-        The outcome in one word.
+        Whether the effect survives the test.
     words : str
-        The test, its result, and what the result means.
+        Description of the test, its result and its meaning.
     """
 
     test: str
@@ -57,13 +58,13 @@ class RefutationReport(Report):
     Attributes
     ----------
     estimate : EffectEstimate
-        The estimate in question.
+        The tested estimate.
     tests : tuple of Refutation
-        The attempts.
+        Results of the tests.
     confounding : pandas.DataFrame or None
-        Estimates had a hidden confounder been accounted for, by its correlation with the dose
-        (rows) and its effect on the outcome in standard deviations (columns), both of what the
-        adjustment set leaves.
+        Estimates after removing a simulated hidden confounder. Rows: its correlation with the
+        dose. Columns: its effect on the outcome in standard deviations. Both are measured after
+        adjustment.
     """
 
     estimate: EffectEstimate
@@ -72,12 +73,12 @@ class RefutationReport(Report):
 
     @property
     def verdict(self) -> Verdict:
-        """``"holds"`` if every test does."""
+        """``"holds"`` if the effect holds under every test, else ``"doubtful"``."""
         return "holds" if all(own.verdict == "holds" for own in self.tests) else "doubtful"
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning for every test under which the effect is doubtful."""
+        """One warning for each test under which the effect is doubtful."""
         return tuple(
             Finding(own.test, "warning", own.words, where=self.estimate.treatment)
             for own in self.tests

@@ -1,8 +1,8 @@
-"""Regressions on autocorrelated rows: influence of rows, robust errors, blocks of dates.
+"""Regressions on autocorrelated rows: influence functions, wild bootstrap, blocks of dates.
 
-Weeks follow one another, so that rows are no independent draws. An estimate is taken apart into one
-influence a row: errors that hold under autocorrelation follow from these, and the dependent wild
-bootstrap needs no refit.
+Rows are consecutive weeks and therefore not independent draws. The error of an estimate is a sum of
+one influence value per row. These values give standard errors that are valid under autocorrelation,
+and a dependent wild bootstrap without refits.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Regression(NamedTuple):
     coefficients : ndarray
         :math:`\hat\theta` (p,).
     residuals : ndarray
-        (row,).
+        Residuals (row,).
     influence : ndarray
-        (row, p); :math:`(X'X)^{-1} x_t e_t`, whose sum is the error of :math:`\hat\theta` to first
-        order.
+        Influence function (row, p), :math:`(X'X)^{-1} x_t e_t`: the contribution of each row to the
+        estimation error of :math:`\hat\theta`, to first order.
     dof : float
-        Rows less (effective) parameters.
+        Number of rows minus the effective number of parameters.
     """
 
     coefficients: NDArray
@@ -40,17 +40,17 @@ class Regression(NamedTuple):
 def least_squares(y: NDArray, x: NDArray, penalty: NDArray | None = None) -> Regression:
     r"""Fit by least squares, or with a ridge penalty :math:`\sum_j \lambda_j \theta_j^2`.
 
-    Columns are scaled to unit length first, so that collinearity is judged alike whatever the
-    units; columns that the others determine get the smallest coefficients (minimum norm).
+    Columns are first scaled to unit length, so that the treatment of collinearity does not depend
+    on units. With exactly collinear columns, the solution is the one with minimum norm.
 
     Parameters
     ----------
     y : ndarray
         Outcome (row,).
     x : ndarray
-        Columns (row, p), an intercept among them where one is wanted.
+        Columns (row, p); an intercept is not added.
     penalty : ndarray, optional
-        :math:`\lambda` (p,), for columns of unit length.
+        Penalty weights :math:`\lambda` (p,), which apply to the scaled columns.
     """
     scale = np.sqrt((x**2).sum(0))
     scale[scale == 0] = 1.0
@@ -68,15 +68,15 @@ def least_squares(y: NDArray, x: NDArray, penalty: NDArray | None = None) -> Reg
 
 
 def block_length(num_dates: int) -> int:
-    r"""Return the dates per bootstrap block, :math:`\max(4, \lceil 1.5\, n^{1/3} \rceil)`."""
+    r"""Return the length of a bootstrap block, :math:`\max(4, \lceil 1.5\, n^{1/3} \rceil)`."""
     return int(max(4, np.ceil(1.5 * num_dates ** (1.0 / 3.0))))
 
 
 def wild_multipliers(rng: np.random.Generator, draws: int, num_dates: int, length: int) -> NDArray:
     r"""Draw multipliers (draw, date) of the dependent wild bootstrap.
 
-    Standard normal series whose covariance is Bartlett's window, :math:`\max(0, 1 - |l| / \ell)`:
-    moving sums of ``length`` independent normal numbers.
+    The multipliers are standard normal series with autocovariance :math:`\max(0, 1 - |l| / \ell)`
+    (Bartlett's window), computed as moving sums of ``length`` independent normal variables.
 
     References
     ----------
@@ -88,28 +88,28 @@ def wild_multipliers(rng: np.random.Generator, draws: int, num_dates: int, lengt
 
 
 def persistence(series: NDArray) -> float:
-    """Return the first autocorrelation of a series (row,), within 0 and 0.95."""
+    """Return the first autocorrelation of a series (row,), clipped to 0 to 0.95."""
     centred = series - series.mean()
     power = float(centred[:-1] @ centred[:-1])
     return float(np.clip(centred[1:] @ centred[:-1] / power, 0.0, 0.95)) if power > 0 else 0.0
 
 
 def block_rows(rng: np.random.Generator, dates: NDArray, length: int) -> NDArray:
-    """Draw rows of whole blocks of dates, wrapped around the end (circular block bootstrap).
+    """Resample rows in blocks of dates that wrap around the end (circular block bootstrap).
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Generator.
+        Random number generator.
     dates : ndarray
-        Date (row,) of every row as an integer from 0; rows of one date stay together.
+        Date (row,) of each row, numbered from 0; rows of one date stay together.
     length : int
-        Dates of a block.
+        Number of dates per block.
 
     Returns
     -------
     ndarray
-        Rows of as many dates as there are.
+        Positions of the resampled rows, for the original number of dates.
     """
     num_dates = int(dates.max()) + 1
     starts = rng.integers(0, num_dates, -(-num_dates // length))
@@ -120,7 +120,7 @@ def block_rows(rng: np.random.Generator, dates: NDArray, length: int) -> NDArray
 
 
 def date_numbers(num_rows: int, dates: Any, geos: NDArray | None) -> NDArray:
-    """Return the date of every row as an integer from 0, or its position within its geo."""
+    """Return the date of each row, numbered from 0; without dates, its position in its geo."""
     if dates is not None:
         return np.unique(np.asarray(dates), return_inverse=True)[1]
     if geos is None:
@@ -135,9 +135,10 @@ def date_numbers(num_rows: int, dates: Any, geos: NDArray | None) -> NDArray:
 def time_folds(
     num_rows: int, geos: NDArray | None, folds: int, gap: int = 0, dates: Any = None
 ) -> list[tuple[NDArray, NDArray]]:
-    """Split rows into consecutive blocks of dates: (training rows, held-out rows) of each.
+    """Split rows into consecutive blocks of dates; return (training rows, held-out rows) for each.
 
-    Training rows keep ``gap`` dates away from the held-out block, so that carry-over does not leak.
+    Training rows are at least ``gap`` dates away from the held-out block, so that carry-over does
+    not leak.
     """
     numbers = date_numbers(num_rows, dates, geos)
     edges = np.linspace(0, numbers.max() + 1, folds + 1).round().astype(int)
@@ -155,8 +156,8 @@ def held_out_errors(
 ) -> tuple[NDArray, NDArray]:
     """Return the squared error on held-out rows, and the slope on all rows, of each candidate.
 
-    Each candidate (row, candidate) joins the ``fixed`` columns by itself (Frisch, Waugh and
-    Lovell: one projection serves all).
+    Each candidate column (row, candidate) is added to the ``fixed`` columns on its own. By the
+    theorem of Frisch, Waugh and Lovell, one projection serves all candidates.
     """
     errors = np.zeros(candidates.shape[1])
     for train, held in splits:
@@ -171,7 +172,7 @@ def held_out_errors(
 
 
 def _partial(y: NDArray, fixed: NDArray, candidates: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Return coefficients of y and candidates on the fixed columns, and slopes of residuals."""
+    """Return coefficients of y on the fixed columns, slopes, and coefficients of candidates."""
     inverse = np.linalg.pinv(fixed, rcond=1e-10)
     of_y, of_candidates = inverse @ y, inverse @ candidates
     rest = candidates - fixed @ of_candidates
@@ -184,7 +185,7 @@ def _partial(y: NDArray, fixed: NDArray, candidates: NDArray) -> tuple[NDArray, 
 def held_out_errors_of(
     y: NDArray, x: NDArray, penalties: NDArray, splits: list[tuple[NDArray, NDArray]]
 ) -> NDArray:
-    """Return the squared error on held-out rows of ridge penalties (candidate, p)."""
+    """Return the squared error on held-out rows for each of the ridge penalties (candidate, p)."""
     return np.array(
         [
             sum(

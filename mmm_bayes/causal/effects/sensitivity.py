@@ -1,4 +1,4 @@
-"""How strong a hidden confounder would have to be to explain an effect."""
+"""Sensitivity analysis: the strength a hidden confounder needs to explain an effect away."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __all__ = ["Contour", "Sensitivity", "bias", "e_value", "robustness_value", "sen
 @final
 @dataclass(frozen=True, eq=False)
 class Contour:
-    """Adjusted estimates over a grid of strengths.
+    """Adjusted estimates over a grid of confounder strengths.
 
     Attributes
     ----------
     on_dose, on_outcome : ndarray
-        Partial R2 (k,) of the confounder with the dose, and (m,) with the outcome.
+        Partial R2 of the confounder with the dose (k,) and with the outcome (m,).
     value : ndarray
-        Estimate (m, k), had a confounder of these strengths been adjusted for.
+        Estimate (m, k) after adjusting for a confounder of these strengths.
     bound : ndarray
-        End (m, k) of its interval that lies nearer to zero.
+        Bound (m, k) of its interval that is closer to the threshold.
     """
 
     on_dose: NDArray
@@ -48,26 +48,27 @@ class Contour:
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Sensitivity(Report):
-    """Strength of a hidden confounder that would explain an effect.
+    """Strength of a hidden confounder that would explain an effect away.
 
     Attributes
     ----------
     estimate : EffectEstimate
-        The effect.
+        The analysed estimate.
     partial_r2 : float
-        Share of the outcome's rest that the dose explains: a confounder that explains all of the
-        outcome's rest has to explain this share of the dose's to take the effect to zero.
+        Partial R2 of the dose with the outcome. A confounder that explains all residual variance of
+        the outcome must explain this proportion of the residual variance of the dose to move the
+        estimate to the threshold.
     robustness_value : float
-        Partial R2 with dose and outcome alike that takes the estimate to the threshold.
+        Partial R2, equal for dose and outcome, that moves the estimate to the threshold.
     robustness_value_interval : float
-        Likewise for the end of the interval.
+        The same for the interval bound closer to the threshold.
     e_value, e_value_interval : float
-        Risk ratios with dose and outcome that explain the effect (and its interval) away.
+        Risk ratio with dose and outcome that explains away the estimate, and its interval.
     benchmarks : pandas.DataFrame
-        By adjusted node and multiple of its strength: partial R2 with dose and outcome, and what
-        the estimate would be with a confounder that strong.
+        One row per adjusted node and multiple of its strength: partial R2 of such a confounder with
+        dose and outcome, and the estimate after adjusting for it.
     contour : Contour
-        Data of the figure.
+        Data for the contour plot.
     threshold : float
         Value that counts as "no effect".
     """
@@ -96,14 +97,14 @@ class Sensitivity(Report):
             f"  If it explained all residual variance of {own.outcome}, "
             f"{100 * self.partial_r2:.1f}% of {own.treatment} would be enough.",
             f"  E-value {self.e_value:.2f} (interval {self.e_value_interval:.2f}): the risk ratio "
-            "that it needs with both.",
+            "with both that the confounder must have.",
         ]
         if len(self.benchmarks):
             lines += ["  " + text for text in self._next_to_benchmarks()]
         return "\n".join(lines)
 
     def _strongest(self) -> tuple[pd.Series[Any], bool]:
-        """Return the benchmark that takes most away, and whether it takes all."""
+        """Return the benchmark that removes most of the effect, and whether it removes all."""
         sign = np.sign(self.estimate.value - self.threshold)
         once = self.benchmarks[self.benchmarks["times"] == self.benchmarks["times"].min()]
         strong = once.assign(left=sign * (once["value"] - self.threshold)).sort_values("left")
@@ -114,24 +115,24 @@ class Sensitivity(Report):
         verdict = "would be enough" if enough else "would not be enough"
         times = f"{first['times']:g} times " if first["times"] != 1 else ""
         return [
-            f"One {times}as strong as {first['node']}, the strongest covariate, {verdict}: "
-            f"the estimate would be {first['value']:.4g}."
+            f"A confounder {times}as strong as {first['node']}, the strongest covariate, "
+            f"{verdict}: the estimate would be {first['value']:.4g}."
         ]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the benchmarks."""
+        """Return the table of benchmarks."""
         return self.benchmarks
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning where a confounder as strong as one that is adjusted for would be enough."""
+        """A warning if a confounder as strong as an adjusted node would explain the effect away."""
         if not len(self.benchmarks):
             return ()
         first, enough = self._strongest()
         if not enough:
             return ()
         text = f"A hidden confounder as strong as {first['node']} would explain the effect away."
-        remedy = "Measure more causes of both, or run an experiment."
+        remedy = "Measure more common causes of treatment and outcome, or run an experiment."
         return (Finding("hidden_confounder", "warning", text, remedy, self.estimate.treatment),)
 
 
@@ -146,15 +147,16 @@ def sensitivity(
 ) -> Sensitivity:
     r"""Compute how strong a hidden confounder must be to move an effect to a threshold.
 
-    Adjusting for a confounder with partial :math:`R^2` of :math:`r_d` with the dose and
-    :math:`r_y` with the outcome would move a regression coefficient by
+    Adjusting for a confounder that has partial :math:`R^2` :math:`r_d` with the dose and
+    :math:`r_y` with the outcome would change a regression coefficient by
 
     .. math:: |\mathrm{bias}| = \mathrm{se} \sqrt{\mathrm{df}}\,
               \sqrt{\frac{r_y\, r_d}{1 - r_d}},
 
-    where se is the error for independent rows. The robustness value is the :math:`r = r_y = r_d`
-    at which the bias reaches the estimate's distance from the threshold. For estimators that are
-    not linear the linear regression of the same rows stands in, scaled to the estimate.
+    where se is the standard error for independent rows. The robustness value is the
+    :math:`r = r_y = r_d` at which the bias equals the distance of the estimate from the threshold.
+    For nonlinear estimators, the linear regression on the same rows is used, scaled to the
+    estimate.
 
     Parameters
     ----------
@@ -164,17 +166,17 @@ def sensitivity(
         Value that counts as "no effect", such as the value at a ROAS of one:
         ``1 / estimate.money_factor``.
     benchmarks : mapping of str to sequence of str, optional
-        Groups of covariates whose strength a confounder is compared with. Default: every node
-        adjusted for.
+        Groups of covariates with which the confounder is compared. Default: one group for each node
+        of the adjustment set.
     times : sequence of float
-        Multiples of these strengths.
+        Multiples of the strength of a group.
     points : int
-        Points of the contour a side.
+        Number of grid points along each side of the contour.
 
     Raises
     ------
     DataError
-        If the estimate has no arrays, or a benchmark is no covariate.
+        If the estimate has no arrays, or a benchmark is not a covariate.
 
     References
     ----------
@@ -185,8 +187,8 @@ def sensitivity(
     """
     design = estimate.design
     if design is None:
-        message = "The estimate is a difference of two and has no arrays of its own."
-        found = Finding("estimate", "error", message, "Use the total and the direct estimate.")
+        message = "The estimate has no arrays; an indirect effect is a difference of two estimates."
+        found = Finding("estimate", "error", message, "Use the total and the direct effect.")
         raise DataError([found], "the sensitivity analysis")
     slope, error, df = _plain_regression(design)
     scale = estimate.value / slope if slope else 0.0
@@ -217,13 +219,13 @@ def sensitivity(
 
 
 def bias(error: float, df: float, on_dose: Any, on_outcome: Any) -> Any:
-    """Return the bias by an omitted confounder (Cinelli and Hazlett 2020, equation 10)."""
+    """Return the bias due to an omitted confounder (Cinelli and Hazlett 2020, equation 10)."""
     r_d = np.minimum(on_dose, 1.0 - 1e-12)
     return error * np.sqrt(df) * np.sqrt(on_outcome * r_d / (1.0 - r_d))
 
 
 def robustness_value(distance: float, error: float, df: float) -> float:
-    r"""Return the partial R2 with both that biases a coefficient by ``distance``.
+    r"""Return the partial R2, equal for dose and outcome, that causes a bias of ``distance``.
 
     .. math:: \mathrm{RV} = \tfrac12 \bigl(\sqrt{f^4 + 4 f^2} - f^2\bigr), \qquad
               f = \frac{\mathrm{distance}}{\mathrm{se} \sqrt{\mathrm{df}}}
@@ -240,7 +242,7 @@ def robustness_value(distance: float, error: float, df: float) -> float:
 
 
 def e_value(standardised: float) -> float:
-    r"""Return the E-value of an effect in standard deviations of the outcome.
+    r"""Return the E-value of an effect size :math:`d` in standard deviations of the outcome.
 
     .. math:: \mathrm{RR} \approx e^{0.91\, |d|}, \qquad
               E = \mathrm{RR} + \sqrt{\mathrm{RR} (\mathrm{RR} - 1)}
@@ -255,7 +257,7 @@ def e_value(standardised: float) -> float:
 
 
 def estimate_per_deviation(design: Design, value: float, estimate: EffectEstimate) -> float:
-    """Return the effect of the dose in units of standard deviations of both."""
+    """Return the effect in standard deviations of the outcome, per standard deviation of dose."""
     moved = float((design.dose - design.off).sum())
     if estimate.settings.contrast == "per_unit":
         moved = float((design.more - design.dose).sum() / design.extra.sum())
@@ -264,7 +266,7 @@ def estimate_per_deviation(design: Design, value: float, estimate: EffectEstimat
 
 
 def _plain_regression(design: Design) -> tuple[float, float, float]:
-    """Return coefficient of the dose, error for independent rows, and degrees of freedom."""
+    """Return the dose coefficient, its standard error for independent rows, and the dof."""
     x = np.column_stack([design.dose, np.ones(design.num_rows), design.covariates])
     fit = least_squares(design.outcome, x)
     rest = least_squares(design.dose, x[:, 1:]).residuals
@@ -284,7 +286,7 @@ def _benchmarks(
     groups: Mapping[str, Sequence[str]] | None,
     times: Sequence[float],
 ) -> pd.DataFrame:
-    """Return confounders as strong as the adjusted nodes, and the remaining estimate."""
+    """Return a table of confounders as strong as adjusted nodes, and the adjusted estimates."""
     import pandas as pd
 
     if groups is None:
@@ -294,7 +296,7 @@ def _benchmarks(
         }
     unknown = [name for own in groups.values() for name in own if name not in design.names]
     if unknown:
-        message = f"No covariate is called {listing(unknown)}."
+        message = f"No covariate has the name {listing(unknown)}."
         remedy = f"Covariates are {listing(design.names, 20)}."
         raise DataError(
             [Finding("benchmarks", "error", message, remedy)], "the sensitivity analysis"
@@ -318,15 +320,16 @@ def _benchmarks(
 
 
 def as_strong_as(with_dose: float, with_outcome: float, times: float) -> tuple[float, float]:
-    r"""Return the partial R2 of a confounder ``times`` as strong as a covariate (ibid., 4.4).
+    r"""Return the partial R2s of a confounder ``times`` as strong as a covariate.
 
-    With :math:`f^2 = r / (1 - r)` of the covariate and :math:`k` times its strength,
+    This is the benchmark of Cinelli and Hazlett (2020, section 4.4). Let :math:`f^2 = r / (1 - r)`
+    for the covariate, and let the confounder be :math:`k` times as strong. Then
 
     .. math:: r_d' = k f_d^2, \qquad
               r_y' = \frac{(\sqrt{k} + \rho)^2}{1 - \rho^2} f_y^2, \qquad
               \rho^2 = \frac{k\, r_d^2}{(1 - k r_d)(1 - r_d)},
 
-    cut at one.
+    both limited to one.
     """
     odds_d = with_dose / max(1.0 - with_dose, 1e-12)
     odds_y = with_outcome / max(1.0 - with_outcome, 1e-12)
@@ -339,7 +342,7 @@ def as_strong_as(with_dose: float, with_outcome: float, times: float) -> tuple[f
 
 
 def _share(y: NDArray, without: NDArray, full: NDArray) -> float:
-    """Return the partial R2 of the columns that only the full set has."""
+    """Return the partial R2 of the columns in ``full`` that are not in ``without``."""
     before = least_squares(y, without).residuals
     after = least_squares(y, full).residuals
     total = float(before @ before)

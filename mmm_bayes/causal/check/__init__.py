@@ -1,1 +1,1 @@
-"""The graph against the data: independence tests, falsification, overlap."""
+"""Checks of a causal graph against data: independence tests, falsification, overlap."""

@@ -30,32 +30,33 @@ def chi_squared(
 ) -> IndependenceResult:
     r"""Test independence of categories within strata, by the summed likelihood ratio.
 
-    Columns of at most ``bins`` distinct values are categories as they are; others are cut at their
-    quantiles. The categories of ``z`` (and geos) cross to strata, and
+    A column with at most ``bins`` distinct values is used as categories; other columns are binned
+    at their quantiles. Each combination of the categories of ``z`` (and the geo) is a stratum, and
 
     .. math:: G = 2 \sum_s \sum_{ab} n_{abs} \log \frac{n_{abs}\, n_s}{n_{as}\, n_{bs}}
 
-    has :math:`d = \sum_s (A_s - 1)(B_s - 1)` degrees of freedom, of the categories that occur in
-    the stratum. Autocorrelated rows carry less information than independent ones: :math:`G` is
-    divided by the mean design effect of the cells, the long-run variance of the products of
-    residual indicators over their variance (Rao and Scott 1984), and :math:`G / d` is compared with
-    the F distribution with :math:`d` and the degrees of freedom of that variance.
+    has :math:`d = \sum_s (A_s - 1)(B_s - 1)` degrees of freedom, where :math:`A_s` and :math:`B_s`
+    count the categories that occur in the stratum. Autocorrelated rows carry less information than
+    independent rows. Therefore :math:`G` is divided by the mean design effect of the cells, which
+    is the long-run variance of the products of residual indicators over their variance (Rao and
+    Scott 1984). Then :math:`G / d` is compared with the F distribution with :math:`d` degrees of
+    freedom and those of the long-run variance.
 
-    Coarse bins do not remove all influence of ``z``: variation within a bin still links ``x`` and
-    ``y``. Use this test for categorical variables; for numbers
+    Coarse bins do not remove all influence of ``z``, because variation within a bin still links
+    ``x`` and ``y``. Use this test for categorical variables; for numeric variables,
     :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance` is safer.
 
     Parameters
     ----------
     x, y, z : ndarray
-        Columns (row, k); several columns of ``x`` or ``y`` cross like those of ``z``.
+        Columns (row, k); several columns of ``x`` or ``y`` are combined like those of ``z``.
     dates, geos : array_like, optional
-        Date and geo of every row.
+        Date and geo of each row.
     bins : int
-        Number of categories that a numeric column is cut into.
+        Number of bins for a numeric column.
     most_strata : int, optional
-        Largest number of strata; columns of ``z`` are cut into fewer bins, down to two, until it is
-        reached. Default: one stratum for every ``5 bins**2`` rows.
+        Largest number of strata. If there would be more, the columns of ``z`` get fewer bins, down
+        to two. Default: one stratum for every ``5 bins**2`` rows.
 
     References
     ----------
@@ -86,8 +87,8 @@ def chi_squared(
         notes.append(f"{share} with expected counts below 5: the p-value is approximate.")
     if int(strata.max()) + 1 > most:
         notes.append(
-            f"{int(strata.max()) + 1} strata are many for {n} rows: condition on fewer nodes, or "
-            "use fewer bins."
+            f"{int(strata.max()) + 1} strata are too many for {n} rows: condition on fewer nodes, "
+            "or use fewer bins."
         )
     size = min(a.max(), b.max())
     return IndependenceResult(
@@ -102,7 +103,7 @@ def chi_squared(
 
 
 def categories(columns: NDArray, bins: int) -> NDArray:
-    """Return the category (row,) of columns (row, k): their values, or bins between quantiles."""
+    """Return the category (row,) of each row of columns (row, k), by values or quantile bins."""
     columns = np.asarray(columns)
     columns = columns[:, None] if columns.ndim == 1 else columns
     codes = [_cut(columns[:, k], bins) for k in range(columns.shape[1])]
@@ -115,7 +116,7 @@ def _cut(column: NDArray, bins: int) -> NDArray:
     values, codes = np.unique(column, return_inverse=True)
     if len(values) <= bins:
         return codes.reshape(-1)
-    # If zero spend is frequent, quantiles coincide there, and it becomes a category of its own.
+    # If zero spend is frequent, several quantiles are zero, and zero becomes its own category.
     edges = np.unique(np.quantile(column, np.arange(1, bins) / bins))
     cut = np.searchsorted(edges, column, side="left" if edges[0] == values[0] else "right")
     return np.unique(cut, return_inverse=True)[1].reshape(-1)
@@ -125,7 +126,7 @@ def _strata(z: NDArray, geos: NDArray | None, bins: int, most: int) -> NDArray:
     z = np.asarray(z)
     count = 1 if geos is None else len(np.unique(geos))
     cut = [bins] * z.shape[1]
-    # Start with the last columns, which matter least to the caller.
+    # Coarsen the last columns first; they are the least important to the caller.
     for k in itertools.chain(*[reversed(range(len(cut)))] * (bins - 2)) if bins > 2 else ():
         if count * np.prod(cut) <= most:
             break

@@ -1,4 +1,4 @@
-"""Hints at directions that no independence determines; each makes an assumption of its own."""
+"""Hints about edge directions that no independence determines, each with its own assumption."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from mmm_bayes.causal.check.variables import NodeTable
 
 NDArray = np.ndarray[Any, Any]
 
-# A hint requires that one direction fits and the other clearly fails.
+# A hint requires that one direction fits (p > _FITS) and the other clearly fails (p < _FAILS).
 _FITS, _FAILS = 0.05, 0.01
 
 
 def additive_noise_hint(
     table: NodeTable, cause: str, effect: str, given: tuple[str, ...] = ()
 ) -> str:
-    r"""Find a hint in the shape of the data: the noise of an effect is independent of its cause.
+    r"""Find a hint from additive noise: the noise of an effect is independent of its cause.
 
-    If :math:`y = f(x, z) + e` with noise independent of :math:`x`, then in the opposite direction
-    the residuals of :math:`x` given :math:`y` usually depend on :math:`y`, unless everything is
-    linear and Gaussian (Hoyer et al. 2009). The hint assumes additive noise and no hidden common
-    cause; rows should be independent.
+    Let :math:`y = f(x, z) + e` with noise independent of :math:`x`. Unless everything is linear and
+    Gaussian, a regression in the opposite direction usually has residuals that depend on :math:`y`
+    (Hoyer et al. 2009). The hint assumes additive noise, no hidden common cause, and independent
+    rows.
 
     Parameters
     ----------
     table : NodeTable
-        The nodes, of one column each.
+        Table of the nodes, with one column per node.
     cause, effect : str
         The edge.
     given : tuple of str
@@ -59,14 +59,14 @@ def additive_noise_hint(
     ):
         if one > _FITS and other < _FAILS:
             return (
-                f"if noise is additive, the shape of the data supports {name} "
-                f"(p = {one:.2g} for noise independent of the cause, {other:.2g} if reversed)"
+                f"if noise is additive, the data support {name} (p = {one:.2g} for noise "
+                f"independent of the cause; p = {other:.2g} in the reverse direction)"
             )
     return ""
 
 
 def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str) -> str:
-    """Find a hint in time: the past of a cause predicts its effect, but not the reverse.
+    """Find a hint from time order: the past of a cause predicts its effect, but not vice versa.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str)
     cause, effect : str
         The edge.
     x : str
-        Which of them is x in the test.
+        The node that is x in the test.
     """
     parts = {part.name: part.p_value for part in result.parts}
     ahead, behind = parts.get("past of x and y"), parts.get("past of y and x")
@@ -88,12 +88,12 @@ def time_order_hint(result: IndependenceResult, cause: str, effect: str, x: str)
         (effect, cause, behind, ahead),
     ):
         if one < _FAILS and other > _FITS:
-            return f"the past of {first} predicts {second}, but not the reverse"
+            return f"the past of {first} predicts {second}, but not vice versa"
     return ""
 
 
 def _noise_is_free(effect: NDArray, cause: NDArray, others: NDArray) -> float:
-    """Return the p-value for independence of the effect's residuals and the cause."""
+    """Return the p-value of independence between the effect's residuals and the cause."""
     columns = np.concatenate([cause, others], axis=1)
     linear = np.concatenate([np.ones_like(cause), columns, normal_scores(columns)], axis=1)
     left, _ = smoother(linear, columns).residuals(effect)

@@ -1,4 +1,4 @@
-"""Find the doses of a treatment that were observed in similar circumstances, from plain arrays."""
+"""Doses of a treatment that were observed in similar circumstances, computed from plain arrays."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mmm_bayes.causal.check.smooth import smoother
 
 NDArray = np.ndarray[Any, Any]
 
-# Rows that count as similar: a twentieth of all, and at least ten, so that their smallest and
-# largest doses are within the outer tenths of the doses possible in these circumstances.
+# Number of similar rows: a twentieth of all rows, but at least ten. With ten, their smallest and
+# largest doses are expected to lie in the outer tenths of the doses in these circumstances.
 _ALIKE_SHARE, _ALIKE_LEAST = 0.05, 10
-# A dose this close to an observed one, in standard deviations of own variation, counts as seen.
+# A dose this close to an observed dose counts as observed, in residual standard deviations.
 _TOLERANCE = 0.25
 _COVERED = 0.9
 
@@ -36,27 +36,29 @@ def treatment_overlap(
 ) -> TreatmentOverlap:
     r"""Measure the overlap of one treatment, from plain arrays.
 
-    With the smooth regression :math:`t_i = m(z_i) + r_i` of the dose on the adjustment variables:
+    The dose is regressed smoothly on the adjustment variables, :math:`t_i = m(z_i) + r_i`. The
+    result contains:
 
-    - **own variation**: :math:`\mathrm{sd}(r) / \mathrm{sd}(t)`, and the explained share
-      :math:`R^2`, both corrected for the degrees of freedom of the fit;
-    - **effective rows**: Kish's size :math:`(\sum w)^2 / \sum w^2` of the stabilised weights
-      :math:`w_i = f(t_i) / f(t_i \mid z_i)` (Robins, Hernan and Brumback 2000; Hirano and Imbens
-      2004), where :math:`f(t \mid z)` is the kernel density of :math:`r` at :math:`t - m(z)`, and
-      :math:`f(t)` its mean over all rows' :math:`z`;
-    - **similar rows**: those with the nearest :math:`m(z)`, a twentieth of all, at least ten. A
-    dose
-      counts as seen in a row's circumstances if it lies between the smallest and the largest dose
-      of the similar rows, plus or minus a quarter of :math:`\mathrm{sd}(r)`;
-    - **supported range**: the doses that count as seen in 90% of the rows;
-    - **violations**: rows in whose circumstances zero was never seen;
-    - **strata** of the dose: rows in whose circumstances the stratum was seen, and effective rows
-      of the weights :math:`1 / P(\text{stratum} \mid z)`, with the proportion among similar rows.
+    - **own variation**: the residual standard deviation :math:`\mathrm{sd}(r)`, and the explained
+      variance :math:`R^2`, both corrected for the degrees of freedom of the fit;
+    - **effective rows**: Kish's effective sample size :math:`(\sum w)^2 / \sum w^2` of the
+      stabilised weights :math:`w_i = f(t_i) / f(t_i \mid z_i)` (Robins, Hernan and Brumback 2000;
+      Hirano and Imbens 2004), where :math:`f(t \mid z)` is the kernel density of :math:`r` at
+      :math:`t - m(z)`, and :math:`f(t)` is its mean over the :math:`z` of all rows;
+    - **similar rows**: for each row, the 5% of all rows (at least ten) with the closest
+      :math:`m(z)`. A dose counts as observed in the circumstances of a row if it lies between the
+      smallest and the largest dose of the similar rows, give or take a quarter of
+      :math:`\mathrm{sd}(r)`;
+    - **supported range**: doses that count as observed in the circumstances of 90% of the rows;
+    - **violations**: rows in whose circumstances zero was not observed;
+    - **strata** of the dose: the proportion of rows in whose circumstances the stratum was
+      observed, and the effective rows of the weights :math:`1 / P(\text{stratum} \mid z)`, with the
+      probability estimated by the proportion among similar rows.
 
     Parameters
     ----------
     dose : ndarray
-        Treatment (row,) as it acts: spend, or adstocked spend.
+        Dose (row,) of the treatment: spend, or adstocked spend.
     adjustment : ndarray
         Columns (row, m) of the adjustment variables; there may be none.
     name : str
@@ -64,11 +66,11 @@ def treatment_overlap(
     given : sequence of str
         Names of the adjustment variables.
     dates, geos : array_like, optional
-        Date and geo of every row; every geo has its own level.
+        Date and geo of each row; each geo has its own intercept.
     lags : int or "auto"
-        As for :func:`overlap`.
+        As in :func:`overlap`.
     strata : int
-        As for :func:`overlap`.
+        As in :func:`overlap`.
 
     References
     ----------
@@ -116,14 +118,14 @@ def treatment_overlap(
 def _expected(
     dose: NDArray, adjustment: NDArray, rows: Rows, lags: int | str
 ) -> tuple[NDArray, float]:
-    """Return the smooth expectation (row,) of the dose, and its degrees of freedom."""
+    """Return the expected dose (row,) by smooth regression, and its degrees of freedom."""
     if not adjustment.shape[1] and rows.geos is None:
         return np.full(len(dose), dose.mean()), 1.0
     columns = standardised(adjustment)
     given = conditions(columns[:, :0], columns[:, :0], columns, rows, lags, smooth=True)
     kept = given.kept
     left, spent = smoother(given.linear, given.smooth).residuals(dose[kept][:, None])
-    # The first rows of a series have no past: they take the value of the next one that has.
+    # The first rows of a series have no past and take the value of the next row that has one.
     nearest = np.searchsorted(kept, np.arange(len(dose))).clip(max=len(kept) - 1)
     expected = (dose[kept] - left[:, 0])[nearest]
     return np.clip(expected, dose.min(), dose.max()), float(spent[0])
@@ -144,7 +146,8 @@ def _stabilised_weights(dose: NDArray, expected: NDArray, residual: NDArray) -> 
     marginal = np.array(
         [np.interp(t - expected, grid, heights, left=0.0, right=0.0).mean() for t in dose]
     )
-    weights = marginal / np.maximum(conditional, 1.0 / count)  # the height of the row's own kernel
+    # A density cannot be lower than the contribution of the row's own kernel.
+    weights = marginal / np.maximum(conditional, 1.0 / count)
     return weights / weights.mean()
 
 
@@ -174,7 +177,7 @@ def _alike(expected: NDArray) -> NDArray:
 def _violations(
     dose: NDArray, near: NDArray, least: NDArray, dates: Any, geos: NDArray | None
 ) -> tuple[Violation, ...]:
-    """Return the rows in whose circumstances zero was never seen, the furthest from it first."""
+    """Return the rows in whose circumstances zero was not observed, the furthest from it first."""
     import pandas as pd
 
     wrong = np.flatnonzero(least > 0.0)
@@ -194,7 +197,7 @@ def _violations(
 
 
 def _strata(dose: NDArray, near: NDArray, count: int) -> tuple[Stratum, ...]:
-    """Return strata of the dose: zero, and the other doses cut at their quantiles."""
+    """Return the strata of the dose: zero if it occurs, and quantile ranges of other doses."""
     positive = dose[dose > 0.0]
     has_zero = 0 < len(positive) < len(dose)
     above = dose if not has_zero else positive
@@ -211,7 +214,7 @@ def _strata(dose: NDArray, near: NDArray, count: int) -> tuple[Stratum, ...]:
         elif has_zero:
             inside &= dose > 0.0
         share = inside[near].mean(1)
-        # A row is one of its own similar rows; alone it is no evidence about others.
+        # Each row is among its own similar rows. Only other rows count as evidence.
         others = (inside[near].sum(1) - inside) / (near.shape[1] - 1)
         weights = 1.0 / share[inside]
         effective = float(weights.sum() ** 2 / (weights**2).sum()) if inside.any() else 0.0

@@ -1,4 +1,4 @@
-"""Test a graph against data: claims that they reject, and edges to reconsider."""
+"""Test a graph against data, to find rejected independences and edges to reconsider."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FalsificationReport", "falsify"]
 
-# All orders of this many names are few enough to try without random numbers.
+# With this many nodes or fewer, all permutations of the names are tried without random numbers.
 _EXHAUSTIVE = 6
 
 
@@ -91,65 +91,68 @@ def falsify[G: MixedGraph](
     lags: int | str | None = None,
     test_options: Mapping[str, Any] | None = None,
 ) -> FalsificationReport[G]:
-    r"""Test every implication of a graph on a table.
+    r"""Test all independences that a graph implies on a table.
 
-    A graph implies that some variables are independent given others, and the data may contradict
-    each of these claims. With ``adjustment="holm"``, the probability that any claim of a correct
-    graph is rejected is at most ``alpha``, as far as the tests hold their level. A graph that is
-    not rejected is not proven: small tables reject little (see the intervals), and edges reversed
-    within the Markov equivalence class change no independence (the report lists these edges).
+    A graph implies that some variables are independent given others. The data may contradict each
+    of these claims. With ``adjustment="holm"``, the probability that any claim of a correct graph
+    is rejected is at most ``alpha``, provided that the tests hold their level. A graph that is not
+    rejected is not proven. Tests on small tables have little power (see the intervals), and
+    reversing edges within the Markov equivalence class changes no independence (the report lists
+    these edges).
 
-    Edges are tested as well: if the independence that would hold without an edge is not rejected,
+    Edges are tested as well. If the independence that would hold without an edge is not rejected,
     the data show no sign of the edge.
 
-    After rejections, single changes are tried: an edge or a hidden cause between the two nodes, or
-    the reversal of an edge near them. They are ranked by the number of rejections that they remove,
-    by the same tests on the same rows: they show where to look, and need new data as confirmation.
+    After rejections, single changes of the graph are tried: an edge or a hidden cause between the
+    two nodes, or the reversal of an edge near them. The changes are ranked by the number of
+    rejections that they remove. As this uses the same tests on the same rows, a suggested change
+    needs confirmation by new data.
 
     Parameters
     ----------
     rng_key : jax.Array or int
-        Random key, or a seed, of the shuffled graphs and of the test ``"kernel"``.
+        Random key, or a seed, for the shuffled graphs and for the test ``"kernel"``.
     graph : MixedGraph or CausalGraph
-        The graph.
+        The graph to test.
     data : MMMData, pandas.DataFrame or NodeTable
-        Its nodes as columns.
+        Table with one column per node.
     test : str or callable
-        One of :data:`mmm_bayes.causal.check.independence.TESTS`, or a test.
+        Name of a test in :data:`mmm_bayes.causal.check.independence.TESTS`, or a test function.
     alpha : float
-        Level.
+        Significance level.
     adjustment : {"holm", "bh", "by", "none"}
         Adjustment for the number of tests; see :func:`mmm_bayes.causal.check.multiplicity.adjust`.
     latent : iterable of str
-        Nodes that are not measured: they are projected out of the graph first.
+        Nodes that are not measured. They are first projected out of the graph.
     season : iterable of str, optional
-        Nodes that have no column and stand for the season of the year. Default: those with the role
+        Nodes without a column that represent the season of the year. Default: nodes with the role
         ``"seasonality"`` and no column.
     date, geo : str, optional
-        Columns of a data frame. Rows with dates are time series, and tests use their past.
+        Date and geo columns of a data frame. Rows with dates are treated as time series, and tests
+        condition on the past.
     num_permutations : int
-        Number of shuffled graphs.
+        Number of graphs with shuffled names.
     time_order : bool
-        Whether to test also, where rows are dated, that no effect precedes its cause
+        Whether to test also that no effect precedes its cause, if rows are dated
         (:func:`mmm_bayes.causal.graph.equivalence.time_order_claims`). This may distinguish
-        directions that independences do not; a rejection may also mean that spend follows past
-        sales: feedback, which no acyclic graph shows. The additional tests reduce the power of the
-        others.
+        directions that independences do not determine. A rejection may also be due to feedback,
+        for example if spend depends on past sales, which an acyclic graph cannot represent. The
+        additional tests reduce the power of the others.
     suggest : bool
-        Whether to look for changes of the graph that remove rejections.
+        Whether to search for changes of the graph that remove rejections.
     hints : bool
-        Whether to look for hints at directions that independences do not determine: time order
-        (Granger 1969) in dated rows, additive noise (Hoyer et al. 2009) in others. Each makes
-        assumptions beyond the graph, and none is a rejection.
+        Whether to search for hints about directions that independences do not determine: time order
+        (Granger 1969) in dated rows, additive noise (Hoyer et al. 2009) in other rows. Each hint
+        makes assumptions beyond the graph, and does not reject the graph.
     lags : int or "auto", optional
-        Lags of the past that tests condition on in dated rows. Default: that of the test.
+        Number of lags that tests condition on in dated rows. Default: the default of the test.
     test_options : mapping, optional
         Further arguments of the test, such as ``{"bins": 4}`` for ``"chi_squared"``.
 
     Raises
     ------
     DataError
-        Listing nodes without columns, and cells that are not numbers.
+        If nodes have no column or cells are not numbers. The message lists every problem.
     ValueError
         If ``alpha``, the test or the adjustment is not valid.
 
@@ -205,7 +208,7 @@ def falsify[G: MixedGraph](
 
 
 class _Tests:
-    """Results by claim; each is computed once, for all graphs that make the claim."""
+    """Test results by claim; each is computed once and shared by all graphs with the claim."""
 
     def __init__(
         self, table: NodeTable, run: IndependenceTest, settings: dict[str, Any], time_order: bool
@@ -215,10 +218,10 @@ class _Tests:
         self._found: dict[Claim, IndependenceResult] = {}
 
     def claims(self, graph: MixedGraph) -> tuple[Claim, ...]:
-        """Return every claim of a graph about the table."""
+        """Return all claims of a graph that can be tested on the table."""
         order = time_order_claims(graph) if self._time_order else ()
         wide = [v for v in graph.nodes if self._table.columns[v].shape[1] > 1]
-        # A season predicts itself, so claims about its past are not tested.
+        # Seasons are predictable from their past, so time order is not tested for them.
         kept = (claim for claim in order if claim.x not in wide and claim.y not in wide)
         return (*implied_claims(graph), *kept)
 
@@ -297,7 +300,7 @@ def _claim_without(graph: MixedGraph, edge: tuple[str, str]) -> Independence | N
     bare = without(graph, edge)
     given = bare.parents(effect)
     if graph.is_dag or bare.m_separated(cause, effect, given):
-        # In the order of the nodes, like all claims: some tests are not symmetric in x and y.
+        # Use the order of the nodes, as in all claims, because some tests are not symmetric.
         x, y = sorted(edge, key=graph.nodes.index)
         return Independence(x, y, given)
     claims = implied_claims(bare)
@@ -319,7 +322,7 @@ def _suggestions[G: MixedGraph](
     alpha: float,
     adjustment: Adjustment,
 ) -> tuple[Suggestion[G], ...]:
-    """Find changes that remove rejections, those that leave the fewest first."""
+    """Find changes that remove rejections, sorted by the number of remaining rejections."""
     now = sum(check.objects for check in checks)
     found: list[Suggestion[G]] = []
     for change, other in _changes(graph, [check.claim for check in checks if check.objects]):

@@ -1,4 +1,4 @@
-"""The report of a test of a graph: rejected claims, edges, suggested changes, a baseline."""
+"""Report of a graph test: rejected claims, edges, suggested changes, permutation baseline."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 Claim = Independence | TimeOrder
 _ADJUSTED = {
-    "holm": "family-wise by Holm",
-    "bh": "false discoveries by Benjamini and Hochberg",
-    "by": "false discoveries by Benjamini and Yekutieli",
-    "none": "not adjusted",
+    "holm": "family-wise error rate by Holm",
+    "bh": "false discovery rate by Benjamini and Hochberg",
+    "by": "false discovery rate by Benjamini and Yekutieli",
+    "none": "not adjusted for the number of tests",
 }
 Sight = Literal["seen", "faint", "not seen", "cannot be told"]
 
@@ -37,9 +37,10 @@ class IndependenceCheck:
     Attributes
     ----------
     claim : Independence or TimeOrder
-        The implication tested; for time series also that an effect does not precede its cause.
+        The tested implication: an independence or, for time series, that an effect does not precede
+        its cause.
     result : IndependenceResult
-        The test.
+        Result of the test.
     p_adjusted : float
         P-value adjusted for the number of claims.
     objects : bool
@@ -54,7 +55,7 @@ class IndependenceCheck:
     @shown_safely
     def __str__(self) -> str:
         low, high = self.result.interval
-        span = f" ({low:.2f} to {high:.2f})" if low == low else ""  # not all tests give an interval
+        span = f" ({low:.2f} to {high:.2f})" if low == low else ""  # some tests give no interval
         verdict = "rejected by the data" if self.objects else "not rejected"
         text = (
             f"{self.claim}: {verdict}; effect {self.result.effect:.2f}{span}, "
@@ -75,22 +76,23 @@ class EdgeCheck:
     Attributes
     ----------
     cause, effect : str
-        The edge.
+        Start and end of the edge.
     given : tuple of str
-        Nodes that separate the two once the edge is removed.
+        Nodes that separate cause and effect when the edge is removed.
     result : IndependenceResult or None
         Test of the independence that would hold without the edge; None if there is none.
     p_adjusted : float
-        Adjusted for the number of edges.
+        P-value adjusted for the number of edges.
     sight : {"seen", "faint", "not seen", "cannot be told"}
-        ``"faint"``: significant only before the adjustment; ``"cannot be told"``: hidden causes
-        join the two nodes.
+        Evidence for the edge. ``"seen"``: significant after adjustment; ``"faint"``: significant
+        only before adjustment; ``"not seen"``: not significant; ``"cannot be told"``: not testable,
+        because hidden causes link the two nodes.
     direction : str
-        ``"settled"`` where independences determine it, else ``"not settled"``: reversing the edge
-        stays within the Markov equivalence class and implies the same independences.
+        ``"settled"`` if independences determine the direction, else ``"not settled"``: the graph
+        with the edge reversed implies the same independences.
     hint : str
-        Other evidence for a direction, with its assumptions; empty if there is none, or if hints
-        were not requested.
+        Further evidence about the direction, with its assumptions; empty if there is none, or if
+        hints were not requested.
     """
 
     cause: str
@@ -106,7 +108,7 @@ class EdgeCheck:
     def __str__(self) -> str:
         edge = f"{self.cause} -> {self.effect}"
         if self.result is None:
-            return f"{edge}: cannot be tested, because hidden causes join the two"
+            return f"{edge}: cannot be tested, because hidden causes link the two nodes"
         words = {
             "seen": "supported by the data",
             "faint": "weakly supported by the data",
@@ -127,11 +129,12 @@ class Suggestion[G: MixedGraph]:
     Attributes
     ----------
     change : str
-        ``"add tv -> sales"``, ``"turn tv -> search"``, ``"hidden cause tv <-> sales"``.
+        Description such as ``"add tv -> sales"``, ``"turn tv -> search"`` (reverse the edge), or
+        ``"hidden cause tv <-> sales"``.
     graph : MixedGraph or CausalGraph
         The changed graph.
     removed, left : int
-        Rejections that the change removes, and rejections of the changed graph.
+        Number of rejections that the change removes, and number of remaining rejections.
     """
 
     change: str
@@ -154,17 +157,19 @@ class FalsificationReport[G: MixedGraph](Report):
     graph : MixedGraph or CausalGraph
         The tested graph, without unmeasured nodes.
     test, adjustment : str
-        Test of each independence, and how p-values were adjusted.
+        Name of the independence test, and adjustment of the p-values.
     alpha : float
-        Level: with ``"holm"``, the probability of any rejection of a correct graph.
+        Significance level; with ``"holm"``, the probability of any rejection of a correct graph.
     independences : tuple of IndependenceCheck
+        Tests of the implied independences.
     edges : tuple of EdgeCheck
+        Tests of the edges.
     suggestions : tuple of Suggestion
         Changes that remove rejections, best first.
     baseline : PermutationBaseline or None
-        Simple tests of the graph, compared with graphs with shuffled names.
+        Comparison of the graph with graphs that have shuffled names, by simple tests.
     num_rows : int
-        Rows of the table.
+        Number of rows of the table.
     """
 
     graph: G
@@ -186,18 +191,18 @@ class FalsificationReport[G: MixedGraph](Report):
 
     @property
     def objections(self) -> tuple[IndependenceCheck, ...]:
-        """Rejected claims, the smallest p-value first."""
+        """Rejected claims, with the smallest p-value first."""
         found = [check for check in self.independences if check.objects]
         return tuple(sorted(found, key=lambda check: check.result.p_value))
 
     @property
     def p_value(self) -> float:
-        """The smallest adjusted p-value, which is that of the whole graph."""
+        """P-value of the whole graph: the smallest adjusted p-value."""
         return min((check.p_adjusted for check in self.independences), default=1.0)
 
     @property
     def unseen(self) -> tuple[EdgeCheck, ...]:
-        """Edges of which the data show no sign."""
+        """Edges without a sign in the data."""
         return tuple(edge for edge in self.edges if edge.sight == "not seen")
 
     @property
@@ -215,7 +220,7 @@ class FalsificationReport[G: MixedGraph](Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """An error for every objection, and a note for every edge without a trace in the data."""
+        """One error for each rejected claim, and one note for each edge without a sign in data."""
         remedy = "; ".join(str(own) for own in self.suggestions[:5])
         objections = [
             Finding("independence", "error", f"{own}.", remedy, str(own.claim),
@@ -247,16 +252,16 @@ class FalsificationReport[G: MixedGraph](Report):
         lines = [self.verdict]
         lines += [f"  {check}" for check in self.objections]
         if self.objections and self.suggestions:
-            lines.append("Changes to consider (rejected claims):")
+            lines.append("Changes to consider, with the number of rejections removed and left:")
             lines += [f"  {suggestion}" for suggestion in self.suggestions[:5]]
         elif self.objections:
-            lines.append("No single change of an edge removes a rejection.")
+            lines.append("No single change to the graph removes a rejection.")
         if self.unseen:
-            lines.append("Edges of which the data show no sign (which does not disprove them):")
+            lines.append("Edges without a sign in the data (this does not disprove them):")
             lines += [f"  {edge}" for edge in self.unseen]
         open_ = [f"{edge.cause} -> {edge.effect}" for edge in self.edges if _open(edge)]
         if open_:
-            lines.append(f"Directions that no independence determines: {', '.join(open_)}.")
+            lines.append(f"Directions that the data cannot determine: {', '.join(open_)}.")
         lines += [f"  Hint: {edge.hint}." for edge in self.edges if edge.hint]
         if self.baseline is not None and self.baseline.num_tests:
             lines.append(f"Compared with chance: {self.baseline}")
@@ -278,6 +283,6 @@ def _row(
 
 
 def _named(part: str, x: str, y: str) -> str:
-    """Replace x and y by the names of the nodes: ``"past of tv and sales"``."""
+    """Replace x and y by the names of the nodes, as in ``"past of tv and sales"``."""
     names = {"x": x, "y": y, "x²": f"the square of {x}", "y²": f"the square of {y}"}
     return " ".join(names.get(word, word) for word in part.split())

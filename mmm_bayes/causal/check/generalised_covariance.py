@@ -1,4 +1,4 @@
-"""Independence tests by the covariance of residuals of smooth or linear regressions."""
+"""Independence tests by the covariance of regression residuals, smooth or linear."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmm_bayes.causal.check.smooth import Smoother, normal_scores, smoother
 
 NDArray = np.ndarray[Any, Any]
 
-# Most relations show in the levels, so these have most of the weight.
+# Most dependences are visible in the levels, which therefore have most of the weight.
 _WEIGHTS = {"levels": 0.5, "squares": 0.08, "past": 0.2}
 _NOTHING = 1e-8
 
@@ -32,35 +32,37 @@ def generalised_covariance(
 ) -> IndependenceResult:
     r"""Test independence by the covariance of the residuals of smooth regressions on ``z``.
 
-    With residuals :math:`r` of ``x`` and :math:`s` of ``y``, each regressed on ``z`` by penalised
-    smooth functions (:func:`mmm_bayes.causal.check.smooth.smoother`), independence given ``z``
-    means :math:`E[r s] = 0`; the mean product over its standard error is referred to Student's t.
-    The level is right as soon as the product of the two regressions' errors is small (Shah and
-    Peters 2020, theorem 6). A relation without a slope shows in the squares: the same is done for
-    the second Hermite polynomial of the normal scores of either variable, or of both.
+    Both ``x`` and ``y`` are regressed on ``z`` by penalised smooth functions
+    (:func:`mmm_bayes.causal.check.smooth.smoother`), with residuals :math:`r` and :math:`s`.
+    Independence given ``z`` implies :math:`E[r s] = 0`. The mean product divided by its standard
+    error is compared with Student's t. The test has the correct level if the product of the
+    estimation errors of the two regressions is small (Shah and Peters 2020, theorem 6). To detect
+    dependence without a slope, the test is repeated with the second Hermite polynomial of the
+    normal scores of either variable, or of both.
 
-    Dated rows are series. If the graph over the series separates ``x`` from ``y`` by ``z``, then
-    ``y``, given ``z``, the past of ``z`` and its own past, is news that neither ``x`` nor the past
-    of ``x`` foretells. So both regressions also have the past of ``z`` and of ``y``
-    (:func:`mmm_bayes.causal.check.series.conditions`), and the products of the news with ``x`` and
-    with its past (Granger 1969: carry-over acts later) are hardly autocorrelated, however slowly
-    ``x`` moves; what autocorrelation is left is allowed for by
-    :func:`mmm_bayes.causal.check.long_run.mean_error`. The same is asked of ``x`` given its own
-    past.
+    Dated rows are time series. If the graph over the series separates ``x`` from ``y`` by ``z``,
+    then the innovation of ``y`` (its part not explained by ``z``, the past of ``z`` and its own
+    past) is independent of ``x`` and the past of ``x``. Therefore both regressions also condition
+    on the past of ``z`` and of ``y`` (:func:`mmm_bayes.causal.check.series.conditions`). The past
+    of ``x`` is tested as well as ``x`` itself, because carry-over acts later (Granger 1969). The
+    products of the innovations with ``x`` and its past are hardly autocorrelated, even if ``x``
+    changes slowly; :func:`mmm_bayes.causal.check.long_run.mean_error` allows for the remaining
+    autocorrelation. The same is done with the roles of ``x`` and ``y`` exchanged.
 
-    The p-values of the parts are combined by weighted Cauchy combination.
+    The p-values of all parts are merged by a weighted Cauchy combination.
 
     Parameters
     ----------
     x, y : ndarray
-        Columns (row, k), in any units; a season may have several.
+        Columns (row, k) in any units; a season may have several columns.
     z : ndarray
-        Columns (row, m) of what is given, none or more.
+        Conditioning columns (row, m); there may be none.
     dates, geos : array_like, optional
-        Date and geo of every row; rows of a geo in order of their dates. Each geo has an intercept
-        of its own, and rows of a date count as one where geos share it.
+        Date and geo of each row, with the rows of a geo in order of their dates. Each geo has its
+        own intercept. Rows of several geos on the same date count as one observation.
     lags : int or "auto"
-        The past that is taken in: a number of lags, or 0 for none.
+        Number of lags of the past to condition on, or 0 for none; ``"auto"``: see
+        :func:`mmm_bayes.causal.check.series.conditions`.
 
     References
     ----------
@@ -86,11 +88,11 @@ def partial_correlation(
 ) -> IndependenceResult:
     r"""Test independence by the partial correlation given ``z``, with errors for dependent rows.
 
-    The linear regressions' residuals :math:`r, s` of ``x`` and ``y`` on ``z`` give
-    :math:`\hat\rho = \overline{rs} / \sqrt{\overline{r^2}\,\overline{s^2}}`. Its error is that of
-    the mean of the products :math:`r_t s_t`, a series, and so allows for unequal variances too.
-    Cheap and powerful where relations are straight lines; where they bend, it objects to graphs
-    that are right. Arguments are those of :func:`generalised_covariance`.
+    The residuals :math:`r, s` of the linear regressions of ``x`` and ``y`` on ``z`` give
+    :math:`\hat\rho = \overline{rs} / \sqrt{\overline{r^2}\,\overline{s^2}}`. Its standard error is
+    computed from the mean of the series of products :math:`r_t s_t`, and thus also allows for
+    unequal variances. The test is fast, and powerful if relations are linear. If they are
+    nonlinear, it may reject correct graphs. For the arguments see :func:`generalised_covariance`.
     """
     rows = as_rows(len(x), dates, geos)
     x, y, z = (standardised(own) for own in (x, y, z))
@@ -112,10 +114,10 @@ def foretold(
 ) -> IndependenceResult:
     r"""Test that the past of ``y`` does not help ``z`` and the past of ``x`` to predict ``x``.
 
-    The part of :func:`generalised_covariance` that tells directions apart: if ``z`` are all causes
-    of ``x``, today's and before, what is new in ``x`` is independent of all that was before it
-    (Granger 1969). Arguments are those of :func:`generalised_covariance`; rows are dated, or lags
-    are given.
+    This is the part of :func:`generalised_covariance` that distinguishes directions. If ``z``
+    contains all causes of ``x``, present and past, then the innovation of ``x`` is independent of
+    everything before it (Granger 1969). For the arguments see :func:`generalised_covariance`;
+    either ``dates`` or a number of ``lags`` is required.
     """
     rows = as_rows(len(x), dates, geos)
     x, y, z = (standardised(own) for own in (x, y, z))
@@ -129,7 +131,7 @@ def foretold(
 
 
 def standardised(columns: NDArray) -> NDArray:
-    """Scale columns (row, k) to mean 0 and standard deviation 1; constant ones become 0."""
+    """Scale columns (row, k) to mean 0 and standard deviation 1; constant columns become 0."""
     columns = np.asarray(columns, dtype=np.float64)
     columns = columns[:, None] if columns.ndim == 1 else columns
     scale = columns.std(0)
@@ -172,13 +174,13 @@ class _Part:
 
 
 def _parts(x: NDArray, y: NDArray, given: Conditions, rows: Rows) -> Iterator[_Part]:
-    """Yield the parts of the smooth test; parts without variation are left out."""
+    """Yield the parts of the smooth test, except those without variation."""
     targets = {"x": x, "y": y}
-    # Squares of the columns of a season are columns of a season again.
+    # A season with several columns gets no squares, which would again be columns of a season.
     targets |= {f"{k}²": _hermite(own) for k, own in targets.items() if own.shape[1] == 1}
     targets = {name: own[given.kept] for name, own in targets.items()}
     pasts = {"x": given.past_x, "y": given.past_y}
-    # Conditioning one side on its past is enough: the other keeps its slow movements.
+    # It suffices to condition one side on its past; the other side keeps its slow movements.
     sides = [name for name, past in pasts.items() if past.shape[1]]
     for news in sides or [""]:
         other = {"x": "y", "y": "x"}.get(news, "")
@@ -194,7 +196,7 @@ def _parts(x: NDArray, y: NDArray, given: Conditions, rows: Rows) -> Iterator[_P
 
 
 def _residuals(fit: Smoother, targets: Mapping[str, NDArray]) -> _Residuals:
-    """Return the residuals of each target; zeros for a column that the others determine."""
+    """Return the residuals of each target; zero for a column that the regressors determine."""
     values, spent = {}, {}
     for name, own in targets.items():
         left, freedom = fit.residuals(own)
@@ -206,7 +208,7 @@ def _residuals(fit: Smoother, targets: Mapping[str, NDArray]) -> _Residuals:
 def _products(
     left: _Residuals, one: str, other: str, weight: float, given: Conditions, rows: Rows
 ) -> Iterator[_Part]:
-    """Yield the products of every column of one and of the other; they share the weight."""
+    """Yield the products of each column of one with each of the other; they share the weight."""
     if one not in left.values or other not in left.values:
         return
     a, b = left.values[one], left.values[other]
@@ -224,7 +226,7 @@ def _products(
 def _assembled(
     test: str, parts: list[_Part], given: Conditions, shown: str = "x and y"
 ) -> IndependenceResult:
-    """Combine all parts; the effect is that of the strongest part with the name shown."""
+    """Combine all parts; the reported effect is the strongest among parts named ``shown``."""
     from scipy.stats import t
 
     levels = [part for part in parts if part.name == shown]
@@ -233,7 +235,7 @@ def _assembled(
         return nothing_left(test, n, "x or y")
     p_values = [part.p_value for part in parts]
     strongest = max(levels, key=lambda part: abs(part.ratio))
-    # On the scale of Fisher's transformation the interval stays within -1 and 1.
+    # Fisher's transformation keeps the interval between -1 and 1.
     centre = float(np.clip(strongest.correlation, -0.999999, 0.999999))
     error = strongest.found.error / strongest.scale / (1.0 - centre**2)
     reach = float(t.ppf(0.975, strongest.found.dof)) * error
@@ -251,7 +253,7 @@ def _assembled(
 
 
 def _least(parts: list[_Part]) -> tuple[Part, ...]:
-    """Return the strongest part of each name, its p-value times their number."""
+    """Return the strongest part of each name, with its p-value adjusted by Bonferroni's method."""
     found = []
     for name in dict.fromkeys(part.name for part in parts):
         own = [part for part in parts if part.name == name]
@@ -261,6 +263,6 @@ def _least(parts: list[_Part]) -> tuple[Part, ...]:
 
 
 def _hermite(column: NDArray) -> NDArray:
-    """Return the second Hermite polynomial of the normal scores: the even part of a variable."""
+    """Return the second Hermite polynomial of the normal scores, which detects even dependence."""
     scores = normal_scores(column)
     return (scores**2 - 1.0) / np.sqrt(2.0)

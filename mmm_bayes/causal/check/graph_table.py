@@ -1,4 +1,4 @@
-"""Take the nodes of a graph out of a table, with seasons recognised by their role."""
+"""Read the nodes of a graph from a table, with seasons recognised by their role."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ def graph_table(
     date: str | None = None,
     geo: str | None = None,
 ) -> NodeTable:
-    """Take nodes of a graph, all by default, out of a table.
+    """Read nodes of a graph from a table.
 
     Parameters
     ----------
     graph : MixedGraph or CausalGraph
-        Its nodes with the role ``"seasonality"`` stand for the season of the year if the table has
-        no column of their name.
+        The graph. Its nodes with the role ``"seasonality"`` represent the season of the year if the
+        table has no column with their name.
     data : MMMData, pandas.DataFrame or NodeTable
         The table.
     nodes : sequence of str, optional
-        Nodes wanted.
+        Nodes to read. Default: all nodes.
     season : iterable of str, optional
-        Nodes that stand for the season, instead of those with the role.
+        Nodes that represent the season, instead of those with the role ``"seasonality"``.
     date, geo : str, optional
-        Columns of a data frame.
+        Date and geo columns of a data frame.
 
     Raises
     ------
     DataError
-        For nodes without columns, cells that are not numbers, or too few rows.
+        If nodes have no column, cells are not numbers, or there are too few rows.
     """
     if season is None:
         known: set[str] = set()
@@ -62,6 +62,6 @@ def enough_rows(table: NodeTable) -> NodeTable:
     """Return the table, or raise a `DataError` if it has too few rows for any test."""
     if table.num_rows < _LEAST_ROWS:
         message = f"The table has {table.num_rows} rows, but tests need at least {_LEAST_ROWS}."
-        remedy = "Use a longer period, or finer dates."
+        remedy = "Use a longer time range, or a finer period such as days instead of weeks."
         raise DataError([Finding("rows", "error", message, remedy)], "the table of the nodes")
     return table

@@ -26,15 +26,15 @@ __all__ = ["TESTS", "IndependenceResult", "IndependenceTest", "independence", "i
 
 
 class IndependenceTest(Protocol):
-    """A test of columns ``x`` (row, k) and ``y`` (row, l) given ``z`` (row, m), m from 0.
+    """A test of columns ``x`` (row, k) and ``y`` (row, l) given ``z`` (row, m), with m >= 0.
 
-    ``dates`` and ``geos`` are those of the rows, rows of a geo in order of their dates.
+    ``dates`` and ``geos`` give the date and geo of each row; rows of a geo are in order of dates.
     """
 
     def __call__(
         self, x: NDArray, y: NDArray, z: NDArray, *, dates: Any = None, geos: Any = None
     ) -> IndependenceResult:
-        """Test ``x`` and ``y`` given ``z``."""
+        """Test whether ``x`` and ``y`` are independent given ``z``."""
         ...
 
 
@@ -50,12 +50,12 @@ TESTS: MappingProxyType[str, IndependenceTest] = MappingProxyType(
 
 
 def independence_test(test: str | IndependenceTest) -> IndependenceTest:
-    """Return a test by its name, or the callable as it is.
+    """Return the test with the given name; return a callable unchanged.
 
     Raises
     ------
     ValueError
-        If there is no test of this name.
+        If no test has this name.
     """
     if callable(test):
         return test
@@ -65,12 +65,12 @@ def independence_test(test: str | IndependenceTest) -> IndependenceTest:
 
 
 def settings_for(run: IndependenceTest, **given: Any) -> dict[str, Any]:
-    """Return the settings that were given for a test, those of ``None`` left out.
+    """Return the settings given for a test, without those that are None.
 
     Raises
     ------
     ValueError
-        If the test does not have one of them.
+        If a given setting is not an argument of the test.
     """
     settings = {name: value for name, value in given.items() if value is not None}
     known = inspect.signature(run).parameters
@@ -80,7 +80,8 @@ def settings_for(run: IndependenceTest, **given: Any) -> dict[str, Any]:
         named = getattr(run, "__name__", "this test")
         own = [name for name in given if name in known]
         raise ValueError(
-            f"{named} has no setting {listing(unknown)}; it has {listing(own) or 'none of these'}."
+            f"{named} has no setting {listing(unknown)}. Of these settings, it has "
+            f"{listing(own) or 'none'}."
         )
     return settings
 
@@ -100,25 +101,25 @@ def independence(
     num_permutations: int | None = None,
     rng_key: Any = None,
 ) -> IndependenceResult:
-    """Test whether two nodes of a table are independent given others.
+    """Test whether two nodes of a table are independent given other nodes.
 
     Parameters
     ----------
     table : NodeTable
-        Of :func:`mmm_bayes.causal.check.variables.node_table`.
+        Table returned by :func:`mmm_bayes.causal.check.variables.node_table`.
     x, y : str
-        Nodes.
+        Nodes to test.
     given : iterable of str
-        Nodes that are given.
+        Nodes to condition on.
     test : str or callable
-        A name in :data:`TESTS`, or a test.
+        Name in :data:`TESTS`, or a test function.
     lags, bins, most_strata, num_features, num_permutations, rng_key
-        Arguments of the test, where it has them; by default its own.
+        Arguments of the test. Default: the defaults of the test.
 
     Raises
     ------
     ValueError
-        If there is no such test, or it does not have one of the arguments given for it.
+        If the test is unknown, or does not have a given argument.
 
     Examples
     --------

@@ -21,7 +21,7 @@ class Part(NamedTuple):
     name : str
         Name of the part, such as ``"x and y"`` or ``"past of x and y"``.
     p_value, correlation : float
-        Its p-value, and the partial correlation behind it.
+        P-value of the part, and the partial correlation that it tests.
     """
 
     name: str
@@ -39,21 +39,21 @@ class IndependenceResult:
     test : str
         Name of the test.
     statistic, p_value : float
-        The smaller the p-value, the stronger the evidence against independence.
+        Test statistic and p-value. A small p-value is evidence against independence.
     effect : float
-        Strength of the dependence: the partial correlation from -1 to 1, for
-        ``"chi_squared"`` Cramer's V from 0 to 1, for ``"kernel"`` the proportion of the
-        residual features' covariance from 0 to 1.
+        Strength of the dependence: the partial correlation from -1 to 1; for ``"chi_squared"``
+        Cramer's V from 0 to 1; for ``"kernel"`` the root mean square correlation of the residual
+        features from 0 to 1.
     interval : (float, float)
         95% interval of the partial correlation; NaN for the other tests.
     n : int
-        Rows that were used.
+        Number of rows used.
     effective_sample_size : float
         Number of independent rows with the same information.
     parts : tuple of Part
         Parts of the test, one per name.
     notes : tuple of str
-        Caveats.
+        Caveats of the result.
     """
 
     test: str
@@ -82,8 +82,9 @@ class IndependenceResult:
 
 
 def nothing_left(test: str, n: int, which: str) -> IndependenceResult:
-    """Return the result for a variable without own variation, which gives no evidence."""
+    """Return the result for a variable without variation of its own, which gives no evidence."""
     note = (
-        f"{which} has no variation left given the others, so nothing speaks against independence."
+        f"{which} has no variation left given the others, so there is no evidence against "
+        "independence."
     )
     return IndependenceResult(test, 0.0, 1.0, 0.0, n, 0.0, (-1.0, 1.0), (), (note,))

@@ -30,31 +30,32 @@ def kernel_test(
     num_permutations: int = 500,
     rng_key: Any = 0,
 ) -> IndependenceResult:
-    r"""Test independence by the covariance of random features' residuals, for links of any shape.
+    r"""Test independence by the covariance of residual random features, for dependence of any form.
 
-    ``x`` and ``y`` are regressed on smooth functions of ``z`` and, of dated rows, on the past of
-    all three. Random Fourier features of the residuals (Rahimi and Recht 2007), those of ``x`` with
-    ``z``, are regressed once more; with what is left,
+    ``x`` and ``y`` are regressed on smooth functions of ``z`` and, if rows are dated, on the past
+    of all three. Random Fourier features (Rahimi and Recht 2007) are computed from the residuals of
+    ``x`` together with ``z``, and from the residuals of ``y``. These features are regressed once
+    more, with residuals :math:`r` and :math:`s`. The statistic
 
     .. math:: T = n \lVert \tfrac1n \textstyle\sum_t r_t s_t' \rVert_F^2
 
-    is compared with its values after blocks of the rows of :math:`r` are permuted: the statistic of
-    the randomised conditional independence test of Strobl, Zhang and Visweswaran (2019), with a
-    null distribution that keeps autocorrelation within blocks, three times as long as the memory of
-    the products of residuals. It detects links of any shape, and has less power than the
-    generalised covariance where links are roughly monotone.
+    of the randomised conditional independence test (Strobl, Zhang and Visweswaran 2019) is compared
+    with its values after permuting the rows of :math:`r` in blocks. The blocks are three times as
+    long as the memory of the products of residuals, so that the null distribution preserves
+    autocorrelation. The test detects dependence of any form, but has less power than the
+    generalised covariance if the dependence is roughly monotone.
 
     Parameters
     ----------
     x, y, z, dates, geos, lags
-        As for :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance`.
+        As in :func:`mmm_bayes.causal.check.generalised_covariance.generalised_covariance`.
     num_features : int
-        Features of either side.
+        Number of random features on each side.
     num_permutations : int
-        Orders drawn; the least p-value is one over this number plus one.
+        Number of permutations. The smallest possible p-value is ``1 / (num_permutations + 1)``.
     rng_key : jax.Array or int
-        Random key, or a seed, of features and permutations. A test is a function of its table, so
-        there is a default: the same table gives the same p-value.
+        Random key, or a seed, for features and permutations. The default makes the test a function
+        of its table: the same table gives the same p-value.
 
     References
     ----------
@@ -81,9 +82,9 @@ def kernel_test(
     times = None if rows.times is None else rows.times[given.kept]
     effective = min(mean_error(one[:, k] * other[:, k], times).effective
                     for k in range(min(one.shape[1], other.shape[1])))  # fmt: skip
-    # Blocks three times as long as the memory of the products keep nearly all dependence.
+    # Blocks three times as long as the memory of the products preserve nearly all dependence.
     blocks = _blocks(n, times, round(1 + 3 * (n / effective - 1)))
-    # Both residuals lack the directions of the regression; permuted rows do not.
+    # Both residuals are orthogonal to the regressors, but permuted residuals are not.
     seen = 1.0 - max(spent, more) / n
     observed = seen * float(((one.T @ other) ** 2).sum()) / n
     null = np.array(
@@ -97,13 +98,13 @@ def kernel_test(
 def _residual_features(
     rng: np.random.Generator, columns: NDArray, count: int, fit: Smoother
 ) -> tuple[NDArray, float]:
-    """Return scaled residuals of random features, and the degrees of freedom used."""
+    """Return the scaled residuals of random features, and the degrees of freedom used."""
     left, freedom = fit.residuals(_fourier_features(rng, columns, count))
     return left / np.maximum(left.std(0), 1e-9), float(freedom.mean())
 
 
 def _fourier_features(rng: np.random.Generator, columns: NDArray, count: int) -> NDArray:
-    """Draw features (row, count) of Gaussian kernels as wide as the median distance, and half."""
+    """Draw features (row, count) of Gaussian kernels as wide as the median distance or half it."""
     some = columns[rng.permutation(len(columns))[:200]]
     gaps = np.sqrt(((some[:, None] - some) ** 2).sum(2))[np.triu_indices(len(some), 1)]
     width = float(np.median(gaps)) or 1.0
@@ -113,7 +114,7 @@ def _fourier_features(rng: np.random.Generator, columns: NDArray, count: int) ->
 
 
 def _blocks(n: int, times: NDArray | None, length: int) -> list[NDArray]:
-    """Return rows that stay together, (block, row) for each size: runs of dates, with all geos."""
+    """Return blocks of consecutive dates, as one array (block, row) for each size of a block."""
     moments = np.arange(n) if times is None else times
     order = np.argsort(moments, kind="stable")
     _, starts = np.unique(moments[order], return_index=True)

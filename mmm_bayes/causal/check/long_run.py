@@ -1,4 +1,4 @@
-"""Standard errors of means of dependent rows: weeks of a series, and geos that share a week."""
+"""Standard errors for means of dependent rows: weeks of a series, and geos in the same week."""
 
 from __future__ import annotations
 
@@ -29,29 +29,31 @@ class MeanError(NamedTuple):
 
 
 def mean_error(values: NDArray, blocks: NDArray | None = None, *, spent: float = 0.0) -> MeanError:
-    r"""Compute the mean of a stationary series, with an error that allows for autocorrelation.
+    r"""Compute the mean of a stationary series, with an autocorrelation-robust standard error.
 
-    The long-run variance is that of Andrews and Monahan (1992): an AR(1) is fitted and removed, the
-    quadratic spectral kernel with Andrews's (1991) bandwidth :math:`S` is applied to the rest, and
-    the result is coloured again, :math:`\Omega = \Omega_e / (1 - a)^2`. The estimate is uncertain
-    with the 100 to 300 rows of a media plan, so the ratio is compared with Student's t with
-    :math:`\nu` degrees of freedom that match its relative variance, as in the fixed-bandwidth
-    asymptotics of Sun (2014):
+    The long-run variance is estimated as in Andrews and Monahan (1992). An AR(1) process is fitted
+    and removed (prewhitening), the quadratic spectral kernel with the bandwidth :math:`S` of
+    Andrews (1991) is applied to the innovations, and the result is recoloured,
+    :math:`\Omega = \Omega_e / (1 - a)^2`. With the 100 to 300 rows of a media plan, this estimate
+    is uncertain. The ratio of mean and standard error is therefore compared with Student's t. Its
+    degrees of freedom :math:`\nu` match the relative variance of the estimate, as in the
+    fixed-bandwidth asymptotics of Sun (2014):
 
     .. math:: \frac{1}{\nu} = \frac{S}{n} + \frac{2 (1 + a)}{n (1 - a)} + \frac{1}{n - p} .
 
-    The last two terms are the delta method for :math:`(1 - a)^{-2}`, with
-    :math:`\mathrm{Var}(a) = (1 - a^2) / n`, and the :math:`p` parameters estimated before.
+    The second term follows from the delta method for :math:`(1 - a)^{-2}` with
+    :math:`\mathrm{Var}(a) = (1 - a^2) / n`; the third is due to :math:`p` previously estimated
+    parameters.
 
     Parameters
     ----------
     values : ndarray
-        Rows (row,) in order of time.
+        Series (row,) in order of time.
     blocks : ndarray, optional
-        Date of every row as an integer, where several rows (geos) share one. Rows of a date are
-        summed first, so that any dependence within a date is allowed (Driscoll and Kraay 1998).
+        Date of each row as an integer, if several rows (geos) have the same date. The rows of a
+        date are summed first, which allows any dependence within a date (Driscoll and Kraay 1998).
     spent : float
-        Parameters (degrees of freedom) that the values were estimated with.
+        Number of parameters (degrees of freedom) used to compute the values.
 
     References
     ----------
@@ -78,8 +80,8 @@ def mean_error(values: NDArray, blocks: NDArray | None = None, *, spent: float =
     innovations = series[1:] - slope * series[:-1]
     bandwidth = _andrews_bandwidth(innovations)
     variance = _quadratic_spectral(innovations, bandwidth) / (1.0 - slope) ** 2
-    # A negative autocorrelation would make the mean more certain than independent rows. That
-    # gain is often due to chance, and is not used.
+    # Negative autocorrelation would make the standard error smaller than for independent rows.
+    # An estimate of this kind is often due to chance, so it is not used.
     variance = max(variance, plain)
     share = (bandwidth + 2.0 * (1.0 + slope) / (1.0 - slope)) / periods + 1.0 / left
     error = np.sqrt(variance * periods) / count * np.sqrt(count / left)
@@ -87,7 +89,7 @@ def mean_error(values: NDArray, blocks: NDArray | None = None, *, spent: float =
 
 
 def _persistence(series: NDArray) -> float:
-    """Estimate the first autocorrelation, corrected for bias (Kendall 1954), from 0 to .97."""
+    """Estimate the first autocorrelation, corrected for bias (Kendall 1954), within 0 and 0.97."""
     slope = float(series[1:] @ series[:-1]) / float(series[:-1] @ series[:-1])
     return float(np.clip(slope + (1.0 + 3.0 * slope) / len(series), 0.0, 0.97))
 

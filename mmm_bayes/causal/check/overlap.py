@@ -1,4 +1,4 @@
-"""Overlap of continuous treatments: the doses observed in similar circumstances."""
+"""Overlap of continuous treatments: doses that were observed in similar circumstances."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def overlap(
     lags: int | str = 0,
     strata: int = 3,
 ) -> OverlapReport:
-    """Find the spend of every channel for which the table supports an answer.
+    """Find the range of spend of each channel for which the table supports an effect estimate.
 
-    The effect of a dose compares rows with themselves under another dose. Where rows with similar
-    adjustment variables never had such a dose, the answer comes from the model and not from the
+    An effect compares the outcome of each row with its outcome under another dose. If no rows with
+    similar adjustment variables had such a dose, the estimate relies on the model and not on the
     data. See :func:`treatment_overlap` for the quantities computed.
 
     Parameters
@@ -53,29 +53,30 @@ def overlap(
     data : MMMData, pandas.DataFrame or NodeTable
         Treatments and their adjustment variables.
     adjustment : MixedGraph or CausalGraph, mapping or iterable of str
-        A graph, whose smallest valid set for each treatment is taken; sets by treatment; or one set
-        for all.
+        A graph, from which the smallest valid adjustment set of each treatment is derived; a
+        mapping from treatments to adjustment sets; or one adjustment set for all treatments.
     treatments : str or sequence of str, optional
-        Default: nodes of the role ``"channel"`` of a graph, or the keys of a mapping.
+        Default: the nodes of the graph with the role ``"channel"``, or the keys of the mapping.
     outcome : str, optional
-        With a graph. Default: its node of the role ``"target"``.
+        Outcome, used with a graph. Default: its node with the role ``"target"``.
     doses : mapping of str to ndarray, optional
-        Series (row,) that replace the columns, such as adstocked spend, in the order of the rows.
+        Series (row,) that replace columns of treatments, such as adstocked spend, with rows sorted
+        by geo and date.
     latent : iterable of str
         Nodes of the graph that are not measured.
     season, date, geo
-        As for :func:`mmm_bayes.causal.check.falsification.falsify`.
+        As in :func:`mmm_bayes.causal.check.falsification.falsify`.
     lags : int or "auto"
-        Lags of the adjustment variables that the treatment may depend on.
+        Number of lags of the adjustment variables that the treatment may depend on.
     strata : int
-        Number of strata of a dose; zero is a stratum of its own where it occurs.
+        Number of strata of a dose. If zero occurs, it is one of the strata.
 
     Raises
     ------
     ValueError
         If treatments or outcome are not given and cannot be derived.
     DataError
-        For columns that are missing, or are not numbers.
+        If columns are missing or are not numeric.
     """
     if lags != "auto" and (not isinstance(lags, int | np.integer) or lags < 0):
         raise ValueError(f"lags should be 'auto' or a whole number from 0, but is {lags!r}.")
@@ -115,8 +116,8 @@ def _adjustment_sets(
         targets = adjustment.nodes_of("target") if outcome is None else (outcome,)
         if not names or len(targets) != 1:
             raise ValueError(
-                "overlap requires treatments= and outcome=, or a graph whose roles name channels "
-                "and one target."
+                "overlap requires treatments= and outcome=, or a graph with nodes of the role "
+                "'channel' and one node of the role 'target'."
             )
         sets: dict[str, tuple[str, ...]] = {}
         for name in names:
@@ -140,5 +141,5 @@ def _adjustment_sets(
     if missing := [name for name in names if name not in sets]:
         raise ValueError(f"No adjustment set is given for {', '.join(missing)}.")
     if not names:
-        raise ValueError("overlap requires treatments= if one adjustment set is given.")
+        raise ValueError("overlap requires treatments= if a single adjustment set is given.")
     return sets, names, None, refused

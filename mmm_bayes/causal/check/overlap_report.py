@@ -1,4 +1,4 @@
-"""Report of the overlap of each treatment, in numbers and words."""
+"""Report on the overlap of each treatment, in numbers and words."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 NDArray = np.ndarray[Any, Any]
 
-# Beyond these limits an answer depends on the model: R2 of .9 leaves a tenth of the variance, and
-# weights are commonly called extreme below a fifth of the rows.
+# Below these limits an effect estimate relies on the model: an R2 above 0.9 leaves less than a
+# tenth of the variance, and weights are extreme if the effective rows are below a fifth of all.
 _LITTLE_OWN, _FEW_ROWS, _FEW_ZERO = 0.1, 0.2, 0.9
 
 
 @final
 @dataclass(frozen=True)
 class Violation:
-    """A row in whose circumstances a treatment at zero was never seen.
+    """A row in whose circumstances a treatment of zero was never observed.
 
     Attributes
     ----------
     row : int
-        Position in the table, in order of geo and date.
+        Position in the table, sorted by geo and date.
     date : str or None
         ISO date.
     geo : int or None
         Number of the geo.
     dose : float
-        What the treatment was.
+        Dose of the treatment in this row.
     nearest : float
-        The least of it in the rows most alike.
+        Smallest dose among the similar rows.
     alike : int
-        Number of these rows.
+        Number of similar rows.
     """
 
     row: int
@@ -51,12 +51,12 @@ class Violation:
     alike: int
 
     def told(self, name: str, period: str = "row") -> str:
-        """Describe the violation: ``"2024-07-15: tv at 0 was never seen in such weeks (..)"``."""
+        """Describe the violation in one line, with its date, dose and similar rows."""
         where = self.date or f"row {self.row}"
         where += "" if self.geo is None else f", geo {self.geo}"
         return (
-            f"{where}: {name} at 0 was never seen in such {period}s "
-            f"(least of the {self.alike} most alike: {self.nearest:.4g}; here {self.dose:.4g})"
+            f"{where}: {name} is {self.dose:.4g}, and 0 was never observed in similar {period}s "
+            f"(smallest value in {self.alike} similar {period}s: {self.nearest:.4g})"
         )
 
 
@@ -70,11 +70,11 @@ class Stratum:
     low, high : float
         Bounds of the dose; equal for a single value.
     n : int
-        Rows in it.
+        Number of rows in the stratum.
     effective : float
-        Effective rows once they are weighted to all rows' circumstances.
+        Effective number of these rows after weighting them to the circumstances of all rows.
     seen : float
-        Share of all rows in whose circumstances other rows were in it.
+        Proportion of all rows that have other, similar rows in the stratum.
     """
 
     low: float
@@ -92,29 +92,31 @@ class TreatmentOverlap:
     Attributes
     ----------
     name : str
+        Name of the treatment.
     given : tuple of str
-        What is adjusted for.
+        Adjustment set.
     n : int
         Number of rows.
     dose, expected : ndarray
-        Treatment (row,) and what is expected of it given the adjustment set, in its units.
+        Dose (row,), and expected dose (row,) given the adjustment set, in units of the treatment.
     dates, geos : ndarray or None
-        Of the rows.
+        Date and geo of each row.
     explained : float
-        Share of the treatment's variance that the adjustment set explains.
+        Proportion of the variance of the dose that the adjustment set explains.
     own_variation : float
-        Standard deviation of the rest, in the treatment's units.
+        Standard deviation of the residual dose, in units of the treatment.
     weights : ndarray
         Stabilised weights (row,) of the generalised propensity score, with mean 1.
     seen : (float, float)
-        Least and greatest dose.
+        Smallest and largest observed dose.
     supported : (float, float) or None
-        Doses that were seen in the circumstances of 90% of the rows; None if there are none.
+        Range of doses that were observed in the circumstances of 90% of the rows; None if empty.
     alike_low, alike_high : ndarray
-        Bounds (row,) of the doses that were seen in a row's circumstances.
+        Bounds (row,) of the doses observed in the circumstances of each row.
     violations : tuple of Violation
-        Rows in whose circumstances zero was never seen.
+        Rows in whose circumstances zero was never observed.
     strata : tuple of Stratum
+        Strata of the dose.
     """
 
     name: str
@@ -136,22 +138,22 @@ class TreatmentOverlap:
 
     @property
     def effective(self) -> float:
-        """Effective number of rows of the weights (Kish 1965)."""
+        """Effective number of rows after weighting (Kish 1965)."""
         total = float((self.weights**2).sum())
         return float(self.weights.sum()) ** 2 / total if total > 0.0 else 0.0
 
     @property
     def zero_seen(self) -> float:
-        """Proportion of the rows in whose circumstances zero was seen."""
+        """Proportion of rows in whose circumstances zero was observed."""
         return 1.0 - len(self.violations) / self.n
 
     def supports(self, dose: float) -> float:
-        """Return the proportion of rows in whose circumstances a dose was seen."""
+        """Return the proportion of rows in whose circumstances a dose was observed."""
         return float(((self.alike_low <= dose) & (dose <= self.alike_high)).mean())
 
     @property
     def period(self) -> str:
-        """Word for a row: day, week, month, or row."""
+        """Name of the period that a row covers: day, week, month, or else row."""
         if self.dates is None or self.n < 2:
             return "row"
         days = np.unique(np.asarray(self.dates, dtype="datetime64[D]")).astype(np.int64)
@@ -160,21 +162,25 @@ class TreatmentOverlap:
 
     @property
     def concerns(self) -> tuple[str, ...]:
-        """Reasons to doubt an answer; empty if there are none."""
+        """Reasons to doubt an effect estimate; empty if there are none."""
         found = []
         own = 1.0 - self.explained
         given = ", ".join(self.given) or "nothing"
         if own < _LITTLE_OWN:
             found.append(
-                f"hardly any variation of its own: {given} explain{'s' * (len(self.given) == 1)} "
-                f"{_percent(self.explained)} of it"
+                f"it has little independent variation: {given} "
+                f"explain{'s' * (len(self.given) == 1)} {_percent(self.explained)} of its variance"
             )
         if self.effective < _FEW_ROWS * self.n:
-            found.append(f"{self.n} {self.period}s count as {self.effective:.0f} after weighting")
+            found.append(
+                f"after weighting, the {self.n} {self.period}s carry the information of "
+                f"{self.effective:.0f}"
+            )
         if self.zero_seen < _FEW_ZERO:
             found.append(
-                f"for zero, only the model answers in {100 * (1 - self.zero_seen):.0f}% of the "
-                f"{self.period}s: zero was never seen in similar circumstances"
+                f"zero was never observed in similar circumstances for "
+                f"{100 * (1 - self.zero_seen):.0f}% of the {self.period}s, so estimates at zero "
+                "rely on the model"
             )
         return tuple(found)
 
@@ -182,10 +188,10 @@ class TreatmentOverlap:
     def verdict(self) -> str:
         """The result in one sentence."""
         if self.supported is None:
-            span = f"no dose was seen in similar circumstances for 90% of the {self.period}s"
+            span = f"no dose was observed in the circumstances of 90% of the {self.period}s"
         else:
             low, high = self.supported
-            span = f"answers are supported from {low:.4g} to {high:.4g}"
+            span = f"the data support estimates from {low:.4g} to {high:.4g}"
         if not self.concerns:
             return f"{self.name}: {span}."
         return f"{self.name}: {span}; {'; '.join(self.concerns)}."
@@ -209,8 +215,9 @@ class OverlapReport(Report):
     Attributes
     ----------
     treatments : tuple of TreatmentOverlap
+        Overlap of each treatment.
     refused : mapping of str to str
-        Treatments without a valid adjustment set, and why.
+        Reason for each treatment without a valid adjustment set.
     """
 
     treatments: tuple[TreatmentOverlap, ...]
@@ -224,7 +231,7 @@ class OverlapReport(Report):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """A warning for every concern, and an error for treatments without an adjustment set."""
+        """One warning per concern, and one error per treatment without an adjustment set."""
         refused = [
             Finding("no_adjustment_set", "error", f"{name}: {why}", where=name)
             for name, why in self.refused.items()
@@ -237,7 +244,7 @@ class OverlapReport(Report):
         return (*refused, *concerns)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per treatment."""
+        """Return a table with one row per treatment."""
         import pandas as pd
 
         rows = {
@@ -269,7 +276,7 @@ class OverlapReport(Report):
         return pd.DataFrame(rows, columns=columns)
 
     def violations(self) -> pd.DataFrame:
-        """Return a table of rows in whose circumstances zero was never seen, by treatment."""
+        """Return a table of the rows in whose circumstances zero was never observed."""
         import pandas as pd
 
         rows = [
@@ -287,5 +294,5 @@ class OverlapReport(Report):
 
 
 def _percent(share: float) -> str:
-    """Write a proportion in percent; 100% only if it is exactly one."""
+    """Write a proportion in percent; write 100% only if the proportion is exactly one."""
     return "over 99%" if 0.995 <= share < 1.0 else f"{100 * share:.0f}%"

@@ -1,4 +1,4 @@
-"""Compare a graph with the same graph with its names shuffled."""
+"""Compare a graph with copies of itself whose node names are shuffled."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from mmm_bayes.runtime.visible import shown_safely
 
 NDArray = np.ndarray[Any, Any]
 
-# Up to six nodes have no more orders than this: all are tried, and none is drawn.
+# If there are at most this many permutations (six nodes), all are tried instead of a sample.
 _ALL = math.factorial(6)
 
 
 @final
 @dataclass(frozen=True)
 class PermutationBaseline:
-    """Rejected claims of a graph, and of the graph with its names shuffled.
+    """Number of rejected claims of a graph, and of the graph with shuffled names.
 
     Attributes
     ----------
     objections, num_tests : int
-        Number of simple tests of the implied independences with a p-value up to ``alpha``, and of
-        all simple tests.
+        Number of implied independences that a simple test rejects at level ``alpha``, and number of
+        implied independences.
     permuted : ndarray
-        Rejections (permutation,) of the shuffled graphs, which imply as many independences.
+        Number of rejections (permutation,) for each shuffled graph. All graphs imply the same
+        number of independences.
     alpha : float
-        Level of each test; without adjustment, as all graphs are treated alike.
+        Level of each test, without adjustment for the number of tests.
     exhaustive : bool
-        Whether all orders of the names were tried.
+        Whether all permutations of the names were tried.
     """
 
     objections: int
@@ -53,7 +54,10 @@ class PermutationBaseline:
 
     @property
     def p_value(self) -> float:
-        """Proportion of shuffled graphs (and, if drawn, this one) with as few rejections."""
+        """Proportion of shuffled graphs with at most as many rejections as the graph.
+
+        For a sample of permutations, the graph itself is counted as one of them.
+        """
         as_few = int((self.permuted <= self.objections).sum())
         if self.exhaustive:
             return as_few / len(self.permuted)
@@ -68,7 +72,7 @@ class PermutationBaseline:
     def __str__(self) -> str:
         kind = "all" if self.exhaustive else "random"
         return (
-            f"{self.objections} of {self.num_tests} simple tests reject; fewer than for "
+            f"{self.objections} of {self.num_tests} simple tests reject the graph, fewer than for "
             f"{100 * self.better_than:.0f}% of {kind} {len(self.permuted)} graphs with shuffled "
             f"names, which have {self.permuted.mean():.1f} rejections on average "
             f"(p = {self.p_value:.3f})."
@@ -86,10 +90,10 @@ def permutation_baseline(
 ) -> PermutationBaseline:
     r"""Count rejected claims of a graph and of the same graph with its names shuffled.
 
-    The idea of Eulig et al. (2025): a random graph of the same shape shows how many rejections
-    chance alone gives. Tens of thousands of tests are needed, so these are simple ones. The columns
-    of each node are its normal scores and their second Hermite polynomial, without the part that
-    their past explains where rows are dated, and the likelihood ratio of Gaussian independence
+    As proposed by Eulig et al. (2025), random graphs of the same shape show the number of
+    rejections expected by chance. This takes tens of thousands of tests, so a simple test is used.
+    Each node is represented by its normal scores and their second Hermite polynomial; if rows are
+    dated, the part explained by the past is removed. The likelihood ratio of Gaussian independence
 
     .. math:: G = -n \log \frac{|S_{xyz}|\,|S_z|}{|S_{xz}|\,|S_{yz}|}
 
@@ -98,20 +102,21 @@ def permutation_baseline(
     Parameters
     ----------
     rng_key : jax.Array or None
-        Key for drawing orders; not needed up to six nodes, where all orders are tried.
+        Key for sampling permutations. Not used for up to six nodes, where all permutations are
+        tried.
     graph : MixedGraph or CausalGraph
         The graph.
     table : NodeTable
-        All its nodes.
+        Table with all nodes of the graph.
     num_permutations : int
-        Number of orders drawn.
+        Number of sampled permutations.
     alpha : float
         Level of each test.
 
     Raises
     ------
     TypeError
-        If orders are to be drawn and there is no key.
+        If permutations are sampled and no key is given.
 
     References
     ----------
@@ -140,7 +145,7 @@ def permutation_baseline(
 
 
 class _QuickTests:
-    """P-values by positions of nodes, from determinants that are computed once."""
+    """P-values for nodes given by position, from determinants that are computed only once."""
 
     def __init__(self, table: NodeTable, nodes: tuple[str, ...]) -> None:
         columns = _quick_columns(table, nodes)
@@ -150,7 +155,7 @@ class _QuickTests:
         joint = np.concatenate(list(columns.values()), axis=1)
         self._n = len(joint)
         covariance = np.cov(joint, rowvar=False, bias=True).reshape(joint.shape[1], -1)
-        # Columns that others determine exactly (of a season) would give a determinant of zero.
+        # Exactly collinear columns, as of a season, would give a determinant of zero.
         self._covariance = covariance + 1e-9 * np.eye(len(covariance))
         self._volumes: dict[frozenset[int], float] = {frozenset(): 0.0}
         self._found: dict[tuple[frozenset[int], frozenset[int]], float] = {}
@@ -178,7 +183,7 @@ class _QuickTests:
 
 
 def _quick_columns(table: NodeTable, nodes: tuple[str, ...]) -> Mapping[int, NDArray]:
-    """Return columns by position of node: normal scores and their squares, without their past."""
+    """Return the columns of each node: normal scores and squares, with their past regressed out."""
     rows = as_rows(table.num_rows, table.dates, table.geos)
     result = {}
     for i, name in enumerate(nodes):
@@ -193,6 +198,6 @@ def _quick_columns(table: NodeTable, nodes: tuple[str, ...]) -> Mapping[int, NDA
             own = own - basis @ (basis.T @ own)
         spread = own.std(0)
         kept = spread > 1e-9
-        # At least one column, so that a constant node is independent of all others.
+        # A constant node gets one zero column, so that it is independent of all others.
         result[i] = own[:, kept] / spread[kept] if kept.any() else np.zeros((len(own), 1))
     return result

@@ -1,4 +1,4 @@
-"""Rows as time series: geos, dates, and columns of the past."""
+"""Rows as time series: geos, dates, and columns with past values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-# Carry-over rates whose sums approximate any geometric adstock: 0 is the value itself.
+# Moving means with these decay rates combine to approximate any geometric adstock. A rate of 0
+# gives the value itself.
 DECAYS = (0.0, 0.5, 0.8)
-# Rows at the start of a series whose past is too short.
+# Number of rows at the start of a series that are dropped because their past is too short.
 _START = 2
 
 
@@ -25,9 +26,9 @@ class Rows:
     count : int
         Number of rows.
     geos : ndarray or None
-        Geo of every row as an integer; None for one series.
+        Geo of each row as an integer; None for a single series.
     times : ndarray or None
-        Date of every row as an integer from 0, where geos share dates; None for one series.
+        Date of each row, numbered from 0, if there are several geos; None for a single series.
     is_series : bool
         Whether the rows are dated.
     """
@@ -53,14 +54,14 @@ class Rows:
         return [np.flatnonzero(self.geos == geo) for geo in np.unique(self.geos)]
 
     def lagged(self, values: NDArray, lag: int = 1) -> NDArray:
-        """Return values (row, k) some dates ago; the first of a geo stand for earlier ones."""
+        """Return the values (row, k) ``lag`` dates ago; before its start, a geo's first value."""
         result = np.empty_like(values)
         for part in self.parts:
             result[part] = values[part[np.maximum(np.arange(len(part)) - lag, 0)]]
         return result
 
     def carried(self, values: NDArray, decay: float) -> NDArray:
-        r"""Compute the moving mean :math:`c_t = \delta c_{t-1} + (1 - \delta) v_t`."""
+        r"""Compute the moving mean :math:`c_t = \delta c_{t-1} + (1 - \delta) v_t` in each geo."""
         from scipy.signal import lfilter
 
         if decay == 0.0:
@@ -74,7 +75,7 @@ class Rows:
         return result
 
     def without_start(self, lags: int) -> NDArray:
-        """Return the positions of the rows with a past of some dates."""
+        """Return the positions of the rows that have at least ``lags`` earlier dates."""
         return np.sort(np.concatenate([part[lags:] for part in self.parts]))
 
 
@@ -84,14 +85,14 @@ def as_rows(count: int, dates: Any = None, geos: Any = None) -> Rows:
     Raises
     ------
     ValueError
-        If there is not one date, or one geo, a row.
+        If the number of dates or geos differs from the number of rows.
     """
     import pandas as pd
 
     for name, given in (("dates", dates), ("geos", geos)):
         if given is not None and len(given) != count:
             raise ValueError(
-                f"{name} should have one value per row, {count}, but has {len(given)}."
+                f"{name} should have one value per row: expected {count}, got {len(given)}."
             )
     if geos is None:
         return Rows(count, None, None, dates is not None)
@@ -106,16 +107,16 @@ def as_rows(count: int, dates: Any = None, geos: Any = None) -> Rows:
 @final
 @dataclass(frozen=True)
 class Conditions:
-    """Conditioning columns of a test: other variables, now and in the past.
+    """Conditioning columns of a test: present and past values of other variables.
 
     Attributes
     ----------
     linear : ndarray
-        Columns (row, p) that enter linearly: constants, what is given, and its past.
+        Columns (row, p) that enter linearly: intercepts, the given variables, and their past.
     smooth : ndarray
-        Columns (row, m) of what is given today, which may enter in any shape.
+        Present values (row, m) of the given variables, which enter as smooth functions.
     past_x, past_y : ndarray
-        The past (row, j) of either variable; no columns where rows are exchangeable.
+        Past values (row, j) of either variable; without columns if rows are exchangeable.
     kept : ndarray
         Positions of the rows that have a past.
     """
@@ -132,10 +133,11 @@ def conditions(
 ) -> Conditions:
     """Assemble the columns that ``x`` and ``y`` are conditioned on.
 
-    Of a series, carry-over makes yesterday's causes act today: without its past, what is given does
-    not separate what it should. ``lags="auto"`` gives dated rows exponentially weighted means of
-    three rates, today's and yesterday's, which come close to any geometric adstock, and rows
-    without dates nothing; a number of lags gives the plain lags, undated or not.
+    In a time series with carry-over, past causes act today. The given variables then separate ``x``
+    from ``y`` only together with their past. For dated rows, ``lags="auto"`` adds exponentially
+    weighted means with three decay rates, at the present and the previous date, which approximate
+    any geometric adstock; for rows without dates it adds nothing. A number of lags adds the lagged
+    values themselves, with or without dates.
 
     Parameters
     ----------
@@ -144,9 +146,9 @@ def conditions(
     rows : Rows
         Dates and geos.
     lags : int or "auto"
-        The past to take in.
+        Past values to condition on.
     smooth : bool
-        Whether the linear columns hold normal scores beside the values themselves.
+        Whether the linear columns contain normal scores in addition to the values.
     """
     from mmm_bayes.causal.check.smooth import normal_scores
 
@@ -160,7 +162,7 @@ def conditions(
         before = [rows.lagged(given, lag) for lag in range(1, start + 1)]
     columns = np.concatenate(today + before, axis=1)
     parts = [rows.constants, columns]
-    # Twice as many columns only if there are enough rows.
+    # Normal scores double the number of columns, so they are added only if there are enough rows.
     if smooth and columns.shape[1] and 6 * columns.shape[1] < rows.count:
         parts.append(normal_scores(columns))
     pasts = [_past(own, rows, lags if use else 0) for own in (x, y)]
@@ -170,7 +172,7 @@ def conditions(
 
 
 def _past(own: NDArray, rows: Rows, lags: int | str) -> NDArray:
-    """Return columns of the past of a variable; none for a season, which it predicts exactly."""
+    """Return past values of a variable; none for a season, which its past predicts exactly."""
     if lags == 0 or own.shape[1] > 1:
         return own[:, :0]
     if lags == "auto":

@@ -1,4 +1,4 @@
-"""Residuals of variables after smooth regression on others."""
+"""Residuals of variables after smooth regression on other variables."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-# Largest number of kernel features; at most one per three rows, so that they are identified.
+# Largest number of kernel features; there is also at most one feature per three rows.
 _MOST_FEATURES = 100
 _PENALTIES = np.concatenate([np.logspace(-7, 1, 25), [np.inf]])
-# Width of the kernels, in standard deviations: half of the usual one. A bend that the fit misses
-# makes independent variables look dependent, while cross-validation corrects too flexible a fit.
+# Width of the kernels in standard deviations, half the usual width. If the fit misses curvature,
+# independent variables look dependent; if it is too flexible, cross-validation corrects it.
 _WIDTH = 0.5
 
 
 @final
 @dataclass(frozen=True)
 class Smoother:
-    r"""Regression on linear columns and on smooth functions of others, ready for any target.
+    r"""A prepared regression on linear columns and smooth functions, applicable to any target.
 
-    The fit of a target :math:`t` is :math:`Q Q' t + U D_\lambda U' t` with an orthonormal basis
-    :math:`Q` of the linear columns and the left singular vectors :math:`U` of the kernel's
-    features outside of them, shrunk by :math:`d^2 / (d^2 + \lambda)`.
+    The fit of a target :math:`t` is :math:`Q Q' t + U D_\lambda U' t`. Here :math:`Q` is an
+    orthonormal basis of the linear columns, and :math:`U` contains the left singular vectors of the
+    kernel features orthogonal to :math:`Q`, which are shrunk by :math:`d^2 / (d^2 + \lambda)`.
 
     Attributes
     ----------
     linear : ndarray
-        :math:`Q` (row, column).
+        Basis :math:`Q` (row, column).
     smooth : ndarray
-        :math:`U` (row, feature).
+        Singular vectors :math:`U` (row, feature).
     strength : ndarray
-        Squared singular values :math:`d^2` (feature,), the greatest scaled to 1.
+        Squared singular values :math:`d^2` (feature,), scaled to a maximum of 1.
     """
 
     linear: NDArray
@@ -41,10 +41,10 @@ class Smoother:
     strength: NDArray
 
     def residuals(self, targets: NDArray) -> tuple[NDArray, NDArray]:
-        r"""Targets (row, k) less their fits, and the degrees of freedom (k,) each fit took.
+        r"""Return targets (row, k) minus their fits, and the degrees of freedom (k,) of each fit.
 
-        :math:`\lambda` minimises generalised cross-validation for every target (Golub, Heath and
-        Wahba 1979), over a grid that holds the linear fit alone.
+        For each target, :math:`\lambda` minimises generalised cross-validation (Golub, Heath and
+        Wahba 1979) over a grid that includes the purely linear fit.
         """
         rows = len(targets)
         left = targets - self.linear @ (self.linear.T @ targets)
@@ -64,18 +64,18 @@ class Smoother:
 def smoother(linear: NDArray, smooth: NDArray) -> Smoother:
     r"""Prepare the regression on linear columns and on smooth functions of other columns.
 
-    Of the :math:`m` smooth columns, as normal scores :math:`u`, the kernel is
+    Let :math:`u` be the normal scores of the :math:`m` smooth columns in one row. The kernel
 
     .. math:: k(u, v) = \frac{1}{m} \sum_j e^{-(u_j - v_j)^2 / (2 w^2)}
               + e^{-|u - v|^2 / (2 m w^2)}, \qquad w = \frac{1}{2},
 
-    a function of each column and one of all together. It is factorised by Cholesky's method with
-    pivots, so that time grows linearly with the rows.
+    represents one smooth function of each column, plus one of all columns jointly. A pivoted
+    Cholesky factorisation keeps the computing time linear in the number of rows.
 
     Parameters
     ----------
     linear : ndarray
-        Columns (row, p) that enter linearly and unpenalised; a constant is added by the caller.
+        Columns (row, p) that enter linearly and without penalty; an intercept is not added.
     smooth : ndarray
         Columns (row, m), in any units.
     """
@@ -84,7 +84,7 @@ def smoother(linear: NDArray, smooth: NDArray) -> Smoother:
         return Smoother(basis, np.empty((len(linear), 0)), np.empty(0))
     features = _features(normal_scores(smooth), min(_MOST_FEATURES, len(smooth) // 3))
     features = features - basis @ (basis.T @ features)
-    # From the small matrix of products: several times faster than an SVD of the features.
+    # An eigendecomposition of the small Gram matrix is several times faster than an SVD.
     values, vectors = np.linalg.eigh(features.T @ features)
     kept = values > 1e-10 * max(values[-1], 1e-9)
     if not kept.any():
@@ -94,7 +94,7 @@ def smoother(linear: NDArray, smooth: NDArray) -> Smoother:
 
 
 def orthonormal(columns: NDArray) -> NDArray:
-    """Return an orthonormal basis of columns (row, p), without dependent ones."""
+    """Return an orthonormal basis of the space spanned by columns (row, p)."""
     if not columns.shape[1]:
         return columns
     scale = np.sqrt((columns**2).sum(0))
@@ -103,14 +103,14 @@ def orthonormal(columns: NDArray) -> NDArray:
 
 
 def normal_scores(values: NDArray) -> NDArray:
-    """Return normal quantiles of the ranks of each column (row, k); ties share their mean rank."""
+    """Return normal quantiles of the ranks in each column (row, k); ties get their mean rank."""
     from scipy.stats import norm, rankdata
 
     return norm.ppf((rankdata(values, axis=0) - 0.5) / len(values))
 
 
 def _features(scores: NDArray, most: int) -> NDArray:
-    """Return features (row, r) whose products are the kernel, by pivoted Cholesky."""
+    """Return features (row, r) with the kernel as inner product, by pivoted Cholesky."""
     rows, columns = scores.shape
     factor = np.zeros((most, rows))
     left = np.full(rows, 2.0)

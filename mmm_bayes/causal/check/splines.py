@@ -1,4 +1,4 @@
-"""Restricted cubic splines: smooth in between, straight beyond the outermost knots."""
+"""Restricted cubic splines, which are linear beyond the outermost knots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def knots_of(values: NDArray, count: int) -> NDArray:
-    """Place knots at quantiles (Harrell 2015); none if there are too few distinct values."""
+    """Place knots at quantiles (Harrell 2015); return none for too few distinct values."""
     if len(np.unique(values)) < 3 * count:
         return np.empty(0)
     outer = 0.05 if count > 4 else 0.1
@@ -41,5 +41,5 @@ def restricted_cubic(values: NDArray, knots: NDArray) -> NDArray:
 
 
 def bends_of(knots: NDArray) -> NDArray:
-    """Return which columns of a spline are nonlinear: all but the first."""
+    """Return 1 for each nonlinear column of a spline basis, and 0 for the first, linear one."""
     return np.concatenate([np.zeros(1), np.ones(max(len(knots) - 2, 0))])

@@ -1,7 +1,7 @@
-"""Nodes of a graph as arrays taken from a table, with one block of columns per node.
+"""Nodes of a graph as arrays read from a table, with one block of columns per node.
 
-Tests, effects and discovery all read a table through :func:`node_table`, so that a node means the
-same to each of them.
+Tests, effect estimation and discovery all read tables through :func:`node_table`, so that a node
+has the same values in each of them.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class NodeTable:
     Attributes
     ----------
     columns : mapping of str to ndarray
-        Columns (row, k) by node; k is 1 except for nodes that stand for a season.
+        Columns (row, k) by node, with k = 1 except for nodes that represent a season.
     dates : pandas.DatetimeIndex or None
-        Date of every row.
+        Date of each row.
     step : TimeStep or None
-        The step between the dates, which tells the days that a row stands for.
+        Step between the dates, which determines the days that a row covers.
     geos : ndarray or None
-        Geo of every row as an integer; None for one series. Rows of a geo follow each other in
-        order of their dates.
+        Geo of each row as an integer; None for a single series. The rows of a geo are consecutive
+        and in order of their dates.
     """
 
     columns: Mapping[str, NDArray]
@@ -55,7 +55,7 @@ class NodeTable:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Nodes that have columns."""
+        """Names of the nodes in the table."""
         return tuple(self.columns)
 
     @property
@@ -68,25 +68,25 @@ class NodeTable:
     n_rows = old_name("num_rows")
 
     def matrix(self, nodes: Iterable[str]) -> NDArray:
-        """Return the columns (row, sum of k) of some nodes, in the order given."""
+        """Return the columns (row, sum of k) of the given nodes, in the order given."""
         parts = [self.columns[name] for name in nodes]
         return np.concatenate(parts, axis=1) if parts else np.empty((self.num_rows, 0))
 
     def vector(self, node: str) -> NDArray:
-        """Return the one column (row,) of a node.
+        """Return the single column (row,) of a node.
 
         Raises
         ------
         ValueError
-            If the node stands for several columns.
+            If the node has several columns.
         """
         own = self.columns[node]
         if own.shape[1] != 1:
-            raise ValueError(f"{node!r} stands for {own.shape[1]} columns: use matrix().")
+            raise ValueError(f"{node!r} has {own.shape[1]} columns: use matrix().")
         return own[:, 0]
 
     def select(self, rows: Any) -> NodeTable:
-        """Return the table of some rows (a mask, slice, or positions)."""
+        """Return the table with the given rows only (a mask, slice, or positions)."""
         dates = None if self.dates is None else self.dates[rows]
         geos = None if self.geos is None else self.geos[rows]
         columns = {name: own[rows] for name, own in self.columns.items()}
@@ -102,31 +102,32 @@ def node_table(
     geo: str | None = None,
     order: int = 2,
 ) -> NodeTable:
-    r"""Take the nodes of a graph out of a table.
+    r"""Read the nodes of a graph from a table.
 
     Parameters
     ----------
     data : MMMData or pandas.DataFrame
-        Of ``MMMData`` a channel is its exposure, a control its values, and the target's column
-        name (or ``"target"``) the target.
+        The table. In ``MMMData``, the node of a channel is its exposure, the node of a control is
+        its values, and the column name of the target (or ``"target"``) is the target.
     nodes : sequence of str
-        Nodes wanted.
+        Nodes to read.
     season : iterable of str
-        Nodes that have no column and stand for the season of the year: ``order`` pairs
+        Nodes without a column that represent the season of the year. Each becomes ``order`` pairs
         :math:`\sin(2\pi k t / 365.25), \cos(2\pi k t / 365.25)` of the date ``t`` in days.
     date, geo : str, optional
-        Columns of a data frame; dates are read in any form, as those of a table are. Without a
-        date, rows keep their order and are independent. Month ends are the last days of their
-        rows, other dates the first; `MMMData` can be given with ``date_marks="end"``.
+        Date and geo columns of a data frame. All date formats of ``MMMData`` are accepted. Without
+        dates, rows keep their order and are treated as independent. A date at the end of a month
+        is the last day that its row covers; other dates are the first day. If this does not suit
+        the table, pass `MMMData` made with ``date_marks="end"``.
     order : int
-        Number of pairs of a season.
+        Number of pairs of Fourier terms of a season.
 
     Raises
     ------
     DataError
-        Listing every node without a column, every column with cells that are not finite numbers,
-        nodes that are the same series up to location and scale, and seasons where there are no
-        dates.
+        If nodes have no column, columns contain cells that are not finite numbers, nodes are the
+        same series up to location and scale, or a season is requested without dates. The message
+        lists every problem.
     """
     if isinstance(data, NodeTable):
         return _selected(data, nodes)
@@ -143,8 +144,8 @@ def node_table(
             if dates is not None:
                 columns[name] = _fourier(dates, order)
             elif date is None:
-                message = f"{name!r} is a season, but the rows have no dates."
-                remedy = "Give date=, or a column of this name."
+                message = f"{name!r} represents the season, but the rows have no dates."
+                remedy = "Pass date=, or add a column with this name."
                 findings.append(Finding("season", "error", message, remedy, name))
         elif name not in frame.columns:
             hint = nearest(name, map(str, frame.columns))
@@ -211,7 +212,7 @@ def _selected(table: NodeTable, nodes: Sequence[str]) -> NodeTable:
 
 
 def _frame_of(data: MMMData) -> tuple[pd.DataFrame, str, str | None]:
-    """Return exposure, controls and target by name, with columns of date and geo."""
+    """Return exposure, controls and target as a data frame, with a date and a geo column."""
     import pandas as pd
 
     geos = np.repeat(np.arange(data.num_geos), data.num_dates)

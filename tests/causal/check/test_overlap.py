@@ -38,7 +38,8 @@ def test_a_treatment_of_its_own_is_supported_everywhere():
     assert own.supported == own.seen
     assert own.zero_seen == 1.0
     assert own.concerns == ()
-    assert own.verdict.startswith("radio: answers are supported from 0 to")
+    assert own.verdict.startswith("radio: ")
+    assert "from 0 to" in own.verdict
     assert all(part.seen == 1.0 and part.effective == pytest.approx(part.n) for part in own.strata)
 
 
@@ -52,9 +53,9 @@ def test_weeks_in_which_zero_was_never_seen_are_named():
     assert len(high & wrong) > 0.9 * len(high)
     assert not low & wrong
     first = own.violations[0]
-    assert first.told("tv", "week").startswith(
-        f"{first.date}: tv at 0 was never seen in such weeks"
-    )
+    told = first.told("tv", "week")
+    assert told.startswith(f"{first.date}: tv is {first.dose:.4g}")
+    assert f"{first.alike} similar weeks: {first.nearest:.4g}" in told
     assert first.nearest > 80
     assert f"{100 * (1 - own.zero_seen):.0f}% of the weeks" in own.verdict
     assert own.strata[0].low == own.strata[0].high == 0.0
@@ -103,7 +104,7 @@ def test_a_treatment_that_its_causes_determine_has_no_support():
     z = rng.standard_normal((200, 1))
     own = treatment_overlap(100 + 20 * z[:, 0] + 0.1 * rng.standard_normal(200), z, given=["plan"])
     assert own.supported is None
-    assert "plan explains over 99% of it" in own.verdict
+    assert "plan explains over 99%" in own.verdict
     assert "90% of the rows" in own.verdict
     constant = treatment_overlap(np.full(50, 3.0), rng.standard_normal((50, 1)))
     assert constant.supported is None

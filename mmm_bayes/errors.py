@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mmm_bayes.runtime.jobs.dask_cluster import ClusterWarning
     from mmm_bayes.runtime.jobs.store import ResultsError
     from mmm_bayes.runtime.jobs.tasks import RunError, WorkerError
+    from mmm_bayes.runtime.outputs import OutputError
     from mmm_bayes.runtime.run_folder import RunFolderError
     from mmm_bayes.runtime.settings import SettingsError
 
@@ -50,6 +51,7 @@ __all__ = [
     "ModelDataError",
     "ModelSpecError",
     "NoFiniteStartError",
+    "OutputError",
     "ReportError",
     "ResultsError",
     "RunError",
@@ -79,6 +81,7 @@ __getattr__, __dir__ = lazy_names(
         "ModelDataError": "model.checks",
         "ModelSpecError": "model.spec",
         "NoFiniteStartError": "inference.chain_runner",
+        "OutputError": "runtime.outputs",
         "ReportError": "present.report.write",
         "ResultsError": "runtime.jobs.store",
         "RunError": "runtime.jobs.tasks",

@@ -243,6 +243,8 @@ class MMM:
             If the graph and settings of an augmentation do not fit the table, with every reason.
         FitMemoryError
             If there is too little memory, with what needs it and what to lower.
+        OutputError
+            If the folder of the checkpoint cannot be written to, or its disk has too little space.
         RunFolderError
             If the checkpoint belongs to another fit, is damaged, or is in use by another process.
         FloatingPointError

@@ -60,6 +60,7 @@ app.add_typer(graphs, name="graph")
 
 _DEMO_FOLDER = Path("demo_output")
 _UNFINISHED = "unfinished"
+_PRIOR_DRAWS = 500  # the default of MMM.fit
 _FILES = ("fit.nc", "model.toml", "summary.csv", "diagnostics.txt", "diagnostics.json")
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
@@ -84,7 +85,9 @@ def demo(
         outputs.folder(out, _FILES, (), force or out == _DEMO_FOLDER)
         console, spec = open_console(), read_model("national_weekly")
         truth = load_truth("national_weekly")
-        fit = _run(spec, None, "nuts", (num_samples, num_warmup, num_chains), seed, quiet, console)
+        fit = _run(
+            spec, None, "nuts", (num_samples, num_warmup, num_chains), seed, quiet, console, out
+        )
         report = fit.diagnose()
         written = _write(fit, report, out, truth)
         console.print(f"\n{report}\n", highlight=False, markup=False)
@@ -262,6 +265,7 @@ def _run(
     seed: int,
     quiet: bool,
     console: Console,
+    out: Path,
     model: str | None = None,
     lift_tests: Path | None = None,
     options: Mapping[str, Any] | None = None,
@@ -270,6 +274,8 @@ def _run(
     import jax
 
     from mmm_bayes.fit import MMM
+    from mmm_bayes.model.memory import result_bytes
+    from mmm_bayes.runtime.outputs import require_space
 
     base = Path(model).parent if model and Path(model).is_file() else Path()
     data = load_data(spec, table, base, date_marks)
@@ -283,7 +289,10 @@ def _run(
     if method == "svi":
         settings = {"num_draws": settings["num_samples"]} if "num_samples" in settings else {}
     tests = () if lift_tests is None else read_tests(lift_tests, data)
-    result = MMM(data, spec, lift_tests=tests).fit(
+    mmm = MMM(data, spec, lift_tests=tests)
+    sampler = spec.sampler.model_copy(update=settings if method == "nuts" else {})
+    require_space(out, result_bytes(sampler, data.num_geos * data.num_dates, _PRIOR_DRAWS))
+    result = mmm.fit(
         jax.random.key(seed),
         method="svi" if method == "svi" else "nuts",
         progress=not quiet,

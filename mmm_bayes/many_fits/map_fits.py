@@ -21,6 +21,7 @@ from mmm_bayes.inference.settings import FitSettings, given
 from mmm_bayes.inference.sharding import Devices
 from mmm_bayes.many_fits.fit_cells import FitCell, Summarise, make_fit
 from mmm_bayes.many_fits.fit_map import FITS, INDEX, KIND, UNFINISHED, Entry, FitMap, write_index
+from mmm_bayes.model.memory import result_bytes
 from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.runtime.deprecation import renamed, spelled_out
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing
@@ -28,6 +29,7 @@ from mmm_bayes.runtime.jobs.fill import fill_store
 from mmm_bayes.runtime.jobs.records import plain
 from mmm_bayes.runtime.jobs.store import ResultStore
 from mmm_bayes.runtime.jobs.tasks import Failure
+from mmm_bayes.runtime.outputs import require_space
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.settings import SettingsError
 from mmm_bayes.runtime.streams import as_key
@@ -179,6 +181,8 @@ learning_rate, num_particles, guide, num_draws, num_starts
         for spec_name, model in specs.items()
     ]  # fmt: skip
     known = _known(kept, cells, keep_fits)
+    if keep_fits:
+        require_space(folder, sum(_size(cell) for cell in cells if cell.key not in known), "store=")
     write_index(folder, [_entry(cell) for cell in cells])
     # Cells of one shape follow each other: a worker keeps what it has compiled for them.
     ordered = sorted(cells, key=lambda cell: repr(cell.shape))
@@ -215,6 +219,14 @@ def _known(store: ResultStore, cells: Iterable[FitCell], keep_fits: bool) -> set
         return known
     present = {path.name for path in (store.folder / FITS).glob("*.nc")}
     return known - {cell.key for cell in cells if cell.file not in present}
+
+
+def _size(cell: FitCell) -> int:
+    """Estimate the size of the file of a fit."""
+    changes = {k: v for k, v in cell.settings.items() if k in type(cell.spec.sampler).model_fields}
+    sampler = cell.spec.sampler.model_copy(update=changes)
+    prior_draws = cell.settings.get("num_prior_draws", 500)
+    return result_bytes(sampler, cell.data.num_geos * cell.data.num_dates, prior_draws)
 
 
 def _entry(cell: FitCell, failure: Failure | None = None) -> Entry:

@@ -30,6 +30,7 @@ from mmm_bayes.model.groups import TableModel, posterior_groups
 from mmm_bayes.model.memory import estimate_memory
 from mmm_bayes.model.program import geo_specs
 from mmm_bayes.model.structure import ModelArrays
+from mmm_bayes.runtime.outputs import require_space
 from mmm_bayes.runtime.progress import Progress
 from mmm_bayes.runtime.streams import seed_in_words
 from mmm_bayes.runtime.warn import warn_user
@@ -87,7 +88,11 @@ def by_nuts(
     local = () if mesh is None else mesh.local_devices
     if run.preflight:
         shape = (1, 1) if mesh is None else mesh.shape
-        estimate_memory(program, arrays, spec, run.num_prior_draws, shape).check()
+        estimate = estimate_memory(program, arrays, spec, run.num_prior_draws, shape)
+        estimate.check()
+        if run.checkpoint is not None:
+            folder = getattr(run.checkpoint, "folder", run.checkpoint)
+            require_space(folder, estimate.host["draws of the sampler"], "checkpoint=")
     key_run, key_after = jax.random.split(rng_key)
     ahead = _InBackground(lambda: program.compile_ahead(arrays, observed, local), spec.real)
     with contextlib.ExitStack() as stack:

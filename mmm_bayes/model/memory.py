@@ -49,7 +49,7 @@ def estimate_memory(
     channels = arrays.media.shape[0]
     draws = sampler.num_chains * sampler.num_samples
     size = sum(int(np.prod(x.shape[1:])) for x in _parameters(program, arrays).values())
-    row = 8 if draws * cells <= SINGLE_PRECISION_ABOVE else 4
+    row = _bytes_per_cell(draws * cells)
     data = sum(np.asarray(x).nbytes for x in jax.tree.leaves(arrays))
     along_chains, along_geos = mesh_shape
     together = -(-sampler.num_chains // along_chains)
@@ -80,6 +80,19 @@ def estimate_memory(
         sampler, host, device, along_geos if splits else None, num_prior_draws, real
     )
     return MemoryEstimate(host, device, available_memory(), free, remedies)
+
+
+def result_bytes(sampler: SamplerSpec, cells: int, num_prior_draws: int) -> int:
+    """Estimate the size of a saved fit with so many geos times dates.
+
+    Predictions and log likelihoods are nearly all of it; they are stored as they are in memory.
+    """
+    draws = sampler.num_chains * sampler.num_samples
+    return 2 * draws * cells * _bytes_per_cell(draws * cells) + 8 * num_prior_draws * cells
+
+
+def _bytes_per_cell(elements: int) -> int:
+    return 8 if elements <= SINGLE_PRECISION_ABOVE else 4
 
 
 def _parameters(program: Program, arrays: ModelArrays) -> dict[str, Any]:

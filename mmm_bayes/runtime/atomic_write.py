@@ -32,6 +32,7 @@ __all__ = ["WriteError", "atomic_write", "is_temporary", "remove_temporaries"]
 
 _REASONS = {
     errno.ENOSPC: "the disk is full. Free some space, or choose a place on another disk",
+    errno.EFBIG: "the file is larger than may be written there. Choose a place on another disk",
     errno.EDQUOT: "your quota on this disk is used up. Free some space, or choose another disk",
     errno.EACCES: "you have no permission to write there. Choose another folder",
     errno.EPERM: "you have no permission to write there. Choose another folder",

@@ -169,6 +169,22 @@ def check_outputs(
         raise OutputError(found, "the outputs")
 
 
+def require_space(folder: str | os.PathLike[str], size: int, option: str = "--out") -> None:
+    """Raise unless so many bytes can be written to a folder, which need not exist yet.
+
+    What is in the folder already counts as written: a run that resumes needs less.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to, or its disk has too little space.
+    """
+    folder = Path(folder)
+    written = sum(path.stat().st_size for path in folder.glob("*") if path.is_file())
+    if found := folder_findings(folder, max(size - written, _LEAST), option):
+        raise OutputError(found, "the outputs")
+
+
 def folder_findings(folder: Path, size: int, option: str) -> list[Finding]:
     """Return why so many bytes cannot be written to a folder, judged by writing a small file."""
     folder = _existing_parent(folder / "file")

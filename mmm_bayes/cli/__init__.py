@@ -164,8 +164,9 @@ def fit(
         if method == "nuts":
             options = {"checkpoint": out / _UNFINISHED, "devices": _devices(devices)}
         result = _run(
-            spec, data, method, sizes, seed, quiet, console, model, lift_tests, options, date_marks
-        )
+            spec, data, method, sizes, seed, quiet, console, out, model, lift_tests, options,
+            date_marks,
+        )  # fmt: skip
         report = result.diagnose()
         written = _write(result, report, out, None)
         from mmm_bayes.runtime.run_folder import remove_run

@@ -108,6 +108,11 @@ class Outputs:
         check_outputs([out / name for name in files], inputs=read, replace=True)
         self.go_on = "Finished parts are kept: the same command goes on from there."
 
+    @property
+    def begun(self) -> bool:
+        """Whether a folder of results has been taken for this command."""
+        return self._marker is not None
+
     def finish(self, complete: bool) -> None:
         """Release the folder; unless the command is complete, leave the marker with its files."""
         if self._marker is not None and (

@@ -38,7 +38,7 @@ def problems_in_words(*packages: str) -> Iterator[Outputs]:
     An error whose class belongs to one of ``packages`` (by default this one) can be corrected.
     The block is given an object to announce its outputs to.
     """
-    from mmm_bayes.runtime.outputs import protect
+    from mmm_bayes.runtime.outputs import WriteError, protect
 
     outputs, complete = Outputs(), False
     try:
@@ -52,7 +52,8 @@ def problems_in_words(*packages: str) -> Iterator[Outputs]:
         complete = end.exit_code in (0, STRICT)
         raise
     except (OSError, FloatingPointError, MemoryError) as error:
-        say(f"{error}")
+        go_on = f" {outputs.go_on}" if isinstance(error, WriteError) and outputs.begun else ""
+        say(f"{error}{go_on}")
         raise typer.Exit(PROBLEM) from None
     except (ImportError, RuntimeError, ValueError) as error:
         own = type(error).__module__.partition(".")[0] in (packages or ("mmm_bayes",))

@@ -91,7 +91,8 @@ def by_nuts(
         estimate = estimate_memory(program, arrays, spec, run.num_prior_draws, shape)
         estimate.check()
         if run.checkpoint is not None:
-            folder = getattr(run.checkpoint, "folder", run.checkpoint)
+            kept_in = run.checkpoint
+            folder = kept_in.folder if isinstance(kept_in, Checkpoint) else kept_in
             require_space(folder, estimate.host["draws of the sampler"], "checkpoint=")
     key_run, key_after = jax.random.split(rng_key)
     ahead = _InBackground(lambda: program.compile_ahead(arrays, observed, local), spec.real)

@@ -29,6 +29,10 @@ _LEAST = 2**20  # bytes that any set of results needs
 class WriteError(OSError):
     """A file could not be written; an earlier file in its place is unchanged."""
 
+    def __str__(self) -> str:
+        """Return the text alone: the number of the error says nothing to a user."""
+        return self.strerror or super().__str__()
+
 
 class OutputError(DataError):
     """Results cannot be written where they should be; nothing was computed or changed."""

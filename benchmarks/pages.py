@@ -145,8 +145,8 @@ PAGES: dict[str, Page] = {
     "robustness": _page(
         "fuzz", "benchmarks/fuzz_binary.py", "benchmarks/fuzz_dates.py",
         "benchmarks/fuzz_inputs.py",
-        "benchmarks/fuzz_tables.py", "benchmarks/fuzz_targets.py", "mmm_bayes/data",
-        "mmm_bayes/model/spec.py",
+        "benchmarks/fuzz_saved.py", "benchmarks/fuzz_tables.py", "benchmarks/fuzz_targets.py",
+        "mmm_bayes/data", "mmm_bayes/model/spec.py",
     ),
     "sbc": _page("sbc", *_FIT),
     "sharded_shops": _page("sharded_shops", *_NETWORKS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -61,8 +62,12 @@ def label_text(value: object) -> str:
 
     A missing cell turns a column of whole numbers into floats, so that 12.0 is the label 12.
     """
-    if isinstance(value, float | np.floating | decimal.Decimal) and np.isfinite(value):
-        whole = int(value)
+    if isinstance(value, decimal.Decimal):
+        finite = value.is_finite()
+    else:
+        finite = isinstance(value, float | np.floating) and math.isfinite(value)
+    if finite:
+        whole = int(value)  # type: ignore[call-overload]
         value = whole if whole == value else value
     # NumPy strings end at a NUL.
     return str(value).replace("\x00", "").strip()

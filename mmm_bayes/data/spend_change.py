@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from mmm_bayes.data.cell_values import LARGEST
 from mmm_bayes.runtime.findings import nearest
 
 
@@ -30,6 +31,8 @@ def change_spend(
             f"{'scale' if value is None else 'value'} should be finite and not negative, but has "
             f"{change[~(np.isfinite(change) & (change >= 0))].flat[0]:g}."
         )
+    if (change > LARGEST).any():
+        raise ValueError(f"A change of spend of {change.max():g} is larger than any amount.")
     c = channels.index(channel)
     spend, exposure = ds["spend"].values.copy(), ds["exposure"].values.copy()
     if value is None:

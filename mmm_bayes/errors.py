@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mmm_bayes.model.checks import ModelDataError
     from mmm_bayes.model.spec import ModelSpecError
     from mmm_bayes.present.report.write import ReportError
+    from mmm_bayes.runtime.arguments import ArgumentError
     from mmm_bayes.runtime.artifact_errors import FitFileError
     from mmm_bayes.runtime.atomic_write import WriteError
     from mmm_bayes.runtime.findings import DataError, DataWarning
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mmm_bayes.runtime.settings import SettingsError
 
 __all__ = [
+    "ArgumentError",
     "AugmentationWarning",
     "ClusterWarning",
     "DataError",
@@ -66,6 +68,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "ArgumentError": "runtime.arguments",
         "AugmentationWarning": "augmentation.table",
         "ClusterWarning": "runtime.jobs.dask_cluster",
         "DataError": "runtime.findings",

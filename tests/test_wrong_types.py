@@ -181,8 +181,11 @@ def test_one_error_lists_every_argument() -> None:
 
 
 def test_a_text_for_a_list_is_not_read_letter_by_letter() -> None:
-    with pytest.raises(ArgumentError, match=r"adstock=\['geometric'\]"):
-        mb.model_grid(mb.ModelSpec(), adstock="geometric")
+    grid = mb.model_grid(mb.ModelSpec(), adstock="geometric")
+    assert grid == mb.model_grid(mb.ModelSpec(), adstock=["geometric"])
+    with pytest.raises(DataError) as caught:
+        mb.MMMData.from_dataframe(frame(), **{**ROLES, "date": "day", "channels": "tv"})
+    assert {finding.where for finding in caught.value.findings} == {"day"}
 
 
 def test_settings_say_what_they_expect() -> None:

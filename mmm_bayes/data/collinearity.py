@@ -251,6 +251,8 @@ def _correlations(columns: Sequence[np.ndarray]) -> np.ndarray:
     whole = [k for k, c in enumerate(columns) if np.isfinite(c).all() and _spread(c) > 0]
     # One product for complete columns, which nearly all are.
     centred = [columns[k] - columns[k].mean() for k in whole]
+    # Squares of tiny values would be 0.
+    centred = [c / np.abs(c).max() for c in centred]
     unit = np.array([c / np.linalg.norm(c) for c in centred])
     if whole:
         found[np.ix_(whole, whole)] = np.clip(unit @ unit.T, -1.0, 1.0)

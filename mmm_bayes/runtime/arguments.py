@@ -65,9 +65,9 @@ def explained(
     try:
         yield
     except _FOREIGN as error:
-        bare = not _is_ours(error)
-        wrong = list(_wrong(signature, names, args, kwargs, only_letters=not bare))
-        if wrong:
+        if _is_ours(error):
+            raise
+        if wrong := list(_wrong(signature, names, args, kwargs)):
             raise ArgumentError(wrong, where) from error
         raise
 
@@ -96,21 +96,15 @@ def _wrong(
     names: Mapping[str, Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    *,
-    only_letters: bool,
 ) -> Iterator[Finding]:
-    """List the arguments of the wrong type; or only texts that would be read letter by letter."""
+    """List the arguments of the wrong type."""
     for name, value in _given(signature, args, kwargs):
         parameter = signature.parameters.get(name)
         if parameter is None or name in ("self", "cls") or value is parameter.default:
             continue
         hint = _resolved(parameter.annotation, names)
-        if only_letters and not isinstance(value, str):
-            continue
         if not _fits(value, hint):
             listed = isinstance(value, str) and any(_is_list(own) for own in _options(hint))
-            if only_letters and not listed:
-                continue
             remedy = f"Write {name}=[{value!r:.{_SHOWN}}]." if listed else ""
             yield _finding(name, value, _described(hint), remedy)
 

@@ -140,8 +140,8 @@ class ModelComparison(Report):
 def model_grid(
     spec: ModelSpec,
     *,
-    adstock: Sequence[str] | None = None,
-    saturation: Sequence[str] | None = None,
+    adstock: str | Sequence[str] | None = None,
+    saturation: str | Sequence[str] | None = None,
 ) -> dict[str, ModelSpec]:
     """Build one specification per pair of adstock and saturation.
 
@@ -160,14 +160,19 @@ def model_grid(
         Specifications by name, such as ``"geometric, hill"``.
     """
     found = {}
-    kernels = [spec.media.adstock] if adstock is None else list(adstock)
-    curves = [spec.media.saturation] if saturation is None else list(saturation)
+    kernels = _chosen(adstock, spec.media.adstock)
+    curves = _chosen(saturation, spec.media.saturation)
     for kernel in kernels:
         for curve in curves:
             values = spec.media.model_dump() | {"adstock": kernel, "saturation": curve}
             name = f"{kernel}, {curve}"
             found[name] = spec.evolve(media=values, name=name)
     return found
+
+
+def _chosen(names: str | Sequence[str] | None, own: str) -> list[str]:
+    """Return the names given, one or several, or the specification's own."""
+    return [own] if names is None else [names] if isinstance(names, str) else list(names)
 
 
 @rng_key_first(position=2)

@@ -199,10 +199,8 @@ def _without_arrow(column: pd.Series) -> pd.Series:
         kind = pa.timestamp("s" if pa.types.is_date32(kind) else "ms")
         column = column.astype(pd.ArrowDtype(kind))
     if pa.types.is_timestamp(kind):
-        zoned = kind.tz is not None
-        return column.astype(
-            pd.DatetimeTZDtype(kind.unit, kind.tz) if zoned else f"datetime64[{kind.unit}]"
-        )
+        plain = np.dtype(f"datetime64[{kind.unit}]")
+        return column.astype(plain if kind.tz is None else pd.DatetimeTZDtype(kind.unit, kind.tz))
     return pd.Series(column.to_list(), dtype="object") if column.dtype.kind == "O" else column
 
 

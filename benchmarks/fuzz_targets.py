@@ -259,7 +259,7 @@ def _reader(kind: str) -> Callable[[Filed, Path], Any]:
     return lambda given, folder: fuzz_binary.READERS[kind](given.put(folder))
 
 
-_TABLE = (mb.errors.DataError,)
+_TABLE = (mb.errors.DataError, mb.errors.ArgumentError)
 TARGETS: dict[str, Target] = {
     "table": Target("data frames", tables.table, tables.read_table, tables.sound_table, _TABLE, 8),
     "long": Target(

@@ -1,4 +1,4 @@
-"""Conflicts between experts and data: the evidence on each, and questions to settle it."""
+"""Conflicts between experts and data: evidence on each conflict, and questions to settle it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ NDArray = np.ndarray[Any, Any]
 
 Kind = Literal["rejected", "reversed", "insisted"]
 
-# Data that halve the odds of a statement. A stricter bound misses statements about absent edges:
-# data contain less evidence against these than against reversed ones (docs/results/discovery.md).
+# Bayes factor below which a statement is disputed: the data halve its odds. A stricter bound would
+# miss statements about absent edges, because data contain less evidence against these than against
+# reversed edges (docs/results/discovery.md).
 _AGAINST = 0.5
-# Two to one: data that do not determine a direction stay at one to one.
+# Odds of two to one; where the data do not determine a direction, the odds stay at one to one.
 _INSIST = 2.0 / 3.0
 _TITLES = {
     "rejected": "human bias?",
@@ -46,25 +47,27 @@ class Conflict:
     Attributes
     ----------
     kind : {"rejected", "reversed", "insisted"}
-        Experts state the edge and data see none; data see the reversed one; or data see the edge
-        and experts forbid it.
+        ``"rejected"``: experts state the edge, and the data show none. ``"reversed"``: experts
+        state the edge, and the data favour the opposite direction. ``"insisted"``: experts forbid
+        the edge, and the data support it.
     edge : (str, str)
         The edge in question.
     confidence : float
-        Of the experts' statement.
+        Confidence in the experts' statement.
     probability, data_probability, reversed_probability : float
-        Of the edge with the knowledge, from data alone, and of the reversed edge from data alone.
+        Probability of the edge given data and knowledge; probability of the edge, and of the
+        reversed edge, from the data alone.
     bayes_factor : float
-        For the edge, from the data and all other statements: how much they change its odds.
+        Factor by which the data and all other statements change the odds of the edge.
     stability : float
-        Share of resampled tables whose own best graph joins the two nodes.
+        Share of resampled tables whose best graph joins the two nodes.
     direction_share : float
-        Among those, share with this direction; not a number where there are none.
+        Share of these graphs with this direction; NaN if no graph joins the two nodes.
     log_evidence, strength, p_value : float
-        Of the edge beside the other causes in the graph of the data alone
+        Evidence on the edge, given the other causes of its effect in the graph from the data alone
         (:class:`mmm_bayes.causal.discovery.evidence.Evidence`).
     questions : tuple of str
-        What to ask both sides.
+        Questions for the experts and about the data.
     """
 
     kind: Kind
@@ -83,7 +86,7 @@ class Conflict:
 
     @property
     def title(self) -> str:
-        """Kind of question: ``"human bias?"``, ``"direction?"``, ``"data issue?"``."""
+        """Short name: ``"human bias?"``, ``"direction?"`` or ``"data issue?"``."""
         return _TITLES[self.kind]
 
     @shown_safely
@@ -98,7 +101,7 @@ class Conflict:
             f"    probability from data alone {self.data_probability:.2f} (reversed "
             f"{self.reversed_probability:.2f}), with knowledge {self.probability:.2f}; Bayes "
             f"factor {self.bayes_factor:.2g}; joined in {self.stability:.0%} of resampled tables; "
-            f"p {self.p_value:.2g} beside the other causes"
+            f"p {self.p_value:.2g} given the other causes"
         )
         asked = "\n".join(f"    - {question}" for question in self.questions)
         return f"{self.title} {a} -> {b}: {says}.\n{numbers}.\n{asked}"
@@ -152,24 +155,25 @@ class Conflicts(Report, Sequence[Conflict]):
 
     def __str__(self) -> str:
         if not self.items:
-            return "Experts and data do not disagree."
+            return "No disputes between experts and data."
         return "\n".join(f"{k}. {item}" for k, item in enumerate(self.items, 1))
 
 
 @final
 @dataclass(frozen=True)
 class Seen:
-    """Evidence of resampled tables on every edge ``[cause, effect]``.
+    """Evidence from resampled tables on every edge, as arrays ``[cause, effect]``.
 
     Attributes
     ----------
     aligned, alone, doubted : ndarray
-        Probabilities with the knowledge, without it, and with every rule turned into a strong
-        prior.
+        Probability of each edge with the knowledge, without it, and with every rule weakened to a
+        strong prior.
     joined, directed : ndarray
-        Share of resamples, without knowledge, whose graph joins the pair, and has this edge.
+        Share of resamples whose graph (without knowledge) joins the two nodes in either direction,
+        and share whose graph contains this edge.
     doubts : ndarray
-        Log prior odds behind ``doubted``.
+        Prior log odds on which ``doubted`` is based.
     """
 
     aligned: NDArray
@@ -180,21 +184,27 @@ class Seen:
     doubts: NDArray
 
     def bayes_factors(self, least: float) -> NDArray:
-        """Return odds after over odds before, with probabilities kept from 0 and 1."""
+        """Return posterior over prior odds, with probabilities kept away from 0 and 1."""
         after = np.clip(self.doubted, least, 1.0 - least)
         before = np.clip(prior_probabilities(self.doubts), 1e-9, 1.0 - 1e-9)
         return after / (1.0 - after) * (1.0 - before) / before
 
 
 def find_conflicts(
-    table: NodeTable, knowledge: Knowledge, graph: CausalGraph, seen: Seen, news: float, draws: int
+    table: NodeTable,
+    knowledge: Knowledge,
+    graph: CausalGraph,
+    seen: Seen,
+    sample_ratio: float,
+    draws: int,
 ) -> Conflicts:
     """List every statement that the data contradict.
 
-    A stated edge is disputed where the data, with all other statements, halve its odds or worse; a
-    forbidden one where the data alone give it, or both its directions where both are forbidden,
-    two thirds or more. Rules are no exception: for this question they count as strong priors.
-    ``graph`` is that of the data alone, whose other causes of an effect are held fixed in tests.
+    A stated edge is disputed if the data and all other statements at least halve its odds. A
+    forbidden edge is disputed if the data alone give it a probability of two thirds or more; if
+    both directions of a pair are forbidden, their sum is compared with two thirds. Rules can be
+    disputed too: for this purpose they count as strong priors. ``graph`` is the graph from the data
+    alone; tests of an edge hold the other causes of its effect in this graph fixed.
     """
     position = {name: i for i, name in enumerate(table.nodes)}
     factors = seen.bayes_factors(0.5 / max(draws, 1))
@@ -206,8 +216,10 @@ def find_conflicts(
         if factors[i, j] < _AGAINST:
             back, none = seen.doubted[j, i], 1.0 - seen.doubted[i, j] - seen.doubted[j, i]
             kind: Kind = "reversed" if back > none else "rejected"
-            found.append(_conflict(kind, edge, sure, table, graph, seen, factors[i, j], news))
-    found += _insisted(table, knowledge, graph, seen, factors, news)
+            found.append(
+                _conflict(kind, edge, sure, table, graph, seen, factors[i, j], sample_ratio)
+            )
+    found += _insisted(table, knowledge, graph, seen, factors, sample_ratio)
     order = sorted(found, key=lambda c: -abs(np.log(max(c.bayes_factor, 1e-12))))
     return Conflicts(tuple(order))
 
@@ -218,7 +230,7 @@ def _insisted(
     graph: CausalGraph,
     seen: Seen,
     factors: NDArray,
-    news: float,
+    sample_ratio: float,
 ) -> list[Conflict]:
     nodes = table.nodes
     sure = {edge: knowledge.confidence_of(edge) for edge in knowledge.forbidden}
@@ -236,7 +248,9 @@ def _insisted(
         doubled = (b, a) in sure and (other, j) > (one, i)
         if whole >= _INSIST and not doubled and frozenset((a, b)) not in required:
             found.append(
-                _conflict("insisted", (a, b), confidence, table, graph, seen, factors[i, j], news)
+                _conflict(
+                    "insisted", (a, b), confidence, table, graph, seen, factors[i, j], sample_ratio
+                )
             )
     return found
 
@@ -249,12 +263,12 @@ def _conflict(
     graph: CausalGraph,
     seen: Seen,
     factor: float,
-    news: float,
+    sample_ratio: float,
 ) -> Conflict:
     i, j = table.nodes.index(edge[0]), table.nodes.index(edge[1])
     others = [name for name in graph.parents(edge[1]) if name != edge[0]]
     if table.columns[edge[1]].shape[1] == 1:
-        evidence = evidence_of(table, *edge, others, news)
+        evidence = evidence_of(table, *edge, others, sample_ratio)
     else:
         evidence = Evidence(np.nan, np.nan, np.nan)
     joined = float(seen.joined[i, j])
@@ -279,7 +293,7 @@ def _questions(kind: Kind, edge: Pair, graph: CausalGraph) -> tuple[str, ...]:
     a, b = edge
     between = [v for v in graph.descendants(a) if b in graph.descendants(v)]
     way = (
-        f" The data support a path through {', '.join(between)}: is that what is meant?"
+        f" The data support a path through {', '.join(between)}: is this the effect you mean?"
         if between
         else ""
     )
@@ -288,7 +302,7 @@ def _questions(kind: Kind, edge: Pair, graph: CausalGraph) -> tuple[str, ...]:
             f"For experts: what would one observe if {a} had no direct effect on {b}?{way}",
             f"For experts: does {a} -> {b} come from an experiment, or from habit or a plan?",
             f"About the data: did {a} vary enough, apart from the other causes of {b}, to show it?",
-            f"About the data: does {a} act with a delay beyond one row (a lag or adstock)?",
+            f"About the data: does {a} act with a delay of more than one row (a lag or adstock)?",
         )
     if kind == "reversed":
         return (
@@ -297,9 +311,9 @@ def _questions(kind: Kind, edge: Pair, graph: CausalGraph) -> tuple[str, ...]:
             "About the data: do both follow a hidden cause? Then neither direction holds.",
         )
     return (
-        f"About the data: is {a} or {b} measured with error, or through one another (a quota, a "
-        "formula)?",
+        f"About the data: is {a} or {b} measured with error, or is one computed from the other "
+        "(a quota, a formula)?",
         f"About the data: which hidden variable could move both {a} and {b}?",
         f"About the data: were rows selected by {b} or by one of its effects?",
-        f"For experts: what rules {a} -> {b} out, and would an exception be known?",
+        f"For experts: why can {a} -> {b} not exist, and would you know of an exception?",
     )

@@ -1,4 +1,4 @@
-"""Hybrid causal discovery: the graph that best agrees with a table and with experts."""
+"""Hybrid causal discovery: find the graph that agrees best with a table and with experts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DiscoverySettings(TypedDict, total=False):
     geo: str | None
 
 
-# Settings of the version before.
+# Old names of settings, accepted for one version.
 RENAMED = {"bootstrap": "num_bootstrap", "draws": "num_draws"}
 
 
@@ -85,51 +85,53 @@ def discover(
 
     Under ``"gp"`` every node is a smooth function of its causes plus noise of any shape
     (:func:`mmm_bayes.causal.discovery.score.local_scores`), and statements of experts are prior
-    odds of edges, so that graphs have the posterior
+    odds of edges. The posterior of a graph is then
 
     .. math:: p(G \mid D) \propto \prod_i e^{s_i(\mathrm{pa}_i)}
               \prod_{j \to i \in G} o_{ji},
 
-    drawn from exactly up to 12 nodes and by Metropolis steps over orders beyond. Probabilities are
-    means of the posteriors of ``num_bootstrap`` resampled tables (Huggins and Miller 2023): the
-    posterior of one table takes the model for true and is too sure. The aligned graph is the
-    acyclic one with the fewest wrong pairs to be expected. Searches of other packages are run once
-    on every resampled table; their shares of edges are weighed by the experts' odds pair by pair.
+    Graphs with up to 12 nodes are drawn from it exactly, larger ones by Metropolis steps over
+    orders. Edge probabilities are averages over the posteriors of ``num_bootstrap`` resampled
+    tables (Huggins and Miller 2023), because the posterior of a single table assumes that the model
+    is true and is overconfident. The aligned graph is the acyclic graph with the smallest expected
+    number of wrong pairs. Searches of other packages run once on every resampled table; the share
+    of tables with an edge is combined with the experts' odds, pair by pair.
 
     Parameters
     ----------
     rng_key : jax.Array or int
-        Random key, or a seed; the same one and table give the same result.
+        Random key, or a seed; the same key and table give the same result.
     data : MMMData or pandas.DataFrame
         The table.
     knowledge : Knowledge, optional
         Statements of experts.
     nodes : sequence of str, optional
-        Nodes of the graph. Default: all columns but date and geo, and the seasons.
+        Nodes of the graph. Default: all columns except date and geo, and the seasons.
     method : {"gp", "pc", "ges", "lingam", "pcmci"}
         The search.
     num_bootstrap : int
-        Number of resampled tables; 0 takes the table itself.
+        Number of resampled tables; 0 uses the table itself.
     num_draws : int
         Number of graphs that ``"gp"`` draws for each resampled table; by default 200.
     block : int, optional
-        Dates of a block that is resampled as one. Default: the cube root of their number; 1
-        without dates.
+        Number of consecutive dates that are resampled together. Default: the cube root of the
+        number of dates; 1 without dates.
     edge_odds : float
-        Prior odds of an edge, in either direction, that nothing is said about.
+        Prior odds, for each direction, of an edge without a statement.
     max_parents : int
-        Size of the largest set of causes under ``"gp"``, by default 5; sets close to those that
-        experts state may be larger.
+        Largest number of causes of a node under ``"gp"``, by default 5. Sets of causes close to
+        those that experts state may be larger.
     alpha : float
         Level of the tests of ``"pc"`` and ``"pcmci"``; by default 0.05.
     season : iterable of str
-        Nodes that stand for the season of the year; nothing acts on them.
+        Nodes that stand for the season of the year; they have no causes.
     date, geo : str, optional
-        Columns of a data frame. Columns are standardised within geos. With dates, rows count for
-        as much as their autocorrelated residuals are worth.
+        Columns of a data frame with the dates and the geos. All nodes are standardised within
+        geos. With dates, the evidence is multiplied by the effective sample ratio of the
+        autocorrelated residuals.
     cache : mutable mapping, optional
-        Scores of ``"gp"`` by table, to be filled: with the same table and key, another search with
-        other knowledge takes them from here.
+        Storage for the scores of ``"gp"``, filled by this call. A later search with the same table
+        and key but other knowledge reuses these scores.
 
     Returns
     -------
@@ -138,7 +140,7 @@ def discover(
     Raises
     ------
     DataError
-        Listing every column that is missing or not all finite numbers.
+        Listing every column that is missing or contains values that are not finite numbers.
     GraphError
         Listing every problem of the knowledge and the settings.
     ImportError
@@ -178,7 +180,7 @@ def discover(
     digest = hash_of(table)
     table = within_geos(table)
     if table.geos is not None:
-        refuse_same_series(table)  # equal within each geo, with another scale in each
+        refuse_same_series(table)  # also if the scale differs between geos
     rng = streams(rng_key, ("rows", "graphs"))
     block = default_block(table) if block is None else block
     tables = resampled(rng["rows"], table, num_bootstrap, block)
@@ -244,7 +246,7 @@ def _check(
     constant = [name for name in table.nodes if np.ptp(table.columns[name]) == 0.0]
     if constant:
         problems.append(
-            f"Nothing can be learnt about columns that never change: leave out {listing(constant)}."
+            f"Constant columns hold no evidence about causes: leave out {listing(constant)}."
         )
     wide = [name for name in table.nodes if table.columns[name].shape[1] > 1]
     if wide and method in SEARCHES:
@@ -272,7 +274,7 @@ def _assemble(
 ) -> Discovery:
     import pandas as pd
 
-    nodes, news = table.nodes, found.news
+    nodes, sample_ratio = table.nodes, found.effective_sample_ratio
     aligned = least_errors(paired(found.aligned), priors.required, priors.forbidden)
     alone = least_errors(paired(found.alone), priors.nothing, priors.never)
     own = [least_errors(paired(one), priors.nothing, priors.never) for one in found.by_resample]
@@ -287,14 +289,14 @@ def _assemble(
     return Discovery(
         graph=graph,
         data_graph=data_graph,
-        edges=_edge_table(table, knowledge, graph, data_graph, seen, news),
-        conflicts=find_conflicts(table, knowledge, data_graph, seen, news, total),
+        edges=_edge_table(table, knowledge, graph, data_graph, seen, sample_ratio),
+        conflicts=find_conflicts(table, knowledge, data_graph, seen, sample_ratio, total),
         probabilities=pd.DataFrame(found.aligned, list(nodes), list(nodes)),
         data_probabilities=pd.DataFrame(found.alone, list(nodes), list(nodes)),
         samples=tuple(samples),
         knowledge=knowledge,
         settings=settings,
-        news=news,
+        effective_sample_ratio=sample_ratio,
         data_hash=digest,
     )
 
@@ -305,7 +307,7 @@ def _edge_table(
     graph: CausalGraph,
     data_graph: CausalGraph,
     seen: Seen,
-    news: float,
+    sample_ratio: float,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -315,7 +317,7 @@ def _edge_table(
         i, j = table.nodes.index(edge[0]), table.nodes.index(edge[1])
         by_data = edge in data_graph.edges
         source = ("both" if by_data else "experts") if edge in stated else "data"
-        evidence = evidence_of(table, *edge, graph.parents(edge[1]), news)
+        evidence = evidence_of(table, *edge, graph.parents(edge[1]), sample_ratio)
         joined = seen.joined[i, j]
         rows.append(
             {

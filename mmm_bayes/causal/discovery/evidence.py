@@ -25,11 +25,12 @@ class Evidence:
     Attributes
     ----------
     log_evidence : float
-        Gain of the node's log score by the cause (natural logarithm of a Bayes factor).
+        Increase of the node's log score when the cause is added (natural logarithm of a Bayes
+        factor).
     strength : float
-        Share of the node's variance that is explained with the cause and not without it.
+        Share of the node's variance that is explained only if the cause is included.
     p_value : float
-        Of no further effect of the cause.
+        p-value of the test that the cause has no effect given the other causes.
     """
 
     log_evidence: float
@@ -38,24 +39,24 @@ class Evidence:
 
 
 def evidence_of(
-    table: NodeTable, cause: str, effect: str, others: Sequence[str], news: float
+    table: NodeTable, cause: str, effect: str, others: Sequence[str], sample_ratio: float
 ) -> Evidence:
     """Measure the evidence for one cause of a node, given its other causes.
 
-    The test compares regressions with and without polynomials of the cause (F; polynomials of
-    ranks up to degree 4, and the values themselves) on ``news`` times the rows there are: rows
-    that follow each other in time count for less.
+    The F test compares regressions with and without polynomials of the cause (polynomials of
+    its ranks up to degree 4, and the values themselves). It counts ``sample_ratio`` times the
+    number of rows, because rows close in time are correlated.
 
     Parameters
     ----------
     table : NodeTable
-        The table; ``effect`` has one column.
+        The table, in which ``effect`` must have a single column.
     cause, effect : str
-        The edge.
+        The two nodes of the edge.
     others : sequence of str
         Other causes of the effect.
-    news : float
-        Effective over actual number of rows.
+    sample_ratio : float
+        Effective sample ratio: effective over actual number of rows.
     """
     others = [name for name in others if name != cause]
     with_it, residual = fitted_set(table, effect, [*others, cause])
@@ -63,13 +64,15 @@ def evidence_of(
     spread = float(np.var(table.columns[effect]))
     total = float(np.var(before) - np.var(residual)) if spread > 0 else 0.0
     return Evidence(
-        news * (with_it - without),
+        sample_ratio * (with_it - without),
         max(total, 0.0),
-        _f_test(table, cause, effect, others, news),
+        _f_test(table, cause, effect, others, sample_ratio),
     )
 
 
-def _f_test(table: NodeTable, cause: str, effect: str, others: Sequence[str], news: float) -> float:
+def _f_test(
+    table: NodeTable, cause: str, effect: str, others: Sequence[str], sample_ratio: float
+) -> float:
     from scipy.stats import f
 
     wanted = table.vector(effect)
@@ -77,7 +80,7 @@ def _f_test(table: NodeTable, cause: str, effect: str, others: Sequence[str], ne
     full = np.column_stack([base, _basis(table, cause)])
     least, less = _squares(base, wanted), _squares(full, wanted)
     rank, more = np.linalg.matrix_rank(base), np.linalg.matrix_rank(full)
-    spare = news * len(wanted) - more
+    spare = sample_ratio * len(wanted) - more
     if more == rank or spare < 1.0:
         return 1.0
     ratio = (least - less) / (more - rank) / max(less / spare, 1e-12)

@@ -1,4 +1,4 @@
-"""Find the best acyclic graph, and draw graphs, by dynamic programming over subsets of nodes."""
+"""Find the best acyclic graph, and draw graphs, by dynamic programming over sets of nodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_NODES = 12
 
 
 def dense(scores: LocalScores) -> NDArray:
-    """Scores by node and bit mask of the causes, (node, subset), -inf where there are none."""
+    """Arrange scores by node and bit mask of its causes, (node, subset); -inf if not scored."""
     d = len(scores.nodes)
     table = np.full((d, 1 << d), -np.inf)
     for i, (masks, values) in enumerate(zip(scores.sets, scores.values, strict=True)):
@@ -26,7 +26,8 @@ def dense(scores: LocalScores) -> NDArray:
 def best_graph(table: NDArray) -> tuple[NDArray, float]:
     r"""Return the acyclic graph with the greatest sum of scores, and that sum.
 
-    With :math:`b_i(U)` the best score of node :math:`i` with causes in :math:`U`,
+    With :math:`b_i(U)` the best score of node :math:`i` over all sets of causes within :math:`U`,
+    the best sum over the nodes in :math:`U` is
 
     .. math:: B(U) = \max_{i \in U} B(U \setminus i) + b_i(U \setminus i)
 
@@ -40,9 +41,9 @@ def best_graph(table: NDArray) -> tuple[NDArray, float]:
     Returns
     -------
     ndarray
-        Edges ``[cause, effect]`` as truths, shape (node, node).
+        Edges ``[cause, effect]``, boolean array of shape (node, node).
     float
-        The sum; -inf if no graph is possible.
+        Sum of its scores; -inf if no graph is possible.
     """
     d = len(table)
     best, which = table.copy(), np.tile(np.arange(table.shape[1]), (d, 1))
@@ -73,16 +74,17 @@ def best_graph(table: NDArray) -> tuple[NDArray, float]:
 
 
 def draw_graphs(rng: np.random.Generator, table: NDArray, count: int) -> tuple[NDArray, NDArray]:
-    r"""Draw acyclic graphs with weights that make them draws of :math:`p(G) \propto e^{s(G)}`.
+    r"""Draw weighted acyclic graphs that represent :math:`p(G) \propto e^{s(G)}`.
 
-    Orders are drawn from their exact distribution by dynamic programming (Koivisto and Sood 2004),
-    and causes of each node among its predecessors given the order. A graph comes up as often as it
-    has orders, so it is weighed by one over their number (He, Tian and Wu 2016).
+    First an order of the nodes is drawn from its exact distribution by dynamic programming
+    (Koivisto and Sood 2004), then the causes of each node among its predecessors in this order.
+    A graph is thus drawn too often by a factor, the number of orders that are consistent with it;
+    each draw is weighted by the inverse of this number (He, Tian and Wu 2016).
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of everything drawn.
+        Random number generator.
     table : ndarray
         Scores (node, subset).
     count : int
@@ -91,7 +93,7 @@ def draw_graphs(rng: np.random.Generator, table: NDArray, count: int) -> tuple[N
     Returns
     -------
     ndarray
-        Edges ``[cause, effect]`` as truths, shape (draw, node, node).
+        Edges ``[cause, effect]``, boolean array of shape (draw, node, node).
     ndarray
         Weights (draw,) that sum to one.
 
@@ -108,7 +110,7 @@ def draw_graphs(rng: np.random.Generator, table: NDArray, count: int) -> tuple[N
     graphs = np.zeros((count, d, d), bool)
     rows = np.arange(count)
     for _ in range(d):
-        # The last of the remaining nodes, given that the others come before it.
+        # Draw the last of the remaining nodes; all others come before it.
         before = left[:, None] & ~(1 << np.arange(d))
         has = left[:, None] >> np.arange(d) & 1 == 1
         logs = np.where(has, total[before] + sums[np.arange(d), before], -np.inf)
@@ -126,7 +128,7 @@ def draw_graphs(rng: np.random.Generator, table: NDArray, count: int) -> tuple[N
 
 
 def count_orders(graphs: NDArray) -> NDArray:
-    """Count the causal orders of acyclic graphs (graph, node, node), as floats."""
+    """Count the causal orders of each acyclic graph (graph, node, node), as floats."""
     count, d = graphs.shape[:2]
     parents = (graphs * (1 << np.arange(d))[:, None]).sum(1)
     ways = np.zeros((1 << d, count))
@@ -139,14 +141,14 @@ def count_orders(graphs: NDArray) -> NDArray:
 
 
 def _layers(d: int) -> list[NDArray]:
-    """Return the subsets by size."""
+    """Return the bit masks of all subsets of ``d`` nodes, grouped by size."""
     every = np.arange(1 << d)
     size = np.bitwise_count(every)
     return [every[size == k] for k in range(d + 1)]
 
 
 def _subset_sums(table: NDArray) -> NDArray:
-    """Return log sums over all subsets of each set, node by node."""
+    """Return, for each node and set, the log of the sum of ``exp(score)`` over all subsets."""
     sums = table.copy()
     every = np.arange(table.shape[1])
     for j in range(len(table)):
@@ -156,7 +158,7 @@ def _subset_sums(table: NDArray) -> NDArray:
 
 
 def _order_sums(sums: NDArray) -> NDArray:
-    """Return log sums over the orders of each subset."""
+    """Return, for each set of nodes, the log of the sum over the orders of this set."""
     d = len(sums)
     total = np.full(sums.shape[1], -np.inf)
     total[0] = 0.0

@@ -9,24 +9,24 @@ import numpy as np
 
 NDArray = np.ndarray[Any, Any]
 
-# Length scales for standardised causes, from wiggly to almost linear functions.
+# Length scales for standardised causes, from wiggly to nearly linear functions.
 _LENGTHS = (0.8, 1.5, 3.0, 8.0)
 # Proportion of noise in the variance of a node.
 _NOISE_SHARES = np.array([0.01, 0.03, 0.08, 0.2, 0.4, 0.65, 0.9])
 _INDUCING = 60
-# Standardised causes are clipped here, so that a single spike has no leverage of its own.
+# Standardised causes are clipped to this value, so that a single spike has little leverage.
 _CLIP = 4.0
 _GRID = np.linspace(-6.0, 6.0, 241)
-# 0.7 of the normal reference rule: residuals that are not normal have narrower features.
+# 0.7 times the normal reference rule, because non-normal residuals have narrower features.
 _BANDWIDTH = 0.7 * 1.06
 
 
 class Kernels:
-    """Compute covariances of all rows with the inducing ones, per node and length scale."""
+    """Covariances of all rows with the inducing rows, for each node and length scale."""
 
     def __init__(self, columns: Sequence[NDArray]) -> None:
         self.n = len(columns[0]) if columns else 0
-        # Evenly spaced: every season of a series is included, and nothing is random.
+        # Evenly spaced rows cover every season of a series, and make the choice deterministic.
         self.chosen = np.unique(np.linspace(0, self.n - 1, min(_INDUCING, self.n)).astype(int))
         self.factors = {}
         for j, column in enumerate(columns):
@@ -36,7 +36,11 @@ class Kernels:
                 self.factors[j, length] = 0.5 * (1.0 + np.exp(-0.5 * gap / length**2))
 
     def evidence(self, causes: tuple[int, ...], wanted: NDArray) -> tuple[NDArray, NDArray]:
-        """Compute log evidence (target,) of targets (row, target) under the best kernel."""
+        """Compute the log evidence (target,) of targets (row, target), and their residuals.
+
+        The evidence is averaged over length scales and noise shares; the residuals (row, target)
+        are those of the combination with the greatest evidence.
+        """
         n = len(wanted)
         if not causes:
             variance = np.maximum((wanted**2).mean(0), 1e-12)
@@ -65,7 +69,7 @@ class Kernels:
         return np.logaddexp.reduce(evidence, axis=0) - np.log(len(evidence)), residuals
 
     def _features(self, causes: tuple[int, ...], length: float) -> NDArray:
-        """Return centred features whose products are the covariance, with mean variance one."""
+        """Return centred features whose inner products are the covariance, with mean variance 1."""
         cross = np.prod([self.factors[j, length] for j in causes], axis=0)
         among = cross[self.chosen]
         among = among + 1e-5 * np.eye(len(among))
@@ -75,7 +79,10 @@ class Kernels:
 
 
 def density_gain(residuals: NDArray, counts: NDArray | None) -> NDArray:
-    """Return the leave-one-out log density of residuals, minus that of a normal; (target,)."""
+    """Return the gain in log density of residuals over a normal distribution, (target,).
+
+    The density is a leave-one-out kernel estimate. ``counts`` says how often each row occurs.
+    """
     u = residuals - residuals.mean(0)
     u = u / np.maximum(u.std(0), 1e-9)
     n = len(u)
@@ -83,7 +90,7 @@ def density_gain(residuals: NDArray, counts: NDArray | None) -> NDArray:
     width = _BANDWIDTH * n**-0.2
     step = _GRID[1] - _GRID[0]
     kernel = np.exp(-0.5 * ((_GRID[:, None] - _GRID) / width) ** 2)
-    # Binned linearly: each residual is shared by its two neighbours on the grid.
+    # Linear binning: each residual is split between its two neighbours on the grid.
     place = (np.clip(u, _GRID[0], _GRID[-1] - 1e-9) - _GRID[0]) / step
     low = place.astype(int) + len(_GRID) * np.arange(u.shape[1])
     part = place - place.astype(int)

@@ -37,35 +37,36 @@ _LEAST = 0.005
 class Knowledge:
     r"""Statements of experts about the edges of a graph, each with a confidence.
 
-    A statement of confidence 1 is a rule that the aligned graph obeys. Below 1 it is a prior:
-    experts may be wrong, and data that speak clearly overrule it.
+    A statement with confidence 1 is a rule that the aligned graph obeys. A statement with lower
+    confidence is a prior: experts may be wrong, and clear evidence in the data overrules it.
 
     Parameters
     ----------
     required : iterable of (cause, effect)
-        Direct effects. At confidence :math:`c` the prior odds of the edge against none are
-        :math:`c / (1 - c)`; the reversed edge keeps the odds of one that nothing is said about.
+        Direct effects. With confidence :math:`c`, the prior odds of the edge against no edge are
+        :math:`c / (1 - c)`; the reversed edge keeps the odds of an edge without a statement.
     forbidden : iterable of (cause, effect)
-        Edges that are not there, in this direction. At confidence :math:`c` the prior odds of the
+        Edges that do not exist in this direction. With confidence :math:`c`, the prior odds of the
         edge are multiplied by :math:`(1 - c) / c`.
     tiers : sequence of sequences of str
-        Stages, earlier ones first (brand, page views, effect channels, sales): edges from a later
-        stage to an earlier one are forbidden at ``tier_confidence``. Nodes may be left out.
+        Stages, from first to last (brand, page views, effect channels, sales). Edges from a later
+        to an earlier stage are forbidden with confidence ``tier_confidence``. Nodes may be left
+        out.
     probabilities : mapping of (cause, effect) to float, or xarray.DataArray
-        Prior probabilities of edges, such as those of ``CausalMMM.edge_probabilities``: of an
-        array, with dimensions ``source`` and ``target``, means over the others (shops) are taken.
+        Prior probabilities of edges, for example ``CausalMMM.edge_probabilities``. An array needs
+        the dimensions ``source`` and ``target``; it is averaged over all others (shops).
     confidence : float
-        Of required and forbidden edges, above 0.5 and up to 1.
+        Confidence in required and forbidden edges, above 0.5 and at most 1.
     confidences : mapping of (cause, effect) to float
-        Of single required or forbidden edges, in place of ``confidence``.
+        Confidence in individual required or forbidden edges, in place of ``confidence``.
     tier_confidence : float
-        Of the tiers.
+        Confidence in the order of the tiers.
 
     Raises
     ------
     GraphError
-        Listing everything that is wrong: edges stated twice or in contradiction, cycles among the
-        required ones, those against the tiers, nodes in two tiers, and numbers out of range.
+        Listing every problem: duplicate or contradictory statements, cycles of required edges,
+        required edges that contradict the tiers, nodes in two tiers, and numbers out of range.
 
     Examples
     --------
@@ -103,16 +104,16 @@ class Knowledge:
     def from_graph(
         cls, graph: CausalGraph, *, confidence: float = 0.8, absent: float | None = None
     ) -> Knowledge:
-        """State a whole graph: its edges are required, all other pairs have none.
+        """State a whole graph: its edges are required, and all other pairs of nodes have no edge.
 
         Parameters
         ----------
         graph : CausalGraph
-            The experts' graph; bidirected edges say nothing of direct effects and are left out.
+            The experts' graph. Bidirected edges are left out: they do not state a direct effect.
         confidence : float
-            Of the edges.
+            Confidence in the edges.
         absent : float, optional
-            Of the edges that are not drawn. Default: ``confidence``.
+            Confidence in the absence of all other edges. Default: ``confidence``.
         """
         joined = {frozenset(pair) for pair in graph.edges}
         missing = [
@@ -131,7 +132,7 @@ class Knowledge:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Nodes that statements refer to."""
+        """All nodes that appear in a statement."""
         pairs = [*self.required, *self.forbidden, *self.probabilities]
         named = [name for pair in pairs for name in pair]
         return tuple(dict.fromkeys([*named, *(v for tier in self.tiers for v in tier)]))
@@ -146,12 +147,12 @@ class Knowledge:
         return stage.get(edge[0], -1) > stage.get(edge[1], len(self.tiers))
 
     def check(self, nodes: Iterable[str]) -> None:
-        """Raise :class:`GraphError` with every name that is not among the nodes."""
+        """Raise :class:`GraphError` listing every name that is not among the nodes."""
         if problems := check_against(self.nodes, tuple(nodes)):
             raise GraphError(problems, "the knowledge")
 
     def softened(self, most: float) -> Knowledge:
-        """Return the same statements with no confidence above ``most``, so that none is a rule."""
+        """Return the statements with every confidence limited to ``most``: none is a rule."""
         stated = [*self.required, *self.forbidden]
         return Knowledge(
             self.required, self.forbidden, self.tiers, self.probabilities,
@@ -161,21 +162,21 @@ class Knowledge:
         )  # fmt: skip
 
     def prior(self, nodes: Sequence[str], edge_odds: float) -> tuple[NDArray, NDArray]:
-        r"""Return log prior odds of every edge against none, and which edges are rules.
+        r"""Return the log prior odds of every edge against no edge, and the required edges.
 
         Parameters
         ----------
         nodes : sequence of str
             Nodes of the graph.
         edge_odds : float
-            Prior odds of an edge that nothing is said about.
+            Prior odds of an edge without a statement.
 
         Returns
         -------
         ndarray
             Log odds ``[cause, effect]``; -inf where the edge is ruled out.
         ndarray
-            Truths ``[cause, effect]``: edges that have to be there.
+            Boolean array ``[cause, effect]`` of the edges that must be present.
         """
         position = {name: i for i, name in enumerate(nodes)}
         odds = np.full((len(nodes), len(nodes)), np.log(edge_odds))
@@ -200,7 +201,7 @@ class Knowledge:
         return odds, ruled
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the statements as lists and numbers, without empty parts."""
+        """Return the statements as lists and numbers, leaving out empty ones."""
         found: dict[str, Any] = {
             "confidence": self.confidence,
             "tier_confidence": self.tier_confidence,
@@ -243,7 +244,7 @@ class Knowledge:
 
     @named_arguments
     def to_toml(self, path: str | os.PathLike[str]) -> Path:
-        """Write the knowledge to a TOML file; an old file is replaced only at the end."""
+        """Write the knowledge to a TOML file, which is replaced only by a complete new one."""
         import tomli_w
 
         path = Path(path)
@@ -261,7 +262,7 @@ class Knowledge:
         FileNotFoundError
             If there is no such file.
         GraphError
-            If the text is not TOML, or with everything that is wrong with what it says.
+            If the text is not TOML; otherwise listing every problem with the statements.
         """
         path = Path(path)
         if not path.is_file():
@@ -273,7 +274,7 @@ class Knowledge:
 
 
 def _is_entry(entry: Any, value: str) -> bool:
-    """Return whether an entry names an edge by two strings and has a value."""
+    """Return whether an entry consists of an edge, given by two strings, and a value."""
     if not isinstance(entry, Mapping) or set(entry) != {"edge", value}:
         return False
     edge = entry["edge"]

@@ -1,4 +1,4 @@
-"""Check the statements of experts: every contradiction at once."""
+"""Check the statements of experts, and report all contradictions at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from mmm_bayes.causal.graph.checks import Pair, examine, find_cycles
 from mmm_bayes.runtime.findings import listing, nearest
 
-# Across the shops of a panel both directions of a pair can be likely; a graph holds one.
+# Averages over shops can make both directions of a pair likely, but a graph holds only one: the
+# two probabilities are scaled to this sum.
 _ROOM = 0.99
 
 
@@ -23,7 +24,7 @@ def check_knowledge(
     confidences: Any,
     tier_confidence: Any,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Sort the parts of a :class:`Knowledge` and list every problem with them."""
+    """Convert the arguments of :class:`Knowledge`, and list every problem with them."""
     problems: list[str] = []
     needed = _pairs("required", required, problems)
     barred = _pairs("forbidden", forbidden, problems)
@@ -34,7 +35,7 @@ def check_knowledge(
     for edge in dict.fromkeys([*needed, *barred]):
         if edge in probabilities:
             problems.append(
-                f"Edge {_shown(edge)} has a probability and a statement: keep one of them."
+                f"Edge {_shown(edge)} has a probability and is required or forbidden: keep one."
             )
     names = list(dict.fromkeys(name for edge in needed for name in edge))
     for cycle in find_cycles(names, needed):
@@ -60,7 +61,7 @@ def check_knowledge(
 
 
 def check_against(named: Sequence[str], nodes: Sequence[str]) -> list[str]:
-    """List names in the knowledge that are not among the nodes."""
+    """List the names in the knowledge that are not among the nodes, each as a problem."""
     return [
         f"{name!r} is not among the nodes.{nearest(name, nodes) or f' They are {listing(nodes)}.'}"
         for name in named
@@ -99,7 +100,7 @@ def read_probabilities(found: Any, problems: list[str]) -> dict[Pair, float]:
 
 
 def _of_array(array: Any, problems: list[str]) -> dict[Pair, float]:
-    """Average over all other dimensions, and scale pairs whose probabilities exceed one."""
+    """Average over all other dimensions, and scale pairs whose probabilities sum to too much."""
     if not {"source", "target"} <= set(array.dims):
         problems.append(
             f"probabilities should have dimensions source and target, but has {array.dims}."
@@ -178,7 +179,7 @@ def _check_confidence(name: str, value: Any, problems: list[str]) -> bool:
         return True
     problems.append(
         f"{name} should be above 0.5 and at most 1 (1 is a rule), but is {value!r}: "
-        "if it is less, leave the statement out."
+        "if you are less sure, leave the statement out."
     )
     return False
 

@@ -1,4 +1,4 @@
-"""Searches of other packages: PC, GES, LiNGAM (causal-learn), PCMCI (tigramite)."""
+"""Searches from other packages: PC, GES and LiNGAM (causal-learn), and PCMCI (tigramite)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from mmm_bayes.causal.check.variables import NodeTable
 NDArray = np.ndarray[Any, Any]
 
 _LAGS = 2
-# Smallest coefficient of LiNGAM, in standard deviations: it sets few to exactly zero.
+# Smallest LiNGAM coefficient that counts as an edge, in standard deviations; LiNGAM sets few
+# coefficients to exactly zero.
 _LEAST_EFFECT = 0.1
 
 
@@ -38,7 +39,8 @@ def pc_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
     Returns
     -------
     ndarray
-        Shares ``[cause, effect]``: 1 for an edge with a direction, 1/2 each way for one without.
+        Weights ``[cause, effect]``: 1 for a directed edge, and 1/2 in each direction for an edge
+        without a direction.
 
     Raises
     ------
@@ -67,9 +69,9 @@ def pc_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
 
 
 def ges_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
-    """Run GES (Chickering 2002) with the linear BIC; it supports neither rules nor a level.
+    """Run GES (Chickering 2002) with the linear BIC; it ignores ``rules`` and ``alpha``.
 
-    Returns and raises as :func:`pc_search`.
+    The result and the errors are the same as for :func:`pc_search`.
     """
     with _quiet():
         try:
@@ -81,17 +83,17 @@ def ges_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
 
 
 def lingam_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
-    """Run DirectLiNGAM (Shimizu and others 2011); of the rules it supports forbidden paths.
+    """Run DirectLiNGAM (Shimizu and others 2011) with the required edges; it ignores ``alpha``.
 
-    An edge that is forbidden in one direction and not in the other is a way that does not exist.
-    Returns and raises as :func:`pc_search`.
+    LiNGAM uses a required edge for the order of the nodes: there is a path from cause to effect,
+    and none back. The result and the errors are the same as for :func:`pc_search`.
     """
     with _quiet():
         try:
             from causallearn.search.FCMBased.lingam.direct_lingam import DirectLiNGAM
         except ImportError as error:
             raise _missing("causal-learn", "discovery") from error
-        # [effect, cause]; -1 means unknown. Only an order of the nodes can be derived from rules.
+        # [effect, cause]; -1 means unknown. LiNGAM only derives an order of the nodes from this.
         known = np.full(rules.required.shape, -1)
         known[rules.required.T] = 1
         known[rules.required] = 0
@@ -103,14 +105,14 @@ def lingam_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
 def pcmci_search(table: NodeTable, rules: Rules, alpha: float) -> NDArray:
     """Run PCMCI+ (Runge 2020) with partial correlations over up to two lags.
 
-    An edge stands for an effect at any lag. Returns as :func:`pc_search`; where lags give both
-    directions, each counts as a half.
+    An edge stands for an effect at any lag. The result has the form of :func:`pc_search`; if
+    different lags give both directions, each direction counts one half.
 
     Raises
     ------
     ImportError
-        If tigramite is not installed. It is under the GNU General Public License 3, so it is left
-        to users to install.
+        If tigramite is not installed. Its license is the GNU General Public License 3, so users
+        install it themselves.
     ValueError
         If the table has no dates or more than one geo.
     """
@@ -142,7 +144,7 @@ SEARCHES: dict[str, Search] = {
     "lingam": lingam_search,
     "pcmci": pcmci_search,
 }
-"""Searches by name: ``(table, rules, alpha)`` to proportions of edges ``[cause, effect]``."""
+"""Searches by name: functions of ``(table, rules, alpha)`` that return ``[cause, effect]``."""
 
 
 def _values(table: NodeTable) -> NDArray:
@@ -152,9 +154,10 @@ def _values(table: NodeTable) -> NDArray:
 
 
 def _shares(marks: NDArray) -> NDArray:
-    """Convert marks of causal-learn (at [i, j]: -1 a tail at i, 1 an arrowhead) to proportions."""
+    """Convert edge marks of causal-learn (-1 a tail, 1 an arrowhead) to weights."""
     tail, head = marks == -1, marks == 1
-    # [i, j] is the mark at i of the edge between i and j; two heads are a hidden common cause.
+    # [i, j] is the mark at i of the edge between i and j. Two heads mean a hidden common cause,
+    # which is no effect of one node on the other.
     directed = tail & head.T
     return directed + 0.5 * ((tail & tail.T) | (head & head.T))
 
@@ -165,7 +168,7 @@ def _missing(package: str, extra: str) -> ImportError:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence output and warnings of these packages that are meant for their developers."""
+    """Silence printed output, and warnings that are addressed to developers of these packages."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         for kind in (DeprecationWarning, FutureWarning, SyntaxWarning):
             warnings.simplefilter("ignore", kind)

@@ -1,4 +1,4 @@
-"""Graphs with many nodes: Metropolis draws of causal orders, and a greedy best graph."""
+"""Draw graphs with many nodes by Metropolis steps over orders, and build one greedily."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ def draw_graphs_by_order(
 ) -> tuple[NDArray, NDArray]:
     r"""Draw graphs along a Markov chain over causal orders (Friedman and Koller 2003).
 
-    The posterior of an order :math:`\prec` is the product over nodes of sums over the sets of
-    predecessors,
+    The posterior of an order :math:`\prec` is a product over the nodes; each factor sums over all
+    sets of predecessors of the node,
 
     .. math:: p(\prec) \propto \prod_i \sum_{S \subseteq \mathrm{pred}(i)} e^{s_i(S)}.
 
-    A step swaps two nodes of the order, most often neighbours. The first half of the chain is left
-    out; at evenly spaced steps of the rest, causes of every node are drawn given the order. Graphs
-    with many orders come up more often than under a prior that is even over graphs: over so many
-    nodes the orders of a graph are not counted.
+    Each step proposes to swap two nodes of the order, usually neighbours. The first half of the
+    chain is discarded. At evenly spaced steps of the second half, the causes of every node are
+    drawn given the order. The implied prior is uniform over orders, not over graphs, so graphs that
+    are consistent with many orders are drawn more often; with so many nodes, counting these orders
+    in order to correct for it would take too long.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of everything drawn.
+        Random number generator.
     scores : LocalScores
         Scores of at most 63 nodes.
     count : int
@@ -41,9 +42,9 @@ def draw_graphs_by_order(
     Returns
     -------
     ndarray
-        Edges ``[cause, effect]`` as truths, shape (draw, node, node).
+        Edges ``[cause, effect]``, boolean array of shape (draw, node, node).
     ndarray
-        Weights (draw,), all the same.
+        Equal weights (draw,) that sum to one.
     """
     d = len(scores.nodes)
     chain = _Orders(scores)
@@ -70,7 +71,10 @@ def draw_graphs_by_order(
 
 
 def greedy_graph(gains: NDArray, required: NDArray, forbidden: NDArray) -> NDArray:
-    """Add edges in order of gain ``[cause, effect]`` unless a cycle forms; boolean (node, node)."""
+    """Add edges from the largest gain down to zero, skipping edges that would close a cycle.
+
+    All arrays have the form ``[cause, effect]``; the result is boolean.
+    """
     edges = required.copy()
     reached = _closure(edges)
     for flat in np.argsort(-gains, axis=None, kind="stable"):
@@ -93,7 +97,7 @@ def _closure(edges: NDArray) -> NDArray:
 
 
 class _Orders:
-    """Sums over the sets of causes that an order admits, cached."""
+    """Cached sums over the sets of causes that are possible under an order."""
 
     def __init__(self, scores: LocalScores) -> None:
         self.scores = scores
@@ -105,12 +109,12 @@ class _Orders:
         self.relevant = [int(np.bitwise_or.reduce(masks)) for masks, _ in self.possible]
 
     def start(self, rng: np.random.Generator) -> list[int]:
-        """Return an order that admits causes for every node, starting with nodes that need none."""
+        """Draw an order in which every node has a possible set of causes among its predecessors."""
         left, before, order = list(range(len(self.possible))), 0, []
         while left:
             ready = [i for i in left if (self.possible[i][0] & ~before == 0).any()]
             if not ready:
-                raise ValueError("No acyclic graph has all required edges: they form a cycle.")
+                raise ValueError("Required edges form a cycle, so no acyclic graph has them all.")
             i = ready[int(rng.integers(len(ready)))]
             order.append(i)
             left.remove(i)
@@ -118,7 +122,7 @@ class _Orders:
         return order
 
     def terms(self, order: list[int], low: int = 0, high: int | None = None) -> dict[int, float]:
-        """Return log sums of the nodes at positions ``low`` to ``high`` of an order."""
+        """Return the log sum for each node at positions ``low`` to ``high`` of an order."""
         high = len(order) - 1 if high is None else high
         before = sum(1 << i for i in order[:low])
         found = {}

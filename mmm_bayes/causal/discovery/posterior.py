@@ -1,4 +1,4 @@
-"""Probabilities of edges from resampled tables, and the graph with the least expected error."""
+"""Compute edge probabilities over resampled tables, and the graph with the least errors."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from mmm_bayes.causal.graph.checks import GraphError
 NDArray = np.ndarray[Any, Any]
 
 _CANDIDATES = 8
-# With more nodes there are too many larger sets to enumerate.
+# With many nodes there are too many sets with more causes to enumerate.
 _MOST_PARENTS_OF_MANY = 3
 
 
 @final
 @dataclass(frozen=True)
 class Draws:
-    """Graphs drawn under one prior, per resampled table.
+    """Graphs drawn under one prior, for each resampled table.
 
     Attributes
     ----------
     graphs : ndarray
-        Edges ``[cause, effect]``, shape (resample, draw, node, node), as truths.
+        Edges ``[cause, effect]``, boolean array of shape (resample, draw, node, node).
     weights : ndarray
-        Shape (resample, draw); each resample's sum to one.
+        Weights of shape (resample, draw); the weights of each resample sum to one.
     """
 
     graphs: NDArray
@@ -40,12 +40,12 @@ class Draws:
 
     @property
     def by_resample(self) -> NDArray:
-        """Probabilities ``[cause, effect]`` per resampled table, shape (resample, node, node)."""
+        """Edge probabilities of each resampled table, shape (resample, node, node)."""
         return np.einsum("rk,rkij->rij", self.weights, self.graphs)
 
     @property
     def probabilities(self) -> NDArray:
-        """Probabilities ``[cause, effect]`` over all resamples, shape (node, node)."""
+        """Edge probabilities ``[cause, effect]`` averaged over resamples, shape (node, node)."""
         return self.by_resample.mean(0)
 
     def most_probable(self, count: int) -> list[tuple[NDArray, float]]:
@@ -65,7 +65,7 @@ def draw_under(
     ruled: NDArray,
     count: int,
 ) -> Draws:
-    """Draw ``count`` graphs per resampled table, given log odds and rules ``[cause, effect]``."""
+    """Draw ``count`` graphs for each resampled table, given prior log odds and required edges."""
     graphs, weights = [], []
     for scores in scored:
         under = scores.weighed(odds).requiring(ruled)
@@ -81,17 +81,17 @@ def draw_under(
 def least_errors(probabilities: NDArray, required: NDArray, forbidden: NDArray) -> NDArray:
     r"""Return the acyclic graph with the least expected structural Hamming distance.
 
-    A pair of nodes is wrong if its edge is missing, too many or reversed, so that the expected
-    number of wrong pairs falls by :math:`p_{ij} - p_{\text{none}}` with an edge i -> j: a score of
-    edges, which dynamic programming maximises over acyclic graphs (beyond 12 nodes, a greedy
-    search).
+    A pair of nodes is wrong if its edge is missing, superfluous or reversed. Adding an edge i -> j
+    lowers the expected number of wrong pairs by :math:`p_{ij} - p_{\text{none}}`. The sum of these
+    gains is maximised over acyclic graphs by dynamic programming, or by a greedy search if there
+    are more than 12 nodes.
 
     Parameters
     ----------
     probabilities : ndarray
-        Of edges ``[cause, effect]``; those of a pair sum to at most 1.
+        Edge probabilities ``[cause, effect]``; the two directions of a pair sum to at most 1.
     required, forbidden : ndarray
-        Rules ``[cause, effect]``, as truths.
+        Rules, as boolean arrays ``[cause, effect]``.
 
     Raises
     ------
@@ -114,26 +114,30 @@ def least_errors(probabilities: NDArray, required: NDArray, forbidden: NDArray) 
                 table[i, ~with_j] = -np.inf
     edges, total = best_graph(table)
     if not np.isfinite(total):
-        raise GraphError(["No acyclic graph obeys the rules: soften one of them."], "the knowledge")
+        raise GraphError(
+            ["No acyclic graph obeys all rules: lower the confidence of one below 1."],
+            "the knowledge",
+        )
     return edges
 
 
 def candidate_sets(
     table: NodeTable, knowledge: Knowledge, max_parents: int
 ) -> tuple[dict[str, list[str]] | None, int, dict[str, list[str]]]:
-    """Choose which sets of causes are scored.
+    """Choose the sets of causes that are scored.
 
-    Up to 12 nodes these are all sets of up to ``max_parents`` causes; beyond, up to 3 of the 8
-    nodes that explain a node best alone, and those experts name.
+    With up to 12 nodes, all sets of up to ``max_parents`` causes are scored. With more nodes, the
+    sets have up to 3 causes, chosen from the 8 nodes that best explain a node alone and the causes
+    that experts state.
 
     Returns
     -------
     mapping or None
-        Possible causes of each node; None for all.
+        Possible causes of each node; None if all nodes are possible.
     int
         Size of the largest set.
     mapping
-        Causes that experts state, by node: sets close to them are scored whatever their size.
+        Causes that experts state, by node: sets close to them are scored regardless of size.
     """
     stated: dict[str, list[str]] = {name: [] for name in table.nodes}
     for cause, effect in knowledge.required:
@@ -151,10 +155,11 @@ def candidate_sets(
 
 
 def pooled(shares: NDArray, odds: NDArray, base: float) -> NDArray:
-    """Combine proportions of edges from a search without a prior with experts' odds.
+    """Combine edge shares from a search without a prior with the experts' prior odds.
 
-    The states of a pair (edge, reversed, none) count as the data's likelihood; their odds are
-    multiplied by what experts' odds are over ``base``, those of an edge nothing is said about.
+    The shares of the three states of a pair (edge, reversed edge, no edge) are taken as the
+    likelihood. The odds of each edge are multiplied by the ratio of the experts' odds to ``base``,
+    the odds of an edge without a statement.
     """
     with np.errstate(divide="ignore"):
         factor = np.exp(odds) / base
@@ -164,7 +169,7 @@ def pooled(shares: NDArray, odds: NDArray, base: float) -> NDArray:
 
 
 def prior_probabilities(odds: NDArray) -> NDArray:
-    """Return prior probabilities of edges ``[cause, effect]``, pair by pair."""
+    """Convert log odds against no edge to prior edge probabilities, pair by pair."""
     with np.errstate(over="ignore"):
         weight = np.exp(odds)
     return weight / (1.0 + weight + weight.T)

@@ -12,6 +12,7 @@ from mmm_bayes.causal.causal_graph import CausalGraph
 from mmm_bayes.causal.check.variables import NodeTable
 from mmm_bayes.causal.discovery.conflicts import Conflicts
 from mmm_bayes.causal.discovery.knowledge import Knowledge
+from mmm_bayes.runtime.deprecation import old_name
 from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import Report, table_as_html, text_as_html
 from mmm_bayes.runtime.visible import shown_safely
@@ -30,31 +31,32 @@ class Discovery(Report):
     Attributes
     ----------
     graph : CausalGraph
-        The aligned graph: of all acyclic ones that obey the rules, that with the fewest wrong
-        pairs to be expected.
+        The aligned graph: the acyclic graph with the smallest expected number of wrong pairs
+        among all that obey the rules.
     data_graph : CausalGraph
-        The same from data alone.
+        The graph chosen in the same way from the data alone.
     edges : pandas.DataFrame
-        A row an edge of the graph: ``cause``, ``effect``, ``source`` (``"experts"``, ``"data"`` or
-        ``"both"``), ``probability`` with knowledge and ``data_probability`` without, ``stability``
-        (share of resampled tables that join the pair, without knowledge), ``direction_share`` of
-        those, ``strength`` (share of the effect's variance that only this cause explains),
-        ``log_evidence`` and ``p_value`` beside the other causes, all three within a row: an effect
-        that ``"pcmci"`` finds at a lag need not show in them.
+        One row per edge of the graph, with the columns ``cause`` and ``effect``; ``source``
+        (``"experts"``, ``"data"`` or ``"both"``); ``probability`` with the experts' knowledge and
+        ``data_probability`` without it; ``stability``, the share of resampled tables whose graph
+        joins the two nodes (without knowledge), and ``direction_share``, the share of those with
+        this direction; ``strength``, the share of the effect's variance that only this cause
+        explains; and ``log_evidence`` and ``p_value``, given the other causes. The last three
+        compare values of the same row, so they can miss an effect that ``"pcmci"`` finds at a lag.
     conflicts : Conflicts
         Statements of experts that the data contradict.
     probabilities, data_probabilities : pandas.DataFrame
-        Of every edge, a row a cause and a column an effect.
+        Probability of every edge, with one row per cause and one column per effect.
     samples : tuple of (CausalGraph, float)
-        The most probable graphs, with knowledge, and their probabilities.
+        The most probable graphs given the experts' knowledge, with their probabilities.
     knowledge : Knowledge
-        What experts said.
+        Statements of the experts.
     settings : dict
         Method and options, as plain values.
-    news : float
-        Effective over actual number of rows.
+    effective_sample_ratio : float
+        Effective over actual number of rows; below 1 where rows are autocorrelated.
     data_hash : str
-        Of the table that was read.
+        Hash of the table that was read.
     """
 
     graph: CausalGraph
@@ -66,8 +68,10 @@ class Discovery(Report):
     samples: tuple[tuple[CausalGraph, float], ...]
     knowledge: Knowledge
     settings: dict[str, Any]
-    news: float
+    effective_sample_ratio: float
     data_hash: str
+
+    news = old_name("effective_sample_ratio")
 
     @property
     def findings(self) -> tuple[Finding, ...]:

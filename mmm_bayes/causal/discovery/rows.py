@@ -12,13 +12,13 @@ from mmm_bayes.causal.check.variables import NodeTable
 NDArray = np.ndarray[Any, Any]
 
 # Lower bound of the effective sample ratio, however smooth a series is.
-_LEAST_NEWS = 0.05
+_LEAST_RATIO = 0.05
 
 
 def default_block(table: NodeTable) -> int:
     r"""Return the length of blocks in dates, :math:`\lceil n^{1/3} \rceil`; 1 without dates.
 
-    The rate of Hall, Horowitz and Jing (1995, Biometrika 82) for variances.
+    This is the rate that Hall, Horowitz and Jing (1995, Biometrika 82) derive for variances.
     """
     if table.dates is None:
         return 1
@@ -28,16 +28,17 @@ def default_block(table: NodeTable) -> int:
 def block_rows(rng: np.random.Generator, table: NodeTable, block: int) -> tuple[NDArray, NDArray]:
     """Draw rows of a table with replacement, in blocks of dates that all geos share.
 
-    Blocks are circular: each date is as likely as any other (Politis and Romano 1992).
+    Blocks wrap around from the last date to the first, so that every date is equally likely
+    (circular block bootstrap, Politis and Romano 1992).
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of everything drawn.
+        Random number generator.
     table : NodeTable
-        The table; without dates every row is a date of its own.
+        The table; without dates, every row counts as a date of its own.
     block : int
-        Dates a block.
+        Number of dates per block.
 
     Returns
     -------
@@ -75,15 +76,16 @@ def within_geos(table: NodeTable) -> NodeTable:
     return replace(table, columns=columns)
 
 
-def share_of_news(residuals: NDArray, geos: NDArray | None) -> float:
+def effective_sample_ratio(residuals: NDArray, geos: NDArray | None) -> float:
     r"""Return the effective sample ratio, from residuals (row, node) in order of time.
 
-    With lag-one autocorrelation :math:`\rho_i` of the residuals of node :math:`i`, the mean of
-    :math:`(1 - \rho_i) / (1 + \rho_i)`, at most 1: what a mean over an autoregressive series of
-    first order is worth. One number for all nodes, so that no direction gains by it.
+    With :math:`\rho_i` the lag-one autocorrelation of the residuals of node :math:`i`, this is the
+    mean of :math:`(1 - \rho_i) / (1 + \rho_i)` over the nodes, at most 1. Each term is the
+    effective sample ratio of the mean of a first-order autoregressive series. All nodes share one
+    number, so that it favours neither direction of an edge.
     """
     follows = np.ones(len(residuals) - 1, bool) if geos is None else geos[1:] == geos[:-1]
     early, late = residuals[:-1][follows], residuals[1:][follows]
     spread = np.maximum((residuals**2).mean(0), 1e-12)
     rho = np.clip((early * late).mean(0) / spread, 0.0, 0.99)
-    return float(np.clip(((1.0 - rho) / (1.0 + rho)).mean(), _LEAST_NEWS, 1.0))
+    return float(np.clip(((1.0 - rho) / (1.0 + rho)).mean(), _LEAST_RATIO, 1.0))

@@ -1,4 +1,4 @@
-"""Probabilities of edges by each search, with the experts' prior, without it, and with doubt."""
+"""Run a search and return edge probabilities with, without, and with doubted expert priors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.libraries import SEARCHES, Rules
 from mmm_bayes.causal.discovery.posterior import candidate_sets, draw_under, least_errors, pooled
 from mmm_bayes.causal.discovery.result import hash_of
-from mmm_bayes.causal.discovery.rows import block_rows, share_of_news
+from mmm_bayes.causal.discovery.rows import block_rows, effective_sample_ratio
 from mmm_bayes.causal.discovery.score import LocalScores, fitted_set, local_scores, scores_near
 
 NDArray = np.ndarray[Any, Any]
 
-# Confidence of a rule when the question is whether the data contradict it.
+# Confidence that replaces certainty in a rule when testing whether the data contradict it.
 _RULE_IN_DOUBT = 0.95
 _KEPT_GRAPHS = 50
 
@@ -39,7 +39,12 @@ def resampled(
 @final
 @dataclass(frozen=True)
 class Priors:
-    """Log odds ``[cause, effect]`` with, without and with doubted experts; and rules."""
+    """Prior log odds and rules of edges, as arrays ``[cause, effect]``.
+
+    ``experts``, ``nobody`` and ``doubts`` are the log odds with the experts' statements, without
+    them, and with every rule weakened to a strong prior. ``required`` and ``nothing`` are the edges
+    that must be present with and without the experts.
+    """
 
     experts: NDArray
     nobody: NDArray
@@ -64,7 +69,7 @@ class Priors:
 
 
 def priors_of(table: NodeTable, knowledge: Knowledge, edge_odds: float) -> Priors:
-    """Return the three priors over the graphs of a table; seasons have no causes."""
+    """Return the three priors over the graphs of a table, in which seasons have no causes."""
     nodes = table.nodes
     wide = [i for i, name in enumerate(nodes) if table.columns[name].shape[1] > 1]
     experts, required = knowledge.prior(nodes, edge_odds)
@@ -79,14 +84,19 @@ def priors_of(table: NodeTable, knowledge: Knowledge, edge_odds: float) -> Prior
 @final
 @dataclass(frozen=True)
 class Found:
-    """Probabilities ``[cause, effect]`` under the three priors, and graphs under the experts'."""
+    """Edge probabilities ``[cause, effect]`` under the three priors, and probable graphs.
+
+    ``aligned``, ``alone`` and ``doubted`` are the probabilities with the experts' prior, without
+    it, and with doubted rules; ``by_resample`` splits ``alone`` by resampled table. ``graphs`` are
+    the most probable graphs under the experts' prior.
+    """
 
     aligned: NDArray
     alone: NDArray
     doubted: NDArray
     by_resample: NDArray
     graphs: list[tuple[NDArray, float]]
-    news: float
+    effective_sample_ratio: float
 
 
 def by_scores(
@@ -108,9 +118,9 @@ def by_scores(
             cache[key] = local_scores(one, max_parents=size, candidates=candidates, counts=counts)
         near = scores_near(one, stated, cache[key], candidates=candidates, counts=counts)
         scored.append(near)
-    news = _news(table, scored[0])
+    ratio = _ratio_of_residuals(table, scored[0])
     scored = [
-        LocalScores(one.nodes, one.sets, tuple(news * value for value in one.values))
+        LocalScores(one.nodes, one.sets, tuple(ratio * value for value in one.values))
         for one in scored
     ]
     alone = draw_under(rng, scored, priors.nobody, priors.nothing, draws)
@@ -120,12 +130,12 @@ def by_scores(
         doubted = draw_under(rng, scored, priors.doubts, priors.nothing, draws)
     return Found(
         aligned.probabilities, alone.probabilities, doubted.probabilities, alone.by_resample,
-        aligned.most_probable(_KEPT_GRAPHS), news,
+        aligned.most_probable(_KEPT_GRAPHS), ratio,
     )  # fmt: skip
 
 
-def _news(table: NodeTable, scores: LocalScores) -> float:
-    """Return the effective sample ratio, from residuals given the best causes; 1 without dates."""
+def _ratio_of_residuals(table: NodeTable, scores: LocalScores) -> float:
+    """Compute the effective sample ratio from residuals given the best causes; 1 without dates."""
     if table.dates is None:
         return 1.0
     residuals = []
@@ -134,7 +144,7 @@ def _news(table: NodeTable, scores: LocalScores) -> float:
             best = int(scores.sets[i][scores.values[i].argmax()])
             causes = [v for j, v in enumerate(table.nodes) if best >> j & 1]
             residuals.append(fitted_set(table, name, causes)[1])
-    return share_of_news(np.column_stack(residuals), table.geos)
+    return effective_sample_ratio(np.column_stack(residuals), table.geos)
 
 
 def by_search(
@@ -145,7 +155,7 @@ def by_search(
     alpha: float,
     edge_odds: float,
 ) -> Found:
-    """Run a search of another package with and without rules, and combine it with the prior."""
+    """Run a search of another package with and without rules, and combine it with the priors."""
     search = SEARCHES[method]
     none = np.zeros(priors.required.shape, bool)
     alone = np.array([search(one, Rules(none, none), alpha) for one, _ in tables])
@@ -153,25 +163,25 @@ def by_search(
     if priors.has_rules:
         rules = Rules(priors.required, priors.forbidden & ~np.eye(len(none), dtype=bool))
         ruled = np.array([search(one, rules, alpha) for one, _ in tables])
-    # A proportion of 0 or 1 among B tables is not certainty.
+    # An edge found in none or all of B tables is still not certain.
     room = 1.0 / (len(tables) + 2.0)
     softened = [(1.0 - room) * found.mean(0) + room * edge_odds for found in (alone, ruled)]
     aligned = pooled(softened[1], priors.experts, edge_odds)
     aligned = np.where(priors.required, 1.0, np.where(priors.required.T, 0.0, aligned))
     doubted = pooled(softened[0], priors.doubts, edge_odds)
     graphs = [(least_errors(paired(aligned), priors.required, priors.forbidden), 1.0)]
-    return Found(aligned, alone.mean(0), doubted, alone, graphs, _rows_news(table))
+    return Found(aligned, alone.mean(0), doubted, alone, graphs, _ratio_of_rows(table))
 
 
-def _rows_news(table: NodeTable) -> float:
+def _ratio_of_rows(table: NodeTable) -> float:
     if table.dates is None:
         return 1.0
     single = [name for name in table.nodes if table.columns[name].shape[1] == 1]
     values = table.matrix(single)
-    return share_of_news(values - values.mean(0), table.geos)
+    return effective_sample_ratio(values - values.mean(0), table.geos)
 
 
 def paired(probabilities: NDArray) -> NDArray:
-    """Scale probabilities so that both directions of a pair sum to at most one."""
+    """Scale probabilities so that the two directions of each pair sum to at most one."""
     both = np.maximum(probabilities + probabilities.T, 1.0)
     return probabilities / both

@@ -1,4 +1,4 @@
-"""Score sets of causes of a node by Gaussian-process evidence with free noise."""
+"""Score sets of causes of a node by Gaussian-process evidence with noise of any shape."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from mmm_bayes.causal.discovery.kernels import Kernels, density_gain
 
 NDArray = np.ndarray[Any, Any]
 
-# Columns with a larger proportion of repeated values have no usable density.
+# A column has no usable density if its most frequent value fills a larger share of rows.
 _MOST_TIES = 0.2
-# Ranks fit a bend with as many parameters as rows, so they pay this penalty. Between 1 and 20 it
-# hardly changes distances on simulated tables; curved tables without a bend need a high value.
+# Penalty for a bend, because ranks fit it with as many parameters as there are rows. Values between
+# 1 and 20 hardly change the accuracy on simulated tables; tables with curved effects and no bend
+# need a high value.
 _BEND_COST = 10.0
 
 
@@ -31,9 +32,9 @@ class LocalScores:
     nodes : tuple of str
         The nodes.
     sets : tuple of ndarray
-        A node: the sets of causes as bit masks over the nodes, (set,) each.
+        For each node, its sets of causes as bit masks over the nodes, an array (set,).
     values : tuple of ndarray
-        A node: log evidence given each set, (set,) each.
+        For each node, its log evidence given each of these sets, an array (set,).
     """
 
     nodes: tuple[str, ...]
@@ -58,7 +59,7 @@ class LocalScores:
 
 
 def masked_sums(masks: NDArray, weights: NDArray) -> NDArray:
-    """Sum the weights (node,) of the nodes in each set."""
+    """Sum the weights (node,) over the nodes in each set."""
     total = np.zeros(len(masks))
     for j, weight in enumerate(weights):
         if weight != 0.0:
@@ -81,34 +82,37 @@ def local_scores(
     .. math:: k_S(x, x') = \prod_{j \in S} \tfrac12 \left(1 + \exp(-(x_j - x_j')^2 / 2
               \ell^2)\right),
 
-    a sum over all subsets of ``S``, so that effects of single causes and of causes together are
-    both seen (Duvenaud, Nickisch and Rasmussen 2011). The evidence is averaged over a grid of
-    length scales and of the noise's share of the variance; the variance itself is profiled out. To
-    it is added what a kernel density of the residuals :math:`\hat e`, leaving each row out, gains
-    over the normal one, where it gains anything:
+    which expands into a sum over all subsets of ``S``, so that it covers effects of single causes
+    and interactions (Duvenaud, Nickisch and Rasmussen 2011). The evidence is averaged over a grid
+    of length scales and noise shares; the variance itself is profiled out. If a leave-one-out
+    kernel density of the residuals :math:`\hat e` fits better than the normal density, the gain is
+    added:
 
     .. math:: s_i(S) = \log \overline{p}(x_i \mid x_S) + \max\Big(0, \sum_t
               \log \hat p_{-t}(\hat e_t) - \log \phi(\hat e_t)\Big).
 
-    Noise may also enter before a last bend, :math:`x_i = g_i(f_i(x_S) + e_i)` (Zhang and Hyvarinen
-    2009): where the node's normal scores :math:`z_i = \Phi^{-1}(\mathrm{rank} / n)` in its place,
-    with the density of :math:`x_i` for what the bend does to volumes, score better by 10 and more,
-    they count: evidence is summed with prior odds of :math:`e^{-10}`.
+    Noise may also enter before a final bend, :math:`x_i = g_i(f_i(x_S) + e_i)` (Zhang and Hyvarinen
+    2009). This model is scored with the normal scores :math:`z_i = \Phi^{-1}(\mathrm{rank} / n)` in
+    place of the node, plus the log density of :math:`x_i` as the change of variables. The evidence
+    of both models is summed, with prior odds of :math:`e^{-10}` for the bend, so that the bend
+    counts only if its score is higher by about 10 or more.
 
-    Nonlinear functions and noise that is not normal both tell causes from effects (Hoyer and others
-    2009); with straight lines and normal noise directions score alike. The covariance is that of 60
-    inducing rows (Nystroem), so that time is linear in the number of rows.
+    Both nonlinear functions and noise that is not normal distinguish causes from effects (Hoyer and
+    others 2009); with linear functions and normal noise, both directions have the same score. The
+    covariance is approximated with 60 inducing rows (Nystroem), so that the time is linear in the
+    number of rows.
 
     Parameters
     ----------
     table : NodeTable
-        The nodes; those of several columns (a season) get no causes.
+        The nodes; a node with several columns (a season) has no causes.
     max_parents : int
-        Size of the largest set.
+        Largest number of causes in a set.
     candidates : mapping of str to names, optional
         Possible causes of each node. Default: all others.
     counts : ndarray, optional
-        How often each row stands in a resampled table, (row,): a row is no news about itself.
+        Number of times each row occurs in a resampled table, (row,). Leaving a row out leaves out
+        all its copies.
 
     References
     ----------
@@ -143,7 +147,7 @@ def scores_near(
     stated : mapping of str to names
         Causes of each node that experts state.
     known : LocalScores
-        Scores to add to; sets among them are not scored again.
+        Scores to which the new ones are added; sets in it are not scored again.
     """
     position = {name: i for i, name in enumerate(table.nodes)}
     wanted: dict[tuple[int, ...], list[int]] = {}
@@ -170,7 +174,7 @@ def scores_near(
 def _scored(
     table: NodeTable, wanted: Mapping[tuple[int, ...], list[int]], counts: NDArray | None
 ) -> LocalScores:
-    """Score nodes given sets of causes; nodes of several columns get the empty set only."""
+    """Score nodes given sets of causes; nodes with several columns only have the empty set."""
     nodes = table.nodes
     columns = [_standardised(table.columns[name]) for name in nodes]
     single = [column.shape[1] == 1 for column in columns]
@@ -202,7 +206,7 @@ def _scored(
 
 
 def fitted_set(table: NodeTable, node: str, causes: Sequence[str]) -> tuple[float, NDArray]:
-    """Score a node given one set of causes, with its residual (row,) in standard units."""
+    """Return the score of a node given one set of causes, and its standardised residual (row,)."""
     columns = [_standardised(table.columns[name]) for name in causes]
     wanted = _standardised(table.columns[node])[:, 0]
     bend = _Bend(wanted, None) if _ties(table.columns[node]) <= _MOST_TIES else None
@@ -211,7 +215,7 @@ def fitted_set(table: NodeTable, node: str, causes: Sequence[str]) -> tuple[floa
 
 
 class _Bend:
-    """Return normal scores of a column, and the log density of its own values."""
+    """Normal scores of a column, and the log density of its values relative to a normal one."""
 
     def __init__(self, column: NDArray, counts: NDArray | None) -> None:
         from scipy.special import ndtri
@@ -228,7 +232,7 @@ def _score(
     targets: Sequence[tuple[NDArray, _Bend | None]],
     counts: NDArray | None,
 ) -> tuple[NDArray, NDArray]:
-    """Return scores (target,) of targets with bends, and residuals (row, target) without."""
+    """Return scores (target,), allowing for bends, and residuals (row, target) without bends."""
     bent = [k for k, (_, bend) in enumerate(targets) if bend is not None]
     wanted = [column for column, _ in targets]
     wanted += [bend.scores for _, bend in targets if bend is not None]

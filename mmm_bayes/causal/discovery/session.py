@@ -1,4 +1,4 @@
-"""Discovery in rounds: searches, decisions with their reasons, and a file that records them."""
+"""Record rounds of discovery in a file: searches, and decisions with their reasons."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Decision:
     edge : (str, str)
         The edge.
     action : {"keep", "drop", "reverse", "open"}
-        The edge is there; the two nodes are not joined; the reversed edge is there; or nothing is
-        settled yet.
+        ``"keep"``: the edge exists. ``"drop"``: there is no edge between the two nodes.
+        ``"reverse"``: the reversed edge exists. ``"open"``: nothing is decided yet.
     reason : str
-        Why.
+        Reason for the decision.
     by : str
-        Who decided.
+        Person who decided.
     after_runs : int
-        Number of runs seen before.
+        Number of runs before the decision.
     """
 
     edge: Pair
@@ -62,11 +62,11 @@ class Replay:
     Attributes
     ----------
     same_data, same_graph : bool
-        Whether the table and the graph are those of the recorded run.
+        Whether the table and the graph equal those of the recorded run.
     discovery : Discovery
         The result.
     differences : tuple of str
-        Edges that are new or gone.
+        Edges that appear in only one of the two graphs.
     """
 
     same_data: bool
@@ -76,28 +76,29 @@ class Replay:
 
     @shown_safely
     def __str__(self) -> str:
-        table = "the same table" if self.same_data else "another table: it has changed since"
+        table = "the same table" if self.same_data else "a table that has changed since"
         gone = listing(self.differences, 20)
-        graph = "the same graph" if self.same_graph else f"another graph: {gone}"
+        graph = "the same graph" if self.same_graph else f"a different graph: {gone}"
         return f"Replayed on {table}; {graph}."
 
 
 @final
 class DiscoverySession:
-    r"""Rounds of search and decision, with a permanent record.
+    r"""Rounds of searches and decisions, with a permanent record.
 
-    Each run keeps its table's hash, key, settings, knowledge, graph and disputes; each decision its
-    reason. Decisions become rules of the next run, the last one on a pair over earlier ones. With a
-    ``path``, the file is replaced by a whole one after every change.
+    Each run is recorded with the hash of its table, its key, settings, knowledge, graph and
+    disputes; each decision is recorded with its reason. Decisions become rules of the next run; the
+    latest decision on a pair of nodes replaces earlier ones. With a ``path``, a complete new file
+    replaces the old one after every change.
 
     Parameters
     ----------
     rng_key : jax.Array or int
-        Random key, or a seed, of the runs: the same table and decisions give the same graph.
+        Random key, or a seed, for all runs: the same table and decisions give the same graph.
     knowledge : Knowledge, optional
-        What experts said at first.
+        Initial statements of the experts.
     path : path, optional
-        A ``.json`` file to keep the session in.
+        A ``.json`` file in which the session is kept.
     nodes, method, num_bootstrap, num_draws, block, edge_odds, max_parents, alpha, season, date, geo
         As in :func:`mmm_bayes.causal.discovery.discover.discover`, with the same defaults.
 
@@ -128,7 +129,7 @@ class DiscoverySession:
         self._decisions: list[Decision] = []
         self._cache: dict[str, LocalScores] = {}
         if self.path is not None and self.path.exists():
-            text = "There is a session already: DiscoverySession.load(path), or choose another."
+            text = "There is a session already: use DiscoverySession.load(path) or another path."
             raise FileExistsError(f"{self.path}: {text}")
 
     @property
@@ -148,7 +149,7 @@ class DiscoverySession:
         Raises
         ------
         ValueError
-            If there was no run.
+            If there has been no run yet.
         """
         if not self._runs:
             raise ValueError("There is no graph yet: call run_again(data).")
@@ -156,7 +157,7 @@ class DiscoverySession:
 
     @property
     def open_conflicts(self) -> tuple[Mapping[str, Any], ...]:
-        """Disputes of the last run without a decision; a changed table opens them again."""
+        """Disputes of the last run without a decision; a changed table reopens decided ones."""
         if not self._runs:
             return ()
         settled = {
@@ -170,24 +171,24 @@ class DiscoverySession:
 
     @named_arguments
     def decide(self, edge: Sequence[str], action: Action, *, reason: str, by: str = "") -> Decision:
-        """Settle an edge for the next run.
+        """Decide on an edge; the decision applies from the next run on.
 
         Parameters
         ----------
         edge : (cause, effect)
             The edge.
         action : {"keep", "drop", "reverse", "open"}
-            What is settled, see :class:`Decision`.
+            The decision, see :class:`Decision`.
         reason : str
-            Why; it may not be empty.
+            Reason for the decision; it must not be empty.
         by : str
-            Who decided.
+            Person who decided.
 
         Raises
         ------
         GraphError
-            With everything that is wrong, contradictions with rules and other decisions among it.
-            Nothing is recorded then.
+            Listing every problem, including contradictions with rules and other decisions. In this
+            case nothing is recorded.
         """
         problems = []
         pair: tuple[Any, ...] = tuple(edge)
@@ -200,7 +201,7 @@ class DiscoverySession:
             known = ", ".join(get_args(Action))
             problems.append(f"The action should be one of {known}, but is {action!r}.")
         if not str(reason).strip():
-            problems.append("The reason is empty: write why, for those who read the record later.")
+            problems.append("The reason is empty: write why, so that others can follow the record.")
         if problems:
             raise GraphError(problems, "the decision")
         decision = Decision((pair[0], pair[1]), action, str(reason).strip(), by, len(self._runs))
@@ -224,7 +225,7 @@ class DiscoverySession:
             The table.
         nodes, method, num_bootstrap, num_draws, block, edge_odds, max_parents, alpha, season, \
 date, geo
-            Settings to change from here on.
+            Settings to change for this run and all later ones.
         """
         changed: dict[str, Any] = {**self.options, **settings}
         found = self._discover(data, self.settled_knowledge(), self._key, changed)
@@ -236,14 +237,14 @@ date, geo
 
     @named_arguments
     def replay(self, data: Table, run: int = -1) -> Replay:
-        """Repeat a recorded run, and compare table and graph.
+        """Repeat a recorded run, and compare its table and graph with the recorded ones.
 
         Parameters
         ----------
         data : MMMData or pandas.DataFrame
             The table.
         run : int
-            Position of the run.
+            Position of the run in :attr:`runs`.
         """
         if not self._runs:
             raise ValueError("There is no run to replay: call run_again(data).")
@@ -280,14 +281,14 @@ date, geo
     @classmethod
     @named_arguments
     def load(cls, path: str | os.PathLike[str]) -> DiscoverySession:
-        """Read a session; further changes go to the same file.
+        """Load a session; later changes are saved to the same file.
 
         Raises
         ------
         FileNotFoundError
             If there is no such file.
         GraphError
-            If the file holds no session.
+            If the file is not a session.
         """
         found = read_session(Path(path))
         session = cls.__new__(cls)
@@ -327,7 +328,7 @@ date, geo
 def _with_decisions(
     knowledge: Knowledge, decisions: Mapping[frozenset[str], Decision]
 ) -> Knowledge:
-    """Replace statements about the decided pairs by the decisions; raise on contradictions."""
+    """Replace statements about decided pairs with the decisions; raise on contradictions."""
     settled = {pair: one for pair, one in decisions.items() if one.action != "open"}
     required = [edge for edge in knowledge.required if frozenset(edge) not in settled]
     forbidden = [edge for edge in knowledge.forbidden if frozenset(edge) not in settled]
@@ -350,7 +351,7 @@ def _with_decisions(
 
 
 def _new_names(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an earlier file under today's names."""
+    """Return the settings of an older file under their present names."""
     return {RENAMED.get(name, name): value for name, value in options.items()}
 
 

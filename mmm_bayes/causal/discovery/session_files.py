@@ -1,4 +1,4 @@
-"""Read and write sessions of discovery in JSON files, completely or not at all."""
+"""Read and write discovery sessions as JSON files; a file is always complete."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Run:
     Attributes
     ----------
     graph, data_graph : CausalGraph
-        The aligned graph, and that of the data alone.
+        The aligned graph, and the graph from the data alone.
     knowledge : Knowledge
-        What it was told, decisions among it.
+        Knowledge given to the search, including the decisions.
     options : dict
-        Settings that were given.
+        Settings given to the search.
     key : dict
-        Its key, as plain values.
+        Random key, as plain values.
     data_hash : str
-        Of the table.
+        Hash of the table.
     data_changed : bool
-        Whether the table is another one than in the run before.
+        Whether the table differs from the table of the previous run.
     edges, conflicts : tuple of dict
-        Rows of the tables of edges and of disputes.
+        Rows of the table of edges, and of the table of disputes.
     """
 
     graph: CausalGraph
@@ -59,7 +59,7 @@ class Run:
     def of(
         cls, found: Discovery, key: Mapping[str, Any], options: Mapping[str, Any], changed: bool
     ) -> Run:
-        """Record a result."""
+        """Make the record of a result."""
         rows = found.edges.to_dict("records")
         return cls(
             graph=found.graph,
@@ -89,7 +89,7 @@ def write_session(
     runs: Sequence[Run],
     decisions: Sequence[Mapping[str, Any]],
 ) -> Path:
-    """Write a session; an old file is replaced only at the end."""
+    """Write a session; an old file is replaced once the new one is complete."""
     found = {
         "format": _FORMAT,
         "knowledge": knowledge.to_dict(),
@@ -105,14 +105,14 @@ def write_session(
 
 
 def read_session(path: Path) -> dict[str, Any]:
-    """Read the parts of a session.
+    """Read a session as a mapping of its parts.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     GraphError
-        If it holds no session of this format.
+        If the file is not a session in this format.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
@@ -122,7 +122,7 @@ def read_session(path: Path) -> dict[str, Any]:
         raise GraphError([f"The file cannot be read: {error}"], str(path)) from None
     missing = [part for part in _PARTS if not isinstance(found, dict) or part not in found]
     if missing:
-        problems = [f"The file has no {part}: it is not a session." for part in missing]
+        problems = [f"The file has no {part}, so it is not a session." for part in missing]
         raise GraphError(problems, str(path))
     if found["format"] != _FORMAT:
         text = f"The session has format {found['format']!r}; this version reads {_FORMAT}."
@@ -178,9 +178,9 @@ def _run_of(values: Mapping[str, Any]) -> Run:
 def _decision(values: Mapping[str, Any], runs: int) -> dict[str, Any]:
     """Check the parts of a decision against the number of runs."""
     if set(values) != {"edge", "action", "reason", "by", "after_runs"}:
-        raise ValueError(f"a decision has the parts {sorted(values)}")
+        raise ValueError(f"a decision has the unexpected parts {sorted(values)}")
     if values["action"] not in ACTIONS:
-        raise ValueError(f"a decision has the action {values['action']!r}")
+        raise ValueError(f"a decision has the unknown action {values['action']!r}")
     after = values["after_runs"]
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= runs:
         raise ValueError(f"a decision was made after {after!r} of {runs} runs")
@@ -211,7 +211,7 @@ def _mapping(values: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return values for JSON; numbers that are not finite become null."""
+    """Convert values for JSON; NaN and infinity become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list | set):

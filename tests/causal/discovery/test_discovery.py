@@ -53,7 +53,7 @@ def test_data_alone_find_the_graph() -> None:
     assert set(alone.graph.edges) == TRUTH
     assert alone.graph == alone.data_graph
     assert len(alone.conflicts) == 0
-    assert str(alone.conflicts) == "Experts and data do not disagree."
+    assert str(alone.conflicts) == "No disputes between experts and data."
     assert set(alone.edges["source"]) == {"data"}
 
 
@@ -181,7 +181,9 @@ def test_independent_slow_series_are_not_joined() -> None:
     table = pd.DataFrame(values, columns=["a", "b", "c"])
     table["week"] = pd.date_range("2020-01-05", periods=150, freq="W")
     found = discover(KEY, table, date="week", **QUICK)
-    assert found.news < 0.25
+    assert found.effective_sample_ratio < 0.25
+    with pytest.warns(DeprecationWarning, match="effective_sample_ratio"):
+        assert found.news == found.effective_sample_ratio
     assert found.graph.edges == ()
 
 
@@ -260,9 +262,15 @@ def test_a_session_keeps_runs_and_decisions_and_replays(tmp_path: Path) -> None:
         assert replay.same_data
         assert replay.same_graph, str(replay)
     assert "keep tv -> sales (Ana): Lift test of 2024." in str(again)
+    values = json.loads(path.read_text())
+    for run in values["runs"]:
+        run["news"] = 0.5
+    older = tmp_path / "older.json"
+    older.write_text(json.dumps(values))
+    assert DiscoverySession.load(older).graph == session.graph
     changed = again.replay(chain(seed=1))
     assert not changed.same_data
-    assert "another table" in str(changed)
+    assert "a table that has changed" in str(changed)
     again.run_again(chain(seed=1))
     assert again.runs[-1].data_changed
     assert not again.runs[-2].data_changed

@@ -74,7 +74,7 @@ def test_priors_are_as_stated() -> None:
     assert get("email", "tv") == pytest.approx(0.05 * 0.3 / 0.7)
     assert get("search", "tv") == pytest.approx(0.05 * 0.1 / 0.9)
     assert get("price", "sales") == pytest.approx(0.05)
-    # The other direction takes the odds of one that nothing is said about, times those of tiers.
+    # The opposite direction has the odds of an edge without a statement, times the tier odds.
     assert get("tv", "sales") == pytest.approx(0.7 / 0.25)
     assert get("sales", "tv") == pytest.approx(0.05 / 0.25 * 0.1 / 0.9)
     assert not ruled.any()

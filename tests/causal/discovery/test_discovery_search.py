@@ -16,7 +16,12 @@ from mmm_bayes.causal.discovery.exact import best_graph, count_orders, dense, dr
 from mmm_bayes.causal.discovery.knowledge import Knowledge
 from mmm_bayes.causal.discovery.order import draw_graphs_by_order, greedy_graph
 from mmm_bayes.causal.discovery.posterior import least_errors, pooled, prior_probabilities
-from mmm_bayes.causal.discovery.rows import block_rows, default_block, share_of_news, within_geos
+from mmm_bayes.causal.discovery.rows import (
+    block_rows,
+    default_block,
+    effective_sample_ratio,
+    within_geos,
+)
 from mmm_bayes.causal.discovery.score import LocalScores, fitted_set, local_scores, scores_near
 from mmm_bayes.causal.graph.checks import GraphError, find_cycles
 
@@ -237,15 +242,15 @@ def test_blocks_keep_dates_together_over_geos() -> None:
     assert default_block(NodeTable({"x": np.zeros((20, 1))})) == 1
 
 
-def test_rows_that_repeat_each_other_are_less_news() -> None:
+def test_autocorrelated_rows_lower_the_effective_sample_ratio() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(4_000, 1))
     series = noise.copy()
     for t in range(1, len(series)):
         series[t] += 0.6 * series[t - 1]
-    assert share_of_news(noise, None) == pytest.approx(1.0, abs=0.08)
+    assert effective_sample_ratio(noise, None) == pytest.approx(1.0, abs=0.08)
     # (1 - 0.6) / (1 + 0.6); the autocorrelation has a standard error of 0.013.
-    assert share_of_news(series, None) == pytest.approx(0.25, abs=0.04)
+    assert effective_sample_ratio(series, None) == pytest.approx(0.25, abs=0.04)
 
 
 def test_geos_are_put_on_one_scale() -> None:

@@ -1,4 +1,4 @@
-"""Adjustment sets of a causal graph: check one, find the smallest, list the minimal or all."""
+"""Adjustment sets of a causal graph: check a set, find the smallest, list minimal or all sets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def is_adjustment_set(
     r"""Return whether adjusting for ``given`` identifies the effect of a treatment on an outcome.
 
     The condition is necessary and sufficient; see
-    :class:`mmm_bayes.causal.identify.criteria.Criterion`. Several treatments are set jointly.
+    :class:`mmm_bayes.causal.identify.criteria.Criterion`. Several treatments are
+    intervened on jointly.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def is_adjustment_set(
     given : str or iterable of str
         Nodes adjusted for.
     effect : {"total", "direct"}
-        Through all directed paths, or through the edge from treatment to outcome alone.
+        Effect through all directed paths, or only through the edge from treatment to outcome.
 
     Raises
     ------
@@ -83,8 +84,8 @@ def adjustment_set(
 ) -> tuple[str, ...]:
     """Return the smallest valid adjustment set, in the order of the nodes.
 
-    Among sets of the same size, those with more controls and seasons come first (then channels,
-    then mediators, then nodes without a role), then those with earlier nodes. The set is found as a
+    Among sets of the same size, sets with more controls and seasons are preferred (then channels,
+    mediators, and nodes without a role), and then sets with earlier nodes. The set is found as a
     minimum cut, in polynomial time.
 
     Parameters
@@ -96,12 +97,12 @@ def adjustment_set(
     forbidden : str or iterable of str
         Measured nodes that should not be used.
     required : str or iterable of str
-        Nodes to adjust for in any case.
+        Nodes that the set must contain.
 
     Raises
     ------
     IdentificationError
-        If there is none, with the paths that stay open and remedies.
+        If there is no valid set, listing the paths that stay open and remedies.
     GraphError
         If names are unknown or the sets overlap.
 
@@ -142,7 +143,7 @@ def adjustment_sets(
     required: Names = (),
     limit: int = 10_000,
 ) -> Sets:
-    """Return all minimal valid adjustment sets, or all valid ones; smaller ones first.
+    """Return all minimal valid adjustment sets, or all valid sets, smaller sets first.
 
     A minimal set has no valid proper subset (that contains the required nodes). The time per set is
     polynomial, but the number of sets may grow exponentially with the number of nodes.
@@ -152,7 +153,7 @@ def adjustment_sets(
     treatment, outcome, effect, latent, forbidden, required
         As in :meth:`adjustment_set`.
     minimal : bool
-        Whether to leave out sets with members that are not needed.
+        Whether to leave out sets that contain members that are not needed.
     limit : int
         Largest number of sets to list.
 
@@ -188,7 +189,7 @@ def _question(
     hidden, banned, wanted = as_names(latent), as_names(forbidden), as_names(required)
     problems = graph.unknown([*hidden, *banned, *wanted])
     ends = {*goal.treatment, goal.outcome}
-    problems += [f"{v!r} is treatment or outcome: it cannot be required." for v in wanted
+    problems += [f"{v!r} is the treatment or outcome: it cannot be required." for v in wanted
                  if v in ends]  # fmt: skip
     problems += [
         f"{v!r} is both required and {kind}: choose one."
@@ -203,9 +204,10 @@ def _question(
 
 
 def _costs(graph: MixedGraph) -> Callable[[str], int]:
-    """Return the cost of a node: the size of a set counts first, then ranks, then late members.
+    """Return the cost of each node, so that the cheapest set is the preferred one.
 
-    Binary digits record the members of a set in its sum, so that no two sets cost the same.
+    The size of a set counts first, then the ranks of its members, then their positions. The last
+    part adds a power of two for each member, so that no two sets have the same cost.
     """
     count = len(graph.nodes)
     rank_unit = 1 << count
@@ -220,7 +222,7 @@ def _costs(graph: MixedGraph) -> Callable[[str], int]:
 def _not_found(
     graph: MixedGraph, goal: Criterion, question: separators.Question, latent: tuple[str, ...]
 ) -> IdentificationError:
-    """Describe the paths that no allowed set closes, with remedies."""
+    """Return the error that lists the paths no allowed set closes, with remedies."""
     what = f"the {goal.effect} effect of {', '.join(goal.treatment)} on {goal.outcome}"
     barred = [v for v in graph.in_order(question.required) if v in goal.forbidden]
     if barred:

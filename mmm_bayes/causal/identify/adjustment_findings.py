@@ -1,4 +1,4 @@
-"""Find members and open paths that bias an adjusted effect, and members that are not needed."""
+"""Find set members and open paths that bias an effect, and members that are not needed."""
 
 from __future__ import annotations
 
@@ -27,23 +27,28 @@ _MOST_LOOKED_AT = 2_000
 @final
 @dataclass(frozen=True)
 class AdjustmentFinding(Finding):
-    """One remark on a proposed adjustment set.
+    """One finding about a proposed adjustment set.
 
-    ``check`` is one of these. ``"mediator"``: a member on a causal path (total effects).
-    ``"descendant"``: a member that descends from one. ``"outcome_descendant"``: a member that the
-    outcome causes. ``"collider"``: a member (or its ancestor) at which arrowheads meet, so that it
-    opens a path. ``"open_back_door"``: a path that the set leaves open. ``"open_mediator"``: an
-    indirect path left open (direct effects). ``"instrument"``: a member that moves the outcome
-    through the treatment alone. ``"treatment_descendant"``: a member that the treatment causes and
-    that is not needed. ``"precision"``: a member that only explains the outcome.
-    ``"irrelevant"``: a member that does neither. An error biases the effect.
+    A finding with severity ``"error"`` biases the effect. ``check`` is one of the following:
+
+    - ``"mediator"``: a member on a causal path (total effects);
+    - ``"descendant"``: a member that descends from a mediator;
+    - ``"outcome_descendant"``: a member that the outcome causes;
+    - ``"collider"``: a member that opens a path, because it is a collider on it or descends from
+      one;
+    - ``"open_back_door"``: a path that the set leaves open;
+    - ``"open_mediator"``: an indirect path that the set leaves open (direct effects);
+    - ``"instrument"``: a member that affects the outcome only through the treatment;
+    - ``"treatment_descendant"``: a member that the treatment causes and that is not needed;
+    - ``"precision"``: a member that explains the outcome and has no relation to the treatment;
+    - ``"irrelevant"``: a member that is on no open path to the outcome.
 
     Attributes
     ----------
     where : str or None
-        The member concerned.
+        Member of the set that the finding is about, if any.
     path : CausalPath or None
-        The path concerned.
+        Path that the finding is about, if any.
     """
 
     path: CausalPath | None = None
@@ -68,7 +73,7 @@ class AdjustmentFinding(Finding):
 def members_that_bias(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
-    """Yield the members that no valid set contains."""
+    """Yield a finding for each member that no valid set contains."""
     x, y = goal.treatment[0], goal.outcome
     links = graph.links
     after = links.descendants([y])
@@ -105,7 +110,7 @@ def members_that_bias(
 def paths_that_bias(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
-    """Yield the paths that are open given the set, and the member that opens each."""
+    """Yield a finding for each path that the set leaves open, or for the member that opens it."""
     reported: set[str] = set()
     rest = 0
     paths, complete = _open_paths(graph, goal, given)
@@ -124,7 +129,7 @@ def paths_that_bias(
             yield _opened(graph, path, name)
     if complete:
         return
-    # In a dense graph, a member may open none of the paths that were looked at.
+    # In a dense graph, a member may open only paths beyond the ones examined.
     for name in given:
         if name not in reported and (longer := _path_opened_by(graph, goal, given, name)):
             yield _opened(graph, longer, name)
@@ -133,7 +138,7 @@ def paths_that_bias(
 def _path_opened_by(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...], name: str
 ) -> CausalPath | None:
-    """Find an open path with a collider that a member opens, directly, else among all of them."""
+    """Find an open path with a collider that a member opens: by search, or among all open paths."""
     x, y = goal.treatment[0], goal.outcome
     for links in (goal.links,) if goal.forbidden.isdisjoint(given) else (goal.links, graph.links):
         if path := path_opened_by(links, x, y, given, name):
@@ -159,7 +164,7 @@ def _opened(graph: MixedGraph, path: CausalPath, name: str) -> AdjustmentFinding
 def _open_paths(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> tuple[list[CausalPath], bool]:
-    """Return open paths that are not part of the effect, and whether these are all."""
+    """Return open paths that are not part of the effect, and whether the list is complete."""
     x, y = goal.treatment[0], goal.outcome
     paths = list(itertools.islice(open_paths(goal.links, x, y, given), _MOST_LOOKED_AT))
     complete = len(paths) < _MOST_LOOKED_AT
@@ -173,7 +178,7 @@ def _open_paths(
 
 
 def _openers(graph: MixedGraph, colliders: list[str], given: tuple[str, ...]) -> list[str]:
-    """Members of the set that open colliders on a path."""
+    """Return the members of the set that open colliders on a path."""
     below = [graph.links.descendants([collider]) for collider in colliders]
     return [name for name in given if any(name in own for own in below)]
 
@@ -189,7 +194,7 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
     hidden = [f"a hidden cause of {one} and {other}" for one, other in path.hidden]
     through = [v for v in path.nodes[1:-1] if v not in goal.forbidden and v not in path.colliders]
     remedy = f"adjust for {' or '.join(through)}" if through else (
-        f"only {' and '.join(hidden)}, measured, would close it")  # fmt: skip
+        f"only measuring {' and '.join(hidden)} would close it")  # fmt: skip
     return AdjustmentFinding(
         "open_back_door", "error",
         f"The path {path} is open and adds association that is not caused by the treatment: "
@@ -201,7 +206,7 @@ def _left_open(goal: Criterion, path: CausalPath) -> AdjustmentFinding:
 def members_to_spare(
     graph: MixedGraph, goal: Criterion, given: tuple[str, ...]
 ) -> Iterator[AdjustmentFinding]:
-    """Yield the members that could be left out without bias."""
+    """Yield a finding for each member that could be left out without bias."""
     x, y = goal.treatment[0], goal.outcome
     for name in given:
         rest = [v for v in given if v != name]

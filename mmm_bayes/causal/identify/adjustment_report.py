@@ -34,11 +34,12 @@ class AdjustmentReport(Report):
     given : tuple of str
         The proposed set.
     valid : bool
-        By the generalised adjustment criterion, necessary and sufficient.
+        Whether the set meets the generalised adjustment criterion, which is necessary and
+        sufficient.
     findings : tuple of AdjustmentFinding
-        Errors first; there is one if and only if the set is not valid.
+        Findings, errors first. There is an error if and only if the set is not valid.
     instead : tuple of str or None
-        The smallest valid set; None if there is none.
+        The smallest valid set; None if there is no valid set.
     """
 
     treatment: str
@@ -96,7 +97,7 @@ def explain_adjustment(
     effect: Effect = "total",
     latent: Names = (),
 ) -> AdjustmentReport:
-    """Explain whether a proposed adjustment set is valid, and the part that each member plays.
+    """Explain whether a proposed adjustment set is valid, and the role of each member.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def explain_adjustment(
         The proposed set.
     effect : {"total", "direct"}
     latent : str or iterable of str
-        Nodes that are not measured: the set proposed instead contains none of them.
+        Nodes that are not measured; ``instead`` contains none of them.
 
     Raises
     ------

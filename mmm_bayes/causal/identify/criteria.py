@@ -1,4 +1,4 @@
-"""The adjustment criterion: nodes that a valid set may not contain, and sets it must separate."""
+"""The adjustment criterion: nodes a valid set must not contain, and nodes it must separate."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class Criterion:
     r"""The generalised adjustment criterion for one effect.
 
     A set :math:`Z` is valid if it contains no forbidden node and m-separates treatment from outcome
-    in a graph without the edges that the effect runs through. For the *total* effect (of one
-    treatment or of several set together) the nodes on proper causal paths, and their descendants,
-    are forbidden, and the first edges of these paths are removed: necessary and sufficient for
+    in a graph without the edges through which the effect runs. For the *total* effect (of one or
+    several treatments), the nodes on proper causal paths and their descendants are forbidden, and
+    the first edges of these paths are removed. The criterion is then necessary and sufficient for
 
     .. math:: p(y \mid do(x)) = \sum_z p(y \mid x, z) p(z)
 
-    in every model of the graph (Shpitser, VanderWeele and Robins 2010; Perkovic et al. 2018; van
-    der Zander, Liskiewicz and Textor 2019), hidden causes behind bidirected edges included. For the
-    *direct* effect the descendants of the outcome are forbidden (if there is an edge), and only the
-    edge from treatment to outcome is removed. This is the single-door criterion (Pearl 2009,
-    theorem 5.3.1), which in linear models gives the edge's coefficient. It is the criterion above
-    for a copy :math:`x'` of the treatment that enters the equation of the outcome alone, :math:`y =
-    f(x', r)`, and so without linearity gives
+    in every model of the graph, including those with hidden causes behind bidirected edges
+    (Shpitser, VanderWeele and Robins 2010; Perkovic et al. 2018; van der Zander, Liskiewicz and
+    Textor 2019). For the *direct* effect, the descendants of the outcome are forbidden (if there is
+    an edge), and only the edge from treatment to outcome is removed. This is the single-door
+    criterion (Pearl 2009, theorem 5.3.1), which gives the coefficient of the edge in linear models.
+    It equals the criterion above for a copy :math:`x'` of the treatment that enters only the
+    equation of the outcome, :math:`y = f(x', r)`. Without linearity it therefore gives
 
     .. math:: p(y \mid do(x')) = \int p(y \mid x', r) p(r) dr,
 
-    the controlled direct effects at all other causes :math:`r` of the outcome, averaged over these
-    as they are observed.
+    the controlled direct effect given all other causes :math:`r` of the outcome, averaged over
+    their observed distribution.
 
     Attributes
     ----------
@@ -49,12 +49,12 @@ class Criterion:
     outcome : str
     effect : {"total", "direct"}
     links : Links
-        The graph in which the set must separate.
+        The graph in which the set must separate treatment and outcome.
     through : frozenset of str
-        Nodes on proper causal paths, without treatments (for direct effects: the outcome alone,
-        if there is an edge).
+        Nodes on proper causal paths, without the treatments. For direct effects: the outcome, if
+        there is an edge.
     forbidden : frozenset of str
-        Nodes that no valid set contains, apart from treatment and outcome.
+        Nodes that no valid set contains, not counting treatment and outcome.
     """
 
     treatment: tuple[str, ...]
@@ -65,14 +65,14 @@ class Criterion:
     forbidden: frozenset[str]
 
     def is_met(self, given: Iterable[str]) -> bool:
-        """Return whether a set without treatment and outcome is valid."""
+        """Return whether a set, which must not contain treatment or outcome, is valid."""
         known = set(given)
         return self.forbidden.isdisjoint(known) and self.links.separated(
             self.treatment, [self.outcome], known
         )
 
     def question(self, nodes: Sequence[str], required: Iterable[str] = ()) -> Question:
-        """Return the search for valid sets among some nodes."""
+        """Return the search for valid sets that consist of the given nodes."""
         out = self.forbidden | {*self.treatment, self.outcome}
         return Question(
             self.links,
@@ -116,18 +116,18 @@ def criterion(
 
 
 def causal_nodes(links: Links, treatment: Sequence[str], outcome: str) -> set[str]:
-    """Collect the nodes on directed paths from a treatment to the outcome through no other one."""
+    """Collect the nodes on directed paths from a treatment to the outcome that avoid the others."""
     caused = links.without_arrows_into(treatment).descendants(treatment) - set(treatment)
     return caused & links.without_arrows_from(treatment).ancestors([outcome])
 
 
 def check_given(graph: MixedGraph, given: Names, goal: Criterion) -> tuple[str, ...]:
-    """Return a proposed set in the order of the nodes, once it is checked.
+    """Check a proposed set, and return it in the order of the nodes.
 
     Raises
     ------
     GraphError
-        If names are unknown, or treatment or outcome are among them.
+        If names are unknown, or the set contains treatment or outcome.
     """
     names = as_names(given)
     problems = graph.unknown(names)

@@ -13,9 +13,9 @@ from mmm_bayes.runtime.deprecation import named_arguments
 def is_front_door_set(graph: MixedGraph, treatment: str, outcome: str, through: Names) -> bool:
     r"""Return whether a set of nodes meets Pearl's front-door criterion.
 
-    The set :math:`M` (i) meets every directed path from treatment :math:`x` to outcome :math:`y`,
-    (ii) has no open back-door path from :math:`x`, and (iii) :math:`x` closes all back-door paths
-    from :math:`M` to :math:`y`. Then
+    A set :math:`M` meets it if (i) every directed path from treatment :math:`x` to outcome
+    :math:`y` passes through :math:`M`, (ii) no back-door path from :math:`x` to :math:`M` is open,
+    and (iii) :math:`x` closes all back-door paths from :math:`M` to :math:`y`. Then
 
     .. math:: p(y \mid do(x)) = \sum_m p(m \mid x) \sum_{x'} p(y \mid x', m) p(x').
 
@@ -48,11 +48,11 @@ def front_door_set(
 ) -> tuple[str, ...] | None:
     """Return a minimal front-door set in the order of the nodes, or None if there is none.
 
-    Unions of sets that meet conditions (ii) and (iii) of :meth:`is_front_door_set` meet them too,
-    so a largest one exists within any nodes; it is found by dropping nodes with an open back-door
-    path until none is left. Members that are not needed are then left out, later nodes first.
-    The time is polynomial (cf. Jeong, Tian and Bareinboim 2022, who list all sets). The result is
-    also None where the treatment does not cause the outcome.
+    The union of sets that meet conditions (ii) and (iii) of :meth:`is_front_door_set` meets them
+    too, so there is a largest such set. It is found by dropping nodes with an open back-door path
+    until none is left. Members that are not needed are then removed, later nodes first. The time is
+    polynomial (compare Jeong, Tian and Bareinboim 2022, who list all sets). The result is also None
+    if the treatment does not cause the outcome.
 
     Raises
     ------
@@ -77,12 +77,12 @@ def front_door_set(
 
 
 def _meets_all(links: Links, treatment: str, outcome: str, through: set[str]) -> bool:
-    """Return whether every directed path from treatment to outcome meets a set."""
+    """Return whether every directed path from treatment to outcome passes through a set."""
     return outcome not in links.without_arrows_from(through).descendants([treatment])
 
 
 def _largest(links: Links, treatment: str, outcome: str, nodes: list[str] | set[str]) -> set[str]:
-    """Find the largest set among some nodes that meets conditions (ii) and (iii)."""
+    """Find the largest subset of some nodes that meets conditions (ii) and (iii)."""
     behind = links.without_arrows_from([treatment])
     found = {v for v in nodes if behind.separated([treatment], [v], ())}
     while True:

@@ -1,4 +1,4 @@
-"""The ID algorithm: p(y | do(x)) from factors of districts, each derived from a larger one."""
+"""The ID algorithm: write p(y | do(x)) as a product of factors, one for each district."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from mmm_bayes.causal.identify.criteria import criterion
 def id_formula(
     graph: MixedGraph, treatment: Names, outcome: str, *, latent: Names = ()
 ) -> str | None:
-    r"""Write p(outcome | do(treatment)) in terms of the observed distribution, or None.
+    r"""Write p(outcome | do(treatment)) in terms of the observed distribution.
+
+    Return None if the effect is not identified.
 
     With :math:`D` the ancestors of the outcome in the graph without the treatments, and
     :math:`D_1, .., D_k` its districts,
 
     .. math:: p(y \mid do(x)) = \sum_{D \setminus y} \prod_i Q[D_i],
 
-    where :math:`Q[C]` is the distribution of :math:`C` when all other nodes are set. Each
-    :math:`Q[D_i]` follows from that of the district of the whole graph around it: nodes that are
-    not its ancestors are summed out, and the step is repeated with the district around it among the
-    remaining nodes. If that ends before only :math:`D_i` is left, neither the factor nor the effect
-    is identified. The algorithm is complete (Tian and Pearl 2002; Shpitser and Pearl 2006; Huang
-    and Valtorta 2006).
+    where :math:`Q[C]` is the distribution of :math:`C` under an intervention on all other nodes.
+    The derivation of each :math:`Q[D_i]` starts from the district of the whole graph that contains
+    :math:`D_i`. Nodes that are not ancestors of :math:`D_i` are summed out, and the step is
+    repeated with the district that contains :math:`D_i` among the remaining nodes. If no node can
+    be summed out before only :math:`D_i` is left, neither the factor nor the effect is identified.
+    The algorithm is complete (Tian and Pearl 2002; Shpitser and Pearl 2006; Huang and Valtorta
+    2006).
 
     Raises
     ------
@@ -63,12 +66,12 @@ def id_formula(
 def is_identifiable(
     graph: MixedGraph, treatment: Names, outcome: str, *, latent: Names = ()
 ) -> bool:
-    """Return whether p(outcome | do(treatment)) follows from the observed distribution."""
+    """Return whether the observed distribution determines p(outcome | do(treatment))."""
     return id_formula(graph, treatment, outcome, latent=latent) is not None
 
 
 def _factor(graph: MixedGraph, part: set[str], whole: set[str], terms: Sequence[str]) -> str | None:
-    """Write Q[part] from Q[whole], a product of terms, or return None."""
+    """Derive Q[part] from Q[whole], a product of terms; None if it is not identified."""
     ancestors = _ancestors(graph, part, whole)
     if ancestors == part:
         return _summed(graph, whole - part, _product(terms))
@@ -79,7 +82,7 @@ def _factor(graph: MixedGraph, part: set[str], whole: set[str], terms: Sequence[
     ratios = []
     for i, name in enumerate(order):
         if name in smaller:
-            # Q[whole] summed to the nodes up to this one, divided by the sum without this one.
+            # Marginal of Q[whole] up to and with this node, over the marginal without this node.
             after = whole - ancestors | set(order[i + 1 :])
             above = _summed(graph, after, _product(terms))
             below = _summed(graph, after | {name}, _product(terms)) if i else "1"

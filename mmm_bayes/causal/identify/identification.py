@@ -1,4 +1,4 @@
-"""Identify an effect: by back door, front door, general formula or instrument, if at all."""
+"""Identify an effect by back door, front door, general formula, or instrument."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _MOST_SETS = 50
 @final
 @dataclass(frozen=True)
 class Identification:
-    """Ways to estimate an effect from observations, if the graph is right.
+    """Ways to estimate an effect from observational data, provided that the graph is correct.
 
     Attributes
     ----------
     treatment, outcome : str
     effect : {"total", "direct"}
     strategy : str
-        The first that applies of ``"no effect"`` (no directed path), ``"back door"``,
+        The first strategy that applies among ``"no effect"`` (no directed path), ``"back door"``,
         ``"front door"``, ``"general formula"``, ``"instrument"`` (which requires linearity), or
         ``"not identified"``.
     adjustment : tuple of str or None
         The smallest valid adjustment set.
     adjustment_sets : tuple of tuple of str
-        Minimal ones, up to 50.
+        All minimal valid adjustment sets; empty if there are more than 50.
     front_door : tuple of str or None
         A minimal front-door set.
     instruments : tuple of Instrument
         Nodes that are instruments, with the nodes to condition on.
     formula : str or None
-        The interventional distribution in terms of observed ones (total effects), where the graph
-        identifies it.
+        The interventional distribution in terms of observed distributions, for total effects that
+        the graph identifies.
     reasons : tuple of str
         Reasons why adjustment is not possible.
     """
@@ -62,7 +62,7 @@ class Identification:
 
     @property
     def identified(self) -> bool:
-        """Whether the graph alone, without linearity, identifies the effect."""
+        """Whether the graph identifies the effect without the assumption of linearity."""
         return self.strategy not in ("instrument", "not identified")
 
     @shown_safely
@@ -104,7 +104,7 @@ def identify(
 ) -> Identification:
     """Find the ways in which observations identify the effect of a treatment on an outcome.
 
-    All strategies are tried, and the first that applies is named: adjustment (back door), front
+    All strategies are tried, and the first that applies is reported: adjustment (back door), front
     door, the general formula of :func:`mmm_bayes.causal.identify.id_algorithm.id_formula`, which is
     complete, and instruments, which also require linear effects. For direct effects only adjustment
     is tried.
@@ -185,7 +185,7 @@ def _some_sets(
     latent: Names,
     forbidden: Names,
 ) -> tuple[tuple[str, ...], ...]:
-    """List minimal sets, or none where there are very many."""
+    """List the minimal sets, or none if there are more than the limit."""
     try:
         return adjustment_sets(
             graph, treatment, outcome, effect=effect, latent=latent, forbidden=forbidden,

@@ -1,4 +1,4 @@
-"""Instruments: nodes that affect the outcome only through the treatment, perhaps given others."""
+"""Instruments: nodes that affect the outcome only through the treatment, given other nodes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mmm_bayes.runtime.visible import shown_safely
 @final
 @dataclass(frozen=True)
 class Instrument:
-    """A node that is an instrument, perhaps given others.
+    """A node that is an instrument, possibly conditional on other nodes.
 
     Attributes
     ----------
     node : str
     given : tuple of str
-        Nodes to condition on; often none.
+        Nodes to condition on; often empty.
     """
 
     node: str
@@ -37,11 +37,12 @@ class Instrument:
 def is_instrument(
     graph: MixedGraph, node: str, treatment: str, outcome: str, given: Names = ()
 ) -> bool:
-    r"""Return whether a node is an instrument for the total effect, given others.
+    r"""Return whether a node is an instrument for the total effect, given other nodes.
 
-    Node :math:`z` and :math:`W` do not descend from causal paths, :math:`z` is m-connected with the
-    treatment given :math:`W`, and m-separated from the outcome in the graph without the first edges
-    of causal paths (Brito and Pearl 2002, for total effects). With linear effects
+    Node :math:`z` and the given nodes :math:`W` must not descend from causal paths; :math:`z` must
+    be m-connected with the treatment given :math:`W`, and m-separated from the outcome in the graph
+    without the first edges of causal paths (Brito and Pearl 2002, for total effects). With linear
+    effects
 
     .. math:: \tau = \mathrm{cov}(z, y \mid W) / \mathrm{cov}(z, x \mid W).
 
@@ -64,11 +65,11 @@ def instruments(
 ) -> tuple[Instrument, ...]:
     """Return the nodes that are instruments, with the nodes to condition on (none if possible).
 
-    Conditioning sets are sought among the ancestors of instrument and outcome. If any of them
-    works, the separator nearest to the outcome does (van der Zander, Textor and Liskiewicz 2015).
-    Descendants of the treatment are left out. Where neither adjustment nor a node found here works,
-    no node is an instrument given any set. Instruments given nothing come first. The result is
-    empty where the treatment does not cause the outcome.
+    Conditioning sets consist of ancestors of instrument and outcome. If any such set works, the
+    separator nearest to the outcome works (van der Zander, Textor and Liskiewicz 2015). Descendants
+    of the treatment are excluded. If neither adjustment nor an instrument found here identifies the
+    effect, no node is an instrument given any set. Instruments without conditioning nodes come
+    first. The result is empty if the treatment does not cause the outcome.
 
     Raises
     ------

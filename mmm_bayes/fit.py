@@ -16,6 +16,7 @@ import xarray as xr
 from mmm_bayes._typing import RngKey
 from mmm_bayes.data.lift_exposure import place_tests
 from mmm_bayes.data.lift_tests import LiftTest, to_json
+from mmm_bayes.data.media_scale import check_never_on
 from mmm_bayes.data.scaling import fit_scaling
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.fit_result import FitResult
@@ -38,9 +39,11 @@ from mmm_bayes.model.spec import ModelSpec
 from mmm_bayes.model.structure import ModelArrays, structure_of
 from mmm_bayes.runtime.choices import choose, refuse_ignored
 from mmm_bayes.runtime.deprecation import named_arguments, renamed, spelled_out
+from mmm_bayes.runtime.findings import DataWarning, numbered
 from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.streams import as_key, seed_in_words
 from mmm_bayes.runtime.visible import shown_safely, visible_html
+from mmm_bayes.runtime.warn import warn_user
 
 if TYPE_CHECKING:
     from mmm_bayes.augmentation.pipeline import CausalDA, MMMAugmentation
@@ -249,6 +252,11 @@ class MMM:
             If the checkpoint belongs to another fit, is damaged, or is in use by another process.
         FloatingPointError
             If no starting point with a finite density is found.
+
+        Warns
+        -----
+        DataWarning
+            About channels that are 0 in every row, whose effect comes from the prior alone.
         """
         began = time.perf_counter()
         rng_key = as_key(rng_key)
@@ -263,6 +271,9 @@ class MMM:
             from mmm_bayes.augmentation.pipeline import excluding
 
             spec = excluding(augmentation, replace(self.structure, spec=spec), self.data)
+        if not_on := check_never_on(self.data.ds):
+            text = f"{len(not_on)} warning(s) about the table:\n{numbered(not_on)}"
+            warn_user(text, DataWarning)
         model = self if spec is self.spec else MMM(self.data, spec, lift_tests=self.lift_tests)
         added = None if augmentation is None else model.augment(rng_key, augmentation)
         run = conditioning.Run(

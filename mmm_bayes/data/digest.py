@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from mmm_bayes.data.media_scale import REFERENCE
 from mmm_bayes.data.schema import MMMData
 
 
@@ -15,4 +16,5 @@ def table_digest(data: MMMData) -> str:
     found.update(data.dates.asi8.tobytes())
     for name in ("target", "spend", "exposure", "controls", "population", "revenue_per_target"):
         found.update(np.ascontiguousarray(data.ds[name].values).tobytes())
+    found.update(data.ds.attrs.get(REFERENCE, "").encode())
     return found.hexdigest()[:20]

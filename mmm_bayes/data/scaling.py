@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from mmm_bayes.data.media_scale import media_scale
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.runtime.findings import listing
 
@@ -20,7 +21,8 @@ class Scaling(NamedTuple):
     link : {"identity", "log", "count"}
         How the target relates to the linear predictor.
     media_scale : array of shape (channel,)
-        Mean of positive exposures per head, in media units.
+        Mean of positive exposures per head, in media units (see `media_scale` for channels that are
+        not on yet).
     target_center, target_scale : float
         Mean and standard deviation over all geos and dates of the target per head
         (``"identity"``) or of its logarithm (``"log"``); 0 and 1 for ``"count"``.
@@ -124,10 +126,6 @@ def fit_scaling(data: MMMData, link: Link = "identity") -> Scaling:
         )
     ds = data.ds
     population, target = ds["population"].values, ds["target"].values
-    exposure = ds["exposure"].values / population[:, None, None]
-    positive = (exposure > 0).sum((0, 1))
-    # A channel without any exposure keeps scale 1, so that 0 stays 0.
-    media_scale = np.where(positive > 0, exposure.sum((0, 1)) / np.maximum(positive, 1), 1.0)
     center, scale = 0.0, 1.0
     if link == "count":
         _require_counts(target)
@@ -141,7 +139,7 @@ def fit_scaling(data: MMMData, link: Link = "identity") -> Scaling:
     binary = np.isin(controls, (0.0, 1.0)).all((0, 1))
     control_center = np.where(binary, 0.0, controls.mean((0, 1)))
     sds = np.array([_sd(controls[..., k]) for k in range(controls.shape[-1])])
-    return Scaling(link, media_scale, center, scale, control_center, np.where(binary, 1.0, sds))
+    return Scaling(link, media_scale(ds), center, scale, control_center, np.where(binary, 1.0, sds))
 
 
 def _sd(values: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from mmm_bayes.data import summary
 from mmm_bayes.data.dataset_layout import DIMS, build_dataset, wide_table
 from mmm_bayes.data.date_selection import date_positions
 from mmm_bayes.data.load import LoadedTable, load_file, load_future, load_table, widen
+from mmm_bayes.data.media_scale import keep_reference
 from mmm_bayes.data.roles import Channels, FileRoleSettings, Roles, RoleSettings, Spend
 from mmm_bayes.data.spend_change import change_spend
 from mmm_bayes.data.time_step import TimeStep
@@ -364,6 +365,9 @@ class MMMData:
     def subset(self, dates: slice | Sequence[Any]) -> MMMData:
         """Keep some dates: a slice of labels, e.g. ``slice("2021", "2022-06")``, or a list.
 
+        A channel that is not on in these dates keeps the scale of its exposure in the other ones,
+        which its prior then refers to.
+
         Dates are read as those of the table are, in any form.
 
         Raises
@@ -379,7 +383,7 @@ class MMMData:
                 f"The data have no date in {dates!r}; they run from {self.dates[0]:%Y-%m-%d} to "
                 f"{self.dates[-1]:%Y-%m-%d}."
             )
-        return replace(self, ds=ds)
+        return replace(self, ds=keep_reference(self.ds, ds))
 
     @named_arguments
     def with_spend(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from mmm_bayes.data.media_scale import check_never_on
 from mmm_bayes.data.schema import MMMData
 from mmm_bayes.model.baseline import TimeFrame, event_indicator
 from mmm_bayes.model.priors import PriorSpec
@@ -33,8 +34,14 @@ class ModelDataError(DataError):
 
 def check_model(spec: ModelSpec, data: MMMData) -> None:
     """Raise :class:`ModelDataError` with every reason why a model cannot be fitted to a table."""
-    findings = [*_names(spec, data), *_effects(spec, data), *_priors(spec), *_target(spec, data)]
+    findings = [
+        *_names(spec, data),
+        *check_effects(spec, data),
+        *_priors(spec),
+        *_target(spec, data),
+    ]
     findings += _time(spec, data)
+    findings += [f for f in check_never_on(data.ds) if f.severity == "error"]
     if findings:
         raise ModelDataError(findings)
 
@@ -58,11 +65,16 @@ def _names(spec: ModelSpec, data: MMMData) -> list[Finding]:
     return found
 
 
-def _effects(spec: ModelSpec, data: MMMData) -> list[Finding]:
+def check_effects(spec: ModelSpec, data: MMMData) -> list[Finding]:
+    """Find effects on a quantity that a channel does not have: a ROAS or share without spend."""
     found = []
     spend = data.ds["spend"].values.sum((0, 1))
     for position, channel in enumerate(data.channels):
         effect = spec.channel_transforms(channel)[2]
+        if effect == "contribution_share" and not data.ds["exposure"].values[..., position].any():
+            message = f"Channel {channel!r} is 0 in every row, so its share has no prior."
+            remedy = f'Set channels.{channel}.effect = "coefficient", or leave the channel out.'
+            found.append(_finding("share_never_on", channel, message, remedy))
         if effect in ("roas", "marginal_roas") and spend[position] <= 0:
             found.append(
                 _finding(

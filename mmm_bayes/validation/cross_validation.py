@@ -31,6 +31,7 @@ from mmm_bayes.runtime.choices import choose, refuse_ignored
 from mmm_bayes.runtime.deprecation import renamed, rng_key_first, spelled_out
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.streams import as_key, generator
+from mmm_bayes.validation.not_yet_on import check_not_yet_on
 from mmm_bayes.validation.refit import (
     conditioned,
     densities,
@@ -118,6 +119,7 @@ block
         )
         remedy = f"min_train should be between 3 and {data.num_dates - max(1, horizon)}."
         raise DataError([Finding("min_train", "error", text, remedy)], "the validation")
+    check_not_yet_on(spec, data, [(0, stop) for stop in range(first, data.num_dates)])
     whole = full_fit(rng_key, spec, data, model.lift_tests) if full is None else full
     together = log_densities(whole, data).sum("geo")
     start = xr.DataTree.from_dict(

@@ -28,6 +28,7 @@ from mmm_bayes.runtime.progress import Progress, choose_progress
 from mmm_bayes.runtime.run_folder import RunFolder
 from mmm_bayes.runtime.streams import as_key, generator
 from mmm_bayes.validation.folds import Fold, Window, common_window, make_folds
+from mmm_bayes.validation.not_yet_on import check_not_yet_on
 from mmm_bayes.validation.refit import divergent_draws, refit, worst_rhat
 from mmm_bayes.validation.rolling_result import FoldForecast, RollingOrigin, naive_scale
 
@@ -116,6 +117,7 @@ block
     data, spec = model.data, with_sampler(model.spec, given(settings))
     errors = resolve_errors(spec, errors)
     plan = make_folds(data, num_folds, horizon, min_train, step, window)
+    check_not_yet_on(spec, data, [(fold.start, fold.origin) for fold in plan])
     shared = common_window(plan, _MIN_COMMON)
     rows = max(fold.origin - fold.start for fold in plan)
     found = []

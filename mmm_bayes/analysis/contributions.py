@@ -279,12 +279,22 @@ def contribution_share(
     Returns
     -------
     xarray.DataArray
-        ``(chain, draw, channel, *by)``; NaN where the target sums to zero.
+        ``(chain, draw, channel, *by)``; NaN where the target has both signs or sums to zero.
     """
     contribution = media_contributions(fitted, by, group=group, max_draws=max_draws)
-    cells = cells_of(by, fitted.data)
-    target = _labelled(cells.of(fitted.data.ds["target"].values), cells, ())
-    return (contribution / target.where(target != 0)).rename("contribution_share")
+    return (contribution / target_total(fitted.data, by)).rename("contribution_share")
+
+
+def target_total(data: MMMData, by: By = ()) -> xr.DataArray:
+    """Sum the target over cells, as the whole that shares refer to.
+
+    NaN where the target has both signs, or sums to zero: parts can then exceed the whole many
+    times, and a share has no meaning.
+    """
+    cells, target = cells_of(by, data), data.ds["target"].values
+    total = cells.of(target)
+    mixed = (cells.of((target < 0).astype(float)) > 0) & (cells.of((target > 0).astype(float)) > 0)
+    return _labelled(np.where(mixed | (total == 0), np.nan, total), cells, ())
 
 
 def spend(data: MMMData, by: By = ()) -> xr.DataArray:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from mmm_bayes.analysis.contributions import (
     fitted_mean,
     media_contributions,
     media_totals,
     spend,
+    target_total,
 )
 from mmm_bayes.analysis.decomposition import is_log
 from mmm_bayes.analysis.predictive import autocorrelation, is_augmented, ranks, residuals, thinned
@@ -47,6 +49,8 @@ class ModelThresholds:
         Number of lags to check.
     shared_residuals
         Mean correlation between the residuals of geos on the same date.
+    low_roas
+        Smallest plausible upper limit (95%) of the ROAS of all paid channels together.
     roas
         Median ROAS above which a mistake in the units is more likely than such a return.
     media_share
@@ -71,6 +75,7 @@ class ModelThresholds:
     autocorrelation: float = 0.2
     lags: int = 4
     shared_residuals: float = 0.2
+    low_roas: float = 0.05
     roas: float = 20.0
     media_share: float = 0.8
     roas_ratio: float = 30.0
@@ -334,7 +339,8 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
                     f'channels.{channel}.effect = "roas" with a prior.',
                 )
             )
-    target = float(fitted.data.ds["target"].sum())
+    findings += _low_returns(fitted, revenue, spent, limits)
+    target = float(target_total(fitted.data))
     share = float((contribution.sum("channel") / target).median()) if target > 0 else 0.0
     if share > limits.media_share:
         findings.append(
@@ -351,6 +357,39 @@ def check_returns(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Fin
             )
         )
     return findings
+
+
+def _low_returns(
+    fitted: Fitted, revenue: xr.DataArray, spent: xr.DataArray, limits: ModelThresholds
+) -> list[Finding]:
+    """Find paid channels that together surely return far less than they cost."""
+    total = float(spent.sum())
+    if not total > 0:
+        return []
+    joint = revenue.where(spent.notnull()).sum("channel") / total
+    high = float(joint.quantile(0.95))
+    if high >= limits.low_roas:
+        return []
+    data = fitted.data
+    unit = (
+        f"The target {data.target_name!r} is read as revenue: if it counts orders or customers, "
+        "give the revenue of one as revenue_per_target; else check"
+        if data.roles.revenue_per_target is None
+        else "Check"
+    )
+    return [
+        Finding(
+            check="low_roas",
+            severity="warning",
+            where="all channels",
+            value=high,
+            threshold=limits.low_roas,
+            message=f"All paid channels together have a ROAS of {float(joint.median()):.2g}, and "
+            f"less than {high:.2g} with 95% probability.",
+            remedy=f"{unit} that target and spend are in the same currency and unit (one may be in "
+            "thousands), and that the spend columns hold money rather than impressions or clicks.",
+        )
+    ]
 
 
 def check_influence(fitted: Fitted, limits: ModelThresholds = _LIMITS) -> list[Finding]:

@@ -8,13 +8,17 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from mmm_bayes.analysis.contributions import marginal_roas, media_totals, spend
+from mmm_bayes.analysis.contributions import marginal_roas, media_totals, spend, target_total
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.summary_table import Shown, SummaryTable
 
 CiKind = Literal["eti", "hdi"]
 
 _DRAWS = ("chain", "draw")
+NO_SHARE = (
+    "\nThere are no shares: the target has both signs, or sums to 0, so that its parts can exceed"
+    "\nthe whole many times."
+)
 
 
 def interval(values: xr.DataArray, ci_prob: float = 0.9, ci_kind: CiKind = "eti") -> xr.DataArray:
@@ -92,10 +96,10 @@ def channel_summary(
         unpaid media). Its print shows the most important of these within 80 characters.
     """
     brought, money = media_totals(fitted, max_draws=max_draws)
-    total = float(fitted.data.ds["target"].sum())
+    total = target_total(fitted.data)
     quantities = {
         "contribution": brought,
-        "share": brought / (total if total != 0 else np.nan),
+        "share": brought / total,
         "roas": money / spend(fitted.data),
         "marginal_roas": marginal_roas(fitted, max_draws=max_draws),
     }
@@ -121,7 +125,8 @@ def channel_summary(
         ),
         caption=f"Posterior medians. Contribution is in units of {fitted.data.target_name}; ROAS "
         "is revenue per unit\nof spend, marginal that of the next 1%. Columns: spend; contribution,"
-        " share, roas,\nmarginal_roas, each also with _lower, _upper and _mean.",
+        " share, roas,\nmarginal_roas, each also with _lower, _upper and _mean."
+        + (NO_SHARE if bool(total.isnull()) else ""),
     )
     result.attrs.update(ci_prob=ci_prob, ci_kind=ci_kind)
     return result

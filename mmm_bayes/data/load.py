@@ -22,6 +22,7 @@ from mmm_bayes.data.table import Table, read_cells
 from mmm_bayes.data.text_format import TextFormat
 from mmm_bayes.data.text_table import read_text_table
 from mmm_bayes.data.time_step import MARKS, TimeStep
+from mmm_bayes.data.units import check_units
 from mmm_bayes.runtime.findings import DataError, DataWarning, Finding, listing, nearest, numbered
 from mmm_bayes.runtime.warn import warn_user
 
@@ -78,7 +79,7 @@ def load_table(
     step, unknown = _marked(step, date_marks, table)
     findings += unknown + panel + check_values(table)
     if len(df):
-        findings += check_rows(table, min_rows) + check_collinearity(table)
+        findings += check_rows(table, min_rows) + check_collinearity(table) + check_units(table)
     _raise_or_warn(findings, source)
     return LoadedTable(_arrays(table, step), tuple(findings))
 

@@ -110,6 +110,7 @@ def plot_contribution_bars(
     ci_prob: float = 0.9,
     ci_kind: IntervalKind = "eti",
     target: str = "target",
+    shares: bool = True,
 ) -> Figure:
     """Draw the total contribution of every channel: median, interval and share.
 
@@ -123,6 +124,8 @@ def plot_contribution_bars(
         Interval of the whiskers and shares.
     target
         What is measured.
+    shares
+        Whether shares of the target are shown; they have no meaning for a target of both signs.
     """
     kind = contributions["kind"].values
     media = contributions.isel(component=kind == "media")
@@ -147,6 +150,8 @@ def plot_contribution_bars(
             text = (
                 f"{compact_percent(share[c])}  "
                 f"({compact_percent(share_low[c])} to {compact_percent(share_high[c])})"
+                if shares
+                else ""
             )
             ax.annotate(
                 text,
@@ -167,6 +172,10 @@ def plot_contribution_bars(
         ax.set_xlim(left * 1.05, right + 0.3 * (right - left))
         style.compact_ticks(ax.xaxis)
         name = style.interval_name(ci_prob, ci_kind)
+        if not shares:
+            ax.set_xlabel(f"{target} over the whole window; median, {name}")
+            ax.set_title(f"Contribution of each channel (no shares: {target} has both signs)")
+            return figure
         ax.set_xlabel(f"{target} over the whole window; median, {name}, share of {target}")
         ax.set_title(
             "Contribution of each channel; "

@@ -108,6 +108,7 @@ class FitPlots:
             ci_prob=ci_prob,
             ci_kind=ci_kind,
             target=self._target,
+            shares=bool(contribution.target_total(self._fitted.data).notnull()),
         )
 
     @named_arguments

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mmm_bayes.analysis.contributions import target_total
 from mmm_bayes.analysis.predictive import autocorrelation
 from mmm_bayes.present.report import traces
 from mmm_bayes.present.report.blocks import Chart, Section, Table
@@ -240,6 +241,41 @@ def _periods(c: Context) -> tuple[list[str], NDArray, str]:
     return labels, np.asarray(months[:, None] == np.array(labels), float), "month"
 
 
+def _totals_alone(c: Context, found: list[Any], totals: NDArray) -> Chart:
+    """Show totals where the target has both signs, so that its parts are no shares of it."""
+    names = [name for name, _, _ in found]
+    trace = traces.intervals(
+        names, (totals[:, 0], totals[:, 1], totals[:, 2]), [colour for _, colour, _ in found],
+        label(c.target), digits=",.4~s",
+    )  # fmt: skip
+    rows = tuple(
+        (name, full(t[0]), between(full(t[1]), full(t[2])))
+        for name, t in zip(names, totals, strict=True)
+    )
+    return Chart(
+        "share-chart",
+        "Totals of the whole window",
+        f"There are no shares of {c.target}: it has both signs, or sums to 0, so that its parts "
+        "can exceed the whole many times.",
+        "Dots are medians, whiskers intervals.",
+        {
+            "data": [trace],
+            "layout": traces.layout(
+                showlegend=False,
+                hovermode="closest",
+                xaxis={"title": {"text": label(c.target)}, "zeroline": True},
+                yaxis={"autorange": "reversed", "type": "category"},
+            ),
+        },
+        Table(
+            f"Contribution to {c.target} over the window, {c.window}",
+            ("Part", "Median", c.interval),
+            rows,
+        ),
+        120 + 34 * len(found),
+    )
+
+
 def _totals(c: Context) -> Chart:
     found = _parts(c)
     whole = sum(draws.sum(1) for _, _, draws in found)
@@ -248,6 +284,8 @@ def _totals(c: Context) -> Chart:
     totals = np.array([np.quantile(draws.sum(1), levels) for _, _, draws in found])
     shares = np.array([np.quantile(draws.sum(1) / whole, levels) for _, _, draws in found])
     names = [name for name, _, _ in found]
+    if not bool(target_total(c.data).notnull()):
+        return _totals_alone(c, found, totals)
     trace = traces.intervals(
         names, (shares[:, 0], shares[:, 1], shares[:, 2]), [colour for _, colour, _ in found],
         "share", digits=".1%",

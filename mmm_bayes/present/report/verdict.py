@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mmm_bayes.analysis.contributions import target_total
 from mmm_bayes.inference.verdict import DiagnosticsReport
 from mmm_bayes.present.report.blocks import (
     Figure,
@@ -63,11 +64,12 @@ def verdict_section(c: Context, report: DiagnosticsReport) -> Section:
 
 def _key_figures(c: Context) -> Figures:
     total = float(c.observed.sum())
+    shares = bool(target_total(c.data).notnull())
     where = "national" if c.data.is_national else plural(c.data.num_geos, "geo")
     items = [
         Figure(f"{c.target}, observed", short(total, 4), f"{c.window}, {where}"),
     ]
-    if c.data.channels and total:
+    if c.data.channels and shares:
         median, low, high = three(c.all_media.values.ravel() / total, c.ci_prob)
         items.append(
             Figure(

@@ -53,7 +53,7 @@ def test_shares_by_period_are_given_where_the_target_has_one_sign(signed):
 
 
 def test_returns_far_below_spend_are_named():
-    fit = fitted(offset=2000.0, scale=0.001)
+    fit = fitted(offset=2000.0, scale=0.02)
     found = {f.check: f for f in check_returns(fit.fitted)}
     assert found["low_roas"].value < 0.05
     assert "revenue_per_target" in found["low_roas"].remedy

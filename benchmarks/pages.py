@@ -124,6 +124,7 @@ PAGES: dict[str, Page] = {
     ),
     "identification": _page("identification", "benchmarks/brute_graphs.py", *_GRAPH),
     "import_time": _page("import_time", "mmm_bayes/__init__.py"),
+    "loading": _page("loading", "mmm_bayes/data"),
     "performance": Page(
         ("python benchmarks/performance.py --write --out $keep",),
         (

@@ -51,7 +51,7 @@ def test_a_fit_warns_and_tells_small_spend_from_large(data):
     rows = until(data, 44).to_frame().iloc[40:].drop(columns="revenue")
 
     def revenue(spend):
-        mean = fit.predict(new_data=rows.assign(new=spend))["mean"]
+        mean = fit.predict(jax.random.key(1), rows.assign(new=spend))["mean"]
         return float(mean.mean(("chain", "draw")).sum())
 
     small, large = revenue(1.0) - revenue(0.0), revenue(100_000.0) - revenue(0.0)
@@ -72,7 +72,7 @@ def test_a_return_or_share_without_spend_has_no_prior(data, effect):
         mb.MMM(until(data, 40), spec)
     with pytest.raises(DataError) as caught:
         rolling_origin(
-            jax.random.key(0), mb.MMM(data, spec), num_folds=2, horizon=4, min_train=40, **QUICK
+            jax.random.key(0), mb.MMM(until(data, 50), spec), num_folds=2, horizon=4, **QUICK
         )
     assert [f.where for f in caught.value.findings] == ["new"]
 
@@ -81,7 +81,7 @@ def test_rolling_origins_go_on_with_one_warning(data):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         found = rolling_origin(
-            jax.random.key(0), mb.MMM(data), num_folds=2, horizon=6, min_train=40, **QUICK
+            jax.random.key(0), mb.MMM(until(data, 50)), num_folds=2, horizon=4, **QUICK
         )
     texts = [str(w.message) for w in said if w.category is DataWarning]
     assert len(texts) == 1

@@ -128,7 +128,7 @@ MAKERS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("title", "make"), zip(SECTIONS, MAKERS, strict=True))
+@pytest.mark.parametrize(("title", "make"), list(zip(SECTIONS, MAKERS, strict=True)))
 def test_python_and_toml_read_the_same_table(title, make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make(tmp_path)

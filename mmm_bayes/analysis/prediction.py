@@ -56,8 +56,9 @@ def predict(
     ValueError
         If the dates leave a gap; names the date that was expected.
     """
-    given = new_data is None or isinstance(new_data, MMMData)
-    table = new_data if given else fitted.data.with_table(new_data)
+    table = new_data
+    if table is not None and not isinstance(table, MMMData):
+        table = fitted.data.with_table(table)
     mean = fitted_mean(fitted, data=table, max_draws=max_draws)
     result = mean.to_dataset(name="mean")
     if rng_key is None:

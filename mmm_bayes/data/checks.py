@@ -20,7 +20,8 @@ def check_panel(table: Table, step: TimeStep | None = None) -> tuple[TimeStep, l
     if dates is None or geos is None:
         return TimeStep("unknown", 1, ""), []
     valid = np.asarray(dates.notna()) & (geos.codes >= 0)
-    when, unique = pd.factorize(dates[valid], sort=True)
+    when, found = pd.factorize(dates[valid], sort=True)
+    unique = pd.DatetimeIndex(found)
     step, findings = check_regular(unique, roles.date, step)
     if not valid.all():
         # Rows without date or geo are reported already, and may be the very dates missing here.
@@ -132,8 +133,8 @@ def _check_population(table: Table) -> list[Finding]:
         if population not in table.numbers:
             return []
         cells = {"geo": geos.codes, "n": table.numbers[population]}
-        distinct = pd.DataFrame(cells).drop_duplicates().groupby("geo")["n"]
-        values = {names[g]: found.to_numpy() for g, found in distinct if g >= 0}
+        distinct = pd.DataFrame(cells)[geos.codes >= 0].drop_duplicates().groupby("geo")["n"]
+        values = {names[int(str(g))]: found.to_numpy() for g, found in distinct}
     else:
         values = {g: np.array([population[g]]) for g in names if g in population}
     findings = []

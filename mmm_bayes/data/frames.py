@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
-def is_frame(table: object) -> bool:
-    """Return whether an object is a table that `as_frame` takes."""
+
+def is_frame(table: object) -> TypeIs[pd.DataFrame]:
+    """Return whether an object is a table that `as_frame` takes.
+
+    To a type checker, tables of other libraries are data frames.
+    """
     return isinstance(table, pd.DataFrame) or (
         not isinstance(table, pd.Series)
         and hasattr(table, "columns")
@@ -32,9 +38,10 @@ def as_frame(table: Any) -> pd.DataFrame:
     """
     if isinstance(table, pd.DataFrame):
         return table
-    if is_frame(table) and hasattr(table, "to_pandas"):
+    known = bool(is_frame(table))
+    if known and hasattr(table, "to_pandas"):
         return pd.DataFrame(table.to_pandas())
-    if is_frame(table):
+    if known:
         import pyarrow
 
         return pd.DataFrame(pyarrow.table(table).to_pandas())

@@ -101,7 +101,8 @@ class LiftTest:
             value = getattr(self, field)
             if not isinstance(value, str) and isinstance(value, Iterable):
                 object.__setattr__(self, field, tuple(value))
-        geos = self.geos if isinstance(self.geos, tuple) else (self.geos,)
+        given: Any = self.geos  # one geo may be given by itself
+        geos = given if isinstance(given, tuple) else (given,)
         object.__setattr__(self, "geos", tuple(map(label_text, geos)))
         if not self.name:
             day = "" if unread else f" {self.start:%Y-%m-%d}"

@@ -92,8 +92,9 @@ def _problem(name: str, value: object, expected: str, example: str) -> Finding:
 
 
 def _is_mark(value: object) -> bool:
-    mark = isinstance(value, str) and len(value) == 1
-    return mark and not str(value).isalnum() and value not in '"\n\r'
+    if not isinstance(value, str) or len(value) != 1:
+        return False
+    return not value.isalnum() and value not in '"\n\r'
 
 
 def _is_encoding(value: object) -> bool:

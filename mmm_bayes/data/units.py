@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmm_bayes.data.table import Table
-from mmm_bayes.runtime.findings import Finding, listing
+from mmm_bayes.runtime.findings import Finding, Severity, listing
 
 # Advertisers spend a few percent of their revenue, rarely a fifth: ten times the revenue is a
 # matter of units, whatever the business.
@@ -110,7 +110,7 @@ def _repeated_over_geos(table: Table) -> list[Finding]:
         if not same:
             continue
         # Where no channel differs between geos, the table may be a copy made for a trial.
-        severity = "warning" if all(repeated.values()) else "error"
+        severity: Severity = "warning" if all(repeated.values()) else "error"
         message = (
             f"Column {column!r} has the same value in all {len(geos.names)} geos on every date, as "
             "if national media were repeated for each geo: its total would count "

@@ -1,4 +1,4 @@
-"""A fitted equation for every node of a causal graph, and interventions on the system."""
+"""Structural models: one fitted equation per node of a causal graph, and interventions on them."""
 
 from mmm_bayes.structural.fit import StructuralFit
 from mmm_bayes.structural.load import load_structural_fit

@@ -1,4 +1,4 @@
-"""Check that the parts of a saved structural fit belong together."""
+"""Check that the parts of a saved structural fit are consistent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def system_findings(
     equations: Mapping[str, FitResult],
     correlations: Mapping[tuple[str, ...], xr.DataArray],
 ) -> list[Finding]:
-    """Return every finding about equations that do not fit the table, the graph or each other."""
+    """Return a finding for each inconsistency between the equations, the table and the graph."""
     columns = data.columns()
     found = list(_targets(data, graph, media, equations))
     sizes: dict[str, Any] = {}
@@ -37,7 +37,8 @@ def system_findings(
         inputs = {*fit.data.channels, *fit.data.controls}
         if unknown := sorted(inputs - set(graph.parents(node))):
             message = (
-                f"The {where} has {listing(map(repr, unknown))}, which are no parents in the graph."
+                f"The {where} uses {listing(map(repr, unknown))}, but the graph has no edge from "
+                f"there to {node!r}."
             )
             found.append(_finding("not_a_parent", where, message))
     if len(set(sizes.values())) > 1:
@@ -55,10 +56,10 @@ def _targets(
     data: MMMData, graph: CausalGraph, media: frozenset[str], equations: Mapping[str, FitResult]
 ) -> Iterator[Finding]:
     if data.target_name not in equations:
-        message = f"There is no equation of the target {data.target_name!r}."
+        message = f"There is no equation for the target {data.target_name!r}."
         yield _finding("missing_equation", "equations", message)
     if unknown := sorted(media - set(graph.nodes)):
-        message = f"The graph has no node {listing(map(repr, unknown))}, named among the media."
+        message = f"The media include {listing(map(repr, unknown))}, missing from the graph."
         yield _finding("unknown_node", "media", message)
 
 
@@ -69,7 +70,7 @@ def _against_table(
         message = f"The {where} has the target {own.target_name!r}."
         yield _finding("target", where, message)
     if not own.dates.equals(data.dates) or own.geos != data.geos:
-        message = f"The {where} has other dates or geos than the table."
+        message = f"The dates or geos of the {where} differ from the table."
         yield _finding("labels", where, message)
     elif node in columns and not np.array_equal(own.ds["target"].values, columns[node]):
         message = f"The target of the {where} differs from {node!r} in the table."
@@ -85,19 +86,25 @@ def _correlation(
     where = f"error correlations of {listing(nodes)}"
     wanted = (*_DRAWS, "node", "other")
     if values.dims != wanted:
-        message = f"The {where} have the dimensions {values.dims}, expected {wanted}."
+        message = f"The {where} have the dimensions {values.dims}; expected {wanted}."
         yield _finding("dimensions", where, message)
         return
     for dim in ("node", "other"):
         labels = [str(label) for label in values[dim].values] if dim in values.coords else []
         if labels != list(nodes) or not set(nodes) <= set(equations):
-            message = f"The {where} have the labels {labels} along {dim}, or no equation has them."
+            message = (
+                f"The {where} have the labels {labels} along {dim!r}; expected {list(nodes)}, "
+                "each with an equation."
+            )
             yield _finding("labels", where, message)
     if draws is not None and values.shape[:2] != draws:
-        message = f"The {where} have {values.shape[:2]} chains and draws, the equations {draws}."
+        message = (
+            f"The {where} have {values.shape[0]} chains of {values.shape[1]} draws, but the "
+            f"equations have {draws[0]} chains of {draws[1]} draws."
+        )
         yield _finding("number_of_draws", where, message)
     if not np.isfinite(values.values).all():
-        yield _finding("not_finite", where, f"The {where} have values that are not finite.")
+        yield _finding("not_finite", where, f"The {where} contain values that are not finite.")
 
 
 def _finding(check: str, where: str, message: str) -> Finding:

@@ -1,4 +1,4 @@
-"""The verdict on a system of equations: one report per equation, and all of them together."""
+"""Diagnostics of a system of equations, with one report per equation and an overall verdict."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class SystemReport(Report):
     Attributes
     ----------
     reports : mapping of str to DiagnosticsReport
-        The report of every equation, by its node.
+        Report of each equation, by node.
     """
 
     reports: Mapping[str, DiagnosticsReport]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Findings of all equations, the most serious first; ``where`` starts with the node."""
+        """Findings of all equations, most serious first; ``where`` starts with the node."""
         return by_severity(
             replace(own, where=f"{node}: {own.where}" if own.where else node)
             for node, report in self.reports.items()
@@ -48,7 +48,7 @@ class SystemReport(Report):
         return verdict_of(self.findings)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per node: verdict, number of findings, the most serious, its remedy."""
+        """Return one row per node: verdict, number of findings, worst finding and its remedy."""
         import pandas as pd
 
         rows = []
@@ -79,12 +79,12 @@ class SystemReport(Report):
         return text_as_html(f"Diagnostics: {self.verdict}") + table_as_html(self.to_frame())
 
     def __getitem__(self, name: Any) -> Any:
-        """Return columns of :meth:`to_frame`, which this was before it was a report."""
+        """Return columns of :meth:`to_frame`; deprecated access from when this was a data frame."""
         warn_deprecated("StructuralFit.diagnose()[...]", "diagnose().to_frame()[...]")
         return self.to_frame()[name]
 
     def __getattr__(self, name: str) -> Any:
-        """Return an attribute of :meth:`to_frame`, which this was before it was a report."""
+        """Return an attribute of :meth:`to_frame`; deprecated, as this is no data frame now."""
         if name.startswith("_") or name == "reports":
             raise AttributeError(name)
         found = getattr(self.to_frame(), name)

@@ -1,4 +1,4 @@
-"""The table of one equation: a node as target, its parents as channels and controls."""
+"""Table of one equation, with a node as the target and its parents as channels and controls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NDArray = np.ndarray[Any, Any]
 
 
 def equation_data(data: MMMData, node: str, media: Sequence[str], linear: Sequence[str]) -> MMMData:
-    """Make the table of an equation: ``node`` as target, its parents as channels and controls."""
+    """Build the table of the equation for ``node``, with its parents as channels and controls."""
     columns, ds = data.columns(), data.ds
     shape = (data.num_geos, data.num_dates)
     none = np.zeros(shape)

@@ -1,4 +1,4 @@
-"""Write and read structural fits: a zip of table, graph and one NetCDF file per equation."""
+"""Write and read structural fits: a zip file with table, graph and one NetCDF per equation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REMEDY = "Fit again, or copy the file again."
 
 
 class FitParts(NamedTuple):
-    """The parts of a structural fit, in the order of its arguments."""
+    """The parts of a structural fit, in the order of the arguments of ``StructuralFit``."""
 
     data: MMMData
     graph: CausalGraph
@@ -39,7 +39,7 @@ class FitParts(NamedTuple):
 
 
 def write(fit: FitParts, path: str | os.PathLike[str]) -> Path:
-    """Write a fit; an existing file is replaced only once the new one is complete."""
+    """Write a fit to a file; an existing file is replaced only when the new one is complete."""
     about = {
         "nodes": list(fit.graph.nodes),
         "edges": fit.graph.edges,
@@ -63,7 +63,7 @@ def write(fit: FitParts, path: str | os.PathLike[str]) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> FitParts:
-    """Read the parts of a structural fit from a file that `write` made."""
+    """Read the parts of a structural fit from a file written by `write`."""
     path = Path(path)
     found = read_artifact(
         path, KIND, _FORMAT, belongs=_belongs, earlier=_without_record, error=FitFileError,
@@ -75,7 +75,7 @@ def read(path: str | os.PathLike[str]) -> FitParts:
         with TemporaryDirectory() as folder:
 
             def place(name: str) -> Path:
-                # One name of ours for every member: theirs are never a path.
+                # Always use the same file name, so that no name in the zip is used as a path.
                 (Path(folder) / "member.nc").write_bytes(found.files[name])
                 return Path(folder) / "member.nc"
 
@@ -105,7 +105,7 @@ def read(path: str | os.PathLike[str]) -> FitParts:
         parts = FitParts(data, graph, frozenset(map(str, about["media"])), equations, correlations)
         reading = "its parts"
         problems = problems or system_findings(*parts)
-    # A damaged file may raise anything: its members go through three decoders.
+    # A damaged file may raise any exception, because its members pass through three decoders.
     except Exception as error:
         raise damaged(path, KIND, f"{reading}: {error!r}", FitFileError, _REMEDY) from error
     if problems:
@@ -114,7 +114,7 @@ def read(path: str | os.PathLike[str]) -> FitParts:
 
 
 def _without_record(arrays: dict[str, Any], files: dict[str, bytes]) -> Artifact:
-    """Return the artifact of a file written before there were checksums."""
+    """Return the artifact of a file from a version that did not write checksums."""
     about = parse_json(files.pop("graph.json").decode())
     return Artifact(
         KIND, int(about["mmm_bayes_structural"]), {}, about, files, "of an unknown version"

@@ -1,4 +1,4 @@
-"""Fitted equations of a graph, and the effects of interventions on them."""
+"""A fitted system of equations on a causal graph, and the effects of interventions on it."""
 
 from __future__ import annotations
 
@@ -44,17 +44,18 @@ _MAX_DRAWS = 1000
 
 @final
 class StructuralFit:
-    """Fitted equations of a graph, and the effects of interventions on them.
+    """A fitted system of equations on a causal graph, and the effects of interventions on it.
 
     Attributes
     ----------
     data, graph
         The table and the causal graph.
     equations
-        The fit of every equation by node, causes first. Each has its own diagnostics, figures and
-        summaries.
+        Fit of each equation by node, with causes before their effects. Each fit has its own
+        diagnostics, figures and summaries.
     error_correlations
-        Error correlations (chain, draw, node, other) of every district of two or more nodes.
+        Correlations (chain, draw, node, other) of the errors in each district, which is a group of
+        two or more nodes linked by hidden causes.
     """
 
     def __init__(
@@ -91,13 +92,13 @@ class StructuralFit:
         return lines
 
     def diagnose(self) -> SystemReport:
-        """Judge every equation.
+        """Diagnose the convergence and fit of each equation.
 
         Returns
         -------
         SystemReport
-            The verdict of the worst equation, ``reports`` by node, and all findings; ``to_frame()``
-            has one row per node.
+            The verdict of the worst equation, ``reports`` by node, and all findings. Its
+            ``to_frame()`` has one row per node.
         """
         return SystemReport({node: fit.diagnose() for node, fit in self.equations.items()})
 
@@ -109,7 +110,7 @@ class StructuralFit:
 
     @named_arguments
     def paths(self, channel: str) -> list[tuple[str, ...]]:
-        """List the directed paths from a channel to the target, shortest first."""
+        """List the directed paths from a channel to the target, with the shortest first."""
         check_nodes(self.graph, [channel])
         parents = {node: self.graph.parents(node) for node in self.graph.nodes}
         return do_engine.directed_paths(parents, channel, self.target)
@@ -128,25 +129,25 @@ class StructuralFit:
         Parameters
         ----------
         interventions
-            Values by node: a number, or an array (date,) or (geo, date).
+            Values to set, by node: a number, or an array (date,) or (geo, date).
         dates
-            Dates of the intervention, e.g. ``slice("2024-05", "2024-06")`` for a campaign; by
-            default all. On other dates the nodes keep their observed values.
+            Dates of the intervention, for example ``slice("2024-05", "2024-06")`` for a campaign.
+            Default: all dates. On other dates the nodes keep their observed values.
         through
-            Paths, each a sequence of nodes; only their edges transmit the change. By default all
-            edges do.
+            Paths, each a sequence of nodes. Only the edges of these paths transmit the change.
+            Default: all edges of the graph transmit it.
         max_draws
-            Thin the draws evenly to at most this many.
+            Largest number of posterior draws; a larger number of draws is thinned evenly.
 
         Returns
         -------
         xarray.Dataset
-            Values (chain, draw, geo, date), in units of the table, of every node that changes.
+            Values (chain, draw, geo, date) of each node that changes, in units of the table.
 
         Raises
         ------
         DataError
-            If nodes or edges are unknown, or values have the wrong shape or are negative.
+            If nodes or edges are unknown, values have the wrong shape, or media are negative.
         """
         changes = self._changes(interventions, dates)
         system = self._system(max_draws)
@@ -164,27 +165,29 @@ class StructuralFit:
         dates: slice | Sequence[Any] | None = None,
         max_draws: int | None = _MAX_DRAWS,
     ) -> xr.DataArray:
-        """Compute the effects of channels on the target: observed against scaled exposure.
+        """Compute the effects on the target of observed compared with scaled exposure of channels.
 
         Parameters
         ----------
         channels
-            Channels; by default all with a path to the target.
+            Channels. Default: all channels with a path to the target.
         by
-            Dimensions to keep: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"``,
-            ``"month"`` (effects by region, week, season).
+            Dimensions to keep: ``"geo"``, and one of ``"date"``, ``"year"``, ``"quarter"`` and
+            ``"month"``.
         factor
-            The counterfactual exposure is ``factor`` times the observed one; 0 is no exposure.
+            Factor by which the observed exposure is multiplied in the counterfactual; 0 means no
+            exposure.
         dates
-            Dates at which the exposure is changed (a campaign); by default all.
+            Dates on which the exposure is changed, such as those of a campaign. Default: all dates.
         max_draws
-            Thin the draws evenly to at most this many.
+            Largest number of posterior draws; a larger number of draws is thinned evenly.
 
         Returns
         -------
         xarray.DataArray
-            ``(chain, draw, channel, effect, *by)`` in units of the target; ``effect`` is
-            ``"total"``, ``"direct"`` (through no other node) and ``"indirect"``, their difference.
+            Effects ``(chain, draw, channel, effect, *by)`` in units of the target. ``effect`` is
+            ``"total"``, ``"direct"`` (along the edge to the target) or ``"indirect"`` (total minus
+            direct).
         """
         names = self._channels(channels)
         system, cells = self._system(max_draws), cells_of(by, self.data)
@@ -212,14 +215,15 @@ class StructuralFit:
     ) -> xr.DataArray:
         """Compute the effect of a channel along each path to the target.
 
-        Edges off the path transmit observed values. Paths that meet in a node with saturation do
-        not add up to the total effect: the remainder is ``"together"``.
+        The arguments are those of :meth:`effects`. Only the edges of a path transmit the change. If
+        paths meet at a node with saturation, their effects do not add up to the total effect; the
+        remainder has the label ``"together"``.
 
         Returns
         -------
         xarray.DataArray
-            ``(chain, draw, path, *by)``; labels read ``"tv -> search -> sales"``. Arguments are
-            those of :meth:`effects`.
+            Effects ``(chain, draw, path, *by)`` in units of the target, with labels such as
+            ``"tv -> search -> sales"``.
         """
         system, cells = self._system(max_draws), cells_of(by, self.data)
         change = self._changes({channel: factor * self.data.columns()[channel]}, dates)
@@ -234,15 +238,15 @@ class StructuralFit:
 
     @named_arguments
     def summary(self, ci_prob: float = 0.9, *, max_draws: int | None = _MAX_DRAWS) -> pd.DataFrame:
-        """Summarise total, direct and indirect effects and the ROAS of every channel.
+        """Summarise the total, direct and indirect effects and the ROAS of each channel.
 
         Returns
         -------
         pandas.DataFrame
-            One row per channel and effect: ``spend``; median, ``_lower`` and ``_upper`` of
-            ``contribution`` (units of the target, as spent against nothing) and ``roas`` (revenue
-            per unit of money; NaN without spend), and ``positive``, the probability that it is
-            above zero.
+            One row per channel and effect: ``spend``; the median, ``_lower`` and ``_upper`` of
+            ``contribution`` (in units of the target, as spent compared with no spend) and ``roas``
+            (revenue per unit of spend; NaN without spend); and ``positive``, the probability that
+            the contribution is above zero.
         """
         import pandas as pd
 
@@ -274,32 +278,33 @@ class StructuralFit:
                 Shown(percent, ("roas_lower", "roas_upper"), "ratio"),
                 Shown("above 0", "positive", "probability"),
             ),
-            caption=f"Posterior medians. Contribution is in units of {self.target}, against no "
-            "spend.",
+            caption=f"Posterior medians. Contribution is in units of {self.target}, compared with "
+            "no spend.",
         )
 
     @named_arguments
     def reconcile(self, plain: FitResult, ci_prob: float = 0.9) -> pd.DataFrame:
-        """Compare with a plain media-mix model, and say why the results differ.
+        """Compare the effects with a plain media-mix model, and explain differences.
 
         Parameters
         ----------
         plain
             A fit of :class:`~mmm_bayes.fit.MMM` to the same table.
         ci_prob
-            Mass of the intervals.
+            Probability mass of the intervals.
 
         Returns
         -------
         pandas.DataFrame
-            One row per channel: contribution of the plain model, total and direct effect of this
-            one with intervals, whether the intervals of plain and total overlap, and ``why``.
+            One row per channel: ``plain``, the contribution in the plain model; ``total`` and
+            ``direct``, the effects in this model; bounds of their intervals; ``overlap``, whether
+            the intervals of ``plain`` and ``total`` overlap; and ``why``, reasons for a difference.
         """
         return reconciled(self.summary(ci_prob), plain, self.graph, self.target, ci_prob)
 
     @named_arguments
     def predict_lift(self, test: LiftTest, *, max_draws: int | None = _MAX_DRAWS) -> NDArray:
-        """Predict the lift of a test, as draws (draw,); see :func:`.lift.predicted_lift`.
+        """Predict the lift of a test as posterior draws (draw,).
 
         ``mb.compare_lift_tests(fit.predict_lift, tests)`` compares several tests.
         """
@@ -343,7 +348,7 @@ class StructuralFit:
 
     @named_arguments
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write one zip file with all equations, the table and the graph, atomically."""
+        """Write all equations, the table and the graph to one zip file, atomically."""
         from mmm_bayes.structural.files import FitParts, write
 
         parts = FitParts(self.data, self.graph, self.media, self.equations, self.error_correlations)

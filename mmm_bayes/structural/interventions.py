@@ -1,4 +1,4 @@
-"""Interventions on a fitted system: their values, checked, and the target that they gain."""
+"""Interventions on a fitted system: checked values, and the resulting gain of the target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Change = float | NDArray | xr.DataArray
 
 
 def check_nodes(graph: CausalGraph, names: Iterable[str]) -> None:
-    """Raise a ``DataError`` that lists the names that are not nodes of the graph."""
+    """Raise a ``DataError`` with all names that are not nodes of the graph, if there are any."""
     wrong = [name for name in names if name not in graph.nodes]
     if wrong:
         raise DataError(
@@ -39,12 +39,12 @@ def expand_interventions(
     interventions: Mapping[str, Change],
     dates: slice | Sequence[Any] | None,
 ) -> dict[str, NDArray]:
-    """Expand interventions to values (geo, date), observed ones on other dates.
+    """Expand interventions to values (geo, date), with observed values on all other dates.
 
     Raises
     ------
     DataError
-        If nodes are unknown or have no column, or values have the wrong shape or are negative.
+        If nodes are unknown or have no column, values have the wrong shape, or media are negative.
     """
     check_nodes(graph, interventions)
     observed, findings, changes = data.columns(), [], {}
@@ -53,7 +53,7 @@ def expand_interventions(
         mask = data.dates.isin(data.subset(dates).dates)
     for node, value in interventions.items():
         if node not in observed:
-            message = f"{node!r} has no column in the table, so that it cannot be set."
+            message = f"{node!r} cannot be set, because it has no column in the table."
             remedy = f"Intervene on one of {listing(observed, 12)}."
             findings.append(Finding("intervention", "error", message, remedy, node))
             continue
@@ -62,12 +62,12 @@ def expand_interventions(
             whole = np.broadcast_to(given, observed[node].shape)
         except ValueError:
             message = f"The values for {node!r} have the shape {given.shape}."
-            remedy = f"Give a number, or an array (geo, date) of shape {observed[node].shape}."
+            remedy = f"Use a number, or an array (geo, date) of shape {observed[node].shape}."
             findings.append(Finding("intervention", "error", message, remedy, node))
             continue
         if node in media and (whole < 0).any():
-            message = f"{node!r} is exposure, but some of its values are negative."
-            remedy = "Give values of at least 0."
+            message = f"{node!r} is media exposure, but some of the given values are negative."
+            remedy = "Use values of zero or more."
             findings.append(Finding("intervention", "error", message, remedy, node))
         changes[node] = np.where(mask, whole, observed[node])
     if findings:
@@ -76,12 +76,12 @@ def expand_interventions(
 
 
 def edges_along(graph: CausalGraph, paths: Sequence[Sequence[str]]) -> frozenset[Edge]:
-    """Collect the edges of paths.
+    """Return the edges along the given paths.
 
     Raises
     ------
     DataError
-        If some are not edges of the graph.
+        If a path has edges that are not in the graph.
     """
     edges = frozenset().union(*(edges_of(path) for path in paths))
     wrong = sorted(edges - set(graph.edges))
@@ -100,7 +100,7 @@ def edges_along(graph: CausalGraph, paths: Sequence[Sequence[str]]) -> frozenset
 def gain(
     system: System, target: str, change: Mapping[str, NDArray], edges: frozenset[Edge] | None
 ) -> NDArray:
-    """Compute the observed target minus the one under the change (draw, geo, date)."""
+    """Compute the observed target minus the target under the change (draw, geo, date)."""
     found = under(system, change, edges)
     observed = system.observed[target]
     chains, draws = system.draw_labels

@@ -11,14 +11,14 @@ from mmm_bayes.structural.fit import StructuralFit
 
 @named_arguments
 def load_structural_fit(path: str | os.PathLike[str]) -> StructuralFit:
-    """Load a fit that :meth:`StructuralFit.save` has written.
+    """Load a fit that was written by :meth:`StructuralFit.save`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     FitFileError
-        If the file is damaged (it names the part), is not a structural fit, or is from a newer
-        version.
+        If the file is damaged (the message names the part), is not a structural fit, or was written
+        by a newer version.
     """
     return StructuralFit(*files.read(path))

@@ -1,4 +1,4 @@
-"""A media-mix model with one equation for every node of a causal graph."""
+"""A media-mix model with one equation per node of a causal graph."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ _DRAWS = ("chain", "draw")
 
 @final
 class StructuralMMM:
-    r"""One equation for every node of a causal graph that is not a root, fitted jointly.
+    r"""A system of equations, one for each node of a causal graph that is not a root.
 
-    The equation of a node has the form of :class:`~mmm_bayes.fit.MMM`: parents that are media have
-    adstock and saturation, other parents enter linearly, and trend and likelihood are those of the
-    specification. Nodes that share a hidden cause (bidirected edges) have correlated errors; see
+    The equation of a node has the form of :class:`~mmm_bayes.fit.MMM`. Parents that are media have
+    adstock and saturation, and other parents enter linearly; the specification sets trend and
+    likelihood. Nodes that share a hidden cause (bidirected edges) have correlated errors, see
     :mod:`mmm_bayes.model.structural`. Interventions on the fitted system give total, direct and
-    path-specific effects, such as that of TV through search.
+    path-specific effects, such as the effect of TV through search.
 
     Parameters
     ----------
     data
-        The table. Its channels, controls and target are the nodes, by name.
+        The table. Nodes are matched to its channels, controls and target by name.
     graph
-        The causal graph. A node with the role ``"seasonality"`` needs no column: the equations of
-        its children have Fourier terms, and other equations have none. Hidden common causes are
-        bidirected edges.
+        The causal graph. A node with the role ``"seasonality"`` needs no column; it adds Fourier
+        terms to the equations of its children, and only to these. Hidden common causes are
+        represented by bidirected edges.
     spec
-        The specification of the equations; by default ``ModelSpec()``.
+        Specification of the equations. Default: ``ModelSpec()``.
     specs
-        Specifications of single nodes, in place of ``spec``.
+        Specifications of individual nodes, which replace ``spec``.
     media
-        Nodes with carry-over and saturation; by default the channels of the table. A control that
-        is named here must not be negative.
+        Nodes with carry-over and saturation. Default: the channels of the table. Controls named
+        here must not be negative.
 
     Raises
     ------
     DataError
-        Listing every node without a column, a target that the graph lacks, and media that cannot
-        saturate.
+        If a node has no column, the target is not in the graph, or media have negative values. The
+        message lists every problem.
 
     Examples
     --------
@@ -100,11 +100,11 @@ class StructuralMMM:
 
     @property
     def seasons(self) -> frozenset[str]:
-        """Nodes that represent a season."""
+        """Nodes without a column that represent the season."""
         return frozenset(self.graph.nodes_of("seasonality")) - set(self.data.columns())
 
     def equations(self) -> list[str]:
-        """Write every equation as text, e.g. ``"sales ~ media(tv, search) + season + price"``."""
+        """Return the equations as text, e.g. ``"sales ~ media(tv, search) + season + price"``."""
         lines = []
         for node in self.graph.topological_order():
             if node not in self.models:
@@ -134,30 +134,31 @@ class StructuralMMM:
                 wrong("unknown_node", f"Node {node!r} has no column in the table.", remedy, node)
         if self.target not in graph.nodes:
             remedy = "Add it to the graph, with edges from its causes."
-            wrong("target", f"The graph lacks the target {self.target!r}.", remedy, self.target)
+            message = f"The graph does not contain the target {self.target!r}."
+            wrong("target", message, remedy, self.target)
         for node in self.specs:
             if node not in graph.nodes:
                 remedy = nearest(node, graph.nodes).strip() or "Leave it out."
-                wrong("specs", f"specs= has {node!r}, which is not a node.", remedy, node)
+                wrong("specs", f"specs= contains {node!r}, which is not a node.", remedy, node)
         for node in self.media - set(columns):
             remedy = nearest(node, columns).strip() or "Leave it out."
-            wrong("media", f"media= has {node!r}, which is not a column.", remedy, node)
+            wrong("media", f"media= contains {node!r}, which is not a column.", remedy, node)
         for node in sorted(self.media & set(columns)):
             if (columns[node] < 0).any():
-                remedy = "Leave it out of media=, and it enters linearly."
-                wrong("media", f"media= has {node!r}, but its values are negative on some dates.",
-                      remedy, node)  # fmt: skip
+                message = f"media= contains {node!r}, but some of its values are negative."
+                remedy = "Leave it out of media=, so that it enters linearly."
+                wrong("media", message, remedy, node)
         if findings:
             raise DataError(findings, "the structural model")
         left = [channel for channel in self.data.channels if channel not in graph.nodes]
         if left:
             warn_user(
-                f"The graph lacks the channels {listing(left)}: no equation includes them.",
+                f"The graph does not contain the channels {listing(left)}, so they are ignored.",
                 DataWarning,
             )
 
     def _districts(self) -> list[tuple[str, ...]]:
-        """Group the nodes that have equations: all but roots without hidden causes, and seasons."""
+        """Return groups of nodes with linked errors; roots without hidden causes are left out."""
         columns = set(self.data.columns())
         found = []
         for district in self.graph.districts():
@@ -173,7 +174,7 @@ class StructuralMMM:
         return MMM(equation_data(self.data, node, media, linear), self._spec(node, media, linear))
 
     def _spec(self, node: str, media: Sequence[str], linear: Sequence[str]) -> ModelSpec:
-        """Restrict the specification of an equation to its own channels, controls and seasons."""
+        """Return the specification of an equation, restricted to the parents of its node."""
         spec = self.specs.get(node, self.spec)
         changes: dict[str, Any] = {
             "name": f"{spec.name}: {node}",
@@ -186,7 +187,7 @@ class StructuralMMM:
             own = self.seasons & set(self.graph.parents(node))
             changes["seasonality"] = (spec.seasonality or (SeasonalitySpec(),)) if own else ()
         if node != self.target and node not in self.specs:
-            # Revenue per target, counts and logarithms concern the target only.
+            # Revenue per target, count likelihoods and logarithms apply to the target only.
             changes["likelihood"] = {"family": "normal", "sigma": spec.likelihood.sigma}
             changes["media"] = spec.media.model_copy(update={"effect": "coefficient"})
             changes["channels"] = {
@@ -207,13 +208,14 @@ class StructuralMMM:
     ) -> StructuralFit:
         """Fit all equations to the table.
 
-        The posterior is a product over districts, which are sampled separately.
+        The posterior is a product over districts (groups of nodes that share hidden causes), so the
+        districts are sampled separately.
 
         Parameters
         ----------
         rng_key
-            Random key, or an integer seed; the draws of a district depend on it and on the
-            district's names.
+            Random key, or an integer seed. The draws of a district depend on it and on the names of
+            its nodes.
         progress, num_prior_draws, num_warmup, num_samples, num_chains, target_accept, \
 max_tree_depth, chain_method, precision, block
             As in :meth:`mmm_bayes.fit.MMM.fit`.
@@ -225,8 +227,8 @@ max_tree_depth, chain_method, precision, block
         Raises
         ------
         DataError
-            If nodes share a hidden cause and the table has several geos, or a node's likelihood is
-            not Gaussian.
+            If nodes share a hidden cause, and the table has several geos or the likelihood of one
+            of these nodes is not Gaussian.
         """
         if findings := self._joint_findings():
             raise DataError(findings, "the structural model")
@@ -276,7 +278,7 @@ max_tree_depth, chain_method, precision, block
                         "geo", "error",
                         f"{listing(district)} share hidden causes, but correlated errors require "
                         "national data.",
-                        "Sum over geos, or add the common cause to the table as a column.",
+                        "Sum the table over geos, or add the common cause to it as a column.",
                         district[0],
                     )
                 )  # fmt: skip
@@ -290,7 +292,7 @@ max_tree_depth, chain_method, precision, block
         num_prior_draws: int,
         settings: Mapping[str, Any],
     ) -> tuple[dict[str, FitResult], xr.DataArray]:
-        """Sample a district; return one fit per equation, and the correlation of their errors."""
+        """Sample a district; return one fit per equation, and the correlations of their errors."""
         began = time.perf_counter()
         sampler = mcmc.SamplerSpec.model_validate(self.spec.sampler.model_dump() | dict(settings))
         models = [

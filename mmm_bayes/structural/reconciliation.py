@@ -1,4 +1,4 @@
-"""Effects along a graph compared with a plain media-mix model, and why the two differ."""
+"""Comparison of effects along a graph with a plain media-mix model, with reasons to differ."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def reconciled(
 def reasons_to_differ(
     graph: CausalGraph, channel: str, target: str, used: Sequence[str], spec: ModelSpec
 ) -> list[str]:
-    """Explain why a regression on ``used`` does not give the total effect of a channel."""
+    """Return reasons why a regression on ``used`` does not give the total effect of a channel."""
     known = [name for name in used if name in graph.nodes]
     if spec.seasonality:
         known += [name for name in graph.nodes_of("seasonality") if name not in known]
@@ -57,12 +57,13 @@ def reasons_to_differ(
     why = []
     if mediators:
         why.append(
-            f"The plain model holds {listing(mediators)} fixed, through which {channel} acts: "
-            "it estimates a direct effect."
+            f"{channel} acts through {listing(mediators)}, which the plain model holds fixed: it "
+            "estimates a direct effect."
         )
     if late:
         why.append(
-            f"It adjusts for {listing(late)}, an effect of {target}, which biases all channels."
+            f"The plain model adjusts for {listing(late)}, caused by {target}, which biases all "
+            "channels."
         )
     try:
         wanted = graph.adjustment_set(channel, target)
@@ -70,8 +71,8 @@ def reasons_to_differ(
         why.append("No adjustment set exists: a hidden common cause confounds the channel.")
     else:
         if missing := [n for n in wanted if n not in known]:
-            why.append(f"It leaves out {listing(missing)}, a common cause.")
+            why.append(f"The plain model does not adjust for {listing(missing)}.")
     others = [n for n in used if n not in graph.nodes]
     if others:
-        why.append(f"It uses {listing(others)}, not in the graph.")
-    return why or ["Both adjust as the graph requires: they should agree."]
+        why.append(f"The plain model uses {listing(others)}, not in the graph.")
+    return why or ["Both models adjust as the graph requires, so they should agree."]

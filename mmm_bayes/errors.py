@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mmm_bayes.many_fits.fit_map import FitMapError
     from mmm_bayes.many_fits.map_fits import FitsWarning
     from mmm_bayes.model.checks import ModelDataError
-    from mmm_bayes.model.spec import ModelSpecError
+    from mmm_bayes.model.spec_file import ModelSpecError
     from mmm_bayes.present.report.write import ReportError
     from mmm_bayes.runtime.arguments import ArgumentError
     from mmm_bayes.runtime.artifact_errors import FitFileError
@@ -82,7 +82,7 @@ __getattr__, __dir__ = lazy_names(
         "GraphError": "causal.graph.checks",
         "IdentificationError": "causal.identify.criteria",
         "ModelDataError": "model.checks",
-        "ModelSpecError": "model.spec",
+        "ModelSpecError": "model.spec_file",
         "NoFiniteStartError": "inference.chain_runner",
         "OutputError": "runtime.outputs",
         "ReportError": "present.report.write",

@@ -54,12 +54,7 @@ By = Sequence[str] | str
 class FitResult:
     """A fitted model: draws, diagnostics, and every quantity a plan is made from.
 
-    Attributes
-    ----------
-    tree
-        ``xarray.DataTree`` with ArviZ's group names, in the units of the table.
-    data, spec
-        What was fitted.
+    Draws are in ``tree``, an ``xarray.DataTree`` with ArviZ's group names.
     """
 
     def __init__(self, fitted: Fitted) -> None:

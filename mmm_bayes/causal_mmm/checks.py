@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -150,3 +151,8 @@ def _names(which: bool | Iterable[str]) -> tuple[str, ...]:
 
 def _error(check: str, message: str, remedy: str, column: str | None = None) -> Finding:
     return Finding(check, "error", message, remedy, column)
+
+
+def horizon_first(given: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
+    """Return whether a call has the horizon where the random key now is: both are whole numbers."""
+    return "horizon" not in named and not (len(given) > 1 and isinstance(given[1], Integral))

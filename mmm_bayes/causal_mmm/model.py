@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, final
 
@@ -13,7 +12,7 @@ import xarray as xr
 
 from mmm_bayes._typing import RngKey
 from mmm_bayes.causal_mmm import files, results
-from mmm_bayes.causal_mmm.checks import panel_arrays
+from mmm_bayes.causal_mmm.checks import horizon_first, panel_arrays
 from mmm_bayes.causal_mmm.diagnosis import TrainingReport, diagnose_training, edge_summary
 from mmm_bayes.causal_mmm.inputs import Fitted
 from mmm_bayes.causal_mmm.networks.arrays import Prepared
@@ -33,11 +32,6 @@ if TYPE_CHECKING:
 NDArray = np.ndarray[Any, Any]
 
 _FORECAST_DRAWS = 200
-
-
-def _horizon_first(given: tuple[Any, ...], named: Mapping[str, Any]) -> bool:
-    """Whether a call has the horizon where the random key now is: both are whole numbers."""
-    return "horizon" not in named and not (len(given) > 1 and isinstance(given[1], Integral))
 
 
 @final
@@ -77,8 +71,7 @@ class CausalMMM:
     centred : bool
         Whether a source at its mean sends nothing, in the recurrent decoder.
     components : int
-        Number of latent graphs that the prior learns in addition to the sparse one
-        (:mod:`mmm_bayes.causal_mmm.networks.prior`).
+        Number of latent graphs that the prior learns in addition to the sparse one.
     edge_probability : float
         Probability of every edge in the sparse prior.
     edge_prior : sequence of (source, target, probability)
@@ -88,8 +81,7 @@ class CausalMMM:
     penalty : float
         Factor :math:`\lambda` of the divergence from the prior; 1 is the evidence lower bound.
     noise : float, optional
-        Fixed standard deviation of the recurrent decoder's likelihood, on standardised series;
-        learned by default.
+        Fixed standard deviation of the recurrent decoder on standardised series; else learned.
     given_every : int
         M-step training of the recurrent decoder: it is given the observed values at every
         ``given_every``-th step, and its own predictions in between.
@@ -102,9 +94,8 @@ class CausalMMM:
         transformed by logarithms.
     logarithm : bool or sequence of str
         Nodes that are transformed by ``log1p`` of their value over their mean: all, none, or those
-        named. The target then is not replaced by its normal scores, and if all nodes are
-        transformed, there is no other saturation: effects are elasticities. Useful where spend and
-        sales range over orders of magnitude.
+        named, where values range over orders of magnitude. The target then is not replaced by its
+        normal scores; if all nodes are transformed, effects are elasticities, without saturation.
     scores : bool
         Whether the additive decoder sees the normal scores of the target, which undo any saturation
         of a shop's response as a whole.
@@ -141,7 +132,6 @@ class CausalMMM:
         self._fitted: Fitted | None = None
 
     @classmethod
-    @named_arguments
     def from_spec(cls, spec: CausalMMMSpec) -> CausalMMM:
         """Return an untrained model with these settings."""
         (cm := cls()).spec = spec
@@ -344,7 +334,7 @@ class CausalMMM:
 
     # --- Forecasts -------------------------------------------------------------------------------
 
-    @rng_key_first(optional=True, is_old=_horizon_first)
+    @rng_key_first(optional=True, is_old=horizon_first)
     @named_arguments
     def forecast(
         self,
@@ -385,7 +375,7 @@ class CausalMMM:
         )
         return results.forecast_intervals(labels, blocks, ci_prob)
 
-    @rng_key_first(optional=True, is_old=_horizon_first)
+    @rng_key_first(optional=True, is_old=horizon_first)
     @named_arguments
     def forecast_draws(
         self,

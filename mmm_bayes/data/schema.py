@@ -330,8 +330,6 @@ class MMMData:
         Events, seasons and lift tests use these days: a row dated at the end of December is
         December. See ``date_marks`` of `from_dataframe`.
 
-        Examples
-        --------
         >>> data = MMMData.from_arrays(
         ...     dates=pd.DatetimeIndex(["2023-11-30", "2023-12-31"]),
         ...     target=np.ones((1, 2)),
@@ -366,9 +364,7 @@ class MMMData:
         """Keep some dates: a slice of labels, e.g. ``slice("2021", "2022-06")``, or a list.
 
         A channel that is not on in these dates keeps the scale of its exposure in the other ones,
-        which its prior then refers to.
-
-        Dates are read as those of the table are, in any form.
+        which its prior then refers to. Dates may have any form that a table may have.
 
         Raises
         ------
@@ -394,7 +390,7 @@ class MMMData:
         value: float | np.ndarray | None = None,
         dates: slice | Sequence[Any] | None = None,
     ) -> MMMData:
-        """Change a channel's spend over chosen dates; exposure moves in proportion.
+        """Return a copy with another spend over chosen dates; exposure moves in proportion.
 
         Parameters
         ----------
@@ -407,11 +403,6 @@ class MMMData:
             bought at the channel's mean price in that geo.
         dates : slice or list of dates, optional
             All dates by default.
-
-        Returns
-        -------
-        MMMData
-            A changed copy.
         """
         rows = date_positions(self.dates, dates)
         ds = change_spend(self.ds, channel, rows, scale=scale, value=value)
@@ -421,9 +412,8 @@ class MMMData:
     def with_table(self, df: pd.DataFrame) -> MMMData:
         """Read another table with the same columns, for prediction.
 
-        The target may be missing or empty (it becomes NaN). Checks that matter only for fitting
-        (number of rows, constant columns, collinearity) are left out. Geos must be the same; a
-        population that was given as numbers is reused.
+        The target may be missing (NaN). Checks that matter only for fitting (number of rows,
+        collinearity, ...) are left out. Geos must be the same; populations given are reused.
         """
         loaded = load_future(df, self.roles, self.time_step, self.geos, self.dates)
         data = self._from_loaded(loaded)

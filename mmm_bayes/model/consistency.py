@@ -26,7 +26,7 @@ from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 
 NDArray = np.ndarray[Any, Any]
 
-_REQUIRED = ("posterior", "posterior_predictive", "observed_data", "constant_data")
+_REQUIRED = ("posterior", "observed_data", "constant_data")
 _PARAMETERS = ("posterior", "prior")
 _ROWS = ("posterior_predictive", "prior_predictive", "log_likelihood")
 _OF_POSTERIOR = ("posterior_predictive", "log_likelihood", "sample_stats")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -13,12 +12,12 @@ from mmm_bayes.data.dates import parse_dates
 from mmm_bayes.data.table_spec import TableSpec
 from mmm_bayes.inference.mcmc import SamplerSpec
 from mmm_bayes.model.priors import PriorSpec
+from mmm_bayes.model.spec_file import ModelSpecError, read_model_text, unreadable
 from mmm_bayes.runtime.atomic_write import atomic_write
 from mmm_bayes.runtime.deprecation import named_arguments, spelled_out
-from mmm_bayes.runtime.findings import Finding
 from mmm_bayes.runtime.report import rows_as_html, rows_as_text
 from mmm_bayes.runtime.settings import Frozen, SettingsError, nearest
-from mmm_bayes.runtime.text_file import TextError, is_file, parse_toml, read_text
+from mmm_bayes.runtime.text_file import TextError, parse_toml
 from mmm_bayes.runtime.visible import shown_safely
 from mmm_bayes.transforms import ADSTOCKS, SATURATIONS
 
@@ -368,11 +367,11 @@ class ModelSpec(Frozen):
         ModelSpecError
             Listing every problem of the file: where it is, what was expected and the nearest name.
         """
-        text, where = _read(source)
+        text, where = read_model_text(source)
         try:
             return cls.model_validate(parse_toml(text))
         except TextError as error:
-            raise _unreadable(error, where) from None
+            raise unreadable(error, where) from None
         except SettingsError as error:
             raise ModelSpecError(error.findings, where) from None
 
@@ -421,10 +420,6 @@ class ModelSpec(Frozen):
         return self.controls.priors.get(control, self.controls.prior)
 
 
-class ModelSpecError(SettingsError):
-    """A model file that cannot be used; ``findings`` lists every problem with its remedy."""
-
-
 def transform_parameters(adstock: str, saturation: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return parameter names of both transforms as they appear in specifications and results.
 
@@ -444,24 +439,3 @@ def _known_names(
         hints = (f"unknown {what} {name!r}: {nearest(name, sorted(known))}" for name in wrong)
         raise ValueError(" ".join(hints))
     return priors
-
-
-def _read(source: str | os.PathLike[str]) -> tuple[str, str]:
-    if isinstance(source, str) and ("\n" in source or "=" in source or source == ""):
-        return source, "the model text"
-    if not isinstance(source, str | os.PathLike):
-        message = f"A model should be a path or TOML text, but is {source!r:.60}."
-        raise ModelSpecError([Finding("source", "error", message)], "the model")
-    path = Path(source)
-    if not is_file(path):
-        others = sorted(p.name for p in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-        hint = f" Model files in {path.parent}: {', '.join(others)}." if others else ""
-        raise FileNotFoundError(f"There is no model file {path}.{hint}")
-    try:
-        return read_text(path), str(path)
-    except TextError as error:
-        raise _unreadable(error, str(path)) from None
-
-
-def _unreadable(error: TextError, where: str) -> ModelSpecError:
-    return ModelSpecError([Finding("text", "error", str(error))], where)

@@ -225,7 +225,8 @@ def _fits_list(value: Any, kind: type, inner: tuple[Any, ...]) -> bool:
     if not inner or not several:
         return True
     if kind is tuple and inner[-1] is not ...:
-        return len(value) == len(inner) and all(map(_fits, value, inner))
+        cells = list(value)
+        return len(cells) == len(inner) and all(map(_fits, cells, inner))
     return all(_fits(own, inner[0]) for own in value)
 
 

@@ -25,7 +25,7 @@ def system_findings(
 ) -> list[Finding]:
     """Return a finding for each inconsistency between the equations, the table and the graph."""
     columns = data.columns()
-    found = list(_targets(data, graph, media, equations))
+    found = list(_targets(data, {*graph.nodes, *columns}, media, equations))
     sizes: dict[str, Any] = {}
     for node, fit in equations.items():
         where = f"equation of {node!r}"
@@ -53,13 +53,13 @@ def system_findings(
 
 
 def _targets(
-    data: MMMData, graph: CausalGraph, media: frozenset[str], equations: Mapping[str, FitResult]
+    data: MMMData, known: set[str], media: frozenset[str], equations: Mapping[str, FitResult]
 ) -> Iterator[Finding]:
     if data.target_name not in equations:
         message = f"There is no equation for the target {data.target_name!r}."
         yield _finding("missing_equation", "equations", message)
-    if unknown := sorted(media - set(graph.nodes)):
-        message = f"The media include {listing(map(repr, unknown))}, missing from the graph."
+    if unknown := sorted(media - known):
+        message = f"The media include {listing(map(repr, unknown))}, missing from graph and table."
         yield _finding("unknown_node", "media", message)
 
 

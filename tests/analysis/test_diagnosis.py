@@ -12,6 +12,7 @@ import xarray as xr
 
 from mmm_bayes import FitResult, MMMData
 from mmm_bayes.analysis import diagnosis
+from mmm_bayes.analysis.model_thresholds import ModelThresholds
 from mmm_bayes.analysis.predictive import autocorrelation, residuals
 from mmm_bayes.model.fitted import Fitted
 from mmm_bayes.runtime.findings import Finding
@@ -233,7 +234,7 @@ def test_predictive_coverage_far_from_nominal_is_found(
         return ds.assign(target=mean + factor * (ds["target"] - mean))
 
     # With 104 dates four standard errors reach above 100%: allow two for the upper side.
-    limits = diagnosis.ModelThresholds(coverage=0.05)
+    limits = ModelThresholds(coverage=0.05)
     fitted = _changed(national_fit, posterior_predictive=change)
     if factor > 1:
         longer = Fitted(fitted.spec, fitted.data, fitted.tree)

@@ -290,7 +290,7 @@ def test_every_finding_of_every_table_before_any_fit(
         "Table 'brand 2' with model 'm': ",
         "Lift tests are given for 'nobody'",
         "Table 'fine' with model 'other': The model names the channel 'tvv'",
-        "With model 'm': num_samples: ",
+        "With model 'm': [num_samples] ",
     ):
         assert expected in text
     assert not cheap

@@ -81,7 +81,7 @@ def spec(text: str) -> Change:
         (without("prior/slope"), ("missing_variable", "prior/slope")),
         (without("log_likelihood/target"), ("missing_variable", "log_likelihood/target")),
         (without("observed_data/target"), ("missing_variable", "observed_data/target")),
-        (without("posterior_predictive"), ("missing_group", "posterior_predictive")),
+        (without("observed_data"), ("missing_group", "observed_data")),
         (without("constant_data"), ("missing_group", "constant_data")),
         (label("posterior/channel", "zz"), ("labels", "posterior")),
         (label("posterior/geo", "zz"), ("labels", "posterior")),

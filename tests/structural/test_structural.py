@@ -74,7 +74,7 @@ def test_every_finding_comes_at_once(simulated: mb.simulate.SimulatedMediation) 
         ("unknown_node", "mood"), ("unknown_node", "serch"),
     ]  # fmt: skip
     text = str(caught.value)
-    for part in ("'search'", "bidirected edge"):
+    for part in ("'search'", "mood [latent]"):
         assert part in text
     with pytest.warns(mb.errors.DataWarning, match="video, social"):
         mb.StructuralMMM(

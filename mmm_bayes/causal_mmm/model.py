@@ -132,6 +132,7 @@ class CausalMMM:
         self._fitted: Fitted | None = None
 
     @classmethod
+    @named_arguments
     def from_spec(cls, spec: CausalMMMSpec) -> CausalMMM:
         """Return an untrained model with these settings."""
         (cm := cls()).spec = spec

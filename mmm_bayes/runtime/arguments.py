@@ -21,6 +21,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral, Real
+from types import SimpleNamespace
 from typing import Any
 
 from mmm_bayes.runtime.findings import DataError, Finding
@@ -141,7 +142,8 @@ def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
     parts = []
     for part in _parts(annotation):
         try:
-            parts.append(eval(part, known))  # text of our own sources
+            shim: Any = SimpleNamespace(__annotations__={"hint": part})
+            parts.append(typing.get_type_hints(shim, known)["hint"])
         except (NameError, AttributeError, TypeError, SyntaxError):
             name = re.fullmatch(r"((?:\w+\.)*)([A-Z]\w+)(\[.*\])?", part)
             if name is None:

@@ -303,7 +303,7 @@ MISFITS: dict[str, tuple[dict[str, Any], Change, list[tuple[str, str]]]] = {
     "no spend for a ROAS": (
         {"media": {"effect": "roas"}},
         _silent,
-        [("roas_without_spend", "channels.tv.effect")],
+        [("roas_without_spend", "channels.tv.effect"), ("never_on", "tv")],
     ),
     "negative scales": (
         {"likelihood": {"sigma": {"dist": "normal", "scale": 1.0}},

@@ -345,11 +345,11 @@ class MMMData:
     def future_dates(self, periods: int) -> pd.DatetimeIndex:
         """Return the ``periods`` dates after the last one."""
         last, step = self.dates[-1], self.time_step
-        if step.unit != "unknown" and periods > (pd.Timestamp.max - last).days / step.days - 1:
-            message = (
-                f"{periods:,} periods after {last:%Y-%m-%d} end after "
-                f"{pd.Timestamp.max:%Y-%m-%d}, the last date there is."
-            )
+        # In seconds: spans of centuries overflow nanoseconds.
+        left = (pd.Timestamp.max.as_unit("s") - last.as_unit("s")).days
+        if step.unit != "unknown" and periods > left / step.days - 1:
+            end = f"{pd.Timestamp.max:%Y-%m-%d}, the last date there is"
+            message = f"{periods:,} periods after {last:%Y-%m-%d} end after {end}."
             raise DataError([Finding("periods", "error", message, "Give fewer periods.")])
         return step.after(last, periods)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mmm_bayes.runtime.findings import DataError, Finding
 from mmm_bayes.runtime.numbers import byte_size
+from mmm_bayes.runtime.visible import shown_safely
 
 _INPUTS: ContextVar[tuple[Path, ...]] = ContextVar("inputs", default=())
 _STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -29,6 +30,7 @@ _LEAST = 2**20  # bytes that any set of results needs
 class WriteError(OSError):
     """A file could not be written; an earlier file in its place is unchanged."""
 
+    @shown_safely
     def __str__(self) -> str:
         """Return the text alone: the number of the error says nothing to a user."""
         return self.strerror or super().__str__()

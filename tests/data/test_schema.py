@@ -8,7 +8,9 @@ import pytest
 import xarray as xr
 
 from mmm_bayes.data.collinearity import variance_inflation
+from mmm_bayes.data.datasets import load_dataset
 from mmm_bayes.data.schema import MMMData
+from mmm_bayes.runtime.findings import DataError
 from tests.data import tables
 
 
@@ -194,3 +196,12 @@ def test_from_arrays_names_columns_for_the_table() -> None:
         revenue_per_target=2.0,
     )
     assert again.equals(data)
+
+
+def test_dates_that_follow_a_table_of_long_ago() -> None:
+    data = load_dataset(
+        "lydia_pinkham"
+    )  # from 1907: more nanoseconds before the last date there is
+    assert list(data.future_dates(2).year) == [1961, 1962]
+    with pytest.raises(DataError, match="1,000,000 periods"):
+        data.future_dates(1_000_000)

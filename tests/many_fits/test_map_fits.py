@@ -332,7 +332,7 @@ def test_findings_that_are_no_errors_are_told_once(
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"week": weeks, "sales": rng.normal(100, 5, 40)})
     frame["tv"] = rng.gamma(2, 3, 40)
-    frame["radio"] = frame["tv"] * 1.001 + rng.normal(0, 1e-3, 40)
+    frame["radio"] = frame["tv"] * 1.001 + rng.normal(0, 1e-2, 40)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         cheap_map({"a": frame, "b": frame}, tmp_path, roles=ROLES)

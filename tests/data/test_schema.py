@@ -199,9 +199,8 @@ def test_from_arrays_names_columns_for_the_table() -> None:
 
 
 def test_dates_that_follow_a_table_of_long_ago() -> None:
-    data = load_dataset(
-        "lydia_pinkham"
-    )  # from 1907: more nanoseconds before the last date there is
+    # From 1907 to the last date there is are more nanoseconds than 64 bits hold.
+    data = load_dataset("lydia_pinkham")
     assert list(data.future_dates(2).year) == [1961, 1962]
     with pytest.raises(DataError, match="1,000,000 periods"):
         data.future_dates(1_000_000)

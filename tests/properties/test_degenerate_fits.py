@@ -34,7 +34,7 @@ def table(kind: str) -> mb.MMMData:
     elif kind == "one week on":
         frame["tv"] = np.where(np.arange(WEEKS) == 11, 40.0, 0.0)
     elif kind == "nearly collinear":
-        frame["search"] = 2 * frame["tv"] + 0.01 * rng.normal(size=WEEKS) + 1.0
+        frame["search"] = 2 * frame["tv"] + 0.05 * rng.normal(size=WEEKS) + 1.0
     elif kind == "steps of a year":
         frame["week"] = pd.date_range("1950-12-31", periods=WEEKS, freq="YE")
     frame["sales"] = 50 + frame["tv"] / frame["tv"].max() * 20 + rng.normal(0, 3, WEEKS)

@@ -19,11 +19,10 @@ SETTINGS: dict[str, Any] = {
     "lags": 2,
     "hidden": 4,
     "components": 1,
-    "embedding": 2,
     "encoder": "series",
     "patience": 1000,
-    "rounds": 3,
 }
+ROUNDS = 3
 SHORT = (3, 6)  # epochs, and a batch that four devices do not divide
 
 
@@ -42,13 +41,14 @@ def trained(
     epochs: int,
     batch_size: int,
     decoder: str = "additive",
-    rounds: int = SETTINGS["rounds"],
+    rounds: int = ROUNDS,
     **options: Any,
 ) -> Any:
     from mmm_bayes import CausalMMM
 
-    settings = SETTINGS | {"rounds": rounds, "epochs": epochs, "batch_size": batch_size}
-    cm = CausalMMM(**settings, decoder=decoder)
+    settings = SETTINGS | {"epochs": epochs, "batch_size": batch_size}
+    own = {"rounds": rounds} if decoder == "additive" else {"decoder": decoder, "embedding": 2}
+    cm = CausalMMM(**settings, **own)
     return cm.fit(jax.random.key(1), panel_of(0, 10), validation=panel_of(1, 5), **options)
 
 
@@ -73,11 +73,11 @@ def killed(folder: str) -> None:
     resumed = trained(400, 4, on_epoch=on_epoch, **options)
     whole = trained(400, 4)
     expected = figures(whole)
-    assert len(whole.history["round"]) == SETTINGS["rounds"]
+    assert len(whole.history["round"]) == ROUNDS
     for name, found in figures(resumed).items():
         np.testing.assert_array_equal(found, expected[name])
     assert len(whole.history.epoch) == 400
-    print("same", first[0] if first else 401 + SETTINGS["rounds"], flush=True)
+    print("same", first[0] if first else 401 + ROUNDS, flush=True)
 
 
 def devices(folder: str, *decoders: str) -> None:

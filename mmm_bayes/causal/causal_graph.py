@@ -215,8 +215,8 @@ class CausalGraph(MixedGraph):
         Examples
         --------
         >>> graph = CausalGraph.from_text(
-        ...     "dag { tv [exposure]; sales [outcome]; demand [latent]; tv -> sales <- price"
-        ...     "      demand -> {tv sales} }"
+        ...     "dag { tv [exposure]; sales [outcome]; demand [latent]; tv -> sales <- price; "
+        ...     "demand -> {tv sales} }"
         ... )
         >>> print(graph)
         tv -> sales

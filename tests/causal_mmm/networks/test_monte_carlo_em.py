@@ -41,7 +41,6 @@ def shops() -> Shops:
     return prepared(series(seed=70)).shops
 
 
-# First, with programs as users have them; the others need programs that compile quickly.
 def test_rounds_find_more_of_short_series() -> None:
     """The benefit of the rounds: fixed seeds, and a third of the observed gain as margin."""
     key = jax.random.key(70)

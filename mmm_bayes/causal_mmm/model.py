@@ -88,10 +88,9 @@ class CausalMMM:
     straight_through : bool
         Whether edges are zero or one in training, with the gradient of relaxed edges.
     normalise : {"auto", "series", "node"}
-        One location and scale per series, or per node. With the latter, mechanisms are the same
-        for all shops in the units of the table. The default is ``"node"``, unless shops have
-        different sizes (:func:`~mmm_bayes.causal_mmm.networks.arrays.on_one_scale`) or nodes are
-        transformed by logarithms.
+        One location and scale per series, or per node (mechanisms are then the same for all shops
+        in the units of the table). The default is ``"node"``, unless shops differ in size
+        (:func:`~mmm_bayes.causal_mmm.networks.arrays.on_one_scale`) or logarithms are taken.
     logarithm : bool or sequence of str
         Nodes that are transformed by ``log1p`` of their value over their mean: all, none, or those
         named, where values range over orders of magnitude. The target then is not replaced by its

@@ -124,16 +124,14 @@ class Outputs:
     def _lock(self, out: Path) -> None:
         import filelock
 
+        from mmm_bayes.runtime.run_folder import acquired
+
         lock = filelock.FileLock(out / _LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
+        if not acquired(lock):
             raise CommandError(
                 f"Another process is writing to {out}. Wait until it has ended, or choose another "
                 "folder with --out."
-            ) from None
-        except NotImplementedError:
-            return  # a disk without locks (some network ones): one writer is up to the user
+            )
 
         def release() -> None:
             with contextlib.suppress(OSError):

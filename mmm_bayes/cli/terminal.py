@@ -121,7 +121,7 @@ def outlive_closed_pipes() -> Iterator[None]:
         if end.code in (None, 0) and out.closed_by_reader:
             raise SystemExit(CLOSED_PIPE) from None
         raise
-    except BrokenPipeError:  # of what was written through /dev/stdout
+    except BrokenPipeError:  # the reader of /dev/stdout has gone
         out._drop()
         raise SystemExit(CLOSED_PIPE) from None
     finally:

@@ -40,6 +40,20 @@ class RunFolderError(ArtifactError):
     """A folder belongs to another run, is in use, or holds a part that cannot be read."""
 
 
+def acquired(lock: filelock.BaseFileLock) -> bool:
+    """Take a lock if no other process holds it; return whether this process may write.
+
+    A disk without locks, as some network disks are, leaves it to the user that one process writes.
+    """
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        return False
+    except NotImplementedError:
+        pass
+    return True
+
+
 @final
 class RunFolder:
     """Arrays by name, in the folder of one run.
@@ -93,14 +107,11 @@ class RunFolder:
     def _acquire(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise RunFolderError(
-                f"{self.folder} is being written to by another process. Wait until it has ended, "
-                "or choose another folder."
-            ) from None
-        except NotImplementedError:
-            pass  # a disk without locks (some network ones): one writer is up to the user
+            if not acquired(self._lock):
+                raise RunFolderError(
+                    f"{self.folder} is being written to by another process. Wait until it has "
+                    "ended, or choose another folder."
+                )
         except OSError as error:
             raise WriteError(
                 error.errno,

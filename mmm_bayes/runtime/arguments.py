@@ -58,7 +58,7 @@ def explained(
         Arguments of the call.
     """
     if large := [
-        _finding(name, value, "a whole number of fewer digits")
+        _finding(name, value, f"a whole number below {_LARGEST:.2g}")
         for name, value in _given(signature, args, kwargs)
         if type(value) is int and abs(value) > _LARGEST and name != "rng_key"
     ]:
